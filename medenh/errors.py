@@ -1,0 +1,150 @@
+"""Every error that medenh raises on purpose.
+
+MedenhError
+├── UsageError            the request itself is wrong                    exit 2
+├── InputError            one input cannot be read or used               exit 1
+│   ├── UnreadableError       damaged, truncated, not an image
+│   ├── UnsupportedError      valid, but nothing here decodes it
+│   ├── OverBudgetError       its header promises more than the limits allow
+│   └── NonFiniteError        NaN or infinity where a number is needed
+├── OutputError           an output cannot be written                    exit 1
+├── NothingReadableError  no input was usable                            exit 3
+├── WeightsError          weights missing, or not as hashed              exit 4
+├── OutOfMemoryError      does not fit even at the smallest tile         exit 5
+└── RefusedError          --strict: the input is outside the model card  exit 6
+
+Each says what happened, to which file, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "EXIT_CODES",
+    "InputError",
+    "MedenhError",
+    "NonFiniteError",
+    "NothingReadableError",
+    "OutOfMemoryError",
+    "OutputError",
+    "OverBudgetError",
+    "RefusedError",
+    "UnreadableError",
+    "UnsupportedError",
+    "UsageError",
+    "WeightsError",
+    "exit_code",
+]
+
+
+class MedenhError(Exception):
+    """Base of all errors raised on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What happened, in one sentence without a full stop.
+    path : path, optional
+        The file concerned.
+    hint : str, optional
+        What the user can do, in one sentence.
+    """
+
+    code = "error"
+
+    def __init__(
+        self, what: str, *, path: str | Path | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.path = None if path is None else Path(path)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        parts = [f"{self.path}: " if self.path is not None else "", self.what]
+        if self.hint:
+            parts.append(f" ({self.hint})")
+        return "".join(parts)
+
+
+class UsageError(MedenhError):
+    """The request itself is wrong: unknown model, contradicting options."""
+
+    code = "usage"
+
+
+class InputError(MedenhError):
+    """One input cannot be read or used; the rest of a batch goes on."""
+
+    code = "input"
+
+
+class UnreadableError(InputError):
+    """The file is damaged, truncated, empty, or not an image at all."""
+
+    code = "unreadable"
+
+
+class UnsupportedError(InputError):
+    """The file is valid, but nothing here decodes it."""
+
+    code = "unsupported"
+
+
+class OverBudgetError(InputError):
+    """The header promises more data than the limits allow."""
+
+    code = "over-budget"
+
+
+class NonFiniteError(InputError):
+    """The pixels, or a model's output, hold NaN or infinity."""
+
+    code = "non-finite"
+
+
+class OutputError(MedenhError):
+    """An output cannot be written: no room, no permission, already there."""
+
+    code = "output"
+
+
+class NothingReadableError(MedenhError):
+    """None of the inputs could be used."""
+
+    code = "nothing-readable"
+
+
+class WeightsError(MedenhError):
+    """Weights are missing, cannot be fetched, or are not as hashed."""
+
+    code = "weights"
+
+
+class OutOfMemoryError(MedenhError):
+    """The work does not fit in memory even at the smallest tile."""
+
+    code = "out-of-memory"
+
+
+class RefusedError(MedenhError):
+    """With --strict: the input, or the result, is outside the model's card."""
+
+    code = "refused"
+
+
+EXIT_CODES: dict[type[MedenhError], int] = {
+    UsageError: 2,
+    NothingReadableError: 3,
+    WeightsError: 4,
+    OutOfMemoryError: 5,
+    RefusedError: 6,
+}
+
+
+def exit_code(error: MedenhError) -> int:
+    """Return the process exit code of an error; 1 for the ones not in the table."""
+    return next(
+        (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), 1
+    )

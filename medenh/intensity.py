@@ -1,0 +1,185 @@
+"""Units <-> [0, 1]: the only place that knows both. Always invertible.
+
+A model sees `to_unit(pixels)`. What it changed there is added to the native pixels
+(`from_unit`), so that values outside the range and digits beyond float32 survive, and
+a model that changes nothing gives back the file's own numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.types import FloatArray, Image, Storage, UnitRange
+
+__all__ = [
+    "bit_depth_range",
+    "float_range",
+    "from_unit",
+    "percentile_range",
+    "to_stored",
+    "to_unit",
+]
+
+_SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
+
+
+def to_unit(pixels: NDArray[Any], unit_range: UnitRange) -> FloatArray:
+    """Map native pixels to [0, 1].
+
+    Parameters
+    ----------
+    pixels : array, shape (frames, height, width, channels), native units
+    unit_range : UnitRange
+        Native values that become 0 and 1; values outside are clipped.
+
+    Returns
+    -------
+    float32 array, shape (frames, channels, height, width), in [0, 1]
+        Contiguous. NaN becomes 0.
+    """
+    low, high = unit_range.low, unit_range.high
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
+    if planes.dtype.kind in "iu" and planes.dtype.itemsize <= 2:
+        unit = planes.astype(np.float32)
+    else:
+        # float32 would lose the digits of large offsets before they are subtracted
+        unit = planes.astype(np.float64)
+    unit -= low
+    unit /= high - low
+    np.clip(unit, 0.0, 1.0, out=unit)
+    if unit.dtype != np.float32:
+        np.nan_to_num(unit, copy=False, nan=0.0)
+        unit = unit.astype(np.float32)
+    if unit_range.inverted:
+        np.subtract(1.0, unit, out=unit)
+    return unit
+
+
+def from_unit(image: Image, enhanced: FloatArray) -> NDArray[Any]:
+    """Add what a model changed to an image's native pixels.
+
+    Parameters
+    ----------
+    image : Image
+        The image the model was given.
+    enhanced : float32 array, shape (frames, channels, height, width), in [0, 1]
+        The model's answer.
+
+    Returns
+    -------
+    array, same shape and type as ``image.pixels``
+        On the grid of values the file can store, inside its limits; frozen pixels
+        are untouched.
+    """
+    unit_range = image.unit_range
+    change = enhanced - to_unit(image.pixels, unit_range)
+    if unit_range.inverted:
+        np.negative(change, out=change)
+    moved = np.moveaxis(change, 1, -1)
+    wide = image.pixels.dtype.itemsize > 2 or image.pixels.dtype.kind == "f"
+    native = image.pixels.astype(np.float64 if wide else np.float32)
+    native += moved * np.asarray(unit_range.high - unit_range.low, native.dtype)
+    out = _on_grid(native, image.pixels, image.storage)
+    keep = ~np.any(moved, axis=-1)
+    if image.frozen is not None:
+        keep |= image.frozen
+    out[keep] = image.pixels[keep]
+    return out
+
+
+def _on_grid(
+    native: NDArray[Any], like: NDArray[Any], storage: Storage
+) -> NDArray[Any]:
+    """Round and clip native values to what the file can store, as ``like``'s type."""
+    if storage.dtype.kind == "f":
+        return native.astype(like.dtype)
+    stored = (native - storage.intercept) / storage.slope
+    np.rint(stored, out=stored)
+    np.clip(stored, storage.minimum, storage.maximum, out=stored)
+    return (stored * storage.slope + storage.intercept).astype(like.dtype)
+
+
+def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:
+    """Return native pixels as the numbers a file stores.
+
+    Parameters
+    ----------
+    pixels : array, native units
+    storage : Storage
+        Type, slope, intercept and limits of the file.
+
+    Returns
+    -------
+    array of ``storage.dtype``, same shape
+    """
+    plain = storage.slope == 1.0 and storage.intercept == 0.0
+    if plain and pixels.dtype == storage.dtype:
+        return pixels
+    stored = (pixels.astype(np.float64) - storage.intercept) / storage.slope
+    if storage.dtype.kind == "f":
+        return stored.astype(storage.dtype)
+    np.rint(stored, out=stored)
+    return np.clip(stored, storage.minimum, storage.maximum).astype(storage.dtype)
+
+
+def bit_depth_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
+    """Return the range of an integer picture: its bit depth, seen from its values.
+
+    8-bit types are 0-255. Of 16-bit unsigned pictures, those that stay below 4096 hold
+    12-bit detector data (nobody writes 16-bit pictures into a sixteenth of the range).
+    Other integer types have no natural white: their percentiles are used.
+    """
+    if pixels.dtype == np.uint8:
+        return UnitRange(0.0, 255.0, inverted, "8-bit")
+    if pixels.dtype == np.bool_:
+        return UnitRange(0.0, 1.0, inverted, "1-bit")
+    if pixels.dtype == np.uint16:
+        if pixels.size and pixels.max() < 4096:
+            return UnitRange(0.0, 4095.0, inverted, "12 bits in 16")
+        return UnitRange(0.0, 65535.0, inverted, "16-bit")
+    return percentile_range(pixels, inverted=inverted)
+
+
+def float_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
+    """Return 0-1 for floats that lie in it, else their percentiles."""
+    finite = pixels[np.isfinite(pixels)]
+    if finite.size and finite.min() >= 0.0 and finite.max() <= 1.0:
+        return UnitRange(0.0, 1.0, inverted, "0-1")
+    return percentile_range(pixels, inverted=inverted)
+
+
+def percentile_range(
+    pixels: NDArray[Any],
+    *,
+    low: float = 0.5,
+    high: float = 99.5,
+    inverted: bool = False,
+) -> UnitRange:
+    """Return the range between two percentiles of the foreground.
+
+    Background is the most frequent value at the dark end when it fills more than a
+    tenth (the air of MRI, padding); it is left out, so that a small object in a large
+    field is not darkened. Constant pixels get a range of one unit.
+    """
+    flat = pixels.reshape(-1)
+    if flat.size > _SAMPLE:
+        flat = flat[:: -(-flat.size // _SAMPLE)]
+    flat = flat[np.isfinite(flat)].astype(np.float64)
+    if flat.size == 0:
+        return UnitRange(0.0, 1.0, inverted, "empty")
+    floor = flat.min()
+    body = flat[flat > floor]
+    if body.size == 0:
+        return UnitRange(floor, floor + 1.0, inverted, "constant")
+    if body.size < 0.9 * flat.size:
+        lower, upper = floor, np.percentile(body, high)
+    else:
+        lower, upper = np.percentile(flat, [low, high])
+    if upper <= lower:
+        lower, upper = floor, flat.max()
+    return UnitRange(
+        float(lower), float(upper), inverted, f"percentiles {low:g}-{high:g}"
+    )

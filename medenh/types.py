@@ -1,0 +1,205 @@
+"""Records that everything shares: an image with its meaning, its place, its units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "FloatArray",
+    "Geometry",
+    "Image",
+    "Modality",
+    "Provenance",
+    "Storage",
+    "UnitRange",
+]
+
+FloatArray = NDArray[np.float32]
+
+
+class Modality(StrEnum):
+    """Kind of picture, in the words of the model cards."""
+
+    FUNDUS = "fundus"
+    XRAY = "xray"
+    CT = "ct"
+    MRI = "mri"
+    DERMOSCOPY = "dermoscopy"
+    MICROSCOPY = "microscopy"
+    ENDOSCOPY = "endoscopy"
+    ULTRASOUND = "ultrasound"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRange:
+    """The native values that become 0 and 1 for a network.
+
+    Attributes
+    ----------
+    low, high : float
+        Native values (HU, grey levels...) mapped to 0 and 1; low < high.
+    inverted : bool
+        True where larger values are darker (DICOM MONOCHROME1): low becomes 1.
+    reason : str
+        Why this range: "bit depth", "window", "percentiles 0.5-99.5"...
+    """
+
+    low: float
+    high: float
+    inverted: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How native values stand in the file: stored = (native - intercept) / slope.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+        Type of the stored numbers.
+    slope, intercept : float
+        Rescale of the file (DICOM PS3.3 C.11.1, NIfTI scl_slope/scl_inter).
+    minimum, maximum : float
+        Smallest and largest value the file can store, in stored numbers
+        (bits stored for DICOM, the type's limits else; infinite for floats).
+    """
+
+    dtype: np.dtype[Any]
+    slope: float = 1.0
+    intercept: float = 0.0
+    minimum: float = -np.inf
+    maximum: float = np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the pixels lie.
+
+    Attributes
+    ----------
+    spacing_mm : tuple of float
+        Distance between neighbours along (frame, row, column), in mm; NaN if unknown.
+    affine : float array, shape (4, 4), or None
+        Voxel (column, row, frame) to world in mm, in the file's own convention.
+    """
+
+    spacing_mm: tuple[float, float, float] = (np.nan, np.nan, np.nan)
+    affine: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made an output, for the formats that can say so.
+
+    Attributes
+    ----------
+    model, version : str
+        Model id and its version.
+    weights_sha256 : str
+        Hash of the weights; empty for methods without weights.
+    options : str
+        The settings that change pixels, in one stable line ("strength=0.5").
+    """
+
+    model: str
+    version: str = ""
+    weights_sha256: str = ""
+    options: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """Pixels and what they mean.
+
+    Attributes
+    ----------
+    pixels : array, shape (frames, height, width, channels)
+        Native units (HU for CT, else the file's own). channels is 1 or 3 (RGB).
+        The type is the file's own where no rescaling is needed, else a float.
+    unit_range : UnitRange
+        The native values that become 0 and 1; one for all frames.
+    storage : Storage
+        How the numbers stand in the file.
+    format : str
+        "png", "jpeg", "bmp", "tiff", "nifti", "npy", "dicom" or "array".
+    modality : Modality
+        What kind of picture; UNKNOWN where the file does not tell.
+    units : str
+        "HU" or "" (arbitrary).
+    geometry : Geometry
+        Spacing and orientation, where known.
+    alpha : array, shape (frames, height, width), or None
+        Opacity, carried along unchanged.
+    frozen : bool array, shape (frames, height, width), or None
+        True where pixels must keep their value (DICOM padding value, NaN voxels).
+    source : path or None
+        Where it was read from.
+    header : object
+        What the format's own writer needs to write it back; opaque to all others.
+    """
+
+    pixels: NDArray[Any]
+    unit_range: UnitRange
+    storage: Storage
+    format: str = "array"
+    modality: Modality = Modality.UNKNOWN
+    units: str = ""
+    geometry: Geometry = field(default_factory=Geometry)
+    alpha: NDArray[Any] | None = None
+    frozen: NDArray[np.bool_] | None = None
+    source: Path | None = None
+    header: Any = None
+
+    @property
+    def frames(self) -> int:
+        """Number of frames, slices or pages."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[2])
+
+    @property
+    def channels(self) -> int:
+        """1 (grey) or 3 (RGB)."""
+        return int(self.pixels.shape[3])
+
+    def to_unit(self) -> FloatArray:
+        """Return the pixels as float32, shape (frames, channels, H, W), in [0, 1]."""
+        from medenh import intensity
+
+        return intensity.to_unit(self.pixels, self.unit_range)
+
+    def from_unit(self, enhanced: FloatArray) -> Image:
+        """Return this image with its pixels changed by what a model changed.
+
+        Parameters
+        ----------
+        enhanced : float32 array, shape (frames, channels, H, W), in [0, 1]
+            A model's answer to `to_unit()`.
+
+        Returns
+        -------
+        Image
+            Same type, units and geometry. Values outside `unit_range`, and the
+            part of a value finer than float32, are kept: only the difference to
+            `to_unit()` is added, so an unchanged answer gives the same pixels.
+        """
+        from medenh import intensity
+
+        pixels = intensity.from_unit(self, enhanced)
+        return replace(self, pixels=pixels)
