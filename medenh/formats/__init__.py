@@ -1,0 +1,148 @@
+"""Files to `Image` and back: sniff by content, read, write, whatever the format.
+
+One module for each format; `discover` finds inputs, `files` writes safely,
+`limits` refuses what would not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medenh.formats.limits import DEFAULT, Limits
+
+if TYPE_CHECKING:
+    from medenh.types import Image, Provenance
+
+__all__ = ["EXTENSIONS", "Limits", "extension_for", "read", "sniff", "write"]
+
+PathLike = str | Path
+
+# The first of each is what medenh gives a file that had no extension of its own.
+EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "png": (".png",),
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "bmp": (".bmp", ".dib"),
+    "tiff": (".tif", ".tiff", ".btf", ".tf8"),
+    "nifti": (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img"),
+    "npy": (".npy",),
+    "dicom": (".dcm", ".dicom", ".dic", ".ima"),
+}
+
+
+def sniff(path: PathLike) -> str:
+    """Return the format of a file, told from its content.
+
+    Parameters
+    ----------
+    path : path
+        A file; of a NIfTI header and image pair either half.
+
+    Returns
+    -------
+    str
+        "png", "jpeg", "bmp", "tiff", "nifti", "npy" or "dicom".
+
+    Raises
+    ------
+    UnreadableError
+        Missing, empty, a folder, a pipe or device, or no image.
+    UnsupportedError
+        An image of a kind that is not read (GIF, WebP, Analyze...).
+    """
+    from medenh.formats.content import format_of
+
+    return format_of(Path(path))
+
+
+def read(
+    path: PathLike | Sequence[PathLike],
+    *,
+    axis: int | None = None,
+    limits: Limits = DEFAULT,
+) -> Image:
+    """Return the picture in a file, or the volume in the files of a DICOM series.
+
+    Parameters
+    ----------
+    path : path, or several
+        One file of any format, or the slices of one DICOM series in any order.
+    axis : int, optional
+        For NIfTI, the voxel axis (0, 1 or 2) that becomes the frames; by default the
+        one with the coarsest spacing.
+    limits : Limits
+        What the file may cost; checked on its header, before decoding.
+
+    Returns
+    -------
+    Image
+        Pixels in native units, shape (frames, height, width, channels).
+
+    Raises
+    ------
+    InputError
+        One of its kinds, whatever is wrong with the file.
+    UsageError
+        ``axis`` is out of range, or several files are not DICOM.
+    """
+    from medenh.formats import readers
+
+    return readers.read(_paths(path), axis=axis, limits=limits)
+
+
+def write(
+    image: Image,
+    path: PathLike | Sequence[PathLike],
+    *,
+    format: str | None = None,
+    provenance: Provenance | None = None,
+) -> None:
+    """Write a picture, whole or not at all.
+
+    Parameters
+    ----------
+    image : Image
+        What to write.
+    path : path, or several
+        The output; for a DICOM series one for each frame, in the frames' order.
+    format : str, optional
+        A key of `EXTENSIONS`. By default the image's own format where the
+        extension allows it, else the format that the extension stands for.
+    provenance : Provenance, optional
+        What made the pixels, for the formats that can say so.
+
+    Raises
+    ------
+    UnsupportedError
+        The picture cannot be put into this format without loss of meaning.
+    UsageError
+        Unknown format or extension.
+    OutputError
+        No room, no permission... Nothing was left behind.
+    """
+    from medenh.formats import writers
+
+    writers.write(image, _paths(path), format=format, provenance=provenance)
+
+
+def extension_for(image: Image, format: str) -> str:
+    """Return the extension for an image written as ``format``.
+
+    The source's own extension is kept where it belongs to that format, so that
+    ".tif" stays ".tif", and a DICOM file without extension stays without.
+
+    Raises
+    ------
+    UsageError
+        ``format`` is not a key of `EXTENSIONS`.
+    """
+    from medenh.formats import writers
+
+    return writers.extension_for(image, format)
+
+
+def _paths(path: PathLike | Sequence[PathLike]) -> list[Path]:
+    if isinstance(path, str | Path):
+        return [Path(path)]
+    return [Path(one) for one in path]

@@ -1,0 +1,280 @@
+"""Files as such: atomic outputs, safe output names, hashes, guarded input.
+
+Nothing here knows what a picture is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from medenh.errors import OutputError, OverBudgetError, UnreadableError
+
+__all__ = [
+    "atomic_output",
+    "read_bytes",
+    "read_head",
+    "regular_size",
+    "remove_stale_parts",
+    "safe_output_path",
+    "sha256_file",
+    "sync_folder",
+]
+
+_PART = ".medenh-part"
+_NAME_BYTES = 255  # longest name on ext4, XFS, APFS and NTFS
+_CHUNK = 1 << 20
+_STALE_AFTER_S = 1.0
+
+_HINTS = {
+    errno.ENOSPC: "free some room or choose another output folder",
+    errno.EDQUOT: "your quota is used up; choose another output folder",
+    errno.EACCES: "choose a folder you may write to",
+    errno.EPERM: "choose a folder you may write to",
+    errno.EROFS: "the file system is read-only; choose another output folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "a folder of that name is in the way",
+    errno.ENOTDIR: "part of the path is a file, not a folder",
+}
+
+
+@contextlib.contextmanager
+def atomic_output(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary file beside ``path`` that becomes ``path`` on success.
+
+    Parameters
+    ----------
+    path : path
+        The output. Its folder is made where missing.
+    durable : bool
+        Write through to the disk before the name appears.
+
+    Yields
+    ------
+    Path
+        An empty hidden file in the same folder, to be opened for writing. It is
+        locked while in use, so that `remove_stale_parts` leaves it alone.
+
+    Raises
+    ------
+    OutputError
+        No room, no permission, a read-only place... The temporary file is gone, and
+        whatever was at ``path`` is untouched.
+    """
+    target = Path(path)
+    part: Path | None = None
+    handle = -1
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        candidate = target.with_name(_part_name(target.name))
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+        handle = os.open(candidate, flags, 0o666)
+        part = candidate
+        _lock(handle)
+        yield part
+        if durable:
+            os.fsync(handle)
+        os.replace(part, target)
+        part = None
+    except OSError as error:
+        raise _output_error(error, target) from error
+    finally:
+        if handle >= 0:
+            os.close(handle)
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _part_name(name: str) -> str:
+    tail = f".{secrets.token_hex(6)}{_PART}"
+    room = _NAME_BYTES - 1 - len(os.fsencode(tail))
+    return "." + os.fsdecode(os.fsencode(name)[:room]) + tail
+
+
+def _lock(handle: int) -> bool:
+    """Take the file's lock without waiting; True also where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows refuses to delete open files by itself
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _output_error(error: OSError, path: Path) -> OutputError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    hint = _HINTS.get(error.errno or 0, "")
+    return OutputError(f"cannot be written: {reason.lower()}", path=path, hint=hint)
+
+
+def sync_folder(path: str | Path) -> None:
+    """Write a folder's names through to the disk, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_stale_parts(folder: str | Path) -> int:
+    """Delete what killed runs left in a folder; return how many files.
+
+    Temporary files that a living process still holds are kept.
+    """
+    removed = 0
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            named = entry.name.startswith(".") and entry.name.endswith(_PART)
+            if named and entry.is_file(follow_symlinks=False):
+                removed += _remove_if_stale(Path(entry.path))
+    return removed
+
+
+def _remove_if_stale(part: Path) -> bool:
+    try:
+        # between its making and its lock a living part looks stale
+        if time.time() - part.stat().st_mtime < _STALE_AFTER_S:
+            return False
+        handle = os.open(part, os.O_RDWR)
+        try:
+            if not _lock(handle):
+                return False
+            part.unlink()
+        finally:
+            os.close(handle)
+    except OSError:
+        return False
+    return True
+
+
+def safe_output_path(root: str | Path, relative: str | Path) -> Path:
+    """Return ``root / relative``, proven to lie below ``root``.
+
+    Raises
+    ------
+    OutputError
+        The name is absolute, climbs with "..", is too long, or goes through a link
+        that leaves ``root``.
+    """
+    root, relative = Path(root), Path(relative)
+    parts = relative.parts
+    bad = (
+        not parts
+        or relative.is_absolute()
+        or bool(relative.drive)
+        or ".." in parts
+        or any("\0" in part for part in parts)
+    )
+    if bad:
+        raise OutputError(f"unsafe output name {str(relative)!r}", path=root)
+    if any(len(os.fsencode(part)) > _NAME_BYTES for part in parts):
+        raise OutputError(
+            f"output name longer than {_NAME_BYTES} bytes",
+            path=root,
+            hint="shorten the input's name or choose the output with -o",
+        )
+    path = root / relative
+    try:
+        inside = path.parent.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:
+        raise OutputError("output folder cannot be resolved", path=path) from error
+    if not inside:
+        raise OutputError("a link leads out of the output folder", path=path)
+    return path
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def regular_size(path: Path) -> int:
+    """Return the size of a regular file that is not empty.
+
+    Raises
+    ------
+    UnreadableError
+        Missing, a folder, a pipe or device, or empty.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise _input_error(error, path) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableError("is a folder, not a file", path=path)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableError("is a pipe, socket or device, not a file", path=path)
+    if status.st_size == 0:
+        raise UnreadableError("is empty", path=path)
+    return status.st_size
+
+
+def read_head(path: Path, count: int) -> bytes:
+    """Return up to ``count`` first bytes of a regular file; never waits on a pipe."""
+    regular_size(path)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags)
+        try:
+            return os.read(handle, count)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise _input_error(error, path) from error
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Return a regular file's content.
+
+    Raises
+    ------
+    OverBudgetError
+        It is larger than ``limit``.
+    UnreadableError
+        It is not a regular file, or cannot be read.
+    """
+    size = regular_size(path)
+    if size > limit:
+        raise OverBudgetError(
+            f"file of {size / 2**30:.1f} GiB, more than the limit of "
+            f"{limit / 2**30:.1f}",
+            path=path,
+            hint="raise --max-bytes if the file is what you expect",
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _input_error(error, path) from error
+
+
+def _input_error(error: OSError | ValueError, path: Path) -> UnreadableError:
+    if isinstance(error, FileNotFoundError):
+        return UnreadableError("does not exist", path=path)
+    if isinstance(error, PermissionError):
+        return UnreadableError(
+            "may not be read", path=path, hint="check its permissions"
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    return UnreadableError(f"cannot be read: {reason.lower()}", path=path)

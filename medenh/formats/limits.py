@@ -1,0 +1,80 @@
+"""Budget for one input: what its header may promise before anything is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medenh.errors import OverBudgetError
+
+__all__ = ["DEFAULT", "Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one input may cost.
+
+    Attributes
+    ----------
+    max_voxels : int
+        Pixels times frames.
+    max_bytes : int
+        Decoded size, and size on disk.
+    max_ratio : float
+        Decoded bytes for each byte on disk; small pictures are exempt.
+    ratio_floor_bytes : int
+        Decoded size below which the ratio is not looked at.
+    max_dataset_bytes : int
+        Inflated size of a DICOM data set in the Deflated transfer syntax.
+    """
+
+    max_voxels: int = 256 * 2**20
+    max_bytes: int = 4 * 2**30
+    max_ratio: float = 1000.0
+    ratio_floor_bytes: int = 64 * 2**20
+    max_dataset_bytes: int = 512 * 2**20
+
+    def check(
+        self, path: Path, voxels: int, bytes_decoded: int, bytes_on_disk: int
+    ) -> None:
+        """Pass in silence if a header's promises are within the budget.
+
+        Parameters
+        ----------
+        path : path
+            The file, for the message.
+        voxels, bytes_decoded, bytes_on_disk : int
+            What the header promises, and the size of the file.
+
+        Raises
+        ------
+        OverBudgetError
+            Too many voxels, too many bytes, or an expansion no honest file has.
+        """
+        if voxels > self.max_voxels:
+            raise OverBudgetError(
+                f"{voxels / 2**20:.0f} million voxels, more than the limit of "
+                f"{self.max_voxels / 2**20:.0f}",
+                path=path,
+                hint="raise --max-voxels if the file is what you expect",
+            )
+        if max(bytes_decoded, bytes_on_disk) > self.max_bytes:
+            size = max(bytes_decoded, bytes_on_disk)
+            raise OverBudgetError(
+                f"{size / 2**30:.1f} GiB of pixels, more than the limit of "
+                f"{self.max_bytes / 2**30:.1f}",
+                path=path,
+                hint="raise --max-bytes if the file is what you expect",
+            )
+        if bytes_decoded <= self.ratio_floor_bytes:
+            return
+        if bytes_decoded > self.max_ratio * max(bytes_on_disk, 1):
+            raise OverBudgetError(
+                f"expands {bytes_decoded / max(bytes_on_disk, 1):.0f} times, "
+                f"more than the limit of {self.max_ratio:.0f}",
+                path=path,
+                hint="raise --max-ratio if the file is what you expect",
+            )
+
+
+DEFAULT = Limits()

@@ -1,0 +1,66 @@
+"""Which module reads which format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medenh.errors import InputError, UnreadableError, UsageError
+from medenh.formats.content import format_of
+from medenh.formats.limits import Limits
+
+if TYPE_CHECKING:
+    from medenh.types import Image
+
+__all__ = ["read"]
+
+
+def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
+    """Read one file, or several of one DICOM series: see `medenh.formats.read`."""
+    if not paths:
+        raise UsageError("no file to read")
+    if axis is not None and axis not in (0, 1, 2):
+        raise UsageError(f"axis must be 0, 1 or 2, not {axis}")
+    kind = format_of(paths[0])
+    if len(paths) > 1:
+        _only_dicom(paths, kind)
+    try:
+        return _read_as(kind, paths, axis, limits)
+    except (InputError, UsageError):
+        raise
+    except Exception as error:
+        # a decoder met with hostile bytes raises anything; one class leaves here
+        reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)
+        raise UnreadableError(
+            f"damaged {kind} file ({reason[:200]})", path=paths[0]
+        ) from error
+
+
+def _only_dicom(paths: Sequence[Path], kind: str) -> None:
+    if kind != "dicom" or any(format_of(path) != "dicom" for path in paths[1:]):
+        raise UsageError("several files make one picture only as a DICOM series")
+
+
+def _read_as(
+    kind: str, paths: Sequence[Path], axis: int | None, limits: Limits
+) -> Image:
+    if kind == "dicom":
+        from medenh.formats import dicom
+
+        return dicom.read(paths, limits=limits)
+    if kind == "nifti":
+        from medenh.formats import nifti
+
+        return nifti.read(paths[0], axis=axis, limits=limits)
+    if kind == "tiff":
+        from medenh.formats import tiff
+
+        return tiff.read(paths[0], limits=limits)
+    if kind == "npy":
+        from medenh.formats import array
+
+        return array.read(paths[0], limits=limits)
+    from medenh.formats import raster
+
+    return raster.read(paths[0], kind, limits=limits)
