@@ -1,0 +1,1 @@
+"""Enhance one image or a thousand: plan, run, check, and remember what is done."""

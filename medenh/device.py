@@ -1,0 +1,210 @@
+"""Where the work runs: device, precision and threads. Picked once, said in words.
+
+torch is imported only when the machine could have an accelerator, so that a run that
+OpenVINO serves from its cache starts without it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from medenh.errors import UsageError
+
+__all__ = [
+    "Device",
+    "Precision",
+    "cpu_has_bf16",
+    "num_threads",
+    "pick_device",
+    "pick_precision",
+]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+_NAME = re.compile(r"cpu|mps|cuda(:\d+)?")
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place to run a network.
+
+    Attributes
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:1" or "mps", as torch spells it.
+    reason : str
+        Why it was picked.
+    """
+
+    name: str
+    reason: str = "asked for"
+
+    @property
+    def kind(self) -> str:
+        """The name without an index: "cpu", "cuda" or "mps"."""
+        return self.name.partition(":")[0]
+
+    def describe(self) -> str:
+        """Return the device in words, with its model where that is known."""
+        if self.kind == "cuda":
+            import torch
+
+            return f"{self.name} ({torch.cuda.get_device_name(self.name)})"
+        if self.kind == "cpu":
+            return f"cpu ({num_threads()} threads)"
+        return self.name
+
+
+def pick_device(name: str = "auto") -> Device:
+    """Return the device to run on.
+
+    Parameters
+    ----------
+    name : str
+        "auto" (CUDA, else Apple's GPU, else the CPU), "cpu", "cuda", "cuda:N", "mps".
+
+    Raises
+    ------
+    UsageError
+        The name is unknown, or this machine has no such device.
+    """
+    if name == "auto":
+        return _best_device()
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"unknown device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps"
+        )
+    if name != "cpu":
+        _check_accelerator(name)
+    return Device(name)
+
+
+def _best_device() -> Device:
+    if _may_have_cuda():
+        import torch
+
+        if torch.cuda.is_available():
+            return Device("cuda", "a CUDA device is there")
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        import torch
+
+        if torch.backends.mps.is_available():
+            return Device("mps", "an Apple GPU is there")
+    return Device("cpu", "no accelerator is there")
+
+
+def _may_have_cuda() -> bool:
+    """Tell cheaply whether asking torch for CUDA is worth its import."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
+        return False
+    if "torch" in sys.modules or sys.platform == "win32":
+        return True
+    return any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+
+
+def _check_accelerator(name: str) -> None:
+    import torch
+
+    kind, _, index = name.partition(":")
+    if kind == "mps":
+        there = torch.backends.mps.is_available()
+    else:
+        there = torch.cuda.is_available() and (
+            int(index or 0) < torch.cuda.device_count()
+        )
+    if not there:
+        raise UsageError(f"no device {name} on this machine", hint="use --device cpu")
+
+
+def num_threads() -> int:
+    """Return how many threads to use: what the process may use, or OMP_NUM_THREADS."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return _usable_cores()
+
+
+@cache
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, min(cores, _container_quota() or cores))
+
+
+def _container_quota() -> int | None:
+    """Return the whole cores a control group grants, rounded up; None if unlimited."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+@cache
+def cpu_has_bf16() -> bool:
+    """Return whether the CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return not _BF16_FLAGS.isdisjoint(flags.split())
+
+
+def pick_precision(
+    asked: str, device: Device, *, certified: frozenset[str] = frozenset()
+) -> Precision:
+    """Return the precision to compute in.
+
+    Parameters
+    ----------
+    asked : str
+        "auto", "fp32", "bf16" or "fp16".
+    device : Device
+        Where the network runs.
+    certified : set of str
+        Precisions for which the model's card proves at least 55 dB against fp32 and
+        at most 2 grey levels of difference.
+
+    Raises
+    ------
+    UsageError
+        The precision is unknown, or fp16 is asked for on a CPU, where it is neither
+        quick nor safe.
+    """
+    if asked == "auto":
+        fast = "bf16" in certified and _has_bf16(device)
+        return "bf16" if fast else "fp32"
+    if asked == "fp16" and device.kind == "cpu":
+        raise UsageError(
+            "fp16 is not supported on a CPU", hint="use --precision bf16 or fp32"
+        )
+    if asked == "fp32":
+        return "fp32"
+    if asked == "bf16":
+        return "bf16"
+    if asked == "fp16":
+        return "fp16"
+    raise UsageError(
+        f"unknown precision {asked!r}", hint="use auto, fp32, bf16 or fp16"
+    )
+
+
+def _has_bf16(device: Device) -> bool:
+    if device.kind == "cpu":
+        return cpu_has_bf16()
+    if device.kind == "cuda":
+        import torch
+
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return False

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from medenh import device
+from medenh.device import Device, num_threads, pick_device, pick_precision
+from medenh.errors import UsageError
+
+
+def test_threads_follow_the_environment(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert num_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,4")
+    assert num_threads() == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="affinity is a Linux notion")
+def test_threads_follow_the_affinity():
+    code = (
+        "import os; os.environ.pop('OMP_NUM_THREADS', None);"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from medenh.device import num_threads; print(num_threads())"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert out.stdout.strip() == b"1"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+def test_unknown_devices_are_refused(name):
+    with pytest.raises(UsageError, match="unknown device"):
+        pick_device(name)
+
+
+def test_a_missing_device_is_refused():
+    with pytest.raises(UsageError, match="no device cuda:99"):
+        pick_device("cuda:99")
+
+
+def test_auto_on_a_plain_cpu_does_not_import_torch():
+    code = (
+        "import sys, os; os.environ['CUDA_VISIBLE_DEVICES'] = '';"
+        "from medenh.device import pick_device; d = pick_device();"
+        "print(d.name, 'torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    if sys.platform == "linux":
+        assert out.stdout.split() == [b"cpu", b"False"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "certified", "has_bf16", "expected"),
+    [
+        ("auto", frozenset(), True, "fp32"),
+        ("auto", frozenset({"bf16"}), True, "bf16"),
+        ("auto", frozenset({"bf16"}), False, "fp32"),
+        ("bf16", frozenset(), False, "bf16"),
+        ("fp32", frozenset({"bf16"}), True, "fp32"),
+    ],
+)
+def test_precision_is_quick_only_where_certified(
+    monkeypatch, asked, certified, has_bf16, expected
+):
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: has_bf16)
+    assert pick_precision(asked, Device("cpu"), certified=certified) == expected
+
+
+@pytest.mark.parametrize("asked", ["fp16", "int8"])
+def test_precisions_that_a_cpu_lacks_are_refused(asked):
+    with pytest.raises(UsageError, match="precision|fp16"):
+        pick_precision(asked, Device("cpu"))
