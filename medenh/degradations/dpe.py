@@ -1,0 +1,132 @@
+"""DPE's degradation: brightness and contrast loss, 8-bit rounding, faint noise.
+
+Read from the published code of the DPE paper (Algorithm 1 there): a colour jitter on
+8-bit pixels followed by a one-sided uniform noise that the code calls Gaussian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from medenh.types import FloatArray
+
+__all__ = ["DpeParameters", "apply", "from_record", "rng_for", "sample", "to_record"]
+
+_NOISE_MAX = 0.1**1.5  # in [-1, 1] units
+
+
+@dataclass(frozen=True, slots=True)
+class DpeParameters:
+    """One draw of the recipe.
+
+    Attributes
+    ----------
+    brightness, contrast : float
+        Factors; 1 leaves the picture alone. The paper's code draws U(0.1, 0.8).
+    brightness_first : bool
+        Order of the two; they differ by rounding only.
+    sigma : float
+        Amplitude of the uniform noise on the [-1, 1] scale.
+    noise_seed : int
+        Seed of the noise field.
+    """
+
+    brightness: float
+    contrast: float
+    brightness_first: bool
+    sigma: float
+    noise_seed: int
+
+
+def rng_for(name: str, *, seed: int = 0, draw: int = 0) -> np.random.Generator:
+    """Return a generator that depends on a relative file name, not on order.
+
+    Parameters
+    ----------
+    name : str
+        Relative name of the file, "/" between folders.
+    seed, draw : int
+        The user's seed and the number of the copy.
+    """
+    digest = hashlib.sha256(name.encode()).digest()
+    words = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4)]
+    return np.random.default_rng(np.random.SeedSequence([seed, *words, draw]))
+
+
+def sample(rng: np.random.Generator) -> DpeParameters:
+    """Draw parameters as the paper's code does."""
+    return DpeParameters(
+        brightness=float(rng.uniform(0.1, 0.8)),
+        contrast=float(rng.uniform(0.1, 0.8)),
+        brightness_first=bool(rng.integers(2)),
+        sigma=float(rng.uniform(0.0, _NOISE_MAX)),
+        noise_seed=int(rng.integers(2**31)),
+    )
+
+
+def apply(
+    pixels: FloatArray, parameters: DpeParameters, *, quantise: bool = True
+) -> FloatArray:
+    """Degrade a picture.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, C), in [0, 1]
+        C is 1 (treated as R = G = B) or 3.
+    parameters : DpeParameters
+    quantise : bool
+        Truncate to 8 bits after each step, as Pillow does. False for pictures of more
+        than 8 bits, whose depth must survive.
+
+    Returns
+    -------
+    float32 array, same shape, in [0, 1]
+        Deviation: clipped to [0, 1]; the paper's code leaves the noise unclipped in
+        memory and clips when it saves.
+    """
+    x = pixels * np.float32(255.0)
+    if quantise:
+        x = np.rint(x)
+    steps = (_brighten, _flatten) if parameters.brightness_first else (
+        _flatten,
+        _brighten,
+    )
+    for step in steps:
+        x = np.clip(step(x, parameters), 0.0, 255.0)
+        if quantise:
+            x = np.floor(x)
+    x /= np.float32(255.0)
+    if parameters.sigma:
+        noise = np.random.default_rng(parameters.noise_seed)
+        field = noise.random(x.shape, dtype=np.float32)
+        x += np.float32(parameters.sigma / 2) * field
+    return np.clip(x, 0.0, 1.0).astype(np.float32, copy=False)
+
+
+def _brighten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
+    return x * np.float32(parameters.brightness)
+
+
+def _flatten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
+    """Blend towards the rounded mean of the luma, the same grey in all channels."""
+    if x.shape[-1] == 3:
+        luma = x @ np.array([0.299, 0.587, 0.114], np.float32)
+    else:
+        luma = x[..., 0]
+    mean = np.floor(luma.mean(dtype=np.float64) + 0.5)
+    factor = np.float32(parameters.contrast)
+    return x * factor + np.float32((1.0 - factor) * mean)
+
+
+def to_record(parameters: DpeParameters) -> dict[str, Any]:
+    """Return the parameters as a JSON-able step of a degradation record."""
+    return {"op": "dpe", "params": asdict(parameters)}
+
+
+def from_record(record: dict[str, Any]) -> DpeParameters:
+    """Return the parameters that `to_record` wrote."""
+    return DpeParameters(**record["params"])

@@ -1,0 +1,3 @@
+"""Loss terms of training, one family a file."""
+
+from __future__ import annotations

@@ -1,0 +1,204 @@
+"""DPE-plus: DPE's gated U-net behind a global exposure estimate. Ours, not the paper's.
+
+DPE's degradation is a global affine map of the whole picture plus faint noise; a
+network of DPE's receptive field cannot see the two scalars on a large image. Here they
+are estimated from a thumbnail (`condition`), and the local network only adds what the
+affine map cannot give (`local`): noise, quantisation, shading.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medenh.models.layers import GatedConv, ResidualBlock, crop_to, pad_to_multiple
+
+__all__ = ["DPEPlusNet", "ExposureEstimator"]
+
+_THUMBNAIL = 64
+_LUMA = (0.299, 0.587, 0.114)
+
+
+class ExposureEstimator(nn.Module):
+    """Guess the mean and the contrast that a picture had before it was degraded.
+
+    It sees the picture standardised to zero mean and unit deviation (so that its
+    content looks alike however dark it came), as mean, largest and smallest value of
+    64x64 cells, and beside it the six scalars that were taken away.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        widths = (9, width, 2 * width, 3 * width, 4 * width)
+        self.features = nn.Sequential()
+        for a, b in zip(widths, widths[1:], strict=False):
+            self.features.append(nn.Conv2d(a, b, 3, stride=2, padding=1))
+            self.features.append(nn.LeakyReLU(0.1))
+            self.features.append(ResidualBlock(b))
+        self.head = nn.Sequential(
+            nn.Linear(8 * width + 6, 128), nn.LeakyReLU(0.1), nn.Linear(128, 8)
+        )
+        nn.init.zeros_(self.head[-1].weight)
+        nn.init.zeros_(self.head[-1].bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return gain and offset per channel.
+
+        Parameters
+        ----------
+        image : float32 tensor, shape (B, 3, H, W), in [0, 1]
+
+        Returns
+        -------
+        float32 tensor, shape (B, 6)
+            Gain of R, G, B, then offset of R, G, B: ``image * gain + offset`` has the
+            exposure of the estimated original.
+        """
+        luma = (image * image.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1)
+        mean = luma.mean((1, 2))
+        centred = luma - mean.view(-1, 1, 1)
+        deviation = (centred.square().mean((1, 2)) + 1e-7).sqrt()
+        size = (_THUMBNAIL, _THUMBNAIL)
+        cells = torch.cat(
+            [
+                F.adaptive_avg_pool2d(image, size),
+                F.adaptive_max_pool2d(image, size),
+                -F.adaptive_max_pool2d(-image, size),
+            ],
+            1,
+        )
+        low, high = image.amin((1, 2, 3)), image.amax((1, 2, 3))
+        cells = (cells - mean.view(-1, 1, 1, 1)) / deviation.view(-1, 1, 1, 1)
+        features = self.features(cells)
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
+        scalars = torch.stack(
+            [mean, deviation, deviation.log(), low, high, mean / (deviation + mean)], 1
+        )
+        guess = self.head(torch.cat([pooled, scalars], 1))
+        return self._affine(guess, mean, deviation)
+
+    @staticmethod
+    def _affine(guess: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        """Turn the guess (mean, contrast, a trim per channel) into gain and offset."""
+        target_mean = torch.sigmoid(guess[:, 0] - 0.5)
+        target_deviation = 0.2 * torch.exp(guess[:, 1].clamp(-4.0, 1.5))
+        gain = (target_deviation / deviation).unsqueeze(1)
+        gain = (gain * torch.exp(0.1 * guess[:, 2:5])).clamp(0.05, 100.0)
+        offset = target_mean.unsqueeze(1) + 0.1 * guess[:, 5:8]
+        return torch.cat([gain, offset - gain * mean.unsqueeze(1)], 1)
+
+
+class DPEPlusNet(nn.Module):
+    """A global affine correction from a thumbnail, refined by a local gated U-net.
+
+    Stages of `local` for a 256x256 input, at the default widths:
+
+    ======== ===================================== ============
+    stage    operation                             output
+    ======== ===================================== ============
+    correct  image * gain + offset                 3, 256x256
+    stem     pixel-unshuffle of both, Conv3x3      48, 128x128
+    encoder  3 x [RB, Conv3x3 stride 2, ReLU]      128, 16x16
+    middle   RB                                    128, 16x16
+    decoder  3 x [ConvT2x2, ReLU, + gate(skip),    48, 128x128
+             RB]
+    head     Conv3x3, pixel-shuffle, + corrected   3, 256x256
+    ======== ===================================== ============
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels of the local network at 1/2, 1/4, 1/8 and 1/16 of the size.
+    estimator_width : int
+        Width of the exposure estimator.
+
+    Notes
+    -----
+    ``forward(x) == local(x, condition(x))``. `condition` looks at the whole picture
+    and is cheap; `local` is exact on tiles with a halo of `receptive_field`.
+    """
+
+    multiple_of = 16
+    receptive_field = 128
+    global_ops = True
+
+    def __init__(
+        self,
+        *,
+        widths: tuple[int, ...] = (48, 64, 96, 128),
+        estimator_width: int = 32,
+    ) -> None:
+        super().__init__()
+        self.estimator = ExposureEstimator(estimator_width)
+        self.stem = nn.Conv2d(25, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths[:-1])
+        self.gates = nn.ModuleList(GatedConv(c) for c in widths[:-1])
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1)
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.middle = ResidualBlock(widths[-1])
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(b, a, 2, stride=2)
+            for a, b in zip(widths[-2::-1], widths[:0:-1], strict=False)
+        )
+        self.decoder = nn.ModuleList(ResidualBlock(c) for c in widths[-2::-1])
+        self.head = nn.Conv2d(widths[0], 12, 3, padding=1)
+        # training starts at the global solution
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def condition(self, image: Tensor) -> Tensor:
+        """Estimate gain and offset of the whole picture, always in float32.
+
+        Parameters
+        ----------
+        image : float tensor, shape (B, 3, H, W), in [0, 1]
+
+        Returns
+        -------
+        float32 tensor, shape (B, 6)
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            estimate: Tensor = self.estimator(image.float())
+        return estimate
+
+    def local(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Enhance a batch, or tiles of it, under a condition of the whole picture.
+
+        Parameters
+        ----------
+        image : float tensor, shape (B, 3, H, W), in [0, 1]
+        condition : float tensor, shape (B, 6)
+            From `condition`.
+
+        Returns
+        -------
+        float tensor, same shape as ``image``, in [0, 1] (unclamped while training)
+        """
+        x = pad_to_multiple(image, self.multiple_of)
+        gain = condition[:, :3, None, None]
+        corrected = x * gain + condition[:, 3:, None, None]
+        residual = self._residual(x, corrected, gain)
+        out = crop_to(corrected + residual, image)
+        return out if self.training else out.clamp(0.0, 1.0)
+
+    def _residual(self, x: Tensor, corrected: Tensor, gain: Tensor) -> Tensor:
+        pair = F.pixel_unshuffle(torch.cat([x, corrected.clamp(-0.5, 1.5)], 1), 2)
+        log_gain = gain.mean(1, keepdim=True).log() * 0.5
+        plane = log_gain.expand(-1, -1, pair.shape[2], pair.shape[3])
+        features = self.stem(torch.cat([pair, plane.to(pair.dtype)], 1))
+        skips = []
+        for block, gate, down in zip(self.encoder, self.gates, self.down, strict=True):
+            features = block(features)
+            skips.append(gate(features))
+            features = torch.relu(down(features))
+        features = self.middle(features)
+        for up, block in zip(self.up, self.decoder, strict=True):
+            features = block(torch.relu(up(features)) + skips.pop())
+        return F.pixel_shuffle(self.head(features).float(), 2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Enhance a batch: (B, 3, H, W) in [0, 1], same out."""
+        return self.local(image, self.condition(image))

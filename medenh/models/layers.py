@@ -1,0 +1,68 @@
+"""Blocks that two or more networks share, and padding to a network's grid."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["GatedConv", "ResidualBlock", "crop_to", "pad_to_multiple"]
+
+
+class ResidualBlock(nn.Module):
+    """x + Conv3x3(PReLU(Conv3x3(x))), zero padding, one shared slope.
+
+    Notes
+    -----
+    DPE's `RB(c)`: no activation after the sum, no normalisation.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.activation = nn.PReLU()
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, c, H, W) to the same shape."""
+        return x + self.second(self.activation(self.first(x)))
+
+
+class GatedConv(nn.Module):
+    """LeakyReLU(feature(x) * sigmoid(mask(x))), reflection padding.
+
+    Notes
+    -----
+    DPE's residual gating; it sits on the skip connections. A 1-pixel side cannot be
+    reflected and is replicated.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.feature = nn.Conv2d(channels, channels, 3)
+        self.mask = nn.Conv2d(channels, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, c, H, W) to the same shape."""
+        mode = "reflect" if min(x.shape[-2:]) > 1 else "replicate"
+        padded = F.pad(x, (1, 1, 1, 1), mode=mode)
+        gated = self.feature(padded) * torch.sigmoid(self.mask(padded))
+        return F.leaky_relu(gated, 0.2)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pad (B, C, H, W) at the bottom and right to a multiple of ``multiple``.
+
+    Mirrors the edge; where a side is shorter than its padding the edge is replicated.
+    """
+    height, width = x.shape[-2:]
+    bottom, right = -height % multiple, -width % multiple
+    if not (bottom or right):
+        return x
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    return F.pad(x, (0, right, 0, bottom), mode=mode)
+
+
+def crop_to(x: Tensor, like: Tensor) -> Tensor:
+    """Undo `pad_to_multiple`: the top-left part of ``x`` as large as ``like``."""
+    return x[..., : like.shape[-2], : like.shape[-1]]

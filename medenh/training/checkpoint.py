@@ -1,0 +1,51 @@
+"""State of a run on disk: everything needed to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from medenh.errors import OutputError, UsageError
+
+__all__ = ["load_state", "save_state", "save_weights"]
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint, replacing the last one only when the new one is whole."""
+    temporary = path.with_name(f".{path.name}.medenh-part")
+    try:
+        with temporary.open("wb") as handle:
+            torch.save(state, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the checkpoint: {error}", path=path) from error
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that `save_state` wrote (tensors and plain values only)."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UsageError("there is nothing to resume from", path=path) from error
+    except Exception as error:  # torch raises a dozen kinds for damaged files
+        raise UsageError(f"not a usable checkpoint: {error}", path=path) from error
+    return state
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """Write a network's weights as fp16 safetensors, for publishing."""
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    temporary = path.with_name(f".{path.name}.medenh-part")
+    save_file(tensors, temporary)
+    temporary.replace(path)
