@@ -1,0 +1,92 @@
+"""Weight-free methods: baselines, and enhancement that needs no download.
+
+`METHODS[name](pixels, mask=None, **options)` is the one way in. A method's module is
+imported at its first use, so that listing methods stays quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from medenh.classical.info import MethodInfo, Option
+from medenh.classical.table import INFO
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from medenh.types import FloatArray
+
+__all__ = ["INFO", "METHODS", "Method", "MethodInfo", "Option"]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A weight-free method, ready to call.
+
+    Attributes
+    ----------
+    name : str
+        Its id on the command line.
+    module, function : str
+        Where it is written.
+    info : MethodInfo
+        What is known of it.
+    """
+
+    name: str
+    module: str
+    function: str
+    info: MethodInfo
+
+    def __call__(
+        self,
+        pixels: NDArray[Any],
+        mask: NDArray[np.bool_] | None = None,
+        **options: Any,
+    ) -> FloatArray:
+        """Return the enhanced picture.
+
+        Parameters
+        ----------
+        pixels : float array, shape (H, W, C), in [0, 1]
+            Grey (C = 1) or RGB (C = 3). It is not changed.
+        mask : bool array, shape (H, W), optional
+            True in the foreground. Background is copied from ``pixels`` and has no
+            part in any statistic.
+        **options
+            As in ``info.options``.
+
+        Returns
+        -------
+        float32 array, shape (H, W, C), in [0, 1]
+
+        Raises
+        ------
+        UsageError
+            An option, or the shape of an array, is not allowed.
+        NonFiniteError
+            The pixels hold NaN or infinity.
+        """
+        from medenh.classical.common import guarded
+
+        settings = self.info.checked(options)
+        kernel = getattr(import_module(self.module), self.function)
+        return guarded(kernel, pixels, mask, settings)
+
+
+METHODS: dict[str, Method] = {
+    name: Method(name, f"medenh.classical.{module}", function, INFO[name])
+    for name, module, function in (
+        ("identity", "point", "identity"),
+        ("stretch", "point", "stretch"),
+        ("clahe", "clahe", "clahe"),
+        ("ben-graham", "ben_graham", "ben_graham"),
+        ("lime", "lime", "lime"),
+        ("nlm", "denoise", "nlm"),
+        ("wavelet", "denoise", "wavelet"),
+        ("unsharp", "unsharp", "unsharp"),
+    )
+}

@@ -1,0 +1,156 @@
+"""CLAHE on floats: maps made from a histogram, applied to unquantised values.
+
+OpenCV's 16-bit CLAHE has 65536 bins, so that its clip limit leaves the picture almost
+as it was; here the strength is the same at every depth.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.classical.common import BoolArray, on_lightness
+from medenh.types import FloatArray
+
+__all__ = ["clahe", "equalise"]
+
+_SMALLEST_TILE = 4  # px a side: fewer values make no histogram
+_FOREGROUND = 0.25  # share a tile needs to have a map of its own
+
+
+def clahe(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    clip: float,
+    tiles: int,
+    bins: int,
+) -> FloatArray:
+    """Equalise the lightness locally; see `equalise`."""
+    return on_lightness(
+        pixels, lambda plane: equalise(plane, mask, clip=clip, tiles=tiles, bins=bins)
+    )
+
+
+def equalise(
+    plane: FloatArray,
+    mask: BoolArray | None = None,
+    *,
+    clip: float = 2.0,
+    tiles: int = 8,
+    bins: int = 256,
+) -> FloatArray:
+    """Return the contrast-limited, adaptively equalised plane.
+
+    Parameters
+    ----------
+    plane : float32 array, shape (H, W), in [0, 1]
+    mask : bool array, shape (H, W), optional
+        Background has no part in the histograms.
+    clip : float
+        Largest slope of a map, as in OpenCV. MATLAB's limit c is 1 + c (bins - 1).
+    tiles : int
+        Along each side; fewer in pictures too small for them.
+    bins : int
+        Of the histograms. Values between bins are interpolated.
+
+    Returns
+    -------
+    float32 array, shape (H, W), in [0, 1]
+
+    Notes
+    -----
+    Zuiderveld, Graphics Gems IV, 1994. Deviation: the limit and the shares of what
+    exceeds it are fractions of a count, so that tiles of few pixels are not
+    equalised harder than large ones (OpenCV's limit is never below one count).
+    """
+    height, width = plane.shape
+    grid = tuple(max(1, min(tiles, side // _SMALLEST_TILE)) for side in plane.shape)
+    tile = (-(-height // grid[0]), -(-width // grid[1]))
+    position = plane * np.float32(bins - 1)
+    maps = _tile_maps(position, mask, grid, tile, clip, bins)
+    out = np.empty_like(plane)
+    for rows in _bands(height, grid[0], tile[0]):
+        top, bottom, down = _neighbours(rows, grid[0], tile[0])
+        for columns in _bands(width, grid[1], tile[1]):
+            left, right, across = _neighbours(columns, grid[1], tile[1])
+            upper = maps[top, [left, right]][:, None]
+            lower = maps[bottom, [left, right]][:, None]
+            tables = upper + down[:, None] * (lower - upper)
+            out[rows, columns] = _look_up(position[rows, columns], tables, across)
+    return out
+
+
+def _tile_maps(
+    position: FloatArray,
+    mask: BoolArray | None,
+    grid: tuple[int, ...],
+    tile: tuple[int, int],
+    clip: float,
+    bins: int,
+) -> FloatArray:
+    """Return the map of every tile, shape (rows, columns, bins), in [0, 1]."""
+    nearest = np.rint(position).astype(np.int16)
+    pad = [(0, n * t - s) for n, t, s in zip(grid, tile, position.shape, strict=True)]
+    if any(after for _, after in pad):
+        nearest = np.pad(nearest, pad, mode="symmetric")
+        mask = None if mask is None else np.pad(mask, pad, mode="symmetric")
+    counts = np.zeros((*grid, bins), np.float64)
+    for row, column in np.ndindex(*grid):
+        place = (
+            slice(row * tile[0], (row + 1) * tile[0]),
+            slice(column * tile[1], (column + 1) * tile[1]),
+        )
+        values = nearest[place].ravel() if mask is None else nearest[place][mask[place]]
+        counts[row, column] = np.bincount(values, minlength=bins)
+    total = counts.sum(axis=(0, 1))
+    counts[counts.sum(axis=2) < _FOREGROUND * tile[0] * tile[1]] = total
+    return _maps(counts, clip, bins)
+
+
+def _maps(counts: NDArray[np.float64], clip: float, bins: int) -> FloatArray:
+    """Clip histograms, share out what was clipped, and add up."""
+    size = counts.sum(axis=-1, keepdims=True)
+    limit = clip * size / bins
+    clipped = np.minimum(counts, limit)
+    clipped += (size - clipped.sum(axis=-1, keepdims=True)) / bins
+    maps: FloatArray = (np.cumsum(clipped, axis=-1) / size).astype(np.float32)
+    return maps
+
+
+def _bands(side: int, count: int, tile: int) -> list[slice]:
+    """Cut a side at the tiles' centres: between two, the same maps are blended."""
+    centres = [int(tile * (at + 0.5)) for at in range(count)]
+    cuts = [0, *(at for at in centres if at < side), side]
+    return [slice(low, high) for low, high in pairwise(cuts) if high > low]
+
+
+def _neighbours(band: slice, count: int, tile: int) -> tuple[int, int, FloatArray]:
+    """Return the two tiles a band lies between, and its weights of the second."""
+    at = (np.arange(band.start, band.stop) + 0.5) / tile - 0.5
+    first = int(np.floor((at[0] + at[-1]) / 2))
+    weight = np.clip(at - first, 0.0, 1.0).astype(np.float32)
+    return max(first, 0), min(first + 1, count - 1), weight
+
+
+def _look_up(
+    position: FloatArray, tables: FloatArray, across: FloatArray
+) -> FloatArray:
+    """Blend the values of the left and right tables of each row at ``position``.
+
+    ``tables`` has shape (2, rows, bins).
+    """
+    rows, bins = tables.shape[1:]
+    low = np.minimum(position.astype(np.int32), bins - 2)
+    part = position - low
+    low += (np.arange(rows, dtype=np.int32) * bins)[:, None]
+    sides = []
+    for table in tables:
+        flat = np.ascontiguousarray(table).ravel()
+        value = flat[low]
+        value += part * (flat[low + 1] - value)
+        sides.append(value)
+    blended: FloatArray = sides[0] + across * (sides[1] - sides[0])
+    return blended

@@ -1,0 +1,133 @@
+"""Weight-free denoising: non-local means and wavelet shrinkage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.classical.common import BoolArray, noise_sigma
+from medenh.types import FloatArray
+
+__all__ = ["nlm", "wavelet"]
+
+_WAVELET = "sym8"
+
+# orthonormal: white noise has the same strength in every plane
+_OPPONENT = np.array(
+    [
+        [3**-0.5, 3**-0.5, 3**-0.5],
+        [2**-0.5, 0.0, -(2**-0.5)],
+        [6**-0.5, -2 * 6**-0.5, 6**-0.5],
+    ],
+    np.float32,
+)
+
+
+def nlm(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    sigma: float | None,
+    strength: float,
+    patch: int,
+    search: int,
+) -> FloatArray:
+    """Average places whose neighbourhoods look alike; all channels at once.
+
+    Notes
+    -----
+    scikit-image's fast mode on floats: OpenCV's takes 8 bits only (16 with another
+    distance) and would quantise.
+    """
+    from skimage.restoration import denoise_nl_means
+
+    noise = _noise(pixels, mask) if sigma is None else sigma
+    if noise <= 0.0:
+        return pixels
+    grey = pixels.shape[2] == 1
+    smoothed = denoise_nl_means(
+        pixels[..., 0] if grey else pixels,
+        patch_size=patch,
+        patch_distance=search,
+        h=strength * noise,
+        sigma=noise,
+        fast_mode=True,
+        channel_axis=None if grey else 2,
+    )
+    return np.asarray(smoothed, np.float32).reshape(pixels.shape)
+
+
+def _noise(pixels: FloatArray, mask: BoolArray | None) -> float:
+    """Mean noise of the channels."""
+    planes = np.moveaxis(pixels, 2, 0)
+    return float(np.mean([noise_sigma(plane, mask) for plane in planes]))
+
+
+def wavelet(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    sigma: float | None,
+    levels: int,
+    shifts: int,
+    chroma: float,
+) -> FloatArray:
+    """Shrink wavelet details by BayesShrink, averaged over shifts of the grid.
+
+    Colour is taken apart into an intensity and two opponent planes, where the
+    chroma's noise may be shrunk harder.
+    """
+    if pixels.shape[2] == 1:
+        noise = noise_sigma(pixels[..., 0], mask) if sigma is None else sigma
+        return _spun(pixels[..., 0], noise, levels, shifts)[..., None]
+    planes: FloatArray = pixels @ _OPPONENT.T
+    for at, factor in enumerate((1.0, chroma, chroma)):
+        plane = np.ascontiguousarray(planes[..., at])
+        noise = noise_sigma(plane, mask) if sigma is None else sigma
+        planes[..., at] = _spun(plane, factor * noise, levels, shifts)
+    out: FloatArray = planes @ _OPPONENT
+    return out
+
+
+def _spun(plane: FloatArray, sigma: float, levels: int, shifts: int) -> FloatArray:
+    """Average the shrunk plane over shifts^2 positions of the wavelet grid."""
+    import pywt
+
+    deepest = pywt.dwt_max_level(min(plane.shape), _WAVELET)
+    levels = min(levels, deepest)
+    if levels == 0 or sigma <= 0.0:
+        return plane
+    # 2 px at two shifts, as far apart as a pass of four levels can tell
+    offsets = range(0, 2 * shifts, 2)
+    total = np.zeros_like(plane)
+    height, width = plane.shape
+    padded = np.pad(plane, (2 * shifts, 0), mode="symmetric")
+    for down in offsets:
+        for across in offsets:
+            shifted = padded[2 * shifts - down :, 2 * shifts - across :]
+            clean = _shrunk(shifted, sigma, levels)
+            total += clean[down : down + height, across : across + width]
+    total /= shifts * shifts
+    return total
+
+
+def _shrunk(plane: FloatArray, sigma: float, levels: int) -> NDArray[Any]:
+    """Shrink the details of every sub-band by its own threshold."""
+    import pywt
+
+    coarse, *details = pywt.wavedec2(plane, _WAVELET, mode="symmetric", level=levels)
+    shrunk = [tuple(_soft(band, sigma) for band in bands) for bands in details]
+    clean: NDArray[Any] = pywt.waverec2([coarse, *shrunk], _WAVELET, mode="symmetric")
+    return clean
+
+
+def _soft(band: NDArray[Any], sigma: float) -> NDArray[Any]:
+    """Soft-threshold at sigma^2 over the signal's deviation; 0 without signal."""
+    signal = float(np.mean(np.square(band, dtype=np.float64))) - sigma * sigma
+    if signal <= 0.0:
+        return np.zeros_like(band)
+    limit = band.dtype.type(sigma * sigma / np.sqrt(signal))
+    shrunk: NDArray[Any] = band - np.clip(band, -limit, limit)
+    return shrunk

@@ -1,0 +1,122 @@
+"""What is known of a method and its options: data for the command line, checks.
+
+Neither numpy nor any method is imported here, so that listing methods is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from medenh.errors import UsageError
+
+__all__ = ["MethodInfo", "Option", "Value"]
+
+Value = float | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One named, range-checked number of a method.
+
+    Attributes
+    ----------
+    name : str
+        Keyword of the option.
+    default : float, int or None
+        None is "measured on the image", and only then allowed as a value.
+    low, high : float
+        Smallest and largest value allowed, both included.
+    help : str
+        One line that says what it does.
+    whole : bool
+        True where only whole numbers make sense.
+    """
+
+    name: str
+    default: Value
+    low: float
+    high: float
+    help: str
+    whole: bool = False
+
+    def checked(self, value: object) -> Value:
+        """Return ``value`` as this option's number.
+
+        Raises
+        ------
+        UsageError
+            It is no number, not whole where it must be, or outside the range.
+        """
+        if value is None and self.default is None:
+            return None
+        if isinstance(value, bool) or not hasattr(value, "__float__"):
+            raise UsageError(f"{self.name} must be a number, not {value!r}")
+        number = float(value)
+        if not isfinite(number) or not self.low <= number <= self.high:
+            raise UsageError(
+                f"{self.name}={number:g} is outside its range",
+                hint=f"{self.low:g} to {self.high:g}",
+            )
+        if not self.whole:
+            return number
+        if number != int(number):
+            raise UsageError(f"{self.name}={number:g} must be a whole number")
+        return int(number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodInfo:
+    """What is known of a method.
+
+    Attributes
+    ----------
+    title : str
+        Its name in full.
+    reference : str
+        Publication, or "" for common practice.
+    summary : str
+        What it does to an image, in one sentence.
+    modalities : tuple of str
+        Where it is usual (values of `medenh.types.Modality`).
+    natural : bool
+        False where the output is a map of detail rather than a natural image.
+    options : tuple of Option
+        Its settings.
+    limits : str
+        What to beware of.
+    """
+
+    title: str
+    reference: str
+    summary: str
+    modalities: tuple[str, ...]
+    natural: bool = True
+    options: tuple[Option, ...] = ()
+    limits: str = ""
+
+    @property
+    def defaults(self) -> dict[str, Value]:
+        """Default of every option, by name."""
+        return {option.name: option.default for option in self.options}
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Value]:
+        """Return all options: the given ones, checked, and defaults for the rest.
+
+        Raises
+        ------
+        UsageError
+            An option is unknown, or its value is not allowed.
+        """
+        known = {option.name: option for option in self.options}
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            names = ", ".join(known) or "it has none"
+            raise UsageError(
+                f"{self.title} has no option {unknown[0]!r}", hint=f"options: {names}"
+            )
+        return self.defaults | {
+            name: known[name].checked(value) for name, value in given.items()
+        }
