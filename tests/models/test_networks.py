@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from medenh import models
+from medenh.errors import UsageError
+
+
+def _parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+def _seeded(architecture, preset="default"):
+    torch.manual_seed(0)
+    network = models.create(architecture, preset).eval()
+    for p in network.parameters():  # zero-initialised heads would hide errors
+        if p.ndim > 1:
+            torch.nn.init.normal_(p, std=0.05)
+    return network
+
+
+def test_dpe_has_the_parameters_of_the_published_network():
+    assert _parameters(models.create("dpe")) == 4_486_987
+    assert _parameters(models.create("dpe", "compat")) == 5_298_637
+
+
+def test_dpe_costs_what_the_published_network_costs():
+    network = models.create("dpe").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.rand(1, 3, 256, 256))
+    assert counter.get_total_flops() == pytest.approx(50.98e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "preset"),
+    [("dpe", "default"), ("dpe-plus", "default"), ("dpe-plus", "tiny")],
+)
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (33, 100), (64, 48)])
+def test_any_size_keeps_shape_and_range(architecture, preset, size):
+    network = _seeded(architecture, preset)
+    with torch.no_grad():
+        out = network(torch.rand(2, 3, *size))
+    assert out.shape == (2, 3, *size)
+    assert torch.isfinite(out).all()
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+@pytest.mark.parametrize("architecture", ["dpe", "dpe-plus"])
+def test_output_depends_on_nothing_beyond_the_receptive_field(architecture):
+    network = _seeded(architecture)
+    halo = network.receptive_field
+    image = torch.rand(1, 3, 96, 2 * halo + 64)
+    changed = image.clone()
+    changed[..., : 32] = torch.rand(1, 3, 96, 32)
+    local = network.local if network.global_ops else None
+    with torch.no_grad():
+        if local is None:
+            before, after = network(image), network(changed)
+        else:
+            condition = network.condition(image)
+            before, after = local(image, condition), local(changed, condition)
+    beyond = slice(32 + halo, None)
+    assert not torch.equal(before[..., :32], after[..., :32])
+    torch.testing.assert_close(before[..., beyond], after[..., beyond], atol=0, rtol=0)
+
+
+def test_dpe_plus_is_local_under_its_condition():
+    network = _seeded("dpe-plus", "tiny")
+    image = torch.rand(1, 3, 40, 56)
+    with torch.no_grad():
+        whole = network(image)
+        parts = network.local(image, network.condition(image))
+    torch.testing.assert_close(whole, parts, atol=0, rtol=0)
+
+
+def test_dpe_plus_condition_undoes_any_exposure_alike():
+    """Standardised content: the target does not move with brightness and contrast."""
+    network = models.create("dpe-plus").eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        bright = network(image)
+        dark = network(0.3 * image + 0.1)
+    torch.testing.assert_close(bright, dark, atol=2e-3, rtol=0)
+
+
+def test_dpe_plus_constant_image_stays_finite():
+    network = _seeded("dpe-plus", "tiny")
+    with torch.no_grad():
+        out = network(torch.full((1, 3, 32, 32), 0.4))
+    assert torch.isfinite(out).all()
+
+
+def test_unknown_names_are_usage_errors():
+    with pytest.raises(UsageError, match="unknown architecture"):
+        models.create("resnet")
+    with pytest.raises(UsageError, match="no preset"):
+        models.create("dpe", "huge")
+    with pytest.raises(UsageError, match="no such option"):
+        models.create("dpe", depth=3)

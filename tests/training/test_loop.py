@@ -1,0 +1,115 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medenh import models
+from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.training.config import load_config
+from medenh.training.data import Sampler, load_pack, split_holdout
+from medenh.training.loop import train
+
+
+def _weights(run_dir):
+    return torch.load(run_dir / "last.pt", weights_only=True)
+
+
+def test_a_run_leaves_weights_log_and_pictures(tiny_settings, tmp_path):
+    config = load_config("dpe-general", tiny_settings)
+    result = train(config, tmp_path / "run")
+    assert result.finished
+    assert result.step == 12
+    tensors = load_file(tmp_path / "run" / "best.safetensors")
+    assert {t.dtype for t in tensors.values()} == {torch.float16}
+    models.create("dpe-plus", "tiny").load_state_dict(tensors)
+    rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    assert [row["step"] for row in rows if row["psnr"]] == ["6", "12"]
+    for picture in ("curve.png", "samples.png"):
+        assert (tmp_path / "run" / picture).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_resume_equals_the_undisturbed_run_bit_for_bit(tiny_settings, tmp_path):
+    config = load_config("dpe-general", tiny_settings)
+    train(config, tmp_path / "whole")
+    stopped = train(config, tmp_path / "parts", max_minutes=0)
+    assert stopped.step == 1
+    assert not stopped.finished
+    train(config, tmp_path / "parts", resume=True)
+    whole, parts = _weights(tmp_path / "whole"), _weights(tmp_path / "parts")
+    assert whole["step"] == parts["step"] == 12
+    for key in ("network", "average"):
+        for name, tensor in whole[key].items():
+            assert torch.equal(tensor, parts[key][name]), name
+
+
+def test_overfits_what_it_sees(tiny_settings, tmp_path):
+    """The loss on the run's own samples falls well below the untrained network's."""
+    longer = [*tiny_settings, "steps=150", "validate_every=150", "optimiser.lr=0.003"]
+    config = load_config("dpe-general", longer)
+    train(config, tmp_path / "run")
+    rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    losses = [float(row["loss"]) for row in rows]
+    assert np.mean(losses[-3:]) < 0.6 * losses[0]
+    assert float(rows[-1]["psnr"]) > float(rows[-1]["psnr_identity"]) + 2
+
+
+def test_a_finished_folder_is_not_overwritten(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "steps=1"])
+    train(config, tmp_path / "run")
+    with pytest.raises(OutputError, match="holds a run already"):
+        train(config, tmp_path / "run")
+
+
+def test_nothing_to_resume_from(tiny_settings, tmp_path):
+    config = load_config("dpe-general", tiny_settings)
+    with pytest.raises(UsageError, match="nothing to resume"):
+        train(config, tmp_path / "empty", resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "steps=1"])
+    train(config, tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    last.write_bytes(last.read_bytes()[:500])
+    with pytest.raises(UsageError, match="not a usable checkpoint"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_non_finite_loss_stops_the_run(tiny_settings, tmp_path):
+    config = load_config(
+        "dpe-general", [*tiny_settings, "optimiser.lr=1e30", "optimiser.warmup_steps=0"]
+    )
+    with pytest.raises(MedenhError, match="no longer finite"):
+        train(config, tmp_path / "run")
+
+
+def test_pack_keeps_clean_training_images_only(pack_root):
+    images = load_pack(pack_root / "fundus", ["good"], ("train",), 48)
+    assert len(images) == 22  # one reject, one val
+    assert max(max(i.pixels.shape[:2]) for i in images) == 48
+    grey = load_pack(pack_root / "xray", ["good"], ("val",), 48)
+    assert [i.pixels.shape[2] for i in grey] == [1]
+
+
+def test_holdout_never_splits_a_group(pack_root):
+    images = load_pack(pack_root / "fundus", ["good"], ("train",), 48)
+    train_part, held = split_holdout(images * 2, 0.3)
+    assert held
+    assert not {i.group for i in held} & {i.group for i in train_part}
+
+
+def test_samples_depend_on_step_and_position_only(pack_root, tiny_settings):
+    config = load_config("dpe-general", tiny_settings)
+    images = load_pack(pack_root / "fundus", ["good"], ("train",), 48)
+    one, two = (Sampler(images, config.data, seed=0) for _ in range(2))
+    two.batch(3, 2)
+    low, clean = one.pair(5, 1)
+    low_again, clean_again = two.pair(5, 1)
+    np.testing.assert_array_equal(low, low_again)
+    np.testing.assert_array_equal(clean, clean_again)
+    assert not np.array_equal(low, one.pair(5, 2)[0])
+    assert low.shape == clean.shape == (3, 32, 32)
+    assert low.min() >= 0
+    assert low.max() <= 1
