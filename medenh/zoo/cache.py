@@ -1,0 +1,229 @@
+"""The cache folder: where weights lie, whether they are as hashed, how they get in.
+
+Weights are named by their hash, so two versions never meet and a card may call its file
+what it likes; every file gets its name by one rename once it is whole and on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from medenh.errors import WeightsError
+from medenh.zoo.card import ModelCard, Weights
+
+__all__ = [
+    "bundled_path",
+    "cache_folders",
+    "cached_name",
+    "find_weights",
+    "is_intact",
+    "publishing",
+    "sha256_of",
+    "sync",
+    "where",
+    "writable_cache",
+]
+
+_log = logging.getLogger(__name__)
+_CHUNK = 1 << 20
+
+
+def cache_folders() -> tuple[Path, ...]:
+    """Return the folders that may hold weights, the preferred one first.
+
+    ``MEDENH_CACHE`` alone if it is set; else the user's cache folder and, for
+    accounts that cannot write there, one in the temporary folder.
+    """
+    chosen = os.environ.get("MEDENH_CACHE")
+    if chosen:
+        return (Path(chosen).expanduser().absolute(),)
+    import platformdirs
+
+    user = getattr(os, "getuid", lambda: "user")()
+    fallback = Path(tempfile.gettempdir()) / f"medenh-cache-{user}"
+    return (Path(platformdirs.user_cache_dir("medenh")), fallback)
+
+
+def writable_cache() -> Path:
+    """Return the cache folder, made if need be, that can be written to.
+
+    Raises
+    ------
+    WeightsError
+        Neither the cache folder nor the temporary folder can be written.
+    """
+    folders = cache_folders()
+    for folder in folders:
+        if _is_writable(folder, private=folder != folders[0]):
+            if folder != folders[0]:
+                _log.warning(
+                    "cache folder %s cannot be written; using %s", folders[0], folder
+                )
+            return folder
+    raise WeightsError(
+        "the cache folder cannot be written",
+        path=folders[0],
+        hint="set MEDENH_CACHE to a folder of yours",
+    )
+
+
+def _is_writable(folder: Path, *, private: bool) -> bool:
+    """Make a folder and tell whether files can be written there.
+
+    A private folder stands in a place that others write to as well: it must be a real
+    one and ours alone, or somebody else could plant files in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+        if private and hasattr(os, "getuid"):
+            found = folder.lstat()
+            owned = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if not owned or found.st_mode & 0o022:
+                return False
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def bundled_path(weights: Weights) -> Path:
+    """Return where the package carries a file, whether it is there or not."""
+    return Path(__file__).parent / "bundled" / weights.file
+
+
+def cached_name(weights: Weights) -> str:
+    """Return a file's name in the cache."""
+    return f"{weights.sha256}.safetensors"
+
+
+def find_weights(card: ModelCard) -> Iterator[Path]:
+    """Yield the places on this machine where a card's weights lie, unchecked."""
+    if card.weights is None:
+        return
+    places = [bundled_path(card.weights)]
+    name = cached_name(card.weights)
+    places += [folder / "weights" / name for folder in cache_folders()]
+    for place in places:
+        with suppress(OSError):
+            if place.is_file():
+                yield place
+
+
+def where(card: ModelCard) -> str:
+    """Return "built in", "bundled", "cached" or "remote"."""
+    if card.weights is None:
+        return "built in"
+    first = next(find_weights(card), None)
+    if first is None:
+        return "remote"
+    return "bundled" if first == bundled_path(card.weights) else "cached"
+
+
+def is_intact(path: Path, weights: Weights, *, force: bool = False) -> bool:
+    """Tell whether a file has the size and the SHA-256 of a card.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    weights : Weights
+        What it should be.
+    force : bool
+        Hash it even where a stamp says that this very file (same size, time of change
+        and inode) was hashed before.
+    """
+    try:
+        found = path.stat()
+        if found.st_size != weights.size_bytes:
+            return False
+        stamp = {
+            "path": str(path.absolute()),
+            "size": found.st_size,
+            "mtime_ns": found.st_mtime_ns,
+            "inode": found.st_ino,
+            "sha256": weights.sha256,
+        }
+        if not force and _read_stamp(path) == stamp:
+            return True
+        if sha256_of(path) != weights.sha256:
+            return False
+    except OSError:
+        return False
+    _write_stamp(path, stamp)
+    return True
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _stamp_path(folder: Path, path: Path) -> Path:
+    key = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]
+    return folder / "stamps" / f"{key}.json"
+
+
+def _read_stamp(path: Path) -> object:
+    for folder in cache_folders():
+        with suppress(OSError, ValueError):
+            return json.loads(_stamp_path(folder, path).read_text("utf-8"))
+    return None
+
+
+def _write_stamp(path: Path, stamp: dict[str, object]) -> None:
+    """Remember that a file was found intact; failing to is harmless."""
+    with suppress(OSError, WeightsError):
+        target = _stamp_path(cache_folders()[0], path)
+        with publishing(target) as part:
+            part.write_text(json.dumps(stamp), "utf-8")
+
+
+@contextmanager
+def publishing(target: Path) -> Iterator[Path]:
+    """Give a private temporary file that becomes ``target`` when the block ends well.
+
+    The file is on disk before it is renamed, and so is the folder's entry after it; an
+    error leaves nothing behind.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        sync(part)
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        part.replace(target)
+        sync(target.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file's content, or a folder's entries, written to disk."""
+    flags = os.O_RDONLY
+    if path.is_dir():
+        if os.name == "nt":
+            return  # folders cannot be opened there, nor need they be
+        flags |= os.O_DIRECTORY
+    elif os.name == "nt":
+        flags = os.O_RDWR
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,131 @@
+"""From a card to a network that is ready to run; safetensors only, never a pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medenh.errors import UsageError, WeightsError
+from medenh.zoo.card import ModelCard
+from medenh.zoo.fetch import weights_path
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["HEADER_LIMIT", "check_header", "load_network", "read_weights"]
+
+HEADER_LIMIT = 1 << 20
+_DAMAGED = "fetch or import the weights again"
+
+
+def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Module:
+    """Return a model's network with its weights, float32, on the CPU.
+
+    Parameters
+    ----------
+    card : ModelCard
+        The model; it must be one that has weights.
+    offline : bool, optional
+        True opens no socket; taken from ``MEDENH_OFFLINE`` if not given.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, without gradients.
+
+    Raises
+    ------
+    WeightsError
+        The weights cannot be had, are damaged, or do not fit the network.
+    UsageError
+        The model has no weights.
+    """
+    path = weights_path(card, offline=offline)
+    state = read_weights(path)
+    from medenh import models
+
+    try:
+        network = models.create(card.architecture, preset=card.preset, **card.options)
+        network.load_state_dict(state, strict=True)
+    except (UsageError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{card.full_id} does not fit this version of medenh: {reason}", path=path
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file; floating-point tensors come as float32.
+
+    Raises
+    ------
+    WeightsError
+        It is no safetensors file, is damaged, or holds NaN or infinity.
+    """
+    check_header(path)
+    import safetensors
+    import safetensors.torch
+    import torch
+
+    try:
+        stored = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"not readable as safetensors: {error}", path=path, hint=_DAMAGED
+        ) from error
+    state = {
+        name: tensor.to(torch.float32) if tensor.is_floating_point() else tensor.clone()
+        for name, tensor in stored.items()
+    }
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{name} holds NaN or infinity", path=path)
+    return state
+
+
+def check_header(path: Path) -> None:
+    """Check that a file can be a safetensors file, before anything parses it whole.
+
+    Layout: eight bytes with the header's length, little-endian; the header, JSON; the
+    tensors, without gaps, to the end of the file.
+
+    Raises
+    ------
+    WeightsError
+        It is something else (a pickle, HTML...), its header is beyond 1 MB, or it is
+        cut.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = path.stat().st_size
+            if length > HEADER_LIMIT or length + 8 > size:
+                raise _no_safetensors(path, "its header's length makes no sense")
+            entries = json.loads(file.read(length))
+    except OSError as error:
+        raise WeightsError(f"cannot be read: {error.strerror}", path=path) from error
+    except (ValueError, RecursionError) as error:
+        raise _no_safetensors(path, "its header is no JSON") from error
+    try:
+        ends = [_tensor_end(e) for k, e in entries.items() if k != "__metadata__"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _no_safetensors(path, "its header describes no tensors") from error
+    if not ends or max(ends) + 8 + length != size:
+        raise _no_safetensors(path, "its tensors do not fill the file")
+
+
+def _tensor_end(entry: Any) -> int:
+    begin, end = entry["data_offsets"]
+    if not (isinstance(begin, int) and isinstance(end, int) and 0 <= begin <= end):
+        raise ValueError("offsets")
+    return end
+
+
+def _no_safetensors(path: Path, why: str) -> WeightsError:
+    return WeightsError(
+        f"not a safetensors file: {why}",
+        path=path,
+        hint="checkpoints of other kinds (.pt, .pth, pickles) are not opened",
+    )

@@ -1,0 +1,239 @@
+"""Carry a model to a machine without network: one zip, or a folder, with its card.
+
+Both hold ``card.json`` and the safetensors file, and nothing else. The same model gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO
+
+from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.zoo.cache import (
+    cached_name,
+    publishing,
+    sha256_of,
+    writable_cache,
+)
+from medenh.zoo.card import ModelCard, Weights
+from medenh.zoo.fetch import weights_path
+from medenh.zoo.load import check_header
+from medenh.zoo.manifest import Manifest, load_manifest, read_card
+
+__all__ = ["CARD_FILE", "export_model", "import_model"]
+
+CARD_FILE = "card.json"
+_Member = Callable[[Path, str], AbstractContextManager[tuple[IO[bytes], int]]]
+_CARD_LIMIT = 1 << 20
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can tell
+
+
+def export_model(
+    name: str, path: str | Path, *, offline: bool | None = None
+) -> ModelCard:
+    """Write a model and its card to one file or folder.
+
+    Parameters
+    ----------
+    name : str
+        Id or ``id@version``.
+    path : path
+        A name that ends in ``.zip`` becomes a zip file, another one a folder. It must
+        not exist yet.
+    offline : bool, optional
+        True opens no socket; taken from ``MEDENH_OFFLINE`` if not given.
+
+    Returns
+    -------
+    ModelCard
+        What was exported.
+
+    Raises
+    ------
+    UsageError
+        The model is unknown, or has no weights to carry.
+    WeightsError
+        Its weights cannot be had.
+    OutputError
+        The target exists or cannot be written.
+    """
+    target = Path(path)
+    card = load_manifest().get(name)
+    if card.weights is None:
+        raise UsageError(f"{card.id} has no weights: every installation has it already")
+    if target.exists() or target.is_symlink():
+        raise OutputError("exists already", path=target, hint="choose another name")
+    source = weights_path(card, offline=offline)
+    text = json.dumps(card.to_dict(), indent=1, sort_keys=True).encode() + b"\n"
+    try:
+        if target.suffix.lower() == ".zip":
+            _write_zip(target, text, source, card.weights.file)
+        else:
+            _write_folder(target, text, source, card.weights.file)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}", path=target
+        ) from error
+    return card
+
+
+def _write_zip(target: Path, card: bytes, source: Path, name: str) -> None:
+    with publishing(target) as part, zipfile.ZipFile(part, "w") as archive:
+        archive.writestr(_entry(CARD_FILE, len(card)), card)
+        entry = _entry(name, source.stat().st_size)
+        with archive.open(entry, "w") as sink, source.open("rb") as weights:
+            shutil.copyfileobj(weights, sink)
+
+
+def _entry(name: str, size: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, date_time=_EPOCH)
+    entry.create_system = 3  # the same bytes on every system
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    entry.file_size = size
+    return entry
+
+
+def _write_folder(target: Path, card: bytes, source: Path, name: str) -> None:
+    with publishing(target / name) as part:
+        shutil.copyfile(source, part)
+    with publishing(target / CARD_FILE) as part:
+        part.write_bytes(card)
+
+
+def import_model(path: str | Path) -> ModelCard:
+    """Take an exported model into the cache.
+
+    The weights of a model that the manifest lists become available to it. A model that
+    it does not list is added under its id; its aliases and defaults are dropped, so
+    that no import changes what other names mean.
+
+    Parameters
+    ----------
+    path : path
+        What `export_model` wrote: zip file or folder.
+
+    Returns
+    -------
+    ModelCard
+        The model, as it is listed from now on.
+
+    Raises
+    ------
+    WeightsError
+        It is no exported model, is damaged, or contradicts a listed model.
+    """
+    source = Path(path)
+    try:
+        if source.is_dir():
+            return _import(source, _folder_member)
+        return _import(source, _zip_member)
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"cannot be imported: {reason}", path=source) from error
+
+
+def _import(source: Path, member: _Member) -> ModelCard:
+    with member(source, CARD_FILE) as (file, size):
+        if size > _CARD_LIMIT:
+            raise WeightsError("its card is beyond 1 MB", path=source)
+        card = read_card(file.read())
+    if card.weights is None:
+        raise WeightsError("its card names no weights", path=source)
+    listed = _listed(card, card.weights, source)
+    own = listed or _own(card, card.weights, source)
+    with member(source, card.weights.file) as (file, size):
+        if size != card.weights.size_bytes:
+            raise WeightsError("its weights have another size than hashed", path=source)
+        _store_weights(file, card.weights, source)
+    if listed is None:
+        _store_card(own)
+    return own
+
+
+def _listed(card: ModelCard, weights: Weights, source: Path) -> ModelCard | None:
+    """Return the listed model of that id and version, if there is one."""
+    for known in load_manifest().cards:
+        if known.full_id != card.full_id:
+            continue
+        if known.weights is None or known.weights.sha256 != weights.sha256:
+            raise WeightsError(
+                f"{card.full_id} is known here with other weights",
+                path=source,
+                hint="give the model another id or version",
+            )
+        return known
+    return None
+
+
+def _own(card: ModelCard, weights: Weights, source: Path) -> ModelCard:
+    """Return the card as it will be listed: it answers to its id, and to no other."""
+    file = f"{card.id}-{card.version}.safetensors"
+    own = card.model_copy(
+        update={
+            "aliases": (),
+            "default_for": (),
+            "weights": weights.model_copy(update={"file": file, "bundled": False}),
+        }
+    )
+    try:
+        Manifest((*load_manifest().cards, own)).check()
+    except ValueError as error:
+        raise WeightsError(f"cannot be listed: {error}", path=source) from error
+    return own
+
+
+def _store_weights(file: IO[bytes], weights: Weights, source: Path) -> None:
+    target = writable_cache() / "weights" / cached_name(weights)
+    with publishing(target) as part:
+        with part.open("wb") as sink:
+            # one byte more than promised is enough to see that it is too long
+            left = weights.size_bytes + 1
+            while left and (chunk := file.read(min(left, 1 << 20))):
+                sink.write(chunk)
+                left -= len(chunk)
+        if left != 1 or sha256_of(part) != weights.sha256:
+            raise WeightsError("its weights are not as hashed", path=source)
+        check_header(part)
+
+
+def _store_card(card: ModelCard) -> None:
+    target = writable_cache() / "models" / f"{card.full_id}.json"
+    with publishing(target) as part:
+        part.write_text(json.dumps(card.to_dict(), indent=1, sort_keys=True), "utf-8")
+
+
+@contextmanager
+def _folder_member(source: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
+    path = source / name
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise WeightsError("not a regular file", path=path)
+    with path.open("rb") as file:
+        yield file, found.st_size
+
+
+@contextmanager
+def _zip_member(source: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Open one of a zip's two members; members are read, never extracted by name."""
+    with zipfile.ZipFile(source) as archive:
+        entries = archive.infolist()
+        names = [entry.filename for entry in entries]
+        if len(names) != 2 or len(set(names)) != 2 or name not in names:
+            raise WeightsError(
+                f"an exported model holds {CARD_FILE} and its weights, nothing else",
+                path=source,
+            )
+        entry = archive.getinfo(name)
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise WeightsError(f"{name} is not a regular file", path=source)
+        with archive.open(entry) as file:
+            yield file, entry.file_size
