@@ -16,7 +16,7 @@ from medenh.types import FloatArray
 
 __all__ = ["clahe", "equalise"]
 
-_SMALLEST_TILE = 4  # px a side: fewer values make no histogram
+_SMALLEST_TILE = 8  # px a side: fewer values make no histogram
 _FOREGROUND = 0.25  # share a tile needs to have a map of its own
 
 
@@ -62,9 +62,10 @@ def equalise(
 
     Notes
     -----
-    Zuiderveld, Graphics Gems IV, 1994. Deviation: the limit and the shares of what
-    exceeds it are fractions of a count, so that tiles of few pixels are not
-    equalised harder than large ones (OpenCV's limit is never below one count).
+    Zuiderveld, Graphics Gems IV, 1994, with the clip limit and the sharing out of
+    OpenCV's ``createCLAHE``, so that 8-bit pictures come out as there but for its
+    rounding. Deviation: a tile whose values all fall into one bin keeps them, so that
+    a black surround stays black.
     """
     height, width = plane.shape
     grid = tuple(max(1, min(tiles, side // _SMALLEST_TILE)) for side in plane.shape)
@@ -95,9 +96,9 @@ def _tile_maps(
     nearest = np.rint(position).astype(np.int16)
     pad = [(0, n * t - s) for n, t, s in zip(grid, tile, position.shape, strict=True)]
     if any(after for _, after in pad):
-        nearest = np.pad(nearest, pad, mode="symmetric")
-        mask = None if mask is None else np.pad(mask, pad, mode="symmetric")
-    counts = np.zeros((*grid, bins), np.float64)
+        nearest = np.pad(nearest, pad, mode="reflect")
+        mask = None if mask is None else np.pad(mask, pad, mode="reflect")
+    counts = np.zeros((*grid, bins), np.int64)
     for row, column in np.ndindex(*grid):
         place = (
             slice(row * tile[0], (row + 1) * tile[0]),
@@ -110,26 +111,31 @@ def _tile_maps(
     return _maps(counts, clip, bins)
 
 
-def _maps(counts: NDArray[np.float64], clip: float, bins: int) -> FloatArray:
+def _maps(counts: NDArray[np.int64], clip: float, bins: int) -> FloatArray:
     """Clip histograms, share out what was clipped, and add up."""
     size = counts.sum(axis=-1, keepdims=True)
-    limit = clip * size / bins
+    limit = np.maximum(1, np.floor(clip * size / bins)).astype(np.int64)
     clipped = np.minimum(counts, limit)
-    clipped += (size - clipped.sum(axis=-1, keepdims=True)) / bins
+    share, rest = np.divmod(size - clipped.sum(axis=-1, keepdims=True), bins)
+    step = np.maximum(1, bins // np.maximum(rest, 1))
+    at = np.arange(bins)
+    clipped += share + ((at % step == 0) & (at // step < rest))
     maps: FloatArray = (np.cumsum(clipped, axis=-1) / size).astype(np.float32)
+    flat = counts.max(axis=-1) == size[..., 0]
+    maps[flat] = np.linspace(0.0, 1.0, bins, dtype=np.float32)
     return maps
 
 
 def _bands(side: int, count: int, tile: int) -> list[slice]:
     """Cut a side at the tiles' centres: between two, the same maps are blended."""
-    centres = [int(tile * (at + 0.5)) for at in range(count)]
+    centres = [-(-tile * (2 * at + 1) // 2) for at in range(count)]
     cuts = [0, *(at for at in centres if at < side), side]
     return [slice(low, high) for low, high in pairwise(cuts) if high > low]
 
 
 def _neighbours(band: slice, count: int, tile: int) -> tuple[int, int, FloatArray]:
     """Return the two tiles a band lies between, and its weights of the second."""
-    at = (np.arange(band.start, band.stop) + 0.5) / tile - 0.5
+    at = np.arange(band.start, band.stop) / tile - 0.5
     first = int(np.floor((at[0] + at[-1]) / 2))
     weight = np.clip(at - first, 0.0, 1.0).astype(np.float32)
     return max(first, 0), min(first + 1, count - 1), weight

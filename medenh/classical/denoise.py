@@ -82,6 +82,8 @@ def wavelet(
     if pixels.shape[2] == 1:
         noise = noise_sigma(pixels[..., 0], mask) if sigma is None else sigma
         return _spun(pixels[..., 0], noise, levels, shifts)[..., None]
+    if sigma == 0.0:
+        return pixels
     planes: FloatArray = pixels @ _OPPONENT.T
     for at, factor in enumerate((1.0, chroma, chroma)):
         plane = np.ascontiguousarray(planes[..., at])
