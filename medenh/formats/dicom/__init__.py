@@ -1,0 +1,132 @@
+"""DICOM files to `Image` and back, as legal derived images.
+
+Reading goes `dataset` (bytes to elements, with a meter), `header` (what the file
+promises, checked against the budget), `codecs` (pixels), `meaning` and `geometry`
+(units, window, place), put together by `reader`. Writing goes `derive` (the elements
+of a derived image), then `writer`. Nothing here loads pydicom before it is needed.
+
+Patient data stays inside: no message, log record or warning quotes a file's values.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medenh.formats.limits import DEFAULT, Limits
+
+if TYPE_CHECKING:
+    from medenh.formats.dicom.header import DicomHeader
+    from medenh.types import Image, Provenance
+
+__all__ = ["is_dicom", "read", "read_header", "write"]
+
+# Value representations of elements that stand first in group 0008.
+_FIRST_VRS = (b"UL", b"CS", b"UI", b"LO", b"SH", b"DA", b"TM")
+
+
+def is_dicom(head: bytes) -> bool:
+    """Tell from its first bytes whether a file is DICOM.
+
+    Parameters
+    ----------
+    head : bytes
+        The first 132 bytes or more.
+
+    Returns
+    -------
+    bool
+        True for "DICM" after the preamble, and for files without preamble that begin
+        with a plausible first element of group 0002 or 0008.
+    """
+    if head[128:132] == b"DICM":
+        return True
+    if len(head) < 16:
+        return False
+    group, element = struct.unpack_from("<HH", head)
+    if group == 0x0002 and element <= 0x0002:
+        return head[4:6] in (b"UL", b"OB", b"UI")
+    if group != 0x0008 or element > 0x0018:
+        return False
+    if head[4:6] in _FIRST_VRS:
+        (length,) = struct.unpack_from("<H", head, 6)
+        return bool(length <= 256 and length % 2 == 0)
+    (length,) = struct.unpack_from("<I", head, 4)
+    wanted = (4,) if element == 0 else range(2, 130, 2)
+    return length in wanted
+
+
+def read(paths: Sequence[Path], *, limits: Limits = DEFAULT) -> Image:
+    """Return one DICOM file, or the files of one series, as one image.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+        One file of any number of frames, or several single-frame files of one series
+        in any order.
+    limits : Limits
+        Checked against the headers before any pixel is decoded.
+
+    Returns
+    -------
+    Image
+        Frames sorted by position along the slice normal, else by instance number,
+        else by file name. Grey pixels after a linear rescale (HU for CT), colour as
+        RGB. Its header remembers which frame came from which file.
+
+    Raises
+    ------
+    UnreadableError
+        Damaged or truncated.
+    UnsupportedError
+        No picture (reports, dose, segmentations), a transfer syntax that nothing
+        here decodes, or files that do not belong together.
+    OverBudgetError
+        More than the limits allow.
+    """
+    from medenh.formats.dicom import reader
+
+    return reader.read([Path(path) for path in paths], limits=limits)
+
+
+def read_header(path: Path, *, limits: Limits = DEFAULT) -> DicomHeader:
+    """Return what a DICOM file says about itself, without its pixels.
+
+    Raises
+    ------
+    UnreadableError
+        Damaged, or no DICOM.
+    OverBudgetError
+        Its data set inflates beyond the limits.
+    """
+    from medenh.formats.dicom import header
+
+    return header.read_header(Path(path), limits=limits)
+
+
+def write(
+    image: Image, paths: Sequence[Path], *, provenance: Provenance | None = None
+) -> None:
+    """Write an image that was read from DICOM as derived DICOM images.
+
+    Parameters
+    ----------
+    image : Image
+        As given by `read`, with other pixels.
+    paths : sequence of paths
+        One for each file that was read, in the order then given to `read`.
+    provenance : Provenance, optional
+        What changed the pixels. The new UIDs follow from it and the source's UIDs.
+
+    Raises
+    ------
+    UsageError
+        The image was not read from DICOM, or the number of paths is wrong.
+    OutputError
+        The files cannot be written.
+    """
+    from medenh.formats.dicom import writer
+
+    writer.write(image, [Path(path) for path in paths], provenance=provenance)

@@ -1,0 +1,284 @@
+"""The elements of a derived image: what must change, what is added, what goes.
+
+PS3.3 C.7.6.1 (General Image), C.12.1 (SOP Common), C.7.6.16 (functional groups).
+Everything not named here is the source's own.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    JPEG2000,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+)
+
+from medenh.formats.dicom.header import text
+from medenh.formats.dicom.palette import PALETTE_TAGS
+from medenh.formats.dicom.reader import DicomPart
+from medenh.types import Provenance, Storage
+
+__all__ = ["derived", "derived_uid", "file_meta_of"]
+
+_LOSSY = {
+    str(JPEGBaseline8Bit): "ISO_10918_1",
+    str(JPEGExtended12Bit): "ISO_10918_1",
+    str(JPEGLSNearLossless): "ISO_14495_1",
+    str(JPEG2000): "ISO_15444_1",
+}
+# True of the source's instance or pixels only
+_STALE = (
+    "InstanceCreationDate",
+    "InstanceCreationTime",
+    "InstanceCreatorUID",
+    "IconImageSequence",
+    "SmallestPixelValueInSeries",
+    "LargestPixelValueInSeries",
+    "DigitalSignaturesSequence",
+    "MACParametersSequence",
+    "DataSetTrailingPadding",
+    "PixelDataProviderURL",
+    "StorageMediaFileSetID",
+    "StorageMediaFileSetUID",
+)
+_FRAME_TYPES = (
+    "CTImageFrameTypeSequence",
+    "MRImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "XRayFrameCharacteristicsSequence",
+    "XAXRFFrameCharacteristicsSequence",
+    "XRay3DFrameTypeSequence",
+    "BreastXRay3DFrameTypeSequence",
+)
+
+
+def derived_uid(source: str, kind: str, provenance: Provenance) -> str:
+    """Return a UID under 2.25 that follows from a source's UID and what was done.
+
+    Parameters
+    ----------
+    source : str
+        UID of the source.
+    kind : str
+        "series", "instance"...: the same source gives a different UID for each.
+    provenance : Provenance
+
+    Notes
+    -----
+    PS3.5 B.2: a UUID as a decimal number. Version 8 (RFC 9562), from SHA-256.
+    """
+    words = (
+        "medenh",
+        kind,
+        source,
+        provenance.model,
+        provenance.version,
+        provenance.weights_sha256,
+        provenance.options,
+    )
+    digest = hashlib.sha256("\0".join(words).encode()).digest()
+    number = int.from_bytes(digest[:16], "big")
+    number = number & ~(0xF << 76) | 0x8 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    return f"2.25.{number}"
+
+
+def derived(
+    part: DicomPart, frames: np.ndarray[Any, Any], storage: Storage, how: Provenance
+) -> Dataset:
+    """Return the data set of a derived image, without its pixel data.
+
+    Parameters
+    ----------
+    part : DicomPart
+        The source.
+    frames : array, shape (frames, rows, columns, channels)
+        The new stored numbers.
+    storage : Storage
+    how : Provenance
+    """
+    dataset = copy.deepcopy(part.dataset)
+    source = (text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID"))
+    for keyword in _STALE:
+        if keyword in dataset:
+            del dataset[keyword]
+    _set_identity(dataset, frames, how)
+    _set_image_type(dataset)
+    _set_pixel_module(dataset, frames, storage)
+    _set_lossy(dataset, part)
+    _add_description(dataset, how)
+    _add_source(dataset, *source)
+    _add_equipment(dataset, how)
+    return dataset
+
+
+def file_meta_of(dataset: Dataset) -> FileMetaDataset:
+    """Return our own file meta information for a derived image."""
+    from medenh import __version__
+
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = text(dataset, "SOPClassUID")
+    meta.MediaStorageSOPInstanceUID = text(dataset, "SOPInstanceUID")
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(
+        derived_uid("", "implementation", Provenance(model=""))
+    )
+    meta.ImplementationVersionName = f"MEDENH_{__version__}"[:16]
+    return meta
+
+
+def _set_identity(
+    dataset: Dataset, frames: np.ndarray[Any, Any], how: Provenance
+) -> None:
+    instance = text(dataset, "SOPInstanceUID")
+    if not instance:  # broken, but pixels can tell two of them apart
+        instance = hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
+    series = text(dataset, "SeriesInstanceUID") or instance
+    dataset.SOPInstanceUID = derived_uid(instance, "instance", how)
+    dataset.SeriesInstanceUID = derived_uid(series, "series", how)
+    parent = text(dataset, "ConcatenationUID")
+    if parent:
+        dataset.ConcatenationUID = derived_uid(parent, "concatenation", how)
+
+
+def _set_image_type(dataset: Dataset) -> None:
+    values = _as_derived(dataset.get("ImageType"))
+    dataset.ImageType = values
+    shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
+    framed = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+    for group in [*shared, *framed]:
+        for keyword in _FRAME_TYPES:
+            for item in group.get(keyword) or []:
+                item.FrameType = _as_derived(item.get("FrameType"))
+
+
+def _as_derived(value: Any) -> list[str]:
+    found = [value] if isinstance(value, str) else list(value or [])
+    return (
+        ["DERIVED", *(str(one) for one in found[1:])]
+        if found[1:]
+        else [
+            "DERIVED",
+            "SECONDARY",
+        ]
+    )
+
+
+def _set_pixel_module(
+    dataset: Dataset, frames: np.ndarray[Any, Any], storage: Storage
+) -> None:
+    _, rows, columns, channels = frames.shape
+    bits = int(storage.maximum - storage.minimum + 1).bit_length() - 1
+    dataset.SamplesPerPixel = channels
+    dataset.Rows, dataset.Columns = rows, columns
+    dataset.BitsAllocated = 8 * frames.dtype.itemsize
+    dataset.BitsStored = bits
+    dataset.HighBit = bits - 1
+    dataset.PixelRepresentation = int(frames.dtype.kind == "i")
+    if channels == 3:
+        dataset.PhotometricInterpretation = "RGB"
+        dataset.PlanarConfiguration = 0
+    elif "PlanarConfiguration" in dataset:
+        del dataset.PlanarConfiguration
+    if channels == 3:
+        for keyword in PALETTE_TAGS:
+            if keyword in dataset:
+                del dataset[keyword]
+    _set_extremes(dataset, frames)
+
+
+def _set_extremes(dataset: Dataset, frames: np.ndarray[Any, Any]) -> None:
+    vr = "SS" if frames.dtype.kind == "i" else "US"
+    extremes = {
+        "SmallestImagePixelValue": frames.min(),
+        "LargestImagePixelValue": frames.max(),
+    }
+    for keyword, value in extremes.items():
+        if keyword in dataset:
+            del dataset[keyword]
+            dataset.add_new(keyword, vr, int(value))
+
+
+def _set_lossy(dataset: Dataset, part: DicomPart) -> None:
+    """Say that pixels have been through lossy compression; never unsay it."""
+    method = _LOSSY.get(part.transfer_syntax)
+    told = text(dataset, "LossyImageCompression")
+    if method is None or told == "01":
+        return
+    if part.transfer_syntax == str(JPEG2000) and told == "00":
+        return  # this syntax may hold reversible data, and the source says it does
+    dataset.LossyImageCompression = "01"
+    dataset.LossyImageCompressionRatio = f"{part.compression:.4g}"
+    dataset.LossyImageCompressionMethod = method
+
+
+def _sentence(how: Provenance) -> str:
+    words = [f"Enhanced by medenh {_version()}"]
+    if how.model:
+        words.append(f"model {how.model} {how.version}".strip())
+    if how.weights_sha256:
+        words.append(f"weights sha256 {how.weights_sha256}")
+    if how.options:
+        words.append(f"options {how.options}")
+    return ", ".join(words)
+
+
+def _version() -> str:
+    from medenh import __version__
+
+    return __version__
+
+
+def _add_description(dataset: Dataset, how: Provenance) -> None:
+    before = text(dataset, "DerivationDescription")
+    sentence = _sentence(how)
+    dataset.DerivationDescription = (
+        f"{sentence}; before that: {before}" if before else sentence
+    )[:1024]
+    label = text(dataset, "SeriesDescription")
+    longer = f"{label} enhanced {how.model}".strip()
+    if len(longer) <= 64:
+        dataset.SeriesDescription = longer
+
+
+def _code(value: str, meaning: str) -> Sequence:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = "DCM"
+    item.CodeMeaning = meaning
+    return Sequence([item])
+
+
+def _add_source(dataset: Dataset, sop_class: str, sop_instance: str) -> None:
+    if not sop_class or not sop_instance:
+        return
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class
+    item.ReferencedSOPInstanceUID = sop_instance
+    item.PurposeOfReferenceCodeSequence = _code(
+        "121322", "Source image for image processing operation"
+    )
+    older = list(dataset.get("SourceImageSequence") or [])
+    dataset.SourceImageSequence = Sequence([item, *older])
+
+
+def _add_equipment(dataset: Dataset, how: Provenance) -> None:
+    item = Dataset()
+    item.Manufacturer = "medenh"
+    item.ManufacturerModelName = (how.model or "medenh")[:64]
+    versions = [_version(), *([how.version] if how.version else [])]
+    item.SoftwareVersions = [version[:64] for version in versions]
+    item.ContributionDescription = _sentence(how)[:1024]
+    item.PurposeOfReferenceCodeSequence = _code("109102", "Processing Equipment")
+    older = list(dataset.get("ContributingEquipmentSequence") or [])
+    dataset.ContributingEquipmentSequence = Sequence([*older, item])

@@ -1,0 +1,277 @@
+"""What a DICOM file promises: enough to group a series and to refuse a bomb."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ImplicitVRLittleEndian
+
+from medenh.errors import UnreadableError, UnsupportedError
+from medenh.formats.dicom.dataset import damage_guard, load
+from medenh.formats.limits import DEFAULT, Limits
+
+__all__ = ["DicomHeader", "Layout", "layout_of", "read_header", "slice_position"]
+
+_RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
+_SEGMENTATIONS = (
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "1.2.840.10008.5.1.4.1.1.66.7",
+)
+_DICOMDIR = "1.2.840.10008.1.3.10"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the pixels of one file lie.
+
+    Attributes
+    ----------
+    frames, rows, columns, samples : int
+    bits_allocated, bits_stored, high_bit : int
+    signed : bool
+    photometric : str
+        Photometric interpretation as stored.
+    """
+
+    frames: int
+    rows: int
+    columns: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    photometric: str
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored numbers."""
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+
+    @property
+    def voxels(self) -> int:
+        """Rows times columns times frames."""
+        return self.frames * self.rows * self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class DicomHeader:
+    """What discovery needs to group files into series.
+
+    Attributes
+    ----------
+    path : path
+    is_image : bool
+        False for reports, directories and the like: nothing to read.
+    series_uid, sop_class, modality : str
+    transfer_syntax : str
+        UID of the transfer syntax.
+    rows, columns, frames, samples, bits_stored : int
+        Zero where the file has no picture.
+    signed : bool
+    photometric : str
+    position : float or None
+        Distance of the slice along its normal, in mm.
+    orientation : tuple of float or None
+        Direction cosines of the rows and columns.
+    instance_number : int or None
+    """
+
+    path: Path
+    is_image: bool
+    series_uid: str
+    sop_class: str
+    modality: str
+    transfer_syntax: str
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits_stored: int
+    signed: bool
+    photometric: str
+    position: float | None
+    orientation: tuple[float, ...] | None
+    instance_number: int | None
+
+    @property
+    def series_key(self) -> tuple[Any, ...]:
+        """Files with equal keys can be read as one volume.
+
+        A file of several frames, or without series UID, or a lone kind of picture,
+        stands for itself.
+        """
+        if self.frames != 1 or not self.series_uid or not self.is_image:
+            return (str(self.path),)
+        turn = None
+        if self.orientation is not None:
+            turn = tuple(round(cosine, 3) for cosine in self.orientation)
+        return (
+            self.series_uid,
+            self.rows,
+            self.columns,
+            self.samples,
+            self.bits_stored,
+            self.signed,
+            self.photometric,
+            turn,
+        )
+
+
+def read_header(path: Path, *, limits: Limits = DEFAULT) -> DicomHeader:
+    """Return what a DICOM file says about itself, without its pixels."""
+    with load(path, limits) as source:
+        dataset = source.parse(pixels=False)
+        with damage_guard(path):
+            _refuse_nonsense(dataset, path)
+            return _header(dataset, path)
+
+
+def _header(dataset: Dataset, path: Path) -> DicomHeader:
+    frames = integer(dataset, "NumberOfFrames", 1)
+    return DicomHeader(
+        path=path,
+        is_image="Rows" in dataset and text(dataset, "SOPClassUID") != _DICOMDIR,
+        series_uid=text(dataset, "SeriesInstanceUID"),
+        sop_class=text(dataset, "SOPClassUID"),
+        modality=text(dataset, "Modality"),
+        transfer_syntax=str(transfer_syntax(dataset)),
+        rows=integer(dataset, "Rows", 0),
+        columns=integer(dataset, "Columns", 0),
+        frames=frames if "Rows" in dataset else 0,
+        samples=integer(dataset, "SamplesPerPixel", 1),
+        bits_stored=integer(dataset, "BitsStored", 0),
+        signed=integer(dataset, "PixelRepresentation", 0) == 1,
+        photometric=text(dataset, "PhotometricInterpretation"),
+        position=slice_position(dataset),
+        orientation=numbers(dataset, "ImageOrientationPatient", 6),
+        instance_number=integer(dataset, "InstanceNumber", None),
+    )
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """Return a single-valued text element, stripped, or ""."""
+    value = dataset.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def integer(dataset: Dataset, keyword: str, default: Any) -> Any:
+    """Return a whole number, or the default where there is none to be had."""
+    value = dataset.get(keyword)
+    if value is None or value == "":
+        return default
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+
+
+def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Return a fixed count of finite numbers, or None."""
+    value = dataset.get(keyword)
+    if value is None or isinstance(value, str | bytes):
+        return None
+    try:
+        found = tuple(float(one) for one in value)
+    except (TypeError, ValueError):
+        return None
+    good = len(found) == count and bool(np.all(np.isfinite(found)))
+    return found if good else None
+
+
+def slice_position(dataset: Dataset) -> float | None:
+    """Return how far along its own normal a slice lies, in mm, or None."""
+    place = numbers(dataset, "ImagePositionPatient", 3)
+    turn = numbers(dataset, "ImageOrientationPatient", 6)
+    if place is None or turn is None:
+        return None
+    return float(np.dot(np.cross(turn[:3], turn[3:]), place))
+
+
+def transfer_syntax(dataset: Dataset) -> UID:
+    """Return the transfer syntax, guessed from the encoding where it is not said."""
+    named = dataset.file_meta.get("TransferSyntaxUID")
+    if named:
+        return UID(str(named))
+    implicit, little = dataset.original_encoding
+    if implicit is False:
+        return UID("1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2")
+    return ImplicitVRLittleEndian
+
+
+def _refuse_nonsense(dataset: Dataset, path: Path) -> None:
+    """With force=True anything parses; a file without SOP class is no DICOM object."""
+    if "SOPClassUID" not in dataset and "Rows" not in dataset:
+        if dataset.file_meta.get("MediaStorageSOPClassUID"):
+            return
+        raise UnreadableError("holds no DICOM object", path=path)
+
+
+def layout_of(dataset: Dataset, path: Path) -> Layout:
+    """Return how the pixels lie, or say why they cannot be enhanced.
+
+    Raises
+    ------
+    UnsupportedError
+        A valid object that is no picture.
+    UnreadableError
+        The description of the pixels is missing or contradicts itself.
+    """
+    _refuse_nonsense(dataset, path)
+    _refuse_non_pictures(dataset, path)
+    layout = Layout(
+        frames=integer(dataset, "NumberOfFrames", 1) or 1,
+        rows=integer(dataset, "Rows", 0),
+        columns=integer(dataset, "Columns", 0),
+        samples=integer(dataset, "SamplesPerPixel", 1),
+        bits_allocated=integer(dataset, "BitsAllocated", 0),
+        bits_stored=integer(dataset, "BitsStored", 0)
+        or integer(dataset, "BitsAllocated", 0),
+        high_bit=integer(dataset, "HighBit", -1),
+        signed=integer(dataset, "PixelRepresentation", 0) == 1,
+        photometric=text(dataset, "PhotometricInterpretation"),
+    )
+    _check_layout(layout, path)
+    return layout
+
+
+def _refuse_non_pictures(dataset: Dataset, path: Path) -> None:
+    sop_class = text(dataset, "SOPClassUID")
+    if sop_class == _DICOMDIR or "DirectoryRecordSequence" in dataset:
+        raise UnsupportedError(
+            "is a DICOM directory, which lists files but holds no picture",
+            path=path,
+            hint="give the folder instead",
+        )
+    if sop_class == _RT_DOSE:
+        raise UnsupportedError("is a radiotherapy dose, not a picture", path=path)
+    if sop_class in _SEGMENTATIONS:
+        raise UnsupportedError("is a segmentation, not a picture", path=path)
+    if "Rows" not in dataset:
+        raise UnsupportedError(
+            "holds no pixel data (a report, a plan or a list)", path=path
+        )
+
+
+def _check_layout(layout: Layout, path: Path) -> None:
+    if min(layout.rows, layout.columns, layout.frames) < 1:
+        raise UnreadableError("rows, columns or frames are not positive", path=path)
+    if layout.bits_allocated == 1:
+        raise UnsupportedError("holds a 1-bit mask, not a picture", path=path)
+    if layout.bits_allocated in (32, 64):
+        raise UnsupportedError(
+            f"{layout.bits_allocated} bits a value are not supported in DICOM",
+            path=path,
+        )
+    if layout.bits_allocated not in (8, 16):
+        raise UnreadableError("an impossible number of bits allocated", path=path)
+    if not 1 <= layout.bits_stored <= layout.bits_allocated:
+        raise UnreadableError("an impossible number of bits stored", path=path)
+    if layout.samples not in (1, 3):
+        raise UnsupportedError(
+            f"{layout.samples} samples a pixel are not supported", path=path
+        )

@@ -1,0 +1,261 @@
+"""What the stored numbers mean: rescale, window, polarity, padding, kind of picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from medenh import intensity
+from medenh.formats.dicom.header import Layout, integer, text
+from medenh.types import Modality, Storage, UnitRange
+
+__all__ = [
+    "functional_groups",
+    "is_hounsfield",
+    "modality_of",
+    "native_pixels",
+    "padding_mask",
+    "storage_of",
+    "unit_range_of",
+]
+
+_CT_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.2.2",
+)
+_BY_CLASS = {
+    "1.2.840.10008.5.1.4.1.1.77.1.1": Modality.ENDOSCOPY,
+    "1.2.840.10008.5.1.4.1.1.77.1.1.1": Modality.ENDOSCOPY,
+    "1.2.840.10008.5.1.4.1.1.77.1.2": Modality.MICROSCOPY,
+    "1.2.840.10008.5.1.4.1.1.77.1.2.1": Modality.MICROSCOPY,
+    "1.2.840.10008.5.1.4.1.1.77.1.3": Modality.MICROSCOPY,
+    "1.2.840.10008.5.1.4.1.1.77.1.5.1": Modality.FUNDUS,
+    "1.2.840.10008.5.1.4.1.1.77.1.5.2": Modality.FUNDUS,
+    "1.2.840.10008.5.1.4.1.1.77.1.5.5": Modality.FUNDUS,
+    "1.2.840.10008.5.1.4.1.1.77.1.5.6": Modality.FUNDUS,
+    "1.2.840.10008.5.1.4.1.1.77.1.6": Modality.MICROSCOPY,
+    "1.2.840.10008.5.1.4.1.1.77.1.7": Modality.DERMOSCOPY,
+}
+_BY_MODALITY = {
+    "CT": Modality.CT,
+    "MR": Modality.MRI,
+    **dict.fromkeys(
+        ("CR", "DX", "MG", "DR", "RF", "RG", "XA", "PX", "IO"), Modality.XRAY
+    ),
+    "US": Modality.ULTRASOUND,
+    "IVUS": Modality.ULTRASOUND,
+    "OP": Modality.FUNDUS,
+    "ES": Modality.ENDOSCOPY,
+    "DMS": Modality.DERMOSCOPY,
+    "SM": Modality.MICROSCOPY,
+    "GM": Modality.MICROSCOPY,
+}
+_SOFT_TISSUE = (40.0, 400.0)
+_CLIPPED = 0.5  # a window that clips more of the foreground is a stale one
+
+
+def modality_of(dataset: Dataset) -> Modality:
+    """Return the kind of picture, by SOP class first, then by Modality."""
+    by_class = _BY_CLASS.get(text(dataset, "SOPClassUID"))
+    return by_class or _BY_MODALITY.get(text(dataset, "Modality"), Modality.UNKNOWN)
+
+
+def functional_groups(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of one functional group: shared, or one for each frame.
+
+    Empty where the file has none, or has it for some frames only.
+    """
+    for item in dataset.get("SharedFunctionalGroupsSequence") or []:
+        if item.get(keyword):
+            return [item.get(keyword)[0]]
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    found = [item.get(keyword)[0] for item in frames if item.get(keyword)]
+    return found if len(found) == len(frames) else []
+
+
+def _rescale(dataset: Dataset) -> tuple[float, float] | None:
+    """Return slope and intercept if one linear rescale holds for all frames."""
+    if dataset.get("ModalityLUTSequence"):
+        return None
+    items = functional_groups(dataset, "PixelValueTransformationSequence")
+    pairs = {
+        (_number(item, "RescaleSlope", 1.0), _number(item, "RescaleIntercept", 0.0))
+        for item in items or [dataset]
+    }
+    if len(pairs) != 1:
+        return None
+    slope, intercept = pairs.pop()
+    return (slope, intercept) if slope != 0.0 else None
+
+
+def _number(dataset: Dataset, keyword: str, default: float) -> float:
+    value = dataset.get(keyword)
+    try:
+        found = default if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        return default
+    return found if np.isfinite(found) else default
+
+
+def storage_of(datasets: Sequence[Dataset], layout: Layout) -> tuple[Storage, bool]:
+    """Return how numbers stand in the files, and whether the rescale was usable.
+
+    A rescale that differs between frames, or a lookup table, leaves stored values.
+    """
+    low = -(1 << (layout.bits_stored - 1)) if layout.signed else 0
+    high = low + (1 << layout.bits_stored) - 1
+    if layout.samples == 3:
+        return Storage(layout.dtype, 1.0, 0.0, low, high), True
+    found = {_rescale(dataset) for dataset in datasets}
+    single = found.pop() if len(found) == 1 else None
+    slope, intercept = single or (1.0, 0.0)
+    return Storage(layout.dtype, slope, intercept, low, high), single is not None
+
+
+def native_pixels(stored: NDArray[Any], storage: Storage) -> NDArray[Any]:
+    """Return stored numbers after the rescale, in a type that loses none of them."""
+    slope, intercept = storage.slope, storage.intercept
+    if slope == 1.0 and intercept == 0.0:
+        return stored
+    if slope == 1.0 and intercept.is_integer() and abs(intercept) < 1 << 30:
+        low, high = storage.minimum + intercept, storage.maximum + intercept
+        fits = -(1 << 15) <= low and high < 1 << 15
+        kind = np.dtype(np.int16 if fits else np.int32)
+        return (stored.astype(np.int32) + int(intercept)).astype(kind)
+    wide = stored * slope + intercept
+    # float32 holds 16-bit steps unless a huge offset eats its digits
+    exact = abs(intercept) < 64.0 * abs(slope) * 65536.0
+    return wide.astype(np.float32) if exact else wide
+
+
+def is_hounsfield(datasets: Sequence[Dataset], *, rescaled: bool) -> bool:
+    """Tell whether values are Hounsfield units: CT with a rescale not said to differ."""
+    if not rescaled:
+        return False
+    for dataset in datasets:
+        if text(dataset, "SOPClassUID") not in _CT_CLASSES:
+            return False
+        items = functional_groups(dataset, "PixelValueTransformationSequence")
+        for item in items or [dataset]:
+            if "RescaleSlope" not in item:
+                return False
+            if text(item, "RescaleType") not in ("", "HU"):
+                return False
+    return True
+
+
+def padding_mask(
+    stored: NDArray[Any], owner: Sequence[Dataset], layout: Layout
+) -> NDArray[np.bool_] | None:
+    """Return where grey frames hold padding; owner is the data set of each frame."""
+    if layout.samples == 3:
+        return None
+    mask = np.zeros(stored.shape[:3], bool)
+    for index, dataset in enumerate(owner):
+        value = _wrapped(integer(dataset, "PixelPaddingValue", None), layout)
+        if value is None:
+            continue
+        limit = _wrapped(integer(dataset, "PixelPaddingRangeLimit", value), layout)
+        limit = value if limit is None else limit
+        frame = stored[index, :, :, 0]
+        mask[index] = (frame >= min(value, limit)) & (frame <= max(value, limit))
+    return mask if mask.any() else None
+
+
+def _wrapped(value: int | None, layout: Layout) -> int | None:
+    """Return a padding value as the pixels' type sees it; files mix up the sign."""
+    if value is None or not -(1 << 16) < value < 1 << 16:
+        return None
+    wrapped = value & ((1 << layout.bits_allocated) - 1)
+    if layout.signed and wrapped >= 1 << (layout.bits_allocated - 1):
+        wrapped -= 1 << layout.bits_allocated
+    return wrapped
+
+
+def unit_range_of(
+    pixels: NDArray[Any],
+    datasets: Sequence[Dataset],
+    layout: Layout,
+    *,
+    rescaled: bool,
+    frozen: NDArray[np.bool_] | None,
+) -> UnitRange:
+    """Return the native values that become 0 and 1.
+
+    The file's first window or lookup table where it makes sense, else soft tissue for
+    CT in HU, the bit depth for 8-bit and colour pictures, and percentiles for the rest.
+    """
+    inverted = layout.photometric == "MONOCHROME1"
+    if layout.samples == 3:
+        return UnitRange(0.0, 2.0**layout.bits_stored - 1.0, False, "bit depth")
+    hounsfield = is_hounsfield(datasets, rescaled=rescaled)
+    body = pixels if frozen is None else pixels[~frozen]
+    if rescaled:
+        chosen = _window(datasets[0]) or _voi_table(datasets[0])
+        if chosen is not None and (hounsfield or _fits(body, chosen[:2])):
+            return UnitRange(chosen[0], chosen[1], inverted, chosen[2])
+    if hounsfield:
+        centre, width = _SOFT_TISSUE
+        low, high = centre - width / 2, centre + width / 2
+        return UnitRange(low, high, inverted, "soft tissue")
+    if layout.bits_stored == 8 and not layout.signed and pixels.dtype == np.uint8:
+        return UnitRange(0.0, 255.0, inverted, "bit depth")
+    return intensity.percentile_range(body, inverted=inverted)
+
+
+def _window(dataset: Dataset) -> tuple[float, float, str] | None:
+    """Return the limits of the first window, PS3.3 C.11.2.1.2."""
+    items = functional_groups(dataset, "FrameVOILUTSequence")
+    item = items[0] if items else dataset
+    centre = _first(item.get("WindowCenter"))
+    width = _first(item.get("WindowWidth"))
+    if centre is None or width is None:
+        return None
+    if text(item, "VOILUTFunction") in ("", "LINEAR"):
+        if width <= 1.0:
+            return None
+        low = centre - 0.5 - (width - 1.0) / 2
+        return low, low + width - 1.0, "window"
+    return (centre - width / 2, centre + width / 2, "window") if width > 0 else None
+
+
+def _first(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    one = (
+        value[0]
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else value
+    )
+    try:
+        found = float(one)
+    except (TypeError, ValueError):
+        return None
+    return found if np.isfinite(found) else None
+
+
+def _voi_table(dataset: Dataset) -> tuple[float, float, str] | None:
+    """Return the input range of the first VOI lookup table."""
+    tables = dataset.get("VOILUTSequence")
+    descriptor = tables[0].get("LUTDescriptor") if tables else None
+    if descriptor is None or len(descriptor) != 3:
+        return None
+    count, first = int(descriptor[0]) or 1 << 16, int(descriptor[1])
+    return (float(first), float(first + count - 1), "VOI LUT") if count > 1 else None
+
+
+def _fits(body: NDArray[Any], limits: tuple[float, float]) -> bool:
+    """Tell whether a window shows at least half of the foreground unclipped."""
+    flat = body.reshape(-1)[:: max(1, body.size // 1_000_000)]
+    if flat.size == 0:
+        return True
+    front = flat[flat > flat.min()]
+    if front.size == 0:
+        return True
+    clipped = np.mean((front < limits[0]) | (front > limits[1]))
+    return bool(clipped <= _CLIPPED)

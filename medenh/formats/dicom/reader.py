@@ -1,0 +1,175 @@
+"""One file, or the files of one series, to one `Image`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from medenh.errors import UnreadableError, UnsupportedError, UsageError
+from medenh.formats.dicom import codecs, meaning
+from medenh.formats.dicom.dataset import Source, damage_guard, load, to_little_endian
+from medenh.formats.dicom.geometry import geometry_of, slice_order
+from medenh.formats.dicom.header import Layout, layout_of, text, transfer_syntax
+from medenh.formats.dicom.palette import is_palette, to_rgb
+from medenh.formats.limits import Limits
+from medenh.types import Image
+
+__all__ = ["DicomFiles", "DicomPart", "read"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DicomPart:
+    """One source file, without its pixels.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        All elements but the pixel data; binary values are little-endian.
+    transfer_syntax : str
+        Of the source.
+    compression : float
+        Decoded over stored size of the pixel data; 1 where they are not compressed.
+    """
+
+    dataset: Dataset
+    transfer_syntax: str
+    compression: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DicomFiles:
+    """The header of an `Image` that was read from DICOM.
+
+    Attributes
+    ----------
+    parts : tuple of DicomPart
+        The files, in the order they were given.
+    frame_of : tuple of int
+        For each frame of the image, the file it came from. Frames of one file keep
+        their order.
+    """
+
+    parts: tuple[DicomPart, ...]
+    frame_of: tuple[int, ...]
+
+
+def read(paths: Sequence[Path], *, limits: Limits) -> Image:
+    """Return one image: see `medenh.formats.dicom.read`."""
+    if not paths:
+        raise UsageError("no DICOM file was given")
+    if len(paths) == 1:
+        part, layout, stored = _read_file(paths[0], limits)
+        return _image([part], layout, stored, [0] * layout.frames, paths[0])
+    return _read_series(paths, limits)
+
+
+def _read_file(path: Path, limits: Limits) -> tuple[DicomPart, Layout, NDArray[Any]]:
+    with load(path, limits) as source:
+        head = source.parse(pixels=False)
+        with damage_guard(path):
+            layout = _checked_layout(head, source, limits)
+            syntax = transfer_syntax(head)
+            codecs.check_syntax(syntax, path)
+        dataset = source.parse(pixels=True)
+    size = len(dataset.get("PixelData", b"") or b"")
+    stored, seen = codecs.decode(dataset, layout, syntax, path)
+    for keyword in ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            del dataset[keyword]
+    with damage_guard(path):
+        if not syntax.is_little_endian:
+            to_little_endian(dataset)
+        if is_palette(seen):
+            stored, seen = to_rgb(stored, dataset, seen, path)
+    ratio = stored.nbytes / size if syntax.is_compressed and size else 1.0
+    return DicomPart(dataset, str(syntax), ratio), seen, stored
+
+
+def _checked_layout(head: Dataset, source: Source, limits: Limits) -> Layout:
+    layout = layout_of(head, source.path)
+    promised = layout.voxels * layout.samples * layout.bits_allocated // 8
+    limits.check(source.path, layout.voxels, promised, source.size)
+    return layout
+
+
+def _read_series(paths: Sequence[Path], limits: Limits) -> Image:
+    """Read single-frame files of one series, sorted along the slice normal."""
+    parts: list[DicomPart] = []
+    slices: list[NDArray[Any]] = []
+    layouts: list[Layout] = []
+    for path in paths:
+        part, layout, stored = _read_file(path, limits)
+        if parts:
+            _check_same(part, layout, parts[0], layouts[0], path)
+            limits.check(path, layout.voxels * len(paths), 0, 0)
+        if layout.frames != 1:
+            raise UnsupportedError(
+                "has several frames and cannot be one slice of a series",
+                path=path,
+                hint="give it on its own",
+            )
+        parts.append(part)
+        slices.append(stored)
+        layouts.append(layout)
+    order = slice_order([part.dataset for part in parts], paths)
+    widest = max(layouts, key=lambda layout: layout.bits_stored)
+    stored = np.concatenate([slices[index] for index in order])
+    return _image(parts, widest, stored, order, paths[0])
+
+
+def _check_same(
+    part: DicomPart, layout: Layout, first: DicomPart, like: Layout, path: Path
+) -> None:
+    def key(one: Layout) -> tuple[Any, ...]:
+        return (one.rows, one.columns, one.samples, one.dtype, one.photometric)
+
+    series = [text(p.dataset, "SeriesInstanceUID") for p in (part, first)]
+    if series[0] != series[1]:
+        raise UnsupportedError(
+            "belongs to another series", path=path, hint="give each series on its own"
+        )
+    if key(layout) != key(like):
+        raise UnsupportedError(
+            "differs from the series in size, type or colour",
+            path=path,
+            hint="give it on its own",
+        )
+
+
+def _image(
+    parts: Sequence[DicomPart],
+    layout: Layout,
+    stored: NDArray[Any],
+    frame_of: Sequence[int],
+    path: Path,
+) -> Image:
+    with damage_guard(path):
+        ordered = [parts[index].dataset for index in frame_of]
+        unique = ordered if len(parts) > 1 else ordered[:1]
+        storage, rescaled = meaning.storage_of(unique, layout)
+        pixels = meaning.native_pixels(stored, storage)
+        frozen = meaning.padding_mask(stored, ordered, layout)
+        unit_range = meaning.unit_range_of(
+            pixels, unique, layout, rescaled=rescaled, frozen=frozen
+        )
+        if not unit_range.low < unit_range.high:
+            raise UnreadableError("its window is not a range", path=path)
+        hounsfield = meaning.is_hounsfield(unique, rescaled=rescaled)
+        return Image(
+            pixels=pixels,
+            unit_range=unit_range,
+            storage=storage,
+            format="dicom",
+            modality=meaning.modality_of(unique[0]),
+            units="HU" if hounsfield else "",
+            geometry=geometry_of(unique, len(frame_of)),
+            frozen=frozen,
+            source=path,
+            header=DicomFiles(tuple(parts), tuple(frame_of)),
+        )

@@ -1,0 +1,79 @@
+"""An `Image` that was read from DICOM to derived DICOM files, each whole or absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+
+from medenh import intensity
+from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.formats.dicom.dataset import silence
+from medenh.formats.dicom.derive import derived, file_meta_of
+from medenh.formats.dicom.reader import DicomFiles
+from medenh.formats.files import atomic_output
+from medenh.types import Image, Provenance
+
+__all__ = ["write"]
+
+
+def write(
+    image: Image, paths: Sequence[Path], *, provenance: Provenance | None
+) -> None:
+    """Write derived images: see `medenh.formats.dicom.write`."""
+    header = image.header
+    if not isinstance(header, DicomFiles):
+        raise UsageError(
+            "only an image read from DICOM can be written as DICOM",
+            hint="choose --format png or tiff",
+        )
+    if len(paths) != len(header.parts):
+        raise UsageError(
+            f"{len(header.parts)} files were read, {len(paths)} output paths given"
+        )
+    if image.frames != len(header.frame_of):
+        raise UsageError("frames were added or removed since the files were read")
+    silence()
+    stored = intensity.to_stored(image.pixels, image.storage)
+    owner = np.array(header.frame_of)
+    for index, path in enumerate(paths):
+        frames = stored if len(paths) == 1 else stored[owner == index]
+        _write_file(header, index, frames, image, path, provenance)
+
+
+def _write_file(
+    header: DicomFiles,
+    index: int,
+    frames: NDArray[Any],
+    image: Image,
+    path: Path,
+    provenance: Provenance | None,
+) -> None:
+    try:
+        dataset = derived(
+            header.parts[index], frames, image.storage, provenance or Provenance("")
+        )
+        value = np.ascontiguousarray(frames).astype(
+            frames.dtype.newbyteorder("<"), copy=False
+        )
+        pixels = value.tobytes()
+        vr = "OW" if frames.dtype.itemsize > 1 else "OB"
+        dataset.add_new("PixelData", vr, pixels + b"\0" * (len(pixels) % 2))
+        out = FileDataset(
+            "", dataset, preamble=b"\0" * 128, file_meta=file_meta_of(dataset)
+        )
+        with atomic_output(path) as part:
+            out.save_as(
+                part, implicit_vr=False, little_endian=True, enforce_file_format=True
+            )
+    except (MedenhError, OSError):
+        raise
+    except Exception as error:
+        # its text may quote patient data
+        raise OutputError(
+            f"cannot be encoded as DICOM ({type(error).__name__})", path=path
+        ) from None
