@@ -25,7 +25,7 @@ from medenh.types import FloatArray, Image
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["Case", "Table", "unit_view", "write_report"]
+__all__ = ["Case", "Table", "Value", "unit_view", "write_report"]
 
 Value: TypeAlias = str | int | float | None
 
