@@ -1,0 +1,1 @@
+"""The command line: one file a verb, no work done here, heavy imports inside verbs."""

@@ -1,0 +1,144 @@
+"""The `medenh` command: verbs, the version, and what errors become.
+
+Exit codes: 0 all done; 1 some inputs failed, the rest written; 2 wrong usage; 3 nothing
+readable; 4 weights missing or not as hashed; 5 out of memory; 6 refused; 130
+interrupted; 141 the reader of a pipe went away.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from medenh import __version__
+from medenh.cli.console import configure_logging, warn
+from medenh.errors import MedenhError, OutOfMemoryError, exit_code
+
+__all__ = ["VERBS", "create_app", "main"]
+
+# in the order of `--help`; each module has `register(app)` and imports nothing heavy
+VERBS = ("train", "models", "doctor", "demo")
+
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+class _Verbs(TyperGroup):
+    """A group whose verbs end alike, whatever typer does with these in its versions."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            warn("interrupted", kind="error")
+            raise typer.Exit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            raise typer.Exit(_PIPE_CLOSED) from None
+
+
+def create_app() -> typer.Typer:
+    """Return the command line with all its verbs."""
+    app = typer.Typer(
+        name="medenh",
+        cls=_Verbs,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for verb in VERBS:
+        import_module(f"medenh.cli.{verb}").register(app)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medenh {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show tracebacks; may stand anywhere."),
+    ] = False,
+) -> None:
+    """Make low-quality medical images better. Not a medical device."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        In place of the process's own.
+    """
+    words, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
+    configure_logging(logging.DEBUG if debug else logging.WARNING)
+    code = _run(words, debug=debug)
+    sys.exit(_flush(code))
+
+
+def _take_debug(words: Sequence[str]) -> tuple[list[str], bool]:
+    """Take ``--debug`` out, wherever it stands before ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    debug = len(kept) < end or os.environ.get("MEDENH_DEBUG", "") not in ("", "0")
+    return [*kept, *words[end:]], debug
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    try:
+        create_app()(words, prog_name="medenh")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except Exception as error:
+        if debug:
+            raise
+        return _explain(error)
+    return 0
+
+
+def _explain(error: Exception) -> int:
+    """Say an error in one line and return its exit code."""
+    if isinstance(error, MemoryError):
+        error = OutOfMemoryError("out of memory")
+    if isinstance(error, MedenhError):
+        warn(error, kind="error")
+        return exit_code(error)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    warn(f"{what} (a fault in medenh; --debug shows where)", kind="error")
+    return 1
+
+
+def _flush(code: int) -> int:
+    """Write out what is left; a reader that went away must not cause a traceback."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or _PIPE_CLOSED
+    except OSError as error:
+        warn(f"standard output: {error.strerror}", kind="error")
+        code = code or 1
+    if code == _PIPE_CLOSED:
+        # the interpreter flushes once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

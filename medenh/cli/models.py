@@ -1,0 +1,295 @@
+"""`medenh models`: what the zoo holds, where from, how good; fetch, verify, carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medenh.cli import console, options
+
+if TYPE_CHECKING:
+    from medenh.zoo.card import ModelCard, ResultTable
+    from medenh.zoo.download import Progress
+
+__all__ = ["register"]
+
+_Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", show_default=False)
+]
+_Name = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    group = typer.Typer(no_args_is_help=True, help="List, fetch and carry models.")
+    for name, function in (
+        ("list", list_models),
+        ("show", show),
+        ("download", download),
+        ("verify", verify),
+        ("export", export),
+        ("import", import_),
+        ("cite", cite),
+    ):
+        group.command(name)(function)
+    app.add_typer(group, name="models")
+
+
+def list_models(
+    modality: options.Modality = None,
+    task: Annotated[
+        str | None, typer.Option(help="enhance, denoise...", show_default=False)
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(help="Part of the licence's name.", show_default=False),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """List the models, their licences, and where their weights are."""
+    from medenh.zoo.cache import where
+    from medenh.zoo.manifest import load_manifest
+
+    cards = load_manifest().select(modality=modality, task=task, licence=licence)
+    if json:
+        console.write_json([_summary(card, where(card)) for card in cards])
+        return
+    rows = [
+        (
+            card.id,
+            card.task,
+            ", ".join(card.modalities) or "any",
+            card.licence,
+            console.human_size(card.weights.size_bytes) if card.weights else "-",
+            where(card),
+        )
+        for card in cards
+    ]
+    console.write_table(("id", "task", "for", "licence", "size", "where"), rows)
+
+
+def _summary(card: ModelCard, where: str) -> dict[str, Any]:
+    return {
+        "id": card.id,
+        "version": card.version,
+        "title": card.title,
+        "task": card.task,
+        "architecture": card.architecture,
+        "modalities": card.modalities,
+        "default_for": card.default_for,
+        "aliases": card.aliases,
+        "licence": card.licence,
+        "size_bytes": card.weights.size_bytes if card.weights else None,
+        "where": where,
+    }
+
+
+def show(
+    name: _Name, modality: options.Modality = None, json: options.Json = False
+) -> None:
+    """Show a model's card: what it takes, what it was made of, what was measured."""
+    from medenh.zoo.cache import where
+    from medenh.zoo.manifest import resolve
+
+    found = resolve(name, modality)
+    card = found.card
+    if json:
+        console.write_json({**card.to_dict(), "where": where(card)})
+        return
+    if name not in (card.id, card.full_id):
+        console.warn(found.reason, kind="note")
+    for label, text in _facts(card, where(card)):
+        console.write(f"{label:<16}{console.one_line(text)}")
+    for result in card.results:
+        console.write("")
+        _show_result(result)
+
+
+def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
+    yield "model", card.full_id
+    yield "title", card.title
+    yield "what it does", card.description
+    yield "task", card.task
+    yield "made for", ", ".join(card.modalities) or "any image"
+    if card.default_for:
+        yield "default for", ", ".join(card.default_for)
+    if card.aliases:
+        yield "also called", ", ".join(card.aliases)
+    yield "architecture", f"{card.architecture} ({card.method or card.preset})"
+    takes = {1: "grey", 3: "RGB", None: "grey or RGB"}[card.input.channels]
+    yield "takes", f"{takes}, at least {card.input.min_size} px"
+    yield "tiling", _tiling(card)
+    for precision, proof in sorted(card.precision.items()):
+        yield (
+            precision,
+            f"{proof.psnr_db:g} dB, at most {proof.max_levels:g} levels from fp32",
+        )
+    yield "licence", card.licence
+    for source in card.data:
+        yield "data", f"{source.name}: {source.images} images, {source.terms}"
+    if card.training is not None:
+        yield "training", f"{card.training.hours:g} h, seed {card.training.seed}"
+        yield "train again", card.training.command
+    if card.weights is not None:
+        yield "weights", f"{console.human_size(card.weights.size_bytes)}, {where}"
+        yield "sha256", card.weights.sha256
+    if card.paper:
+        yield "paper", card.paper
+    if card.notes:
+        yield "notes", card.notes
+
+
+def _tiling(card: ModelCard) -> str:
+    if card.global_ops:
+        return "whole image (it uses statistics of the whole)"
+    if card.receptive_field is None:
+        return "whole image"
+    return f"exact in tiles (sees {card.receptive_field} px)"
+
+
+def _show_result(result: ResultTable) -> None:
+    """Write one table of results; the do-nothing row comes first."""
+    console.write(
+        f"{result.protocol}, {result.modality}, {result.split}, n = {result.n} "
+        "(mean and 95 % interval)"
+    )
+    rows = sorted(result.rows.items(), key=lambda row: row[0] != "identity")
+    metrics = list(dict.fromkeys(m for _, row in rows for m in row))
+    table = []
+    for model, row in rows:
+        cells = [model]
+        for metric in metrics:
+            found = row.get(metric)
+            if found is None:
+                cells.append("-")
+            elif found.ci95 is None:
+                cells.append(f"{found.mean:.4g}")
+            else:
+                low, high = found.ci95
+                cells.append(f"{found.mean:.4g} [{low:.4g}, {high:.4g}]")
+        table.append(cells)
+    console.write_table(["model", *metrics], table)
+
+
+def download(
+    names: _Names = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Fetch weights into the cache and verify them."""
+    from medenh.zoo.cache import where
+    from medenh.zoo.fetch import weights_path
+    from medenh.zoo.manifest import load_manifest
+
+    manifest = load_manifest()
+    if bool(names) == every:
+        raise _usage("name the models, or give --all")
+    if every:
+        cards = [card for card in manifest.current() if card.weights is not None]
+    else:
+        cards = [manifest.resolve(name).card for name in names or ()]
+    done = []
+    for card in cards:
+        path = None
+        if card.weights is not None:
+            with _progress(card, quiet=quiet or json) as progress:
+                path = weights_path(card, offline=offline or None, progress=progress)
+        done.append({"id": card.id, "where": where(card), "path": path})
+    if json:
+        console.write_json(done)
+    elif not quiet:
+        for entry in done:
+            console.write(f"{entry['id']}: {entry['where']}")
+
+
+def _usage(what: str) -> Exception:
+    from medenh.errors import UsageError
+
+    return UsageError(what)
+
+
+@contextmanager
+def _progress(card: ModelCard, *, quiet: bool) -> Iterator[Progress | None]:
+    shown = console.stderr_console(quiet=quiet)
+    if quiet or not shown.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=shown, transient=True) as bar:
+        row = bar.add_task(card.id, total=None)
+        yield lambda done, total: bar.update(row, completed=done, total=total)
+
+
+def verify(names: _Names = None, json: options.Json = False) -> None:
+    """Hash all weights on this machine; exit 4 if one is not as it should be."""
+    from medenh.zoo.manifest import load_manifest
+
+    manifest = load_manifest()
+    if names:
+        cards: Sequence[ModelCard] = [manifest.get(name) for name in names]
+    else:
+        cards = manifest.cards
+    found = [entry for card in cards for entry in _check(card, named=bool(names))]
+    if json:
+        console.write_json(found)
+    else:
+        rows = [[e["id"], e["state"], e["path"] or "-"] for e in found]
+        console.write_table(("id", "state", "file"), rows)
+    if any(entry["state"] in ("damaged", "missing") for entry in found):
+        raise typer.Exit(4)
+
+
+def _check(card: ModelCard, *, named: bool) -> Iterator[dict[str, Any]]:
+    """Yield a line for each place that a card's weights lie in."""
+    from medenh.zoo.cache import find_weights, is_intact
+
+    if card.weights is None:
+        if named:
+            yield {"id": card.full_id, "state": "built in", "path": None}
+        return
+    paths = list(find_weights(card))
+    for path in paths:
+        intact = is_intact(path, card.weights, force=True)
+        state = "intact" if intact else "damaged"
+        yield {"id": card.full_id, "state": state, "path": path}
+    if not paths:
+        state = "missing" if named or card.weights.bundled else "not here"
+        yield {"id": card.full_id, "state": state, "path": None}
+
+
+def export(
+    name: _Name,
+    path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    offline: options.Offline = False,
+) -> None:
+    """Write a model and its card to one zip file (or a folder), to carry it."""
+    from medenh.zoo.transfer import export_model
+
+    card = export_model(name, path, offline=offline or None)
+    console.write(f"{card.full_id}: {path}")
+
+
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+) -> None:
+    """Take in a model that `medenh models export` wrote."""
+    from medenh.zoo.transfer import import_model
+
+    card = import_model(path)
+    console.write(f"{card.full_id}: imported")
+
+
+def cite(name: _Name) -> None:
+    """Print what to cite for a model."""
+    from medenh.zoo.manifest import resolve
+
+    card = resolve(name).card
+    console.write(card.citation or card.paper or "nothing to cite: common practice")

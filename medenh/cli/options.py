@@ -1,0 +1,81 @@
+"""Options that several verbs share: the same flag means the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Device",
+    "Engine",
+    "Inputs",
+    "Json",
+    "Limit",
+    "Modality",
+    "Model",
+    "Offline",
+    "OnExists",
+    "Output",
+    "Precision",
+    "Quiet",
+    "Report",
+    "Seed",
+    "Verbose",
+]
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(help="Files or folders.", show_default=False),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File or folder to write.", show_default=False),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="Model id, alias, or auto; see `medenh models list`."
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1 or mps.")
+]
+Precision = Annotated[
+    str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")
+]
+Engine = Annotated[str, typer.Option("--engine", help="auto, torch or openvino.")]
+OnExists = Annotated[
+    str,
+    typer.Option(
+        "--on-exists",
+        help="What to do where an output exists: error, skip, overwrite or rename.",
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="HTML page to write.", show_default=False),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Use at most so many.", show_default=False),
+]
+Modality = Annotated[
+    str | None,
+    typer.Option(
+        "--modality",
+        help="fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound.",
+        show_default=False,
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Never use the network.", envvar="MEDENH_OFFLINE"),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
