@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.pixels import decoders, get_decoder
-from pydicom.pixels.decoders.base import DecodeRunner
+from pydicom.pixels import decoders
+from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
 
 from medenh.errors import UnreadableError, UnsupportedError
 from medenh.formats.dicom.dataset import damage_guard
@@ -52,9 +52,9 @@ _NATIVE = (
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
-DECODER_DEPENDENCIES = {
-    syntax: ("imagecodecs",) for syntax in (*_JPEG_LOSSLESS, uid.JPEGExtended12Bit)
-}
+DECODER_DEPENDENCIES = dict.fromkeys(
+    (*_JPEG_LOSSLESS, uid.JPEGExtended12Bit), ("imagecodecs",)
+)
 _lock = threading.Lock()
 
 
@@ -77,10 +77,8 @@ def _decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
         pixels = imagecodecs.jpegsof3_decode(source)
     else:
         pixels = imagecodecs.jpeg8_decode(source)
-    shape = (runner.rows, runner.columns)
-    if runner.samples_per_pixel > 1:
-        shape += (runner.samples_per_pixel,)
-    if pixels.shape != shape:
+    shape = (runner.rows, runner.columns, runner.samples_per_pixel)
+    if pixels.shape != (shape if shape[2] > 1 else shape[:2]):
         raise ValueError("the code stream has another size than the header")
     if runner.samples_per_pixel > 1:
         runner.set_option("planar_configuration", 0)
@@ -111,8 +109,8 @@ def check_syntax(syntax: uid.UID, path: Path) -> None:
     """
     if syntax in _PLUGINS or syntax in _NATIVE:
         return
-    known = syntax in uid.UID_dictionary
-    name = syntax.name if known else "an unknown transfer syntax"
+    # the name of an unknown UID is the UID itself
+    name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
     raise UnsupportedError(
         f"its pixels are stored as {name}, which nothing here decodes",
         path=path,
@@ -262,7 +260,7 @@ def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:
         if code == 0xFF:  # fill byte
             offset += 1
             continue
-        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC) or code == 0xF7:
+        if (0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC)) or code == 0xF7:
             rows, columns = struct.unpack_from(">HH", stream, offset + 5)
             return rows, columns, stream[offset + 9]
         if code == 0xDA:

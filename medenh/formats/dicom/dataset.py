@@ -135,7 +135,7 @@ def load(path: Path, limits: Limits) -> Iterator[Source]:
         if deflated and span is not None:
             limits.check(path, 0, 0, size)
             plain = _inflated(path, raw.readall(), span, limits)
-            stream = _MeteredReader(_Memory(plain))  # type: ignore[arg-type]
+            stream = _MeteredReader(_Memory(plain))
         else:
             stream = _MeteredReader(raw)
         stream.path = path

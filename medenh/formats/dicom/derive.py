@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    JPEG2000,
     UID,
     ExplicitVRLittleEndian,
-    JPEG2000,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    SecondaryCaptureImageStorage,
 )
 
 from medenh.formats.dicom.header import text
@@ -35,6 +37,7 @@ _LOSSY = {
     str(JPEGLSNearLossless): "ISO_14495_1",
     str(JPEG2000): "ISO_15444_1",
 }
+_NOBODY = Provenance(model="")
 # True of the source's instance or pixels only
 _STALE = (
     "InstanceCreationDate",
@@ -50,6 +53,40 @@ _STALE = (
     "StorageMediaFileSetID",
     "StorageMediaFileSetUID",
 )
+_ENHANCED = (
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    "1.2.840.10008.5.1.4.1.1.4.3",
+    "1.2.840.10008.5.1.4.1.1.12.1.1",
+    "1.2.840.10008.5.1.4.1.1.12.2.1",
+    "1.2.840.10008.5.1.4.1.1.128.1",
+    "1.2.840.10008.5.1.4.1.1.130",
+)
+# How an ORIGINAL enhanced image was acquired. Deviation: PS3.3 C.8.13.4 lets DERIVED
+# ones keep it, dciodvfy does not; the source image, which is referenced,
+# has it.
+_ORIGINAL_ONLY = (
+    "BulkMotionCompensationTechnique",
+    "CardiacRRIntervalSpecified",
+    "CoverageOfKSpace",
+    "EchoPlanarPulseSequence",
+    "EchoPulseSequence",
+    "GeometryOfKSpaceTraversal",
+    "IntervalsAcquired",
+    "IntervalsRejected",
+    "MRAcquisitionType",
+    "MultiPlanarExcitation",
+    "NumberOfKSpaceTrajectories",
+    "OversamplingPhase",
+    "PhaseContrast",
+    "PulseSequenceName",
+    "RectilinearPhaseEncodeReordering",
+    "SaturationRecovery",
+    "SegmentedKSpaceTraversal",
+    "SpectrallySelectedSuppression",
+    "SteadyStatePulseSequence",
+    "TimeOfFlightContrast",
+)
 _FRAME_TYPES = (
     "CTImageFrameTypeSequence",
     "MRImageFrameTypeSequence",
@@ -61,7 +98,7 @@ _FRAME_TYPES = (
 )
 
 
-def derived_uid(source: str, kind: str, provenance: Provenance) -> str:
+def derived_uid(source: str, kind: str, provenance: Provenance) -> UID:
     """Return a UID under 2.25 that follows from a source's UID and what was done.
 
     Parameters
@@ -89,7 +126,7 @@ def derived_uid(source: str, kind: str, provenance: Provenance) -> str:
     number = int.from_bytes(digest[:16], "big")
     number = number & ~(0xF << 76) | 0x8 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
-    return f"2.25.{number}"
+    return UID(f"2.25.{number}")
 
 
 def derived(
@@ -108,9 +145,12 @@ def derived(
     """
     dataset = copy.deepcopy(part.dataset)
     source = (text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID"))
-    for keyword in _STALE:
-        if keyword in dataset:
-            del dataset[keyword]
+    if not source[0]:  # broken files; nothing can be written without a class
+        told = dataset.file_meta.get("MediaStorageSOPClassUID")
+        dataset.SOPClassUID = UID(str(told or SecondaryCaptureImageStorage))
+    if source[0] in _ENHANCED:
+        _delete(dataset, _ORIGINAL_ONLY)
+    _delete(dataset, _STALE)
     _set_identity(dataset, frames, how)
     _set_image_type(dataset)
     _set_pixel_module(dataset, frames, storage)
@@ -127,14 +167,18 @@ def file_meta_of(dataset: Dataset) -> FileMetaDataset:
 
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = text(dataset, "SOPClassUID")
-    meta.MediaStorageSOPInstanceUID = text(dataset, "SOPInstanceUID")
+    meta.MediaStorageSOPClassUID = UID(text(dataset, "SOPClassUID"))
+    meta.MediaStorageSOPInstanceUID = UID(text(dataset, "SOPInstanceUID"))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(
-        derived_uid("", "implementation", Provenance(model=""))
-    )
+    meta.ImplementationClassUID = derived_uid("", "implementation", _NOBODY)
     meta.ImplementationVersionName = f"MEDENH_{__version__}"[:16]
     return meta
+
+
+def _delete(dataset: Dataset, keywords: Iterable[str]) -> None:
+    for keyword in keywords:
+        if keyword in dataset:
+            del dataset[keyword]
 
 
 def _set_identity(
@@ -188,12 +232,9 @@ def _set_pixel_module(
     if channels == 3:
         dataset.PhotometricInterpretation = "RGB"
         dataset.PlanarConfiguration = 0
-    elif "PlanarConfiguration" in dataset:
-        del dataset.PlanarConfiguration
-    if channels == 3:
-        for keyword in PALETTE_TAGS:
-            if keyword in dataset:
-                del dataset[keyword]
+        _delete(dataset, PALETTE_TAGS)
+    else:
+        _delete(dataset, ("PlanarConfiguration",))
     _set_extremes(dataset, frames)
 
 

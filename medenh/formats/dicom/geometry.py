@@ -89,7 +89,7 @@ def _thickness(dataset: Dataset) -> float:
 
 def _planes(datasets: Sequence[Dataset], frames: int) -> list[_Plane]:
     """Return position and orientation of each frame."""
-    if len(datasets) == frames and frames > 1 or frames == 1:
+    if (len(datasets) == frames and frames > 1) or frames == 1:
         flat: list[_Plane] = [
             (
                 numbers(dataset, "ImagePositionPatient", 3),

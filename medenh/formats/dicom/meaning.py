@@ -124,7 +124,7 @@ def native_pixels(stored: NDArray[Any], storage: Storage) -> NDArray[Any]:
         return stored
     if slope == 1.0 and intercept.is_integer() and abs(intercept) < 1 << 30:
         low, high = storage.minimum + intercept, storage.maximum + intercept
-        fits = -(1 << 15) <= low and high < 1 << 15
+        fits = low >= -(1 << 15) and high < 1 << 15
         kind = np.dtype(np.int16 if fits else np.int32)
         return (stored.astype(np.int32) + int(intercept)).astype(kind)
     wide = stored * slope + intercept
@@ -134,7 +134,7 @@ def native_pixels(stored: NDArray[Any], storage: Storage) -> NDArray[Any]:
 
 
 def is_hounsfield(datasets: Sequence[Dataset], *, rescaled: bool) -> bool:
-    """Tell whether values are Hounsfield units: CT with a rescale not said to differ."""
+    """Tell whether values are Hounsfield units: CT whose rescale says no other."""
     if not rescaled:
         return False
     for dataset in datasets:
