@@ -15,55 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from medenh.errors import UsageError
 from medenh.reports.html import Case, Table, Value, unit_view, write_report
+from medenh.reports.samples import SAMPLES, Sample
 from medenh.types import FloatArray, Image, Provenance
 
-__all__ = ["METRICS", "MODELS", "SAMPLES", "DemoResult", "Sample", "run_demo"]
+__all__ = ["METRICS", "MODELS", "DemoResult", "run_demo"]
 
 TRAINED = "dpe-general"
 MODELS = ("identity", "stretch", "clahe", "lime", TRAINED)
 METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "delta_e2000": "CIEDE2000"}
 PAGE = "index.html"
 
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """An image that ships inside an installed package.
-
-    Attributes
-    ----------
-    title : str
-        What it shows, for people.
-    package, member : str
-        The package, and the file below its folder.
-    output : str
-        Name of the files made from it; never JPEG, which would add its own loss.
-    """
-
-    title: str
-    package: str
-    member: str
-    output: str
-
-    @property
-    def path(self) -> Path:
-        """Where the installed package keeps the file."""
-        from importlib.resources import files
-
-        return Path(str(files(self.package) / self.member))
-
-    @property
-    def key(self) -> str:
-        """Short name, for columns."""
-        return Path(self.output).stem
-
-
-SAMPLES = (
-    Sample("Retina (fundus photograph)", "skimage", "data/retina.jpg", "retina.png"),
-    Sample("Stained tissue (microscopy)", "skimage", "data/ihc.png", "ihc.png"),
-    Sample("Spine (CT)", "pydicom", "data/test_files/CT_small.dcm", "ct.dcm"),
-    Sample("Joint (MR)", "pydicom", "data/test_files/MR_small.dcm", "mr.dcm"),
-)
 
 Scores = dict[str, float]
 
@@ -164,9 +127,13 @@ def run_demo(
         The weights of a model are missing or not as hashed.
     OutputError
         The folder cannot be written.
+    UsageError
+        The seed is negative, or a model is unknown.
     """
     import medenh
 
+    if seed < 0:
+        raise UsageError(f"the seed must not be negative, it is {seed}")
     started = time.perf_counter()
     folder = Path(output)
     # models first: missing weights must not surface after half a minute of work
@@ -283,9 +250,10 @@ def _write_page(
         result.page,
         title="medenh demo",
         note=(
-            f"{len(pairs)} real images, made darker, flatter and noisier with a "
-            f"seeded recipe, then enhanced. The pictures show {last}. Every figure "
-            "compares with the untouched original. So few images show how it works, "
+            "Real images that ship with medenh's dependencies, made darker, "
+            f"flatter and noisier with a seeded recipe, then enhanced. The "
+            f"pictures show {last}. Every figure compares with the untouched original. "
+            "So few images show how it works, "
             "not how good it is: for that, see the model cards."
         ),
         cases=cases,

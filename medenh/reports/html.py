@@ -209,10 +209,10 @@ def _is_numeric(values: Sequence[Value]) -> bool:
 
 
 def _decimals(values: Sequence[Value]) -> int:
-    """Return how many decimals a column needs: 0.8912, 24.13, 1234."""
+    """Return how many decimals a column needs: 0.891, 24.13, 1234."""
     numbers = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v)]
     largest = max(numbers, default=0.0)
-    return 4 if largest < 2 else 2 if largest < 1000 else 0
+    return 3 if largest < 2 else 2 if largest < 1000 else 0
 
 
 def _cell(value: Value, decimals: int) -> dict[str, str]:

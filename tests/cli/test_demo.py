@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 import medenh.reports.demo as demo_module
 from medenh.cli.demo import register
+from medenh.errors import UsageError
+from medenh.reports.samples import SAMPLES
 
 CLASSICAL = ("identity", "clahe")
 
@@ -18,7 +20,7 @@ def invoke(monkeypatch):
     app = typer.Typer()
     app.callback()(lambda: None)
     register(app)
-    small = [sample for sample in demo_module.SAMPLES if sample.package == "pydicom"]
+    small = [sample for sample in SAMPLES if sample.package == "pydicom"]
     quick = partial(demo_module.run_demo, models=CLASSICAL, samples=small)
     monkeypatch.setattr(demo_module, "run_demo", quick)
     return lambda *words: CliRunner().invoke(app, ["demo", *map(str, words)])
@@ -41,11 +43,14 @@ def test_json_is_alone_on_stdout(invoke, tmp_path):
     assert set(document["rows"]) == set(CLASSICAL)
 
 
-def test_quiet_says_nothing(invoke, tmp_path):
+def test_quiet_leaves_the_data_and_nothing_else(invoke, tmp_path):
     answer = invoke("-o", tmp_path, "-q")
     assert answer.exit_code == 0
-    assert answer.output == ""
+    assert answer.stderr == ""
+    assert "identity" in answer.stdout
 
 
 def test_negative_seed_is_wrong_usage(invoke, tmp_path):
-    assert invoke("-o", tmp_path, "--seed", "-1").exit_code == 2
+    answer = invoke("-o", tmp_path, "--seed", "-1")
+    assert isinstance(answer.exception, UsageError)
+    assert list(tmp_path.iterdir()) == []
