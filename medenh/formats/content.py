@@ -150,10 +150,9 @@ def _is_image_half(path: Path) -> bool:
 
 
 def _is_dicom(head: bytes) -> bool:
-    """Tell a data set without preamble, cheaply, before asking the DICOM reader."""
-    if len(head) < 16 or head[1] != 0 or head[0] not in (2, 8):
-        if not (len(head) >= 16 and head[0] == 0 and head[1] in (2, 8)):
-            return False
+    # cheap first: a data set without preamble begins with group 0002 or 0008
+    if head[:2] not in (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"):
+        return False
     from medenh.formats import dicom
 
     return bool(dicom.is_dicom(head))

@@ -83,7 +83,7 @@ def atomic_output(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
         yield part
         if durable:
             os.fsync(handle)
-        os.replace(part, target)
+        part.replace(target)
         part = None
     except OSError as error:
         raise _output_error(error, target) from error

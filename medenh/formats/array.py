@@ -1,0 +1,218 @@
+"""NumPy arrays: .npy files and the library's own doors. Nothing is unpickled.
+
+What the axes mean, by their number:
+
+* 2: (height, width)
+* 3: (height, width, channels) where the last is 1, 3 or 4, else (frames, height, width)
+* 4: (frames, height, width, channels), channels 1, 3 or 4
+
+Four channels are RGB and alpha.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh import intensity
+from medenh.errors import UnreadableError, UnsupportedError
+from medenh.formats import files
+from medenh.formats.limits import Limits
+from medenh.types import Geometry, Image, Modality, Storage, UnitRange
+
+__all__ = ["ArrayHeader", "from_array", "read", "to_array", "write"]
+
+_HEAD = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayHeader:
+    """How an array stood before it became an `Image`.
+
+    Attributes
+    ----------
+    axes : str
+        "HW", "HWC", "NHW" or "NHWC".
+    dtype : numpy dtype
+        Its type, byte order included.
+    """
+
+    axes: str
+    dtype: np.dtype[Any]
+
+
+def from_array(
+    array: NDArray[Any],
+    *,
+    unit_range: UnitRange | None = None,
+    modality: Modality = Modality.UNKNOWN,
+    geometry: Geometry | None = None,
+) -> Image:
+    """Return an array as an `Image`.
+
+    Parameters
+    ----------
+    array : array
+        Numbers or booleans; shape (H, W), (H, W, C), (N, H, W) or (N, H, W, C) by the
+        rule at the head of this module.
+    unit_range : UnitRange, optional
+        The values that become 0 and 1; by default the bit depth of integers, 0-1 for
+        floats that lie in it, percentiles else.
+    modality : Modality
+        What kind of picture it is.
+    geometry : Geometry, optional
+        Its spacing and place.
+
+    Returns
+    -------
+    Image
+        Shares the array's memory where it can. NaN is frozen.
+
+    Raises
+    ------
+    UnsupportedError
+        Another shape or type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from_array(np.zeros((4, 5), np.uint8)).pixels.shape
+    (1, 4, 5, 1)
+    """
+    return _image(np.asarray(array), "array", unit_range, modality, geometry)
+
+
+def _image(
+    array: NDArray[Any],
+    kind: str,
+    unit_range: UnitRange | None = None,
+    modality: Modality = Modality.UNKNOWN,
+    geometry: Geometry | None = None,
+    source: Path | None = None,
+) -> Image:
+    axes = _axes(array.shape, array.dtype, source)
+    header = ArrayHeader(axes, array.dtype)
+    samples = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if "N" not in axes:
+        samples = samples[None]
+    if "C" not in axes:
+        samples = samples[..., None]
+    alpha = samples[..., 3] if samples.shape[3] == 4 else None
+    pixels = samples[..., :3] if alpha is not None else samples
+    frozen = None
+    if pixels.dtype.kind == "f":
+        frozen = ~np.isfinite(pixels).all(axis=-1)
+        frozen = frozen if frozen.any() else None
+        unit_range = unit_range or intensity.float_range(pixels)
+    return Image(
+        pixels=pixels,
+        unit_range=unit_range or intensity.bit_depth_range(pixels),
+        storage=plain_storage(pixels.dtype),
+        format=kind,
+        modality=modality,
+        geometry=geometry or Geometry(),
+        alpha=alpha,
+        frozen=frozen,
+        source=source,
+        header=header,
+    )
+
+
+def plain_storage(dtype: np.dtype[Any]) -> Storage:
+    """Return the storage of numbers that are their own meaning, with type limits."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return Storage(dtype, minimum=float(limits.min), maximum=float(limits.max))
+    if dtype.kind == "b":
+        return Storage(dtype, minimum=0.0, maximum=1.0)
+    return Storage(dtype)
+
+
+def _axes(shape: tuple[int, ...], dtype: np.dtype[Any], source: Path | None) -> str:
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise UnsupportedError(f"array of {dtype}", path=source)
+    if 0 in shape:
+        raise UnreadableError(f"array without pixels, shape {shape}", path=source)
+    colour = shape[-1:] in ((1,), (3,), (4,))
+    axes = {2: "HW", 3: "HWC" if colour else "NHW", 4: "NHWC" if colour else ""}
+    found = axes.get(len(shape), "")
+    if not found:
+        raise UnsupportedError(
+            f"array of shape {shape}",
+            path=source,
+            hint="give (H, W), (H, W, 3), (N, H, W) or (N, H, W, C)",
+        )
+    return found
+
+
+def to_array(image: Image) -> NDArray[Any]:
+    """Return the pixels in native units, in the shape they came in.
+
+    Images that were no arrays lose what they have one of: frames, then channels.
+    """
+    header = image.header if isinstance(image.header, ArrayHeader) else None
+    pixels = image.pixels
+    if image.alpha is not None:
+        alpha = image.alpha[..., None].astype(pixels.dtype)
+        if pixels.shape[-1] == 1 and header is None:
+            pixels = pixels.repeat(3, axis=-1)
+        pixels = np.concatenate([pixels, alpha], axis=-1)
+    if header is None:
+        axes = "N" * (image.frames > 1) + "HW" + "C" * (pixels.shape[-1] > 1)
+        if axes == "NHW" and image.width in (1, 3, 4):
+            axes = "NHWC"  # three axes would be taken for colour
+    else:
+        axes = header.axes
+    if "N" not in axes:
+        pixels = pixels[0]
+    return pixels if "C" in axes else pixels[..., 0]
+
+
+def read(path: Path, *, limits: Limits) -> Image:
+    """Return the picture in a .npy file; object arrays are refused."""
+    shape, fortran, dtype, start = _header(path)
+    size = files.regular_size(path)
+    _axes(shape, dtype, path)
+    count = 1
+    for length in shape:
+        count *= length
+    colours = shape[-1] if shape[-1] in (3, 4) else 1
+    limits.check(path, count // colours, count * dtype.itemsize, size)
+    if start + count * dtype.itemsize > size:
+        raise UnreadableError("truncated NPY: numbers are missing", path=path)
+    flat = np.fromfile(path, dtype, count, offset=start)
+    array = flat.reshape(shape, order="F" if fortran else "C")
+    return _image(array, "npy", source=path)
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = io.BytesIO(files.read_head(path, _HEAD))
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise UnsupportedError(f"NPY version {version}", path=path)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise UnreadableError("damaged NPY header", path=path) from error
+    if any(not isinstance(length, int) or length < 0 for length in shape):
+        raise UnreadableError("damaged NPY header", path=path)
+    return shape, fortran, dtype, stream.tell()
+
+
+def write(image: Image, path: Path) -> None:
+    """Write the pixels, in native units, as a .npy file."""
+    array = to_array(image)
+    if isinstance(image.header, ArrayHeader):
+        array = array.astype(image.header.dtype, copy=False)
+    with files.atomic_output(path) as part, part.open("wb") as stream:
+        np.lib.format.write_array(
+            stream, np.ascontiguousarray(array), allow_pickle=False
+        )

@@ -1,0 +1,240 @@
+"""Find the pictures that a command line names. Headers only; nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medenh.errors import InputError, UnreadableError, UnsupportedError
+from medenh.formats import EXTENSIONS, sniff
+from medenh.formats.content import find_partner
+
+if TYPE_CHECKING:
+    from medenh.formats.dicom.header import DicomHeader
+
+__all__ = ["Discovery", "Item", "discover"]
+
+_OURS = ".medenh"
+_IMAGE_NAMES = tuple(ending for endings in EXTENSIONS.values() for ending in endings)
+
+# Plainly something else: passed over without being opened.
+_FOREIGN_NAMES = (
+    ".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".rst", ".pdf", ".html", ".htm",
+    ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".py", ".ipynb", ".sh",
+    ".m", ".r", ".mat", ".npz", ".h5", ".hdf5", ".zip", ".tar", ".tgz", ".tar.gz",
+    ".7z", ".rar", ".xls", ".xlsx", ".doc", ".docx", ".ppt", ".pptx", ".db",
+    ".bval", ".bvec", ".exe", ".dll", ".so", ".pt", ".pth", ".safetensors", ".onnx",
+    ".pkl", ".pyc", ".c", ".h", ".cpp", ".js", ".css", ".bak", ".sha256", ".md5",
+    ".mp4", ".avi", ".mov", ".wav", ".mp3",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture to be read: a file, a header and image pair, or a DICOM series.
+
+    Attributes
+    ----------
+    paths : tuple of path
+        What `medenh.formats.read` takes: of a NIfTI pair the header file.
+    relative : tuple of path
+        The same, relative to the input folder they were found in; the bare name for
+        files given by name.
+    format : str
+        As `medenh.formats.sniff` tells it.
+    """
+
+    paths: tuple[Path, ...]
+    relative: tuple[Path, ...]
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What was found.
+
+    Attributes
+    ----------
+    items : list of Item
+        In the order of the inputs, sorted by name inside each folder.
+    rejected : list of (path, InputError)
+        Files that were named, or are named as images, and are not.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    rejected: list[tuple[Path, InputError]] = field(default_factory=list)
+
+
+def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discovery:
+    """Return the pictures in files and folders.
+
+    Parameters
+    ----------
+    inputs : paths
+        Files, which become items or are rejected, and folders, where hidden files,
+        medenh's own and plainly foreign ones are passed over in silence.
+    recursive : bool
+        Look into subfolders. Links out of the folder are never followed.
+
+    Returns
+    -------
+    Discovery
+        A file that two inputs name is listed once.
+    """
+    found = Discovery()
+    seen: set[Path] = set()
+    for one in inputs:
+        path = Path(one)
+        if path.is_dir():
+            _add_folder(path, recursive, found, seen)
+        else:
+            _add_named(path, found, seen)
+    return found
+
+
+def _add_named(path: Path, found: Discovery, seen: set[Path]) -> None:
+    try:
+        kind = sniff(path)
+        path = _header_half(path) if kind == "nifti" else path
+    except InputError as error:
+        found.rejected.append((path, error))
+        return
+    key = path.resolve()
+    if key not in seen:
+        seen.add(key)
+        found.items.append(Item((path,), (Path(path.name),), kind))
+
+
+def _header_half(path: Path) -> Path:
+    """Return the header of a pair where the image was given, else the file itself."""
+    if path.name.lower().endswith((".img", ".img.gz")):
+        return find_partner(path) or path
+    return path
+
+
+def _add_folder(root: Path, recursive: bool, found: Discovery, seen: set[Path]) -> None:
+    for folder, names in _folders(root, recursive, found):
+        kinds: list[tuple[Path, str]] = []
+        for name in names:
+            path = folder / name
+            kind = _kind_in_folder(path, found)
+            if not kind:
+                continue
+            path = _header_half(path) if kind == "nifti" else path
+            key = path.resolve()
+            if key not in seen:
+                seen.add(key)
+                kinds.append((path, kind))
+        for paths, kind in _grouped(kinds, found):
+            relative = tuple(path.relative_to(root) for path in paths)
+            found.items.append(Item(paths, relative, kind))
+
+
+def _folders(
+    root: Path, recursive: bool, found: Discovery
+) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder with the names of its candidate files, sorted."""
+    home = os.path.realpath(root)
+
+    def remember(error: OSError) -> None:
+        place = Path(error.filename or root)
+        refusal = UnreadableError(
+            f"folder cannot be read: {(error.strerror or str(error)).lower()}",
+            path=place,
+        )
+        found.rejected.append((place, refusal))
+
+    for folder, below, names in os.walk(root, onerror=remember, followlinks=False):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if not recursive:
+            below.clear()
+        place = Path(folder)
+        yield (
+            place,
+            [name for name in sorted(names) if _is_candidate(place, name, home)],
+        )
+
+
+def _is_candidate(folder: Path, name: str, home: str) -> bool:
+    lower = name.lower()
+    if name.startswith((".", _OURS)) or lower == "dicomdir":
+        return False
+    if lower.endswith(_FOREIGN_NAMES):
+        return False
+    path = folder / name
+    if not path.is_symlink():
+        return True
+    target = os.path.realpath(path)
+    return target.startswith(home.rstrip(os.sep) + os.sep)
+
+
+def _kind_in_folder(path: Path, found: Discovery) -> str:
+    """Return the format, or "" after noting why a file named as an image is none."""
+    try:
+        return sniff(path)
+    except UnsupportedError as error:
+        found.rejected.append((path, error))
+    except InputError as error:
+        if path.name.lower().endswith(_IMAGE_NAMES):
+            found.rejected.append((path, error))
+    return ""
+
+
+def _grouped(
+    kinds: Sequence[tuple[Path, str]], found: Discovery
+) -> list[tuple[tuple[Path, ...], str]]:
+    """Return one entry for each picture, DICOM slices of one series together."""
+    dicom = [path for path, kind in kinds if kind == "dicom"]
+    if len(dicom) < 2:
+        return [((path,), kind) for path, kind in kinds]
+    series, lone = _series(dicom, found)
+    known = {path: paths for paths in series for path in paths}
+    done: set[Path] = set()
+    grouped: list[tuple[tuple[Path, ...], str]] = []
+    for path, kind in kinds:
+        if kind != "dicom" or path in lone:
+            grouped.append(((path,), kind))
+        elif path in known and path not in done:
+            done.update(known[path])
+            grouped.append((known[path], kind))
+    return grouped
+
+
+def _series(
+    paths: Sequence[Path], found: Discovery
+) -> tuple[list[tuple[Path, ...]], set[Path]]:
+    """Return the series, each sorted by position, and the files that stand alone."""
+    from medenh.formats import dicom
+
+    groups: dict[tuple[Any, ...], list[DicomHeader]] = defaultdict(list)
+    lone: set[Path] = set()
+    for path in paths:
+        try:
+            header = dicom.read_header(path)
+        except InputError as error:
+            found.rejected.append((path, error))
+            continue
+        if header.is_image and header.position is not None:
+            groups[header.series_key].append(header)
+        elif header.is_image:
+            lone.add(path)
+        elif path.name.lower().endswith(_IMAGE_NAMES):
+            found.rejected.append((path, _without_picture(path)))
+    series = []
+    for headers in groups.values():
+        if len(headers) == 1:
+            lone.add(headers[0].path)
+            continue
+        headers.sort(
+            key=lambda one: (one.position or 0.0, one.instance_number or 0, one.path)
+        )
+        series.append(tuple(one.path for one in headers))
+    return series, lone
+
+
+def _without_picture(path: Path) -> UnsupportedError:
+    return UnsupportedError("DICOM without a picture", path=path)

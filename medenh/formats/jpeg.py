@@ -1,0 +1,154 @@
+"""The segments of a JPEG file: checked, and kept for writing back. No pixels here.
+
+Layout: ITU-T T.81 annex B. A JPEG has no check sum, and decoders fill what is missing
+with grey; that its last marker is there is checked here, before any decoder sees it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError
+
+__all__ = ["JpegInfo", "parse", "splice"]
+
+_MAX_SCANS = 100
+_MAX_SEGMENTS = 10_000
+_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_DECODED = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, Huffman
+_EOI, _SOS, _DNL = 0xD9, 0xDA, 0xDC
+
+# In entropy-coded data FF00 is a stuffed FF, FFD0-FFD7 restart; others end it.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+@dataclass(frozen=True, slots=True)
+class JpegInfo:
+    """What the segments of a JPEG file say.
+
+    Attributes
+    ----------
+    width, height, channels : int
+        Columns, rows, colour components.
+    kept : tuple of bytes
+        Whole segments to be written back: Exif (with the orientation), XMP, ICC,
+        IPTC, comments, and the density (JFIF).
+    end : int
+        Place just behind the end-of-image marker.
+    """
+
+    width: int
+    height: int
+    channels: int
+    kept: tuple[bytes, ...]
+    end: int
+
+
+def parse(data: bytes, path: Path) -> JpegInfo:
+    """Return what the segments say, having walked to the end of the image.
+
+    Raises
+    ------
+    UnreadableError
+        Damaged or truncated.
+    UnsupportedError
+        12-bit, lossless, arithmetic or CMYK JPEG.
+    OverBudgetError
+        More scans than an honest encoder makes.
+    """
+    frame: tuple[int, int, int] | None = None
+    kept: list[bytes] = []
+    scans = 0
+    place = 2
+    for _ in range(_MAX_SEGMENTS):
+        code, place = _next_marker(data, place, path)
+        if code == _EOI:
+            if frame is None or not scans:
+                raise UnreadableError("damaged JPEG: no picture in it", path=path)
+            width, height, channels = frame
+            return JpegInfo(width, height, channels, tuple(kept), place)
+        if code == 0x01 or 0xD0 <= code <= 0xD8:
+            continue
+        body = _body(data, place, path)
+        place += 2 + len(body)
+        if code in _FRAMES:
+            frame = _frame(code, body, path)
+        elif code == _SOS:
+            scans += 1
+            if scans > _MAX_SCANS:
+                raise OverBudgetError(f"JPEG of over {_MAX_SCANS} scans", path=path)
+            place = _end_of_scan(data, place, path)
+        elif _is_kept(code, body):
+            kept.append(data[place - len(body) - 4 : place])
+    raise UnreadableError("damaged JPEG: too many segments", path=path)
+
+
+def _next_marker(data: bytes, place: int, path: Path) -> tuple[int, int]:
+    """Return a marker's code and the place behind it."""
+    while data[place : place + 2] == b"\xff\xff":  # fill bytes
+        place += 1
+    if place + 2 > len(data):
+        raise UnreadableError("truncated JPEG: it ends without EOI", path=path)
+    if data[place] != 0xFF:
+        raise UnreadableError("damaged JPEG: a marker is missing", path=path)
+    return data[place + 1], place + 2
+
+
+def _body(data: bytes, place: int, path: Path) -> bytes:
+    if place + 2 <= len(data):
+        (length,) = struct.unpack_from(">H", data, place)
+        if length >= 2 and place + length <= len(data):
+            return data[place + 2 : place + length]
+    raise UnreadableError("truncated JPEG: it ends inside a segment", path=path)
+
+
+def _end_of_scan(data: bytes, place: int, path: Path) -> int:
+    found = _MARKER.search(data, place)
+    if found is None:
+        raise UnreadableError("truncated JPEG: it ends without EOI", path=path)
+    if data[found.start() + 1] == _DNL:
+        raise UnsupportedError("JPEG with its height in a DNL segment", path=path)
+    return found.start()
+
+
+def _frame(code: int, body: bytes, path: Path) -> tuple[int, int, int]:
+    if len(body) < 6:
+        raise UnreadableError("damaged JPEG: impossible header", path=path)
+    precision, height, width, channels = struct.unpack_from(">BHHB", body)
+    hint = "convert it to PNG or TIFF first"
+    if code not in _DECODED or precision != 8:
+        raise UnsupportedError(
+            "JPEG that is lossless, arithmetic or not of 8 bits", path=path, hint=hint
+        )
+    if channels not in (1, 3):
+        kind = "CMYK JPEG" if channels == 4 else f"JPEG of {channels} channels"
+        raise UnsupportedError(kind, path=path, hint=hint)
+    if not width or not height:
+        raise UnreadableError("damaged JPEG: impossible header", path=path)
+    return width, height, channels
+
+
+def _is_kept(code: int, body: bytes) -> bool:
+    if code == 0xE0:
+        return body.startswith(b"JFIF\0")
+    if code == 0xE2:  # not MPF: it points at pictures behind this one
+        return body.startswith(b"ICC_PROFILE\0")
+    return code in (0xE1, 0xED, 0xFE)
+
+
+def splice(encoded: bytes, kept: tuple[bytes, ...]) -> bytes:
+    """Return an encoded JPEG whose application segments are ``kept``.
+
+    The encoder's own JFIF segment stays where ``kept`` has neither that nor Exif.
+    """
+    place = 2
+    own: list[bytes] = []
+    while encoded[place + 1] & 0xF0 == 0xE0 or encoded[place + 1] == 0xFE:
+        (length,) = struct.unpack_from(">H", encoded, place + 2)
+        own.append(encoded[place : place + 2 + length])
+        place += 2 + length
+    segments = kept or tuple(own)
+    return b"".join((encoded[:2], *segments, encoded[place:]))

@@ -1,0 +1,91 @@
+"""A NIfTI header for pictures that come from elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medenh.errors import UnsupportedError
+from medenh.formats.array import plain_storage
+from medenh.formats.nifti import NiftiHeader
+from medenh.types import Image
+
+__all__ = ["header_for"]
+
+
+def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
+    """Return an image with NIfTI's storage, and a NIfTI-1 header for it.
+
+    Parameters
+    ----------
+    image : Image
+        Of any format. Voxels become (column, row, frame); a DICOM place, which looks
+        to the left and back, is turned to NIfTI's right and front.
+    path : path
+        The output, for messages.
+
+    Raises
+    ------
+    UnsupportedError
+        Colour that is not 8-bit, or inverted grey: NIfTI has no word for them.
+    """
+    from nibabel.nifti1 import Nifti1Header
+
+    pixels = image.pixels
+    if image.channels == 3 and pixels.dtype != np.uint8:
+        raise UnsupportedError(
+            f"NIfTI has no {pixels.dtype} colour", path=path, hint="write TIFF or NPY"
+        )
+    if image.unit_range.inverted:
+        raise UnsupportedError(
+            "NIfTI cannot say that larger values are darker",
+            path=path,
+            hint="write DICOM or TIFF",
+        )
+    if image.channels == 1 and image.alpha is not None:
+        raise UnsupportedError(
+            "NIfTI has no grey with opacity", path=path, hint="write PNG, TIFF or NPY"
+        )
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8)
+    elif pixels.dtype == np.float16:
+        pixels = pixels.astype(np.float32)
+    image = replace(image, pixels=pixels, storage=plain_storage(pixels.dtype))
+    kind: Any = Nifti1Header
+    meta = kind(endianness="<")
+    if image.channels == 3:
+        opaque = image.alpha is None
+        meta["datatype"], meta["bitpix"] = (128, 24) if opaque else (2304, 32)
+    else:
+        meta.set_data_dtype(pixels.dtype)
+    code = int(meta["datatype"])
+    shape = (image.width, image.height, image.frames)
+    if max(shape) > 32767:
+        raise UnsupportedError("a side longer than 32767", path=path)
+    meta.set_data_shape(shape)
+    _place(meta, image)
+    meta["vox_offset"] = 352
+    meta["magic"] = b"n+1"
+    raw = meta.binaryblock + bytes(4)
+    return image, NiftiHeader(raw, "<", False, code, shape, 2, 352)
+
+
+def _place(meta: Any, image: Image) -> None:
+    """Set spacing and orientation as far as they are known."""
+    spacing = image.geometry.spacing_mm
+    frame, row, column = (
+        step if np.isfinite(step) and step > 0 else 1.0 for step in spacing
+    )
+    meta["pixdim"][1:4] = (column, row, frame)
+    if np.isfinite(spacing).any():
+        meta.set_xyzt_units("mm")
+    if image.geometry.affine is None:
+        return
+    affine = np.array(image.geometry.affine, np.float64)
+    if image.format == "dicom":
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    meta.set_sform(affine, code="scanner")
+    meta.set_qform(affine, code="scanner", strip_shears=True)

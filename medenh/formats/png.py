@@ -1,0 +1,149 @@
+"""The chunks of a PNG file: checked, and kept for writing back. No pixels here.
+
+Layout and rules: PNG specification, third edition (W3C), sections 5 and 11.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from medenh.errors import UnreadableError, UnsupportedError
+
+__all__ = ["PngInfo", "parse", "splice", "text_chunk"]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS = 1_000_000
+_MAX_KEPT = 16 * 2**20
+_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
+_DEPTHS = {
+    0: (1, 2, 4, 8, 16),
+    2: (8, 16),
+    3: (1, 2, 4, 8),
+    4: (8, 16),
+    6: (8, 16),
+}
+
+# What says how the picture is to be seen, and is true of other pixels too. sBIT, bKGD,
+# hIST and sPLT depend on the colour type, which a palette does not keep.
+_KEPT = (
+    b"iCCP",
+    b"sRGB",
+    b"gAMA",
+    b"cHRM",
+    b"cICP",
+    b"pHYs",
+    b"eXIf",
+    b"tEXt",
+    b"zTXt",
+    b"iTXt",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PngInfo:
+    """What the chunks of a PNG file say.
+
+    Attributes
+    ----------
+    width, height : int
+        Columns and rows.
+    depth : int
+        Bits for each sample or palette index.
+    channels : int
+        Samples a pixel may have once decoded, an upper bound.
+    kept : tuple of bytes
+        Whole chunks to be written back.
+    """
+
+    width: int
+    height: int
+    depth: int
+    channels: int
+    kept: tuple[bytes, ...]
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the decoded pixels, an upper bound."""
+        wide = 2 if self.depth == 16 else 1
+        return self.width * self.height * self.channels * wide
+
+
+def header(data: bytes, path: Path) -> PngInfo:
+    """Return what the first chunk says, before anything else is looked at."""
+    if not data.startswith(SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 33:
+        raise UnreadableError("damaged PNG: no header chunk", path=path)
+    width, height, depth, colour, method, filters, interlace = struct.unpack_from(
+        ">IIBBBBB", data, 16
+    )
+    known = depth in _DEPTHS.get(colour, ()) and interlace in (0, 1)
+    if not known or method or filters or not width or not height:
+        raise UnreadableError("damaged PNG: impossible header", path=path)
+    return PngInfo(width, height, depth, _CHANNELS[colour], ())
+
+
+def parse(data: bytes, path: Path) -> PngInfo:
+    """Return what the chunks say, having checked each one's length and CRC.
+
+    Raises
+    ------
+    UnreadableError
+        Truncated, a wrong check sum, no pixels, or no end.
+    UnsupportedError
+        Animated: all frames but the first would be lost.
+    """
+    info = header(data, path)
+    kept: list[bytes] = []
+    room = _MAX_KEPT
+    seen_pixels = False
+    for kind, chunk in _chunks(data, path):
+        if kind == b"acTL":
+            raise UnsupportedError("animated PNG", path=path, hint="use one frame")
+        seen_pixels |= kind == b"IDAT"
+        if kind in _KEPT and len(chunk) <= room:
+            kept.append(chunk)
+            room -= len(chunk)
+    if not seen_pixels:
+        raise UnreadableError("damaged PNG: no pixels", path=path)
+    return PngInfo(info.width, info.height, info.depth, info.channels, tuple(kept))
+
+
+def _chunks(data: bytes, path: Path) -> list[tuple[bytes, bytes]]:
+    """Return (type, whole chunk) of all but IDAT, whose bytes are left out."""
+    view = memoryview(data)
+    found: list[tuple[bytes, bytes]] = []
+    place = len(SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        if place + 12 > len(data):
+            raise UnreadableError("truncated PNG: it ends without IEND", path=path)
+        (length,) = struct.unpack_from(">I", data, place)
+        end = place + 12 + length
+        if end > len(data):
+            raise UnreadableError("truncated PNG: it ends inside a chunk", path=path)
+        (crc,) = struct.unpack_from(">I", data, end - 4)
+        if zlib.crc32(view[place + 4 : end - 4]) != crc:
+            raise UnreadableError("damaged PNG: wrong check sum", path=path)
+        kind = data[place + 4 : place + 8]
+        found.append((kind, b"" if kind == b"IDAT" else bytes(view[place:end])))
+        if kind == b"IEND":
+            return found
+        place = end
+    raise UnreadableError("damaged PNG: too many chunks", path=path)
+
+
+def splice(encoded: bytes, kept: tuple[bytes, ...]) -> bytes:
+    """Return an encoded PNG with ``kept`` as its only ancillary chunks."""
+    if not kept:
+        return encoded
+    after_header = len(SIGNATURE) + 25
+    return b"".join((encoded[:after_header], *kept, encoded[after_header:]))
+
+
+def text_chunk(keyword: str, text: str) -> bytes:
+    """Return a tEXt chunk (Latin-1; other characters become "?")."""
+    body = (
+        b"tEXt" + keyword.encode("latin-1") + b"\0" + text.encode("latin-1", "replace")
+    )
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

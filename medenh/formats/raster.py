@@ -1,0 +1,284 @@
+"""PNG, JPEG and BMP files: to an `Image` and back.
+
+The structure of each lies in its own module; here it meets the codecs. 16-bit colour
+never goes through Pillow, which opens it as 8-bit without a word.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh import intensity
+from medenh.errors import UnreadableError, UnsupportedError
+from medenh.formats import bmp, files, jpeg, png
+from medenh.formats.limits import Limits
+from medenh.types import Image, Provenance, Storage
+
+__all__ = ["RasterHeader", "encode", "read", "write"]
+
+_QUALITY = 98
+_JPEG_SIDE = 65500  # libjpeg's own limit
+_FILLER = b"\x55\xaa\x3c" * 32
+_KEYWORD = "Processing"
+
+
+@dataclass(frozen=True, slots=True)
+class RasterHeader:
+    """What is written back with the pixels.
+
+    Attributes
+    ----------
+    kind : str
+        "png", "jpeg" or "bmp".
+    kept : tuple of bytes
+        PNG chunks or JPEG segments.
+    density : tuple of int, or None
+        BMP pixels for each metre.
+    data : bytes
+        The JPEG file itself: unchanged pixels are given back as it has them.
+    checksum : int
+        CRC of the decoded pixels of that file.
+    """
+
+    kind: str
+    kept: tuple[bytes, ...] = ()
+    density: tuple[int, int] | None = None
+    data: bytes = b""
+    checksum: int = 0
+
+
+def read(path: Path, kind: str, *, limits: Limits) -> Image:
+    """Return the picture in a PNG, JPEG or BMP file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    kind : str
+        "png", "jpeg" or "bmp", as its content says.
+    limits : Limits
+        Checked on the header, before decoding.
+
+    Returns
+    -------
+    Image
+        One frame, uint8 or uint16. JPEG pixels stand as stored: the Exif orientation
+        is kept, not applied.
+    """
+    data = files.read_bytes(path, limits.max_bytes)
+    reader = {"png": _read_png, "jpeg": _read_jpeg, "bmp": _read_bmp}[kind]
+    samples, header = reader(data, path, limits)
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    colours = samples.shape[2] - (samples.shape[2] % 2 == 0)
+    pixels = np.ascontiguousarray(samples[..., :colours])[None]
+    alpha = None
+    if samples.shape[2] != colours:
+        alpha = np.ascontiguousarray(samples[..., colours])[None]
+    top = float(np.iinfo(pixels.dtype).max)
+    return Image(
+        pixels=pixels,
+        unit_range=intensity.bit_depth_range(pixels),
+        storage=Storage(pixels.dtype, minimum=0.0, maximum=top),
+        format=kind,
+        alpha=alpha,
+        source=path,
+        header=header,
+    )
+
+
+def _read_png(
+    data: bytes, path: Path, limits: Limits
+) -> tuple[NDArray[Any], RasterHeader]:
+    info = png.header(data, path)
+    limits.check(path, info.width * info.height, info.decoded_bytes, len(data))
+    info = png.parse(data, path)
+    samples = _decode("png", data, path)
+    if samples.shape[:2] != (info.height, info.width):
+        raise UnreadableError("damaged PNG: size differs from its header", path=path)
+    return samples, RasterHeader("png", info.kept)
+
+
+def _read_jpeg(
+    data: bytes, path: Path, limits: Limits
+) -> tuple[NDArray[Any], RasterHeader]:
+    info = jpeg.parse(data, path)
+    voxels = info.width * info.height
+    limits.check(path, voxels, voxels * info.channels, len(data))
+    samples = _decode("jpeg", data, path)
+    colours = 1 if samples.ndim == 2 else samples.shape[2]
+    if (*samples.shape[:2], colours) != (info.height, info.width, info.channels):
+        raise UnreadableError("damaged JPEG: size differs from its header", path=path)
+    if _ends_flat(samples) and _ran_dry(data[: info.end], samples, path):
+        raise UnreadableError("truncated JPEG: its last rows are missing", path=path)
+    header = RasterHeader("jpeg", info.kept, data=data, checksum=_checksum(samples))
+    return samples, header
+
+
+def _read_bmp(
+    data: bytes, path: Path, limits: Limits
+) -> tuple[NDArray[Any], RasterHeader]:
+    info = bmp.parse(data, path)
+    voxels = info.width * info.height
+    limits.check(path, voxels, voxels * 4, len(data))
+    return bmp.decode(data, info, path), RasterHeader("bmp", density=info.density)
+
+
+def _decode(kind: str, data: bytes, path: Path) -> NDArray[Any]:
+    import imagecodecs
+
+    decode = imagecodecs.png_decode if kind == "png" else imagecodecs.jpeg8_decode
+    try:
+        samples: NDArray[Any] = decode(data)
+    except Exception as error:
+        raise UnreadableError(
+            f"damaged {kind.upper()}: {str(error)[:100]}", path=path
+        ) from error
+    return samples
+
+
+def _ends_flat(samples: NDArray[Any]) -> bool:
+    # what libjpeg invents for a missing block is flat; four pixels are always inside
+    # one block, and clear of the smoothing of colour from its neighbours
+    height, width = samples.shape[:2]
+    corner = samples[-min(4, (height - 1) % 8 + 1) :, -min(4, (width - 1) % 8 + 1) :]
+    return bool((corner == corner[-1, -1]).all())
+
+
+def _ran_dry(data: bytes, samples: NDArray[Any], path: Path) -> bool:
+    """Tell whether the decoder wanted more than the file had before its end marker.
+
+    Bytes added there are ignored by a decoder that has all its rows, and become
+    pixels for one that had to invent them.
+    """
+    padded = _decode("jpeg", data[:-2] + _FILLER + data[-2:], path)
+    return not np.array_equal(padded, samples)
+
+
+def _checksum(samples: NDArray[Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(samples).data)
+
+
+def write(
+    image: Image, path: Path, kind: str, *, provenance: Provenance | None = None
+) -> None:
+    """Write one frame of 8 bits (PNG: or 16), whole or not at all.
+
+    Raises
+    ------
+    UnsupportedError
+        More than one frame, another type, or alpha into JPEG.
+    OutputError
+        The file cannot be written.
+    """
+    data = encode(image, path, kind, provenance=provenance)
+    with files.atomic_output(path) as part:
+        part.write_bytes(data)
+
+
+def encode(
+    image: Image, path: Path, kind: str, *, provenance: Provenance | None = None
+) -> bytes:
+    """Return the file that `write` writes."""
+    if image.frames != 1:
+        raise UnsupportedError(
+            f"{image.frames} frames do not fit into one {kind.upper()} file",
+            path=path,
+            hint="write TIFF, NIfTI or NPY",
+        )
+    allowed = (np.uint8, np.uint16) if kind == "png" else (np.uint8,)
+    if image.pixels.dtype not in allowed:
+        raise UnsupportedError(
+            f"{image.pixels.dtype} pixels do not fit into {kind.upper()}", path=path
+        )
+    header = image.header if isinstance(image.header, RasterHeader) else None
+    if header is None or header.kind != kind:
+        header = RasterHeader(kind)
+    if kind == "jpeg":
+        return _encode_jpeg(image, header, path)
+    if kind == "bmp":
+        samples = _with_alpha(image)
+        if samples.shape[2] == 2:  # BMP has no grey with alpha
+            samples = samples[..., [0, 0, 0, 1]]
+        return bmp.encode(samples, header.density)
+    return _encode_png(image, header, provenance)
+
+
+def _with_alpha(image: Image) -> NDArray[Any]:
+    pixels = image.pixels[0]
+    if image.alpha is None:
+        return pixels
+    alpha = image.alpha[0][..., None].astype(pixels.dtype)
+    return np.concatenate([pixels, alpha], axis=2)
+
+
+def _encode_png(
+    image: Image, header: RasterHeader, provenance: Provenance | None
+) -> bytes:
+    import cv2
+    import imagecodecs
+
+    samples = _with_alpha(image)
+    if samples.shape[2] == 2:  # OpenCV has no grey with alpha
+        encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=1))
+    else:
+        order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[samples.shape[2]]
+        # an explicit level would leave OpenCV's fast filter: 3 to 8 times slower
+        done, buffer = cv2.imencode(".png", np.ascontiguousarray(samples[..., order]))
+        if not done:
+            raise UnsupportedError("pixels do not fit into PNG", path=image.source)
+        encoded = buffer.tobytes()
+    kept = header.kept
+    if provenance is not None:
+        kept = (*_other_texts(kept), _provenance_chunk(provenance))
+    return png.splice(encoded, kept)
+
+
+def _other_texts(kept: tuple[bytes, ...]) -> list[bytes]:
+    mark = b"tEXt" + _KEYWORD.encode() + b"\0medenh "
+    return [chunk for chunk in kept if chunk[4 : 4 + len(mark)] != mark]
+
+
+def _provenance_chunk(provenance: Provenance) -> bytes:
+    words = ["medenh", provenance.model, provenance.version, provenance.options]
+    if provenance.weights_sha256:
+        words.append(f"weights={provenance.weights_sha256}")
+    return png.text_chunk(_KEYWORD, " ".join(word for word in words if word))
+
+
+def _encode_jpeg(image: Image, header: RasterHeader, path: Path) -> bytes:
+    import cv2
+
+    if image.alpha is not None:
+        raise UnsupportedError(
+            "JPEG cannot keep the alpha channel", path=path, hint="write PNG or TIFF"
+        )
+    pixels = np.ascontiguousarray(image.pixels[0])
+    if _is_unchanged(pixels, header):
+        return header.data
+    if max(pixels.shape) > _JPEG_SIDE:
+        raise UnsupportedError(f"wider or higher than {_JPEG_SIDE}", path=path)
+    full = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY, _QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full,
+    ]  # fmt: skip
+    done, buffer = cv2.imencode(
+        ".jpg", np.ascontiguousarray(pixels[..., ::-1]), options
+    )
+    if not done:
+        raise UnsupportedError("pixels do not fit into JPEG", path=path)
+    return jpeg.splice(buffer.tobytes(), header.kept)
+
+
+def _is_unchanged(pixels: NDArray[Any], header: RasterHeader) -> bool:
+    if not header.data or _checksum(pixels) != header.checksum:
+        return False
+    before = _decode("jpeg", header.data, Path())
+    return bool(np.array_equal(before.reshape(-1), pixels.reshape(-1)))

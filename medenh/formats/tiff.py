@@ -1,0 +1,295 @@
+"""TIFF files: to an `Image` and back. Each page is a frame.
+
+Pages are taken one by one as the file has them; what OME, ImageJ and others say of
+them is kept as it stands, and no other file that they name is opened.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh import intensity
+from medenh.errors import InputError, UnreadableError, UnsupportedError
+from medenh.formats import files, tiff_pages
+from medenh.formats.array import plain_storage
+from medenh.formats.limits import Limits
+from medenh.types import Image, UnitRange
+
+__all__ = ["PageTags", "TiffHeader", "read"]
+
+_HINT = "save the pages you want into a TIFF of their own"
+_REDUCED = 1  # NewSubfileType: a smaller copy of another page
+
+# PHOTOMETRIC and EXTRASAMPLE values (TIFF 6.0 sections 8 and 18)
+_WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_ALPHAS = (1, 2)
+_JPEG = (6, 7, 33007)
+
+# Tags that describe the picture and stay true of other pixels of the same size.
+_KEPT = (
+    269, 270, 271, 272, 274, 282, 283, 285, 296, 297, 305, 306, 315, 316, 318, 319,
+    700, 33432, 33723, 34675, 50838, 50839,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PageTags:
+    """What one page says besides its pixels: (code, type, count, bytes) of each tag."""
+
+    tags: tuple[tuple[int, int, int, bytes], ...]
+    subfile_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class TiffHeader:
+    """What is written back with the pages.
+
+    Attributes
+    ----------
+    order : str
+        Byte order, "<" or ">".
+    big : bool
+        True for BigTIFF.
+    compression : str
+        "none", "lzw", "zlib"...: as read where lossless, else "zlib".
+    predictor : bool
+        True where neighbours were subtracted before compression.
+    planar : bool
+        True where colours lie in separate planes.
+    premultiplied : bool
+        True where the colours are multiplied by alpha already.
+    pages : tuple of PageTags
+        One for each page.
+    """
+
+    order: str
+    big: bool
+    compression: str
+    predictor: bool
+    planar: bool
+    premultiplied: bool
+    pages: tuple[PageTags, ...]
+
+
+def read(path: Path, *, limits: Limits) -> Image:
+    """Return the pages of a TIFF file as frames.
+
+    Parameters
+    ----------
+    path : path
+        TIFF or BigTIFF.
+    limits : Limits
+        Checked on the tags of all pages, before decoding.
+
+    Returns
+    -------
+    Image
+        1-, 2- and 4-bit grey becomes 8-bit, palettes become RGB; WhiteIsZero is kept
+        as an inverted range.
+
+    Raises
+    ------
+    UnsupportedError
+        Pages of different size or kind, CMYK, Lab, complex...: they could not be
+        written back.
+    """
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    size = files.regular_size(path)
+    tiff_pages.check_chain(path, size)
+    try:
+        with tifffile.TiffFile(path, _multifile=False) as tiff:
+            pages = _full_pages(tiff, path)
+            voxels = sum(int(np.prod(_plane(page, path))) for page in pages)
+            decoded = sum(int(page.nbytes) for page in pages)
+            limits.check(path, voxels, decoded, size)
+            for page in pages:
+                _check_segments(page, size, path)
+            return _image(tiff, pages, path)
+    except InputError:
+        raise
+    except Exception as error:
+        raise UnreadableError(
+            f"damaged TIFF ({type(error).__name__}: {str(error)[:120]})", path=path
+        ) from error
+
+
+def _full_pages(tiff: Any, path: Path) -> list[Any]:
+    """Return the pages, all of one kind; smaller copies of the first are left out."""
+    tiff.pages.useframes = False
+    pages = [page.aspage() for page in tiff.pages]
+    first = pages[0]
+    copies = [page for page in pages[1:] if page.subfiletype & _REDUCED]
+    pages = [page for page in pages if page is first or page not in copies]
+    kind = _kind(first)
+    for page in pages:
+        if _kind(page) != kind:
+            raise UnsupportedError(
+                "its pages differ in size or kind", path=path, hint=_HINT
+            )
+    if len(pages) == 1 and _promised(first) > 1:
+        raise UnsupportedError(
+            f"{_promised(first)} pictures behind a single page", path=path, hint=_HINT
+        )
+    return pages
+
+
+def _kind(page: Any) -> tuple[Any, ...]:
+    return (page.shape, page.dtype, page.photometric, page.extrasamples)
+
+
+def _promised(page: Any) -> int:
+    """Return how many pictures ImageJ's or tifffile's own description announces."""
+    if page.is_imagej:
+        told = (page.imagej_tags or {}).get("images", 1) if page.imagej_tags else 1
+        return int(told) if isinstance(told, int) else 1
+    if page.is_shaped and page.shaped_description():
+        import json
+
+        shape = json.loads(page.shaped_description()).get("shape", ())
+        return int(np.prod(shape, dtype=np.float64) // max(1, page.size))
+    return 1
+
+
+def _plane(page: Any, path: Path) -> tuple[int, int]:
+    if page.imagedepth != 1:
+        raise UnsupportedError("volumes inside a page", path=path, hint=_HINT)
+    if page.dtype is None or page.dtype.kind not in "biuf":
+        raise UnsupportedError(f"pixels of {page.bitspersample} bits", path=path)
+    height, width = int(page.imagelength), int(page.imagewidth)
+    if height < 1 or width < 1:
+        raise UnreadableError("damaged TIFF: no pixels", path=path)
+    return height, width
+
+
+def _check_segments(page: Any, size: int, path: Path) -> None:
+    """Refuse pages whose strips or tiles are not all inside the file."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    needed = int(np.prod(page.chunked))
+    if len(offsets) < needed or len(counts) < needed:
+        raise UnreadableError("truncated TIFF: strips are missing", path=path)
+    for offset, count in zip(offsets, counts, strict=False):
+        if offset <= 0 or count <= 0 or offset + count > size:
+            raise UnreadableError(
+                "truncated TIFF: strips lie outside the file", path=path
+            )
+    if page.compression == 1 and sum(counts) < _raw_bytes(page):
+        raise UnreadableError("truncated TIFF: strips are too short", path=path)
+
+
+def _raw_bytes(page: Any) -> int:
+    row = int(page.imagewidth) * int(page.bitspersample)
+    planes = int(page.samplesperpixel)
+    if page.planarconfig == 1:
+        row, planes = row * planes, 1
+    return (row + 7) // 8 * int(page.imagelength) * planes
+
+
+def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
+    first = pages[0]
+    samples = _samples(pages, path)
+    inverted = first.photometric == _WHITE_IS_0
+    alpha = None
+    if samples.shape[3] in (2, 4):
+        samples, alpha = samples[..., :-1], samples[..., -1]
+    pixels = np.ascontiguousarray(samples)
+    frozen = None
+    if pixels.dtype.kind == "f":
+        frozen = ~np.isfinite(pixels).all(axis=-1)
+        frozen = frozen if frozen.any() else None
+    return Image(
+        pixels=pixels,
+        unit_range=_unit_range(pixels, inverted),
+        storage=plain_storage(pixels.dtype),
+        format="tiff",
+        alpha=alpha,
+        frozen=frozen,
+        source=path,
+        header=_header(tiff, pages),
+    )
+
+
+def _unit_range(pixels: NDArray[Any], inverted: bool) -> UnitRange:
+    if pixels.dtype.kind == "f":
+        return intensity.float_range(pixels, inverted=inverted)
+    return intensity.bit_depth_range(pixels, inverted=inverted)
+
+
+def _samples(pages: list[Any], path: Path) -> NDArray[Any]:
+    """Return the pixels of all pages, shape (pages, height, width, samples)."""
+    _check_photometric(pages[0], path)
+    frames: NDArray[Any] | None = None
+    for index, page in enumerate(pages):
+        plane = _page_samples(page)
+        if frames is None:
+            frames = np.empty((len(pages), *plane.shape), plane.dtype)
+        frames[index] = plane
+    if frames is None:
+        raise UnreadableError("damaged TIFF: no pages", path=path)
+    return frames
+
+
+def _check_photometric(page: Any, path: Path) -> None:
+    if int(page.bitspersample) in (3, 5, 6, 7):
+        raise UnsupportedError(f"pixels of {page.bitspersample} bits", path=path)
+    kind, samples = int(page.photometric), int(page.samplesperpixel)
+    extra = tuple(int(one) for one in page.extrasamples)
+    opaque = samples - len(extra)
+    grey = kind in (_WHITE_IS_0, _BLACK_IS_0) and opaque == 1
+    colour = kind == _RGB or (kind == _YCBCR and page.compression in _JPEG)
+    known = grey or (colour and opaque == 3) or (kind == _PALETTE and samples == 1)
+    if not known or len(extra) > 1 or any(one not in _ALPHAS for one in extra):
+        raise UnsupportedError(
+            f"TIFF of {page.photometric.name} with {samples} samples",
+            path=path,
+            hint="convert it to grey, RGB or RGBA first",
+        )
+
+
+def _page_samples(page: Any) -> NDArray[Any]:
+    plane = page.asarray()
+    samples = int(page.samplesperpixel)
+    if samples > 1 and page.planarconfig == 2:
+        plane = np.moveaxis(plane.reshape(samples, *plane.shape[-2:]), 0, -1)
+    plane = plane.reshape(page.imagelength, page.imagewidth, samples)
+    if page.photometric == _PALETTE:
+        # 16-bit colour tables hold 8-bit colours (TIFF 6.0 section 5)
+        table = (np.asarray(page.colormap) >> 8).astype(np.uint8)
+        return np.moveaxis(table[:, plane[..., 0]], 0, -1)
+    bits = int(page.bitspersample)
+    if bits < 8:
+        levels: NDArray[Any] = plane.astype(np.uint8) * np.uint8(255 // (2**bits - 1))
+        return levels
+    native: NDArray[Any] = plane.astype(plane.dtype.newbyteorder("="), copy=False)
+    return native
+
+
+def _header(tiff: Any, pages: list[Any]) -> TiffHeader:
+    first = pages[0]
+    lossless = {1: "none", 5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits"}
+    return TiffHeader(
+        order=str(tiff.byteorder),
+        big=bool(tiff.is_bigtiff),
+        compression=lossless.get(int(first.compression), "zlib"),
+        predictor=int(first.predictor) > 1,
+        planar=int(first.planarconfig) == 2 and int(first.samplesperpixel) > 1,
+        premultiplied=1 in tuple(int(one) for one in first.extrasamples),
+        pages=tuple(_page_tags(tiff, page) for page in pages),
+    )
+
+
+def _page_tags(tiff: Any, page: Any) -> PageTags:
+    found = []
+    for tag in page.tags:
+        if tag.code in _KEPT and tag.valuebytecount <= tiff.filehandle.size:
+            tiff.filehandle.seek(tag.valueoffset)
+            value = tiff.filehandle.read(tag.valuebytecount)
+            found.append((int(tag.code), int(tag.dtype), int(tag.count), value))
+    return PageTags(tuple(found), int(page.subfiletype))

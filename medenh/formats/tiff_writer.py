@@ -1,0 +1,113 @@
+"""Frames to TIFF pages, with the tags that their source had."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.errors import UnsupportedError
+from medenh.formats import files
+from medenh.formats.tiff import PageTags, TiffHeader
+from medenh.types import Image
+
+__all__ = ["write"]
+
+_PLAIN = TiffHeader("<", False, "zlib", False, False, False, ())
+_CLASSIC_LIMIT = 2**32 - 2**25  # offsets of classic TIFF have 32 bits
+_DESCRIPTION, _X, _Y, _UNIT = 270, 282, 283, 296
+
+
+def write(image: Image, path: Path) -> None:
+    """Write one page for each frame.
+
+    Parameters
+    ----------
+    image : Image
+        Any number type of TIFF; an inverted range becomes WhiteIsZero.
+    path : path
+        The output.
+
+    Raises
+    ------
+    UnsupportedError
+        Booleans, or inverted colour.
+    OutputError
+        The file cannot be written.
+    """
+    import tifffile
+
+    header = image.header if isinstance(image.header, TiffHeader) else _PLAIN
+    inverted = image.unit_range.inverted
+    if image.pixels.dtype.kind not in "iuf" or (inverted and image.channels > 1):
+        raise UnsupportedError(
+            f"{image.pixels.dtype} pixels do not fit into TIFF", path=path
+        )
+    samples = _samples(image)
+    big = header.big or samples.nbytes > _CLASSIC_LIMIT
+    order: Any = header.order
+    with (
+        files.atomic_output(path) as part,
+        tifffile.TiffWriter(part, bigtiff=big, byteorder=order) as tiff,
+    ):
+        for index, frame in enumerate(samples):
+            tags = header.pages[index] if index < len(header.pages) else None
+            options = _layout(header, image, frame) | _tags(tags, header.order)
+            tiff.write(frame, metadata=None, software=False, **options)
+
+
+def _samples(image: Image) -> NDArray[Any]:
+    if image.alpha is None:
+        return image.pixels
+    alpha = image.alpha[..., None].astype(image.pixels.dtype)
+    return np.concatenate([image.pixels, alpha], axis=-1)
+
+
+def _layout(header: TiffHeader, image: Image, frame: NDArray[Any]) -> dict[str, Any]:
+    """Return how the pixels are to stand, as `tifffile` names it."""
+    samples = frame.shape[-1]
+    grey = "miniswhite" if image.unit_range.inverted else "minisblack"
+    layout: dict[str, Any] = {"photometric": "rgb" if image.channels == 3 else grey}
+    if samples > 1:
+        layout["planarconfig"] = "separate" if header.planar else "contig"
+        layout["shape"] = frame.shape
+    if image.alpha is not None:
+        layout["extrasamples"] = [
+            "assocalpha" if header.premultiplied else "unassalpha"
+        ]
+    if header.compression != "none":
+        layout["compression"] = header.compression
+        layout["predictor"] = header.predictor
+    return layout
+
+
+def _tags(page: PageTags | None, order: str) -> dict[str, Any]:
+    if page is None:
+        return {}
+    named = {code: (kind, value) for code, kind, _, value in page.tags}
+    options: dict[str, Any] = {"subfiletype": page.subfile_type}
+    if _DESCRIPTION in named:
+        options["description"] = named[_DESCRIPTION][1]
+    across, down = (_rational(named.get(code), order) for code in (_X, _Y))
+    if across and down:
+        options["resolution"] = (across, down)
+        unit = named.get(_UNIT)
+        code = struct.unpack_from(order + "H", unit[1])[0] if unit else 2
+        options["resolutionunit"] = code if code in (1, 2, 3) else 1
+    own = (_DESCRIPTION, _X, _Y, _UNIT)
+    options["extratags"] = [
+        (code, kind, count, value, False)
+        for code, kind, count, value in page.tags
+        if code not in own
+    ]
+    return options
+
+
+def _rational(tag: tuple[int, bytes] | None, order: str) -> tuple[int, int] | None:
+    if tag is None or tag[0] != 5 or len(tag[1]) < 8:
+        return None
+    above, below = struct.unpack_from(order + "II", tag[1])
+    return (above, below) if below else None

@@ -1,0 +1,152 @@
+"""Which module writes which format, and what becomes of pixels on the way.
+
+A format that can hold native numbers gets them. PNG, JPEG and BMP hold grey levels:
+for them other numbers go through the unit range, which fixes black and white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medenh.errors import OutputError, UsageError
+from medenh.formats import EXTENSIONS
+
+if TYPE_CHECKING:
+    from medenh.types import Image, Provenance
+
+__all__ = ["extension_for", "write"]
+
+_RASTERS = ("png", "jpeg", "bmp")
+
+
+def write(
+    image: Image,
+    paths: Sequence[Path],
+    *,
+    format: str | None,
+    provenance: Provenance | None,
+) -> None:
+    """Write an image: see `medenh.formats.write`."""
+    if not paths:
+        raise UsageError("no output path")
+    kind = format or _kind_for(image, paths[0])
+    if kind not in EXTENSIONS:
+        raise UsageError(f"unknown format {kind!r}", hint=f"one of {_known()}")
+    if image.source is not None and any(_is_same(image.source, path) for path in paths):
+        raise OutputError("is the input itself", path=image.source)
+    if kind == "dicom":
+        from medenh.formats import dicom
+
+        dicom.write(image, paths, provenance=provenance)
+    elif len(paths) == 1:
+        _write_one(image, paths[0], kind, provenance)
+    elif kind not in _RASTERS or len(paths) != image.frames:
+        raise UsageError(
+            f"{len(paths)} outputs for {image.frames} frames as {kind}",
+            hint="give one output",
+        )
+    else:
+        for index, path in enumerate(paths):
+            _write_one(_frame(image, index), path, kind, provenance)
+
+
+def _write_one(
+    image: Image, path: Path, kind: str, provenance: Provenance | None
+) -> None:
+    if kind in _RASTERS:
+        from medenh.formats import raster
+
+        levels = _as_grey_levels(image, kind)
+        raster.write(levels, path, kind, provenance=provenance)
+    elif kind == "tiff":
+        from medenh.formats import tiff_writer
+
+        tiff_writer.write(image, path)
+    elif kind == "nifti":
+        from medenh.formats import nifti
+
+        nifti.write(image, path)
+    else:
+        from medenh.formats import array
+
+        array.write(image, path)
+
+
+def _as_grey_levels(image: Image, kind: str) -> Image:
+    """Return pixels of 8 or 16 bits that look as the image should."""
+    import numpy as np
+
+    from medenh.formats.array import plain_storage
+
+    dtype = image.pixels.dtype
+    shown = image.format not in ("dicom", "nifti") and not image.unit_range.inverted
+    if shown and (dtype == np.uint8 or (dtype == np.uint16 and kind == "png")):
+        return image
+    wide = kind == "png" and dtype not in (np.uint8, np.bool_)
+    target = np.dtype(np.uint16 if wide else np.uint8)
+    top = 65535.0 if wide else 255.0
+    unit = np.moveaxis(image.to_unit(), 1, -1)
+    levels = np.rint(unit * np.float32(top)).astype(target)
+    alpha = image.alpha
+    if alpha is not None and alpha.dtype != target:
+        whole = (
+            float(2 ** (8 * alpha.dtype.itemsize) - 1)
+            if alpha.dtype.kind in "iu"
+            else 1.0
+        )
+        alpha = np.rint(alpha / whole * top).astype(target)
+    return replace(
+        image, pixels=levels, alpha=alpha, storage=plain_storage(target), header=None
+    )
+
+
+def _frame(image: Image, index: int) -> Image:
+    part = slice(index, index + 1)
+    alpha = None if image.alpha is None else image.alpha[part]
+    return replace(
+        image, pixels=image.pixels[part], alpha=alpha, frozen=None, header=None
+    )
+
+
+def _kind_for(image: Image, path: Path) -> str:
+    name = path.name.lower()
+    fitting = [kind for kind, endings in EXTENSIONS.items() if name.endswith(endings)]
+    if image.format in fitting or ("." not in name and image.format in EXTENSIONS):
+        return image.format
+    if fitting:
+        return fitting[0]
+    if image.format == "dicom":  # instance UIDs are common as names
+        return "dicom"
+    raise UsageError(
+        f"no format has the extension {path.suffix!r}",
+        path=path,
+        hint=f"use one of {_known()}",
+    )
+
+
+def _known() -> str:
+    return ", ".join(EXTENSIONS)
+
+
+def _is_same(source: Path, path: Path) -> bool:
+    try:
+        return path.exists() and source.samefile(path)
+    except OSError:
+        return False
+
+
+def extension_for(image: Image, format: str) -> str:
+    """Return the extension for a format: see `medenh.formats.extension_for`."""
+    if format not in EXTENSIONS:
+        raise UsageError(f"unknown format {format!r}", hint=f"one of {_known()}")
+    if image.source is not None and image.format == format:
+        name = image.source.name
+        for ending in sorted(EXTENSIONS[format], key=len, reverse=True):
+            if name.lower().endswith(ending):
+                return name[-len(ending) :]
+        if format == "dicom":
+            return ""
+    return EXTENSIONS[format][0]

@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import io
+import os
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Pil
+from PIL import PngImagePlugin
+
+from medenh import formats
+from medenh.errors import (
+    InputError,
+    OverBudgetError,
+    UnreadableError,
+    UnsupportedError,
+)
+from medenh.types import Provenance
+
+
+def colours(height=37, width=53, dtype=np.uint8, channels=3):
+    rng = np.random.default_rng(5)
+    top = np.iinfo(dtype).max
+    return rng.integers(0, top, (height, width, channels), dtype, endpoint=True)
+
+
+def smooth(height=64, width=96):
+    rows, columns = np.mgrid[:height, :width]
+    planes = [rows * 3 + columns, columns * 2, 255 - rows]
+    return np.stack(planes, -1).astype(np.uint8)
+
+
+def save(path: Path, array, **options) -> Path:
+    Pil.fromarray(array).save(path, **options)
+    return path
+
+
+def read_pil(path: Path):
+    with Pil.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_round_trip_of_every_kind(tmp_path, channels, dtype):
+    import imagecodecs
+
+    array = colours(dtype=dtype, channels=channels)
+    source, target = tmp_path / "a.png", tmp_path / "b.png"
+    source.write_bytes(imagecodecs.png_encode(array if channels > 1 else array[..., 0]))
+    image = formats.read(source)
+    colour = 3 if channels > 2 else 1
+    assert image.pixels.dtype == dtype
+    np.testing.assert_array_equal(image.pixels[0], array[..., :colour])
+    if channels in (2, 4):
+        np.testing.assert_array_equal(image.alpha[0], array[..., -1])
+    else:
+        assert image.alpha is None
+    formats.write(image, target)
+    again = imagecodecs.png_decode(target.read_bytes())
+    np.testing.assert_array_equal(again.reshape(array.shape), array)
+
+
+def test_png_of_16_bit_colour_agrees_with_opencv(tmp_path):
+    array = colours(dtype=np.uint16)
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), array[..., ::-1])
+    np.testing.assert_array_equal(formats.read(path).pixels[0], array)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("colour", [0, 3])
+def test_png_of_few_bits_agrees_with_pillow(tmp_path, bits, colour):
+    width, height = 13, 3
+    rng = np.random.default_rng(bits)
+    values = rng.integers(0, 1 << bits, (height, width), np.uint8)
+    wide = np.unpackbits(values[..., None], axis=-1)[..., -bits:].reshape(height, -1)
+    packed = np.packbits(wide, axis=1)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))]
+    if colour == 3:
+        chunks.append((b"PLTE", rng.bytes(3 * (1 << bits))))
+    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path = tmp_path / "few.png"
+    path.write_bytes(make_png(chunks))
+    with Pil.open(path) as picture:
+        expected = np.asarray(picture.convert("RGB" if colour == 3 else "L"))
+    pixels = formats.read(path).pixels[0]
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels.reshape(expected.shape), expected)
+
+
+def make_png(chunks):
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, body in chunks:
+        parts.append(struct.pack(">I", len(body)) + kind + body)
+        parts.append(struct.pack(">I", zlib.crc32(kind + body)))
+    return b"".join(parts)
+
+
+def test_png_interlaced(tmp_path):
+    # Pillow writes no Adam7; seven passes by hand
+    array = colours(11, 9, channels=1)[..., 0]
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)]
+    passes += [(2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = b""
+    for top, left, down, across in passes:
+        for row in array[top::down, left::across]:
+            rows += b"\0" + row.tobytes() if row.size else b""
+    head = struct.pack(">IIBBBBB", 9, 11, 8, 0, 0, 0, 1)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path = tmp_path / "adam.png"
+    path.write_bytes(make_png(chunks))
+    np.testing.assert_array_equal(formats.read(path).pixels[0, ..., 0], array)
+
+
+def test_png_keeps_profile_density_gamma_and_text(tmp_path):
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Comment", "left eye")
+    notes.add_itxt("Title", "Ø")
+    notes.add(b"gAMA", struct.pack(">I", 45455))
+    source, target = tmp_path / "a.png", tmp_path / "b.png"
+    exif = Pil.Exif()
+    exif[0x0112] = 6
+    save(
+        source,
+        smooth(),
+        pnginfo=notes,
+        dpi=(300, 300),
+        icc_profile=b"profile" * 9,
+        exif=exif,
+    )
+    image = formats.read(source)
+    formats.write(
+        image, target, provenance=Provenance("m-x", "1", "ab", "strength=1")
+    )
+    formats.write(formats.read(target), target.with_name("c.png"))
+    for path in (target, target.with_name("c.png")):
+        with Pil.open(path) as picture:
+            assert picture.info["icc_profile"] == b"profile" * 9
+            assert picture.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+            assert picture.info["gamma"] == pytest.approx(0.45455)
+            assert picture.text["Comment"] == "left eye"
+            assert picture.text["Title"] == "Ø"
+            assert "m-x" in picture.text["Processing"]
+            assert picture.getexif()[0x0112] == 6
+            np.testing.assert_array_equal(np.asarray(picture), smooth())
+
+
+def test_png_with_changed_pixels_is_deterministic(tmp_path):
+    image = formats.read(save(tmp_path / "a.png", smooth()))
+    changed = image.from_unit(1 - image.to_unit())
+    formats.write(changed, tmp_path / "b.png")
+    formats.write(changed, tmp_path / "c.png")
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+    np.testing.assert_array_equal(read_pil(tmp_path / "b.png"), 255 - smooth())
+
+
+def test_animated_png_is_refused(tmp_path):
+    frames = [Pil.fromarray(smooth()), Pil.fromarray(255 - smooth())]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(UnsupportedError):
+        formats.read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_unchanged_gives_the_same_file(tmp_path, mode, progressive):
+    source, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    Pil.fromarray(smooth()).convert(mode).save(
+        source, quality=80, progressive=progressive
+    )
+    image = formats.read(source)
+    expected = read_pil(source)
+    assert np.abs(image.pixels.reshape(expected.shape).astype(int) - expected).max() <= 1
+    formats.write(image, target)
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_jpeg_changed_keeps_exif_orientation_profile_and_comment(tmp_path):
+    source, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    exif = Pil.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "camera"
+    save(
+        source,
+        smooth(),
+        quality=90,
+        exif=exif,
+        icc_profile=b"profile" * 9,
+        comment=b"note",
+        dpi=(150, 150),
+    )
+    image = formats.read(source)
+    assert image.pixels.shape == (1, 64, 96, 3), "stored orientation, not rotated"
+    changed = image.from_unit(image.to_unit() * 0.5)
+    formats.write(changed, target)
+    with Pil.open(target) as picture:
+        assert picture.getexif()[0x0112] == 6
+        assert picture.getexif()[0x010F] == "camera"
+        assert picture.info["icc_profile"] == b"profile" * 9
+        assert picture.info["comment"] == b"note"
+        assert picture.info["dpi"] == (150, 150)
+        assert picture.layer[1][1:3] == (1, 1), "no chroma subsampling"
+        error = np.asarray(picture).astype(int) - changed.pixels[0]
+    assert np.abs(error).mean() < 1
+    assert formats.read(target).pixels.shape == image.pixels.shape
+
+
+def test_jpeg_of_cmyk_is_refused(tmp_path):
+    Pil.fromarray(smooth()).convert("CMYK").save(tmp_path / "a.jpg")
+    with pytest.raises(UnsupportedError):
+        formats.read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_jpeg_cut_and_closed_again_is_refused(tmp_path, share):
+    stream = io.BytesIO()
+    Pil.fromarray(colours(128, 128)).save(stream, "JPEG")
+    data = stream.getvalue()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[: int(len(data) * share)].rstrip(b"\xff") + b"\xff\xd9")
+    with pytest.raises(UnreadableError):
+        formats.read(path)
+
+
+def test_jpeg_with_dark_border_and_trailing_bytes_is_read(tmp_path):
+    array = smooth()
+    array[40:] = 0
+    path = save(tmp_path / "a.jpg", array)
+    path.write_bytes(path.read_bytes() + b"trailer\xff\xd8")
+    assert formats.read(path).pixels[0, 50:].max() == 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_bmp_round_trip_agrees_with_pillow(tmp_path, mode):
+    source, target = tmp_path / "a.bmp", tmp_path / "b.bmp"
+    picture = Pil.fromarray(smooth(33, 41)).convert(mode)
+    picture.save(source, dpi=(200, 200))
+    image = formats.read(source)
+    with Pil.open(source) as opened:
+        keep = {"1": "L", "L": "L"}.get(mode, "RGB")
+        expected = np.asarray(opened.convert(keep))
+    np.testing.assert_array_equal(image.pixels.reshape(expected.shape), expected)
+    formats.write(image, target)
+    with Pil.open(target) as opened:
+        np.testing.assert_array_equal(np.asarray(opened.convert(keep)), expected)
+        assert opened.info["dpi"] == pytest.approx((200, 200), rel=1e-3)
+
+
+def test_bmp_with_declared_alpha(tmp_path):
+    from medenh.formats import bmp
+
+    array = colours(5, 7, channels=4)
+    path = tmp_path / "a.bmp"
+    path.write_bytes(bmp.encode(array))
+    image = formats.read(path)
+    np.testing.assert_array_equal(image.alpha[0], array[..., 3])
+    np.testing.assert_array_equal(read_pil(path), array)
+    formats.write(image, tmp_path / "b.bmp")
+    np.testing.assert_array_equal(read_pil(tmp_path / "b.bmp"), array)
+
+
+def test_bmp_top_down_and_opencv_agree(tmp_path):
+    array = smooth(10, 11)
+    path = tmp_path / "a.bmp"
+    cv2.imwrite(str(path), array[..., ::-1])
+    np.testing.assert_array_equal(formats.read(path).pixels[0], array)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<i", data, 22, -10)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(formats.read(path).pixels[0], array[::-1])
+
+
+def samples(folder: Path) -> dict[str, Path]:
+    return {
+        "png": save(folder / "s.png", colours(32, 40)),
+        "jpeg": save(folder / "s.jpg", smooth()),
+        "bmp": save(folder / "s.bmp", colours(32, 40)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp"])
+def test_truncated_files_never_give_pixels(tmp_path, kind):
+    path = samples(tmp_path)[kind]
+    data = path.read_bytes()
+    for share in np.linspace(0.01, 0.999, 60):
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(InputError):
+            formats.read(path)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp"])
+def test_mutated_files_raise_input_errors_only(tmp_path, kind, capfd):
+    path = samples(tmp_path)[kind]
+    data = path.read_bytes()
+    rng = np.random.default_rng(7)
+    for _ in range(500):
+        mutant = bytearray(data)
+        for place in rng.integers(0, min(len(data), 700), rng.integers(1, 8)):
+            mutant[place] = rng.integers(256)
+        path.write_bytes(mutant)
+        try:
+            image = formats.read(path)
+        except InputError:
+            continue
+        assert image.pixels.ndim == 4
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+def bomb_png(side: int) -> bytes:
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes(2**20)) * 2
+    return make_png([(b"IHDR", head), (b"IDAT", body), (b"IEND", b"")])
+
+
+@pytest.mark.parametrize("side", [30_000, 12_000])
+def test_png_bomb_is_refused_at_once(tmp_path, side):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb_png(side))
+    start = time.process_time()
+    with pytest.raises(OverBudgetError) as caught:
+        formats.read(path)
+    assert time.process_time() - start < 0.5
+    assert "--max-" in caught.value.hint
+
+
+def test_multi_frame_does_not_fit_one_png_but_fits_several(tmp_path):
+    from medenh.formats.array import from_array
+
+    stack = colours(8, 9, channels=1)[..., 0][None].repeat(3, 0)
+    image = from_array(stack)
+    with pytest.raises(UnsupportedError):
+        formats.write(image, tmp_path / "a.png")
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    formats.write(image, paths)
+    for index, path in enumerate(paths):
+        np.testing.assert_array_equal(read_pil(path), stack[index])
+
+
+def test_floats_become_16_bit_png_through_the_unit_range(tmp_path):
+    from medenh.formats.array import from_array
+
+    array = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    formats.write(from_array(array), tmp_path / "a.png")
+    pixels = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert pixels.dtype == np.uint16
+    np.testing.assert_allclose(pixels / 65535, array, atol=1e-5)
+
+
+def test_jpeg_cannot_keep_alpha(tmp_path):
+    image = formats.read(save(tmp_path / "a.png", colours(channels=4)))
+    with pytest.raises(UnsupportedError):
+        formats.write(image, tmp_path / "a.jpg")
+    assert sorted(os.listdir(tmp_path)) == ["a.png"]
