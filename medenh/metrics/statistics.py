@@ -1,0 +1,142 @@
+"""From figures of single images to statements about a set of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.errors import UsageError
+
+__all__ = ["Interval", "PairedTests", "bootstrap_ci", "paired_tests"]
+
+_CHUNK = 2_000_000  # indices drawn at once
+
+
+class Interval(NamedTuple):
+    """Ends of a confidence interval."""
+
+    low: float
+    high: float
+
+
+class PairedTests(NamedTuple):
+    """Whether two sets of figures of the same images differ.
+
+    Attributes
+    ----------
+    pairs : int
+        Number of pairs.
+    difference : float
+        Mean of first minus second.
+    wilcoxon_p, t_p : float
+        Two-sided p of the signed-rank test and of the t test; 1 where all pairs are
+        equal, NaN where there are too few pairs for a test.
+    """
+
+    pairs: int
+    difference: float
+    wilcoxon_p: float
+    t_p: float
+
+
+def bootstrap_ci(
+    values: Sequence[float] | NDArray[np.floating],
+    *,
+    n: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return the percentile bootstrap interval of the mean.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One figure an image; infinite ones (PSNR of equal images) are allowed.
+    n : int
+        Resamples.
+    seed : int
+        Of the resampling.
+    level : float
+        Share of the resampled means inside, in (0, 1).
+
+    Raises
+    ------
+    UsageError
+        No values, NaN among them, or a parameter outside its range.
+
+    Examples
+    --------
+    >>> bootstrap_ci([3.0, 3.0, 3.0])
+    Interval(low=3.0, high=3.0)
+    """
+    sample = _sample(values)
+    if not 0.0 < level < 1.0 or n < 1:
+        raise UsageError(f"level={level} must be between 0 and 1, and n={n} at least 1")
+    generator = np.random.default_rng(seed)
+    rows = max(1, _CHUNK // sample.size)
+    means = np.concatenate(
+        [
+            sample[generator.integers(sample.size, size=(count, sample.size))].mean(1)
+            for count in (min(rows, n - at) for at in range(0, n, rows))
+        ]
+    )
+    # a quantile that is one of the means: interpolation between infinities is NaN
+    ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    return Interval(float(ends[0]), float(ends[1]))
+
+
+def paired_tests(
+    first: Sequence[float] | NDArray[np.floating],
+    second: Sequence[float] | NDArray[np.floating],
+) -> PairedTests:
+    """Test whether two sets of figures of the same images differ.
+
+    Parameters
+    ----------
+    first, second : sequence of float
+        Figures of the same images in the same order.
+
+    Returns
+    -------
+    PairedTests
+
+    Raises
+    ------
+    UsageError
+        Different lengths, no values, NaN, or infinite figures.
+    """
+    from scipy import stats
+
+    one, other = _sample(first), _sample(second)
+    if one.size != other.size:
+        raise UsageError(
+            f"{one.size} and {other.size} figures are no pairs",
+            hint="both must be of the same images",
+        )
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise UsageError("infinite figures cannot be tested")
+    difference = one - other
+    mean = float(difference.mean())
+    if not difference.any():
+        return PairedTests(one.size, mean, 1.0, 1.0)
+    if one.size < 2:
+        return PairedTests(one.size, mean, float("nan"), float("nan"))
+    with warnings.catch_warnings():
+        # SciPy warns of ties, and of differences that are all the same
+        warnings.simplefilter("ignore", (RuntimeWarning, UserWarning))
+        signed_rank = float(stats.wilcoxon(difference).pvalue)
+        t = float(stats.ttest_rel(one, other).pvalue)
+    return PairedTests(one.size, mean, signed_rank, t)
+
+
+def _sample(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1 or sample.size == 0:
+        raise UsageError("statistics need a list of at least one figure")
+    if np.isnan(sample).any():
+        raise UsageError("a figure is not a number", hint="leave that image out")
+    return sample

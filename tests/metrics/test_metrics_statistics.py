@@ -1,0 +1,97 @@
+"""Intervals that cover what they promise, and SciPy's tests."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from medenh.errors import UsageError
+from medenh.metrics import bootstrap_ci, paired_tests
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_interval_agrees_with_scipys_percentile_bootstrap():
+    values = np.random.default_rng(0).normal(30, 2, 80)
+    theirs = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=5000, rng=1
+    ).confidence_interval
+    ours = bootstrap_ci(values, n=5000)
+    np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_interval_covers_the_true_mean_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    hits = sum(
+        low <= 5.0 <= high
+        for low, high in (
+            bootstrap_ci(rng.normal(5, 1, 50), n=300, level=0.8) for _ in range(300)
+        )
+    )
+    assert 0.72 < hits / 300 < 0.86
+
+
+def test_interval_is_reproducible_and_narrows_with_level():
+    values = np.random.default_rng(2).random(30)
+    assert bootstrap_ci(values) == bootstrap_ci(list(values))
+    assert bootstrap_ci(values, seed=1) != bootstrap_ci(values)
+    wide, narrow = bootstrap_ci(values), bootstrap_ci(values, level=0.5)
+    assert wide.low < narrow.low < values.mean() < narrow.high < wide.high
+
+
+def test_chunks_do_not_change_the_interval(monkeypatch):
+    from medenh.metrics import statistics
+
+    values = np.random.default_rng(2).random(30)
+    whole = bootstrap_ci(values)
+    monkeypatch.setattr(statistics, "_CHUNK", 100)
+    assert bootstrap_ci(values) == whole
+
+
+def test_perfect_files_have_an_interval():
+    assert bootstrap_ci([np.inf, np.inf]) == (np.inf, np.inf)
+    low, high = bootstrap_ci([30.0, 31.0, np.inf])
+    assert 30 <= low <= 31
+    assert high == np.inf
+    assert bootstrap_ci([0.7]) == (0.7, 0.7)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, np.nan], [[1.0, 2.0]]])
+def test_no_figures_no_interval(values):
+    with pytest.raises(UsageError):
+        bootstrap_ci(values)
+
+
+@pytest.mark.parametrize("options", [{"level": 0}, {"level": 1.0}, {"n": 0}])
+def test_senseless_parameters_are_refused(options):
+    with pytest.raises(UsageError):
+        bootstrap_ci([1.0, 2.0], **options)
+
+
+def test_paired_tests_are_scipys():
+    rng = np.random.default_rng(3)
+    one = rng.normal(30, 3, 40)
+    other = one - rng.normal(1, 1, 40)
+
+    result = paired_tests(one, other)
+
+    assert result.pairs == 40
+    assert result.difference == pytest.approx((one - other).mean())
+    assert result.wilcoxon_p == pytest.approx(stats.wilcoxon(one, other).pvalue)
+    assert result.t_p == pytest.approx(stats.ttest_rel(one, other).pvalue)
+    assert result.t_p < 0.05
+
+
+def test_degenerate_pairs_are_answered_without_warning():
+    assert paired_tests([1.0, 2.0], [1.0, 2.0]) == (2, 0.0, 1.0, 1.0)
+    single = paired_tests([2.0], [1.0])
+    assert single[:2] == (1, 1.0)
+    assert np.isnan(single[2:]).all()
+    assert paired_tests([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).t_p == 0
+    assert paired_tests([2.0, 3.0, 4.0], [2.0, 2.0, 3.0]).wilcoxon_p > 0.05
+
+
+def test_what_is_no_pairs_is_refused():
+    with pytest.raises(UsageError, match="no pairs"):
+        paired_tests([1.0], [1.0, 2.0])
+    with pytest.raises(UsageError, match="nfinite"):
+        paired_tests([np.inf, 1.0], [1.0, 2.0])
