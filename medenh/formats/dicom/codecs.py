@@ -1,8 +1,8 @@
 """Pixel data to arrays: which decoder reads which transfer syntax, and how strictly.
 
-pydicom drives; each syntax has one decoder. JPEG Lossless and 12-bit JPEG, which no
-base dependency reads, come through a pydicom plugin of ours on imagecodecs. Truncated
-code streams are refused before a decoder that would fill in the rest sees them.
+pydicom drives; each syntax has one decoder. RLE, JPEG Lossless and 12-bit JPEG come
+through a pydicom plugin of ours on imagecodecs. Truncated code streams are refused
+before a decoder that would fill in the rest sees them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PLUGINS: dict[str, str] = {
     **dict.fromkeys(_JPEG_LOSSLESS, _OURS),
     **dict.fromkeys(_JPEG_LS, "pyjpegls"),
     **dict.fromkeys((*_J2K, *_HTJ2K), "pylibjpeg"),
-    uid.RLELossless: "pylibjpeg",
+    uid.RLELossless: _OURS,
 }
 _NATIVE = (
     uid.ImplicitVRLittleEndian,
@@ -53,7 +53,7 @@ _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 DECODER_DEPENDENCIES = dict.fromkeys(
-    (*_JPEG_LOSSLESS, uid.JPEGExtended12Bit), ("imagecodecs",)
+    (*_JPEG_LOSSLESS, uid.JPEGExtended12Bit, uid.RLELossless), ("imagecodecs",)
 )
 _lock = threading.Lock()
 
@@ -73,6 +73,8 @@ def _decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
     """
     import imagecodecs
 
+    if runner.transfer_syntax == uid.RLELossless:
+        return _decode_rle(source, runner)
     if runner.transfer_syntax in _JPEG_LOSSLESS:
         pixels = imagecodecs.jpegsof3_decode(source)
     else:
@@ -86,6 +88,45 @@ def _decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
     return bytes(pixels.astype(f"<u{runner.bits_allocated // 8}").tobytes())
 
 
+def _decode_rle(source: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one RLE frame, PS3.5 annex G.
+
+    Notes
+    -----
+    pylibjpeg-rle panics on damaged segments, past any ``except Exception``.
+    """
+    width = runner.bits_allocated // 8
+    count = runner.samples_per_pixel * width
+    size = runner.rows * runner.columns
+    header = struct.unpack_from("<16I", source)
+    if header[0] != count:
+        raise ValueError("an unexpected number of RLE segments")
+    bounds = [*header[1 : count + 1], len(source)]
+    planes = np.empty((runner.samples_per_pixel, width, size), np.uint8)
+    for index in range(count):
+        plane = _unpacked(source[bounds[index] : bounds[index + 1]], size)
+        # the most significant byte comes first
+        place = divmod(index, width)
+        planes[place[0], width - 1 - place[1]] = np.frombuffer(plane, np.uint8)
+    runner.set_option("planar_configuration", 1)
+    return planes.transpose(0, 2, 1).tobytes()
+
+
+def _unpacked(segment: bytes, size: int) -> bytes:
+    """Decode one RLE segment, with or without the zero that makes its length even."""
+    import imagecodecs
+
+    try:
+        plane = imagecodecs.packbits_decode(segment, out=size + 1)
+    except imagecodecs.ImcdError:
+        if not segment.endswith(b"\0"):
+            raise
+        plane = imagecodecs.packbits_decode(segment[:-1], out=size + 1)
+    if len(plane) < size:
+        raise ValueError("an RLE segment is too short")
+    return bytes(plane[:size])
+
+
 def _register() -> None:
     """Make the plugin known to pydicom; its own method is not safe in threads."""
     with _lock:
@@ -93,6 +134,7 @@ def _register() -> None:
             "JPEGLosslessDecoder",
             "JPEGLosslessSV1Decoder",
             "JPEGExtended12BitDecoder",
+            "RLELosslessDecoder",
         ):
             decoder = getattr(decoders, name)
             if _OURS not in decoder.available_plugins:

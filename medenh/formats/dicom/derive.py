@@ -151,6 +151,8 @@ def derived(
     if source[0] in _ENHANCED:
         _delete(dataset, _ORIGINAL_ONLY)
     _delete(dataset, _STALE)
+    for tag in [tag for tag in dataset.keys() if tag.group < 0x0008]:  # noqa: SIM118
+        del dataset[tag]  # commands and file meta that strayed into the data set
     _set_identity(dataset, frames, how)
     _set_image_type(dataset)
     _set_pixel_module(dataset, frames, storage)

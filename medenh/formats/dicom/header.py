@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from medenh.errors import UnreadableError, UnsupportedError
-from medenh.formats.dicom.dataset import damage_guard, load
+from medenh.formats.dicom.dataset import load
 from medenh.formats.limits import DEFAULT, Limits
 
 __all__ = ["DicomHeader", "Layout", "layout_of", "read_header", "slice_position"]
@@ -126,9 +126,8 @@ def read_header(path: Path, *, limits: Limits = DEFAULT) -> DicomHeader:
     """Return what a DICOM file says about itself, without its pixels."""
     with load(path, limits) as source:
         dataset = source.parse(pixels=False)
-        with damage_guard(path):
-            _refuse_nonsense(dataset, path)
-            return _header(dataset, path)
+        _refuse_nonsense(dataset, path)
+        return _header(dataset, path)
 
 
 def _header(dataset: Dataset, path: Path) -> DicomHeader:
@@ -252,6 +251,8 @@ def _refuse_non_pictures(dataset: Dataset, path: Path) -> None:
     if sop_class in _SEGMENTATIONS:
         raise UnsupportedError("is a segmentation, not a picture", path=path)
     if "Rows" not in dataset:
+        if UID(sop_class).name.endswith("Image Storage"):
+            raise UnreadableError("is cut short before its pixels", path=path)
         raise UnsupportedError(
             "holds no pixel data (a report, a plan or a list)", path=path
         )
@@ -264,7 +265,7 @@ def _check_layout(layout: Layout, path: Path) -> None:
         raise UnsupportedError("holds a 1-bit mask, not a picture", path=path)
     if layout.bits_allocated in (32, 64):
         raise UnsupportedError(
-            f"{layout.bits_allocated} bits a value are not supported in DICOM",
+            f"{layout.bits_allocated}-bit pixel values are not supported in DICOM",
             path=path,
         )
     if layout.bits_allocated not in (8, 16):

@@ -72,12 +72,11 @@ def read(paths: Sequence[Path], *, limits: Limits) -> Image:
 def _read_file(path: Path, limits: Limits) -> tuple[DicomPart, Layout, NDArray[Any]]:
     with load(path, limits) as source:
         head = source.parse(pixels=False)
-        with damage_guard(path):
-            layout = _checked_layout(head, source, limits)
-            syntax = transfer_syntax(head)
-            codecs.check_syntax(syntax, path)
+        layout = _checked_layout(head, source, limits)
+        syntax = transfer_syntax(head)
+        codecs.check_syntax(syntax, path)
         dataset = source.parse(pixels=True)
-    size = len(dataset.get("PixelData", b"") or b"")
+        size = len(dataset.get("PixelData", b"") or b"")
     stored, seen = codecs.decode(dataset, layout, syntax, path)
     for keyword in ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if keyword in dataset:
