@@ -66,7 +66,7 @@ class Method:
         Raises
         ------
         UsageError
-            An option, or the shape of an array, is not allowed.
+            An option, the shape of an array, or a value outside [0, 1] is not allowed.
         NonFiniteError
             The pixels hold NaN or infinity.
         """

@@ -26,6 +26,7 @@ __all__ = [
 
 BoolArray = NDArray[np.bool_]
 
+_ROUNDING = 1e-3  # outside [0, 1] by so little is arithmetic, not another unit
 _FOV_SIDE = 1024  # a field of view needs no more detail than this
 _NOISE_SIDE = 2048  # nor a noise estimate more than this much of the picture
 _BLUR_SIGMA = 8.0  # blurs wider than this are made on a reduced picture
@@ -56,7 +57,7 @@ def guarded(
     Raises
     ------
     UsageError
-        A shape is not allowed.
+        A shape, or a value, is not allowed.
     NonFiniteError
         The pixels hold NaN or infinity.
     """
@@ -89,7 +90,14 @@ def _checked_pixels(pixels: NDArray[Any]) -> FloatArray:
         )
     if not np.isfinite(pixels).all():
         raise NonFiniteError("the pixels hold NaN or infinity")
-    return np.ascontiguousarray(pixels, np.float32)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < -_ROUNDING or high > 1.0 + _ROUNDING:
+        raise UsageError(
+            f"pixels from {low:g} to {high:g} cannot be enhanced",
+            hint="floats in [0, 1]",
+        )
+    unit = np.ascontiguousarray(pixels, np.float32)
+    return unit if 0.0 <= low and high <= 1.0 else np.clip(unit, 0.0, 1.0)
 
 
 def _checked_mask(mask: NDArray[Any] | None, pixels: FloatArray) -> BoolArray | None:

@@ -76,8 +76,9 @@ def wavelet(
 ) -> FloatArray:
     """Shrink wavelet details by BayesShrink, averaged over shifts of the grid.
 
-    Colour is taken apart into an intensity and two opponent planes, where the
-    chroma's noise may be shrunk harder.
+    Colour is taken apart into an intensity and two opponent planes, whose noise may be
+    shrunk harder. (Not by default: that gained up to 0.2 dB on a fundus photograph in
+    strong noise, and lost up to 0.3 dB on stained tissue in any.)
     """
     if pixels.shape[2] == 1:
         noise = noise_sigma(pixels[..., 0], mask) if sigma is None else sigma

@@ -99,7 +99,7 @@ INFO: dict[str, MethodInfo] = {
             _SIGMA,
             Option("levels", 4, 1, 8, "levels of decomposition", whole=True),
             Option("shifts", 2, 1, 4, "shifts averaged along each side", whole=True),
-            Option("chroma", 1.5, 0.0, 5.0, "factor on sigma for the chroma planes"),
+            Option("chroma", 1.0, 0.0, 5.0, "factor on sigma for the chroma planes"),
         ),
         limits="Made for additive noise of one strength.",
     ),

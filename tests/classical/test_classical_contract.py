@@ -116,6 +116,10 @@ def test_unusable_pixels_are_refused(name):
     for shape in ((8, 8), (8, 8, 2), (0, 8, 3), (1, 8, 8, 3)):
         with pytest.raises(UsageError, match="shape"):
             run(np.zeros(shape, np.float32))
+    for value in (-0.1, 1.1, 255.0):
+        with pytest.raises(UsageError, match="cannot be enhanced"):
+            run(np.full((8, 8, 1), value, np.float32))
+    assert run(np.full((8, 8, 1), 1 + 1e-6, np.float32)).max() <= 1
     with pytest.raises(UsageError, match="uint8"):
         run(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(UsageError, match="mask"):
