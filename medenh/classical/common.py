@@ -97,7 +97,7 @@ def _checked_pixels(pixels: NDArray[Any]) -> FloatArray:
             hint="floats in [0, 1]",
         )
     unit = np.ascontiguousarray(pixels, np.float32)
-    return unit if 0.0 <= low and high <= 1.0 else np.clip(unit, 0.0, 1.0)
+    return unit if low >= 0.0 and high <= 1.0 else np.clip(unit, 0.0, 1.0)
 
 
 def _checked_mask(mask: NDArray[Any] | None, pixels: FloatArray) -> BoolArray | None:
