@@ -317,6 +317,9 @@ class ModelCard(_Record):
             raise ValueError("weights belong to networks, and every network has them")
         if not self.is_classical and not self.data:
             raise ValueError("weights must name the data behind them")
+        strange = set(self.default_for) - {"unknown", *self.modalities}
+        if self.modalities and strange:
+            raise ValueError(f"default for {strange.pop()}, but not made for it")
         return self
 
     @property
