@@ -23,6 +23,7 @@ __all__ = [
     "to_unit",
 ]
 
+_BLOCK = 2_000_000  # values converted at a time
 _SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
 
 
@@ -42,6 +43,7 @@ def to_unit(pixels: NDArray[Any], unit_range: UnitRange) -> FloatArray:
     """
     low, high = unit_range.low, unit_range.high
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
+    unit: NDArray[Any]
     if planes.dtype.kind in "iu" and planes.dtype.itemsize <= 2:
         unit = planes.astype(np.float32)
     else:
@@ -74,19 +76,37 @@ def from_unit(image: Image, enhanced: FloatArray) -> NDArray[Any]:
         On the grid of values the file can store, inside its limits; frozen pixels
         are untouched.
     """
+    out = np.empty_like(image.pixels)
+    rows = max(1, _BLOCK // (image.width * image.channels))
+    for frame in range(image.frames):
+        for top in range(0, image.height, rows):
+            part = np.s_[frame : frame + 1, top : top + rows]
+            answer = enhanced[frame : frame + 1, :, top : top + rows]
+            frozen = None if image.frozen is None else image.frozen[part]
+            out[part] = _add_change(image, image.pixels[part], answer, frozen)
+    return out
+
+
+def _add_change(
+    image: Image,
+    pixels: NDArray[Any],
+    enhanced: FloatArray,
+    frozen: NDArray[np.bool_] | None,
+) -> NDArray[Any]:
+    """Do `from_unit` for some rows of one frame, so that copies stay small."""
     unit_range = image.unit_range
-    change = enhanced - to_unit(image.pixels, unit_range)
+    change = enhanced - to_unit(pixels, unit_range)
     if unit_range.inverted:
         np.negative(change, out=change)
     moved = np.moveaxis(change, 1, -1)
-    wide = image.pixels.dtype.itemsize > 2 or image.pixels.dtype.kind == "f"
-    native = image.pixels.astype(np.float64 if wide else np.float32)
+    wide = pixels.dtype.itemsize > 2 or pixels.dtype.kind == "f"
+    native: NDArray[Any] = pixels.astype(np.float64 if wide else np.float32)
     native += moved * np.asarray(unit_range.high - unit_range.low, native.dtype)
-    out = _on_grid(native, image.pixels, image.storage)
+    out = _on_grid(native, pixels, image.storage)
     keep = ~np.any(moved, axis=-1)
-    if image.frozen is not None:
-        keep |= image.frozen
-    out[keep] = image.pixels[keep]
+    if frozen is not None:
+        keep |= frozen
+    out[keep] = pixels[keep]
     return out
 
 

@@ -10,8 +10,8 @@ weights_manifest.json. Run it with --score-only to print the table and change no
 
 Protocol `dpe` (version 1): images of the split, at their stored size, 8 bits; one draw
 of the recipe each, seeded by "pack/file" and seed 0; the degraded picture rounded to 8
-bits; every row rounded to 8 bits; PSNR and SSIM over the whole picture, CIEDE2000 as the
-mean over pixels; means over images with 95 % bootstrap intervals.
+bits; every row rounded to 8 bits; PSNR and SSIM over the whole picture, CIEDE2000 as
+the mean over pixels; means over images with 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def main() -> None:
         _publish(arguments, config, results, certificate, limits)
 
 
-def _score_pack(job: tuple[Path, dict[str, Any], Path, int, int]) -> list[dict[str, Any]]:
+def _score_pack(
+    job: tuple[Path, dict[str, Any], Path, int, int],
+) -> list[dict[str, Any]]:
     """Score every second held-back image of one pack."""
     import cv2
     import torch
@@ -201,7 +203,9 @@ def _limits(scores: list[dict[str, Any]]) -> dict[str, float]:
     """
     structure, clipped, shift = np.array([s["fidelity"] for s in scores]).T
     return {
-        "min_structure_correlation": round(float(np.percentile(structure, 1)) - 0.05, 2),
+        "min_structure_correlation": round(
+            float(np.percentile(structure, 1)) - 0.05, 2
+        ),
         "max_clipped": round(min(1.0, float(np.percentile(clipped, 99)) + 0.1), 2),
         "max_mean_shift": round(float(np.percentile(shift, 99)) + 0.1, 2),
     }
@@ -219,7 +223,8 @@ def _data_sources(config: dict[str, Any], root: Path) -> list[dict[str, Any]]:
                 key = (row["source_dataset"], terms)
                 counts[key] = counts.get(key, 0) + 1
     return [
-        {"name": name, "terms": terms, "images": n} for (name, terms), n in counts.items()
+        {"name": name, "terms": terms, "images": n}
+        for (name, terms), n in counts.items()
     ]
 
 

@@ -33,9 +33,9 @@ def _train(
         typer.Option(min=0.0, help="Stop cleanly after this long; --resume goes on."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT.")] = False,
-    device: Annotated[str, typer.Option("-d", "--device", help="auto, cpu, cuda...")] = (
-        "auto"
-    ),
+    device: Annotated[
+        str, typer.Option("-d", "--device", help="auto, cpu, cuda...")
+    ] = ("auto"),
     list_configs: Annotated[
         bool, typer.Option("--list", help="List built-in configurations and networks.")
     ] = False,

@@ -1,0 +1,1 @@
+"""Degradations: one recipe a file; sampling apart from applying."""

@@ -91,9 +91,13 @@ def apply(
     x = pixels * np.float32(255.0)
     if quantise:
         x = np.rint(x)
-    steps = (_brighten, _flatten) if parameters.brightness_first else (
-        _flatten,
-        _brighten,
+    steps = (
+        (_brighten, _flatten)
+        if parameters.brightness_first
+        else (
+            _flatten,
+            _brighten,
+        )
     )
     for step in steps:
         x = np.clip(step(x, parameters), 0.0, 255.0)
@@ -104,7 +108,8 @@ def apply(
         noise = np.random.default_rng(parameters.noise_seed)
         field = noise.random(x.shape, dtype=np.float32)
         x += np.float32(parameters.sigma / 2) * field
-    return np.clip(x, 0.0, 1.0).astype(np.float32, copy=False)
+    x = x.astype(np.float32, copy=False)
+    return np.clip(x, np.float32(0.0), np.float32(1.0), out=x)
 
 
 def _brighten(x: FloatArray, parameters: DpeParameters) -> FloatArray:

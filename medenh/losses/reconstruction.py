@@ -8,7 +8,9 @@ from torch import Tensor
 __all__ = ["charbonnier", "gradient_l1", "log_mse"]
 
 
-def charbonnier(enhanced: Tensor, reference: Tensor, *, epsilon: float = 1e-3) -> Tensor:
+def charbonnier(
+    enhanced: Tensor, reference: Tensor, *, epsilon: float = 1e-3
+) -> Tensor:
     """Return mean sqrt(d^2 + epsilon^2), a smooth L1."""
     return torch.sqrt((enhanced - reference).square() + epsilon**2).mean()
 

@@ -62,7 +62,9 @@ def create(architecture: str, preset: str = "default", **options: Any) -> nn.Mod
     """
     if architecture not in ARCHITECTURES:
         known = ", ".join(sorted(ARCHITECTURES))
-        raise UsageError(f"unknown architecture {architecture!r}", hint=f"one of {known}")
+        raise UsageError(
+            f"unknown architecture {architecture!r}", hint=f"one of {known}"
+        )
     builder, presets = ARCHITECTURES[architecture]
     if preset not in presets:
         known = ", ".join(sorted(presets))

@@ -6,6 +6,8 @@ at hand. Weights are this project's.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -55,8 +57,7 @@ class DPENet(nn.Module):
         self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths[:4])
         self.gates = nn.ModuleList(GatedConv(c) for c in widths[:4])
         self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1)
-            for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
         self.middle = ResidualBlock(widths[4])
         self.up = nn.ModuleList(

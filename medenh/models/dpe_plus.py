@@ -8,6 +8,8 @@ affine map cannot give (`local`): noise, quantisation, shading.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,15 +34,16 @@ class ExposureEstimator(nn.Module):
         super().__init__()
         widths = (9, width, 2 * width, 3 * width, 4 * width)
         self.features = nn.Sequential()
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             self.features.append(nn.Conv2d(a, b, 3, stride=2, padding=1))
             self.features.append(nn.LeakyReLU(0.1))
             self.features.append(ResidualBlock(b))
+        last = nn.Linear(128, 8)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
-            nn.Linear(8 * width + 6, 128), nn.LeakyReLU(0.1), nn.Linear(128, 8)
+            nn.Linear(8 * width + 6, 128), nn.LeakyReLU(0.1), last
         )
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return gain and offset per channel.
@@ -135,8 +138,7 @@ class DPEPlusNet(nn.Module):
         self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths[:-1])
         self.gates = nn.ModuleList(GatedConv(c) for c in widths[:-1])
         self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1)
-            for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
         self.middle = ResidualBlock(widths[-1])
         self.up = nn.ModuleList(

@@ -25,7 +25,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, c, H, W) to the same shape."""
-        return x + self.second(self.activation(self.first(x)))
+        out: Tensor = x + self.second(self.activation(self.first(x)))
+        return out
 
 
 class GatedConv(nn.Module):

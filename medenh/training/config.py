@@ -66,31 +66,31 @@ class DataConfig(_Section):
     root: str
     packs: list[str] = Field(min_length=1)
     qualities: list[str] = ["good", "high"]
-    max_side: int = Field(384, ge=64)
-    size: int = Field(192, ge=32)
-    whole_share: float = Field(0.5, ge=0, le=1)
-    holdout_share: float = Field(0.06, gt=0, lt=0.5)
-    identity_share: float = Field(0.1, ge=0, le=1)
-    wide_share: float = Field(0.15, ge=0, le=1)
-    quantise_share: float = Field(0.8, ge=0, le=1)
+    max_side: int = Field(default=384, ge=64)
+    size: int = Field(default=192, ge=32)
+    whole_share: float = Field(default=0.5, ge=0, le=1)
+    holdout_share: float = Field(default=0.06, gt=0, lt=0.5)
+    identity_share: float = Field(default=0.1, ge=0, le=1)
+    wide_share: float = Field(default=0.15, ge=0, le=1)
+    quantise_share: float = Field(default=0.8, ge=0, le=1)
 
 
 class LossConfig(_Section):
     """Weights of the loss terms."""
 
-    charbonnier: float = Field(1.0, ge=0)
-    gradient: float = Field(0.1, ge=0)
-    log_mse: float = Field(0.02, ge=0)
+    charbonnier: float = Field(default=1.0, ge=0)
+    gradient: float = Field(default=0.1, ge=0)
+    log_mse: float = Field(default=0.02, ge=0)
 
 
 class OptimiserConfig(_Section):
     """AdamW, linear warm-up, cosine to zero."""
 
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    clip: float = Field(1.0, gt=0)
-    ema: float = Field(0.999, ge=0, lt=1)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.999, ge=0, lt=1)
 
 
 class TrainConfig(_Section):
@@ -113,12 +113,12 @@ class TrainConfig(_Section):
     data: DataConfig
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
-    batch: int = Field(16, ge=1)
-    steps: int = Field(20000, ge=1)
-    seed: int = Field(0, ge=0)
+    batch: int = Field(default=16, ge=1)
+    steps: int = Field(default=20000, ge=1)
+    seed: int = Field(default=0, ge=0)
     precision: Literal["bf16", "fp32"] = "bf16"
-    validate_every: int = Field(500, ge=1)
-    checkpoint_minutes: float = Field(3.0, gt=0)
+    validate_every: int = Field(default=500, ge=1)
+    checkpoint_minutes: float = Field(default=3.0, gt=0)
 
 
 def named_configs() -> list[str]:

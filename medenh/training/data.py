@@ -106,10 +106,10 @@ def load_pack(
 def _decode(
     data: bytes, row: dict[str, str], folder: Path, max_side: int
 ) -> CleanImage:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
         raise UsageError("the pack holds a damaged image", path=folder / row["file"])
-    pixels = _to_display(pixels, row)
+    pixels: NDArray[Any] = _to_display(decoded, row)
     height, width = pixels.shape[:2]
     scale = max_side / max(height, width)
     if scale < 1:
@@ -126,19 +126,21 @@ def _decode(
 def _to_display(pixels: NDArray[Any], row: dict[str, str]) -> NDArray[np.uint8]:
     """Return 8-bit RGB or grey; 16-bit HU + 1024 through a soft-tissue window."""
     if pixels.ndim == 3:
-        return np.ascontiguousarray(pixels[..., 2::-1])
+        return np.ascontiguousarray(pixels[..., 2::-1], np.uint8)
     if pixels.dtype == np.uint16:
         values = pixels.astype(np.float32)
         if "kernel=" in row["labels"]:
             low, high = 1024.0 - 160.0, 1024.0 + 240.0
         else:
             low, high = np.percentile(values, [0.5, 99.5])
-        scaled = np.clip((values - low) / max(high - low, 1.0), 0, 1) * 255
-        return np.rint(scaled).astype(np.uint8)
-    return pixels
+        scaled: NDArray[Any] = (
+            np.clip((values - low) / max(high - low, 1.0), 0, 1) * 255
+        )
+        return np.rint(scaled).astype(np.uint8, copy=False)
+    return pixels.astype(np.uint8, copy=False)
 
 
-def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+def _is_grey(pixels: NDArray[Any]) -> bool:
     """Say whether an RGB image is a grey one saved in colour (JPEG noise aside)."""
     spread = pixels.max(2).astype(int) - pixels.min(2)
     return bool(np.percentile(spread, 99) <= 2)
@@ -148,7 +150,8 @@ def split_holdout(
     images: list[CleanImage], share: float
 ) -> tuple[list[CleanImage], list[CleanImage]]:
     """Part images by a hash of their group: (train, held out for validation)."""
-    train, held = [], []
+    train: list[CleanImage] = []
+    held: list[CleanImage] = []
     for image in images:
         digest = hashlib.sha256(f"holdout/{image.group}".encode()).digest()
         chosen = int.from_bytes(digest[:4], "big") / 2**32 < share
@@ -161,7 +164,9 @@ class Sampler:
 
     def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
         if not images:
-            raise UsageError("no training images", hint="check data.packs and qualities")
+            raise UsageError(
+                "no training images", hint="check data.packs and qualities"
+            )
         self._images = images
         self._config = config
         self._seed = seed
@@ -210,7 +215,8 @@ class Sampler:
         side = (self._config.size, self._config.size)
         shrinks = max(pixels.shape[:2]) > self._config.size
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        cut = cv2.resize(pixels, side, interpolation=how).reshape(*side, -1)
+        cut: NDArray[Any] = cv2.resize(pixels, side, interpolation=how)
+        cut = cut.reshape(*side, -1)
         turned = np.rot90(cut, int(rng.integers(4)))
         return turned[:, ::-1] if rng.integers(2) else turned
 

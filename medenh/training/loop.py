@@ -104,7 +104,8 @@ def train(
     torch.manual_seed(config.seed)
     network = models.create(
         config.network.architecture, config.network.preset, **config.network.options
-    ).to(device, memory_format=torch.channels_last)
+    ).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = deepcopy(network).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         network.parameters(),
@@ -131,9 +132,9 @@ def train(
         save_state(run_dir / "last.pt", state)
 
     saved, since, last_logged = time.monotonic(), time.monotonic(), step
-    for low, high in _batches(sampler, step, config):
+    for batch in _batches(sampler, step, config):
         _set_lr(optimiser, _lr_at(step, config.optimiser, config.steps))
-        low, high = (_to_device(x, device) for x in (low, high))
+        low, high = (_to_device(side, device) for side in batch)
         loss = _step(network, optimiser, low, high, config)
         step += 1
         _update_average(average, network, config.optimiser.ema, step)
@@ -227,7 +228,7 @@ def _step(
             "the loss is no longer finite", hint="a smaller learning rate, or fp32"
         )
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.clip)
     optimiser.step()
     return loss.item()
@@ -247,7 +248,9 @@ def _lr_at(step: int, config: OptimiserConfig, steps: int) -> float:
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     span = max(1, steps - config.warmup_steps)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
+    return (
+        config.lr * 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
+    )
 
 
 def _set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:

@@ -40,7 +40,8 @@ class Validation:
         grid : float32 array, shape (3 * S, 8 * S, 3), in [0, 1]
         """
         network.eval()
-        scores, columns = [], []
+        scores: list[float] = []
+        columns: list[FloatArray] = []
         for low, clean in self._pairs:
             planes = np.array(np.moveaxis(low, -1, 0)[None], np.float32, order="C")
             batch = torch.from_numpy(planes).to(device)
@@ -50,7 +51,9 @@ class Validation:
                 enhanced = enhanced.mean(-1, keepdims=True)
             scores.append(_psnr(enhanced, clean))
             if len(columns) < _GRID:
-                columns.append(np.concatenate([_tile(x) for x in (low, enhanced, clean)]))
+                columns.append(
+                    np.concatenate([_tile(x) for x in (low, enhanced, clean)])
+                )
         return float(np.mean(scores)), np.concatenate(columns, axis=1)
 
 

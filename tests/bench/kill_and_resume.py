@@ -1,6 +1,6 @@
 """Kill -9 at random moments of a run, run the same command again, compare bytes.
 
-    python tests/bench/kill_and_resume.py [--kills 20] [--images 60] [--model dpe-general]
+    python tests/bench/kill_and_resume.py [--kills 20] [--images 60] [--model ID]
 
 For each kill: a fresh output folder, the run is killed after a random part of an
 undisturbed run's time, no half-written file may stand under a final name, and after the

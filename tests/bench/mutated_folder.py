@@ -116,7 +116,8 @@ def main() -> None:
         lost = [
             p.relative_to(Path(name) / "a")
             for p in sorted((Path(name) / "a").rglob("*"))
-            if p.is_file() and not p.name.startswith(".medenh")
+            if p.is_file()
+            and not p.name.startswith(".medenh")
             and (Path(name) / "b" / p.relative_to(Path(name) / "a")).read_bytes()
             != p.read_bytes()
         ]
@@ -124,10 +125,15 @@ def main() -> None:
     codes = sorted({entry["code"] for entry in summary["failed"]})
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     report = {
-        "good": len(files), "good_failed": len(clean["failed"]),
-        "mutants": arguments.mutants, "written": len(summary["files"]),
-        "failed": len(named), "codes": codes, "good_lost_or_changed": len(lost),
-        "tracebacks": log.count("Traceback"), "exit": summary["exit"],
+        "good": len(files),
+        "good_failed": len(clean["failed"]),
+        "mutants": arguments.mutants,
+        "written": len(summary["files"]),
+        "failed": len(named),
+        "codes": codes,
+        "good_lost_or_changed": len(lost),
+        "tracebacks": log.count("Traceback"),
+        "exit": summary["exit"],
         "peak_gib": round(peak, 2),
     }
     print(json.dumps(report, indent=1))  # noqa: T201

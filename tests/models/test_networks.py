@@ -52,7 +52,7 @@ def test_output_depends_on_nothing_beyond_the_receptive_field(architecture):
     halo = network.receptive_field
     image = torch.rand(1, 3, 96, 2 * halo + 64)
     changed = image.clone()
-    changed[..., : 32] = torch.rand(1, 3, 96, 32)
+    changed[..., :32] = torch.rand(1, 3, 96, 32)
     local = network.local if network.global_ops else None
     with torch.no_grad():
         if local is None:

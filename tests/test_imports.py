@@ -1,0 +1,102 @@
+"""Directions of imports, and what must not be loaded early."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import medenh
+
+PACKAGE = Path(medenh.__file__).parent
+# a room may import rooms of lower rank, and itself
+RANK = {
+    "cli": 5,
+    "reports": 4,
+    "training": 4,
+    "pipeline": 4,
+    "tasks": 3,
+    "degradations": 3,
+    "metrics": 3,
+    "losses": 3,
+    "zoo": 3,
+    "formats": 3,
+    "classical": 3,
+    "models": 2,
+    "intensity": 2,
+    "wavelets": 2,
+    "colour": 2,
+    "device": 1,
+    "types": 1,
+    "errors": 0,
+}
+# reports score with models they load, and training validates with metrics: rank 4 may
+# import rank 4 where named
+ALLOWED = {
+    ("reports", "pipeline"),
+    (
+        "types",
+        "intensity",
+    ),  # Image.to_unit and from_unit are the library's names for it
+}
+HOMES = {
+    "pydicom": {"formats/dicom", "reports"},
+    "nibabel": {"formats"},
+    "cv2": {"formats", "classical", "degradations", "training", "colour", "cli/doctor"},
+    "PIL": {"formats", "reports"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "pooch": {"zoo"},
+    "pywt": {"classical", "wavelets"},
+    "openvino": {"pipeline", "cli/doctor"},
+}
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _room(path):
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    room = _room(path)
+    if room in ("__init__", "__main__"):
+        return
+    for name in _imports(path):
+        parts = name.split(".")
+        if parts[0] != "medenh" or len(parts) < 2 or parts[1] not in RANK:
+            continue
+        other = parts[1]
+        lower = RANK[other] < RANK[room]
+        assert other == room or lower or (room, other) in ALLOWED, f"{room} -> {other}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_third_parties_stay_home(path):
+    place = path.relative_to(PACKAGE).as_posix()
+    for name in _imports(path):
+        homes = HOMES.get(name.split(".")[0])
+        if homes is not None:
+            assert any(place.startswith(home) for home in homes), f"{place}: {name}"
+
+
+def test_importing_medenh_loads_nothing_heavy():
+    heavy = ["torch", "numpy", "cv2", "pydicom", "nibabel", "skimage", "scipy"]
+    code = f"import sys, medenh; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

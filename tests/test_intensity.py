@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medenh import intensity
+from medenh.types import Image, Storage, UnitRange
+
+
+def _image(pixels, unit_range, storage=None, **more):
+    return Image(
+        pixels=pixels,
+        unit_range=unit_range,
+        storage=storage or Storage(pixels.dtype, **_limits(pixels.dtype)),
+        **more,
+    )
+
+
+def _limits(dtype):
+    if dtype.kind not in "iu":
+        return {}
+    info = np.iinfo(dtype)
+    return {"minimum": info.min, "maximum": info.max}
+
+
+DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("inverted", [False, True])
+def test_an_unchanged_answer_gives_back_the_same_numbers(dtype, inverted):
+    rng = np.random.default_rng(0)
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        pixels = rng.normal(0, 1e5, (2, 9, 7, 1)).astype(kind)
+    else:
+        info = np.iinfo(kind)
+        pixels = rng.integers(
+            info.min, info.max, (2, 9, 7, 1), dtype=kind, endpoint=True
+        )
+    image = _image(pixels, UnitRange(10, 90, inverted))
+    back = image.from_unit(image.to_unit())
+    assert back.pixels.dtype == kind
+    np.testing.assert_array_equal(back.pixels, pixels)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    low=st.floats(-2000, 2000),
+    width=st.floats(1, 5000),
+    inverted=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_hounsfield_round_trip(low, width, inverted, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(-1024, 3071, (1, 5, 6, 1)).astype(np.int16)
+    image = _image(pixels, UnitRange(low, low + width, inverted))
+    unit = image.to_unit()
+    assert unit.min() >= 0
+    assert unit.max() <= 1
+    np.testing.assert_array_equal(image.from_unit(unit).pixels, pixels)
+
+
+def test_a_change_is_added_in_native_units_and_values_outside_the_window_survive():
+    pixels = np.array([[[[-1000], [0], [100], [3000]]]], np.int16)
+    image = _image(pixels, UnitRange(-160, 240))
+    unit = image.to_unit()
+    enhanced = unit.copy()
+    enhanced[0, 0, 0, 1] += 0.1  # 0.1 of a 400 HU window
+    out = image.from_unit(enhanced).pixels
+    np.testing.assert_array_equal(out.ravel(), [-1000, 40, 100, 3000])
+
+
+def test_inverted_pictures_get_darker_numbers_when_brightened():
+    pixels = np.full((1, 2, 2, 1), 600, np.uint16)
+    image = _image(pixels, UnitRange(0, 1000, inverted=True))
+    unit = image.to_unit()
+    np.testing.assert_allclose(unit, 0.4, rtol=1e-6)
+    assert (image.from_unit(unit + np.float32(0.1)).pixels == 500).all()
+
+
+def test_results_stay_inside_what_the_file_can_store():
+    pixels = np.array([[[[5], [1000]]]], np.uint16)
+    storage = Storage(np.dtype(np.uint16), minimum=0, maximum=1023)
+    image = _image(pixels, UnitRange(0, 1000), storage)
+    brighter = image.from_unit(image.to_unit() + np.float32(0.5)).pixels
+    darker = image.from_unit(image.to_unit() - np.float32(0.5)).pixels
+    np.testing.assert_array_equal(brighter.ravel(), [505, 1023])
+    np.testing.assert_array_equal(darker.ravel(), [0, 500])
+
+
+def test_frozen_pixels_never_change():
+    pixels = np.full((1, 3, 3, 1), 50, np.uint8)
+    frozen = np.zeros((1, 3, 3), bool)
+    frozen[0, 1, 1] = True
+    image = _image(pixels, UnitRange(0, 255), frozen=frozen)
+    out = image.from_unit(np.ones((1, 1, 3, 3), np.float32)).pixels
+    assert out[0, 1, 1, 0] == 50
+    assert (out[~frozen] == 255).all()
+
+
+def test_nan_is_black_for_a_model_and_stays_nan_in_the_file():
+    pixels = np.array([[[[np.nan], [0.5]]]], np.float32)
+    frozen = np.isnan(pixels[..., 0])
+    image = _image(pixels, UnitRange(0, 1), frozen=frozen)
+    unit = image.to_unit()
+    np.testing.assert_array_equal(unit.ravel(), [0, 0.5])
+    out = image.from_unit(unit + np.float32(0.1)).pixels.ravel()
+    assert np.isnan(out[0])
+    assert out[1] == pytest.approx(0.6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    slope=st.floats(0.001, 50).filter(lambda x: x != 1.0),
+    intercept=st.floats(-5000, 5000),
+)
+def test_stored_numbers_survive_any_rescale(slope, intercept):
+    stored = np.arange(-32768, 32768, 37, dtype=np.int16).reshape(1, 1, -1, 1)
+    storage = Storage(stored.dtype, slope, intercept, -32768, 32767)
+    native = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    back = intensity.to_stored(native, storage)
+    assert back.dtype == np.int16
+    # float32 keeps 16-bit numbers apart unless the intercept dwarfs the slope
+    if abs(intercept) < 1e5 * slope:
+        np.testing.assert_array_equal(back, stored)
+
+
+def test_bit_depth_of_integer_pictures():
+    assert intensity.bit_depth_range(np.zeros(3, np.uint8)).high == 255
+    assert intensity.bit_depth_range(np.array([4095], np.uint16)).high == 4095
+    assert intensity.bit_depth_range(np.array([4096], np.uint16)).high == 65535
+    signed = intensity.bit_depth_range(np.arange(-500, 500, dtype=np.int16))
+    assert -500 <= signed.low < -480
+    assert 480 < signed.high < 500
+
+
+def test_percentiles_leave_out_a_large_dark_background():
+    pixels = np.zeros(100_000)
+    pixels[:2000] = np.linspace(100, 1100, 2000)
+    found = intensity.percentile_range(pixels)
+    assert found.low == 0
+    assert 1080 < found.high < 1100
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros(10), np.full(10, np.nan), np.array([]), np.full(10, 7.0)]
+)
+def test_degenerate_pixels_still_have_a_range(pixels):
+    found = intensity.percentile_range(pixels)
+    assert found.high > found.low
+    assert np.isfinite([found.low, found.high]).all()
+
+
+def test_floats_in_zero_to_one_keep_that_range():
+    assert intensity.float_range(np.array([0.2, 0.4])).high == 1.0
+    assert intensity.float_range(np.array([0.0, 40.0, 41.0, 42.0])).high > 1.0
