@@ -6,4 +6,57 @@ functions that need them.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "EnhanceOptions",
+    "Image",
+    "MedenhError",
+    "Modality",
+    "Model",
+    "__version__",
+    "enhance",
+    "list_models",
+    "load_model",
+    "read",
+    "write",
+]
+
+if TYPE_CHECKING:
+    from medenh.errors import MedenhError
+    from medenh.formats import read, write
+    from medenh.pipeline.enhance import Model, enhance, list_models, load_model
+    from medenh.pipeline.options import EnhanceOptions
+    from medenh.types import Image, Modality
+
+_HOMES = {
+    "EnhanceOptions": "medenh.pipeline.options",
+    "Image": "medenh.types",
+    "MedenhError": "medenh.errors",
+    "Modality": "medenh.types",
+    "Model": "medenh.pipeline.enhance",
+    "enhance": "medenh.pipeline.enhance",
+    "list_models": "medenh.pipeline.enhance",
+    "load_model": "medenh.pipeline.enhance",
+    "read": "medenh.formats",
+    "write": "medenh.formats",
+}
+_ROOMS = ("classical", "degradations", "formats", "metrics", "models", "zoo")
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at its first use."""
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return import_module(f"medenh.{name}")
+    raise AttributeError(f"module 'medenh' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

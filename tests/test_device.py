@@ -69,5 +69,5 @@ def test_precision_is_quick_only_where_certified(
 
 @pytest.mark.parametrize("asked", ["fp16", "int8"])
 def test_precisions_that_a_cpu_lacks_are_refused(asked):
-    with pytest.raises(UsageError, match="precision|fp16"):
+    with pytest.raises(UsageError, match=r"precision|fp16"):
         pick_precision(asked, Device("cpu"))

@@ -24,7 +24,7 @@ from medenh.errors import MedenhError, OutOfMemoryError, exit_code
 __all__ = ["VERBS", "create_app", "main"]
 
 # in the order of `--help`; each module has `register(app)` and imports nothing heavy
-VERBS = ("train", "models", "doctor", "demo")
+VERBS = ("enhance", "inspect", "train", "models", "doctor", "demo")
 
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
@@ -110,6 +110,8 @@ def _run(words: list[str], *, debug: bool) -> int:
         create_app()(words, prog_name="medenh")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except KeyboardInterrupt:  # before a verb began
+        return _INTERRUPTED
     except Exception as error:
         if debug:
             raise

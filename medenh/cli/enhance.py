@@ -1,0 +1,214 @@
+"""`medenh enhance`: files and folders in, better ones out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medenh.cli import console, options
+
+if TYPE_CHECKING:
+    from medenh.pipeline.options import EnhanceOptions
+    from medenh.pipeline.results import Summary
+
+__all__ = ["register"]
+
+_Strength = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="0 gives the input back, 1 the full effect."),
+]
+_Tile = Annotated[
+    str,
+    typer.Option(help="auto (only where exact), off, or pixels.", metavar="auto|off|N"),
+]
+_Batch = Annotated[
+    str,
+    typer.Option(
+        "--batch", "-b", help="Images in one call of the model.", metavar="auto|N"
+    ),
+]
+_Format = Annotated[
+    str, typer.Option(help="same, png, tiff, dicom, nifti or npy.", metavar="FORMAT")
+]
+_Axis = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=2, help="NIfTI axis to go along as slices.", show_default=False
+    ),
+]
+_Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse inputs and results outside the model card."),
+]
+_Shard = Annotated[
+    str | None,
+    typer.Option(help="Only part I of N.", metavar="I/N", show_default=False),
+]
+_Recursive = Annotated[
+    bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
+]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command(name="enhance", no_args_is_help=True)(enhance)
+
+
+def enhance(
+    inputs: options.Inputs,
+    output: options.Output = None,
+    model: options.Model = "auto",
+    device: options.Device = "auto",
+    strength: _Strength = 1.0,
+    tile: _Tile = "auto",
+    batch: _Batch = "auto",
+    precision: options.Precision = "auto",
+    engine: options.Engine = "auto",
+    format: _Format = "same",
+    on_exists: options.OnExists = "error",
+    axis: _Axis = None,
+    strict: _Strict = False,
+    report: options.Report = None,
+    shard: _Shard = None,
+    recursive: _Recursive = True,
+    dry_run: _DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    offline: options.Offline = False,
+) -> None:
+    """Enhance images; the output has the format, bit depth and units of the input.
+
+    One file without -o becomes NAME.enhanced.EXT beside it; a folder needs -o OUT and
+    is mirrored there. The same command again goes on where it was interrupted.
+    """
+    from medenh.pipeline import options as pipeline_options
+
+    asked = pipeline_options.EnhanceOptions(
+        model=model,
+        device=device,
+        strength=strength,
+        tile=pipeline_options.parse_tile(tile),
+        batch="auto"
+        if batch == "auto"
+        else pipeline_options.parse_number("batch", batch),
+        precision=precision,
+        engine=engine,
+        format=format,
+        on_exists=on_exists,
+        axis=axis,
+        strict=strict,
+        shard=None if shard is None else pipeline_options.parse_shard(shard),
+        recursive=recursive,
+        offline=offline,
+    )
+    if verbose:
+        import logging
+
+        console.configure_logging(logging.INFO)
+    if dry_run:
+        _show_plan(inputs, output, asked, json=json)
+        return
+    summary = _run(inputs, output, asked, report, quiet=quiet or json)
+    if json:
+        console.write_json(summary.to_json())
+    _tell(summary, asked, output, quiet=quiet, verbose=verbose, json=json)
+    raise typer.Exit(summary.exit_code())
+
+
+def _run(
+    inputs: list[Path],
+    output: Path | None,
+    asked: EnhanceOptions,
+    report: Path | None,
+    *,
+    quiet: bool,
+) -> Summary:
+    from medenh.cli.interrupt import interruptible
+    from medenh.cli.progress import ProgressListener
+    from medenh.pipeline.enhance import enhance_files
+
+    with interruptible() as stop, ProgressListener(quiet=quiet) as listener:
+        if report is None:
+            return enhance_files(inputs, output, asked, listener=listener, stop=stop)
+        from medenh.cli.enhance_report import ReportListener
+
+        page = ReportListener(listener)
+        summary = enhance_files(inputs, output, asked, listener=page, stop=stop)
+        page.write(report, summary, asked)
+        return summary
+
+
+def _show_plan(
+    inputs: list[Path], output: Path | None, asked: EnhanceOptions, *, json: bool
+) -> None:
+    from medenh.pipeline.enhance import chosen_model, plan_files
+    from medenh.pipeline.loading import ZooModels
+
+    models = ZooModels(asked)
+    plan = plan_files(inputs, output, asked, models)
+    chosen = [chosen_model(item, models, asked) for item in plan.work]
+    if json:
+        document = plan.to_json()
+        for entry, (model, reason) in zip(document["work"], chosen, strict=True):
+            entry.update(model=model, reason=reason)
+        console.write_json(document)
+        return
+    for item, (model, reason) in zip(plan.work, chosen, strict=True):
+        more = f" and {len(item.sources) - 1} more" if len(item.sources) > 1 else ""
+        _say(f"enhance {item.path}{more} -> {item.targets[0]} by {model}: {reason}")
+    for skip in plan.skipped:
+        _say(f"skip    {skip.path}: {skip.reason}")
+    for failure in plan.failed:
+        _say(f"refuse  {failure.path}: {failure.reason}")
+
+
+def _say(line: str) -> None:
+    console.write(console.one_line(line))
+
+
+def _tell(
+    summary: Summary,
+    asked: EnhanceOptions,
+    output: Path | None,
+    *,
+    quiet: bool,
+    verbose: bool,
+    json: bool,
+) -> None:
+    """Say on stderr what came of it: failures always, the rest unless quiet."""
+    for failure in summary.failed:
+        console.warn(f"{failure.path}: {failure.reason}", kind="failed")
+    if quiet:
+        return
+    for result in summary.written:
+        for warning in result.warnings:
+            console.warn(f"{result.output}: {warning}")
+        if verbose:
+            console.warn(
+                f"{result.input}: {result.model}, {result.reason}", kind="model"
+            )
+    if json:
+        return
+    parts = [
+        f"{len(summary.written)} written",
+        f"{len(summary.skipped)} skipped",
+        f"{len(summary.failed)} failed",
+    ]
+    rate = len(summary.written) / summary.seconds if summary.seconds else 0.0
+    how = ", ".join(
+        word for word in (summary.device, summary.engine, summary.precision) if word
+    )
+    if summary.written:
+        used = ", ".join(summary.models)
+        parts.append(
+            f"{summary.seconds:.1f} s ({rate:.1f} images/s) by {used} on {how}"
+        )
+        place = output if output is not None else summary.written[0].output
+        parts.append(f"in {place}")
+    console.warn(", ".join(parts), kind="done")

@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM: the first ends a run cleanly, the second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+from medenh.cli.console import warn
+
+__all__ = ["interruptible"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Give an event that the first Ctrl-C or SIGTERM sets; the second quits.
+
+    The KeyboardInterrupt that the work raises because of it becomes exit code 130
+    (Ctrl-C) or 143 (SIGTERM).
+    """
+    stop = threading.Event()
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
+            os._exit(128 + received[0])
+        received.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield stop
+    except KeyboardInterrupt:
+        number = received[0] if received else signal.SIGINT
+        warn("interrupted; the same command goes on from here", kind="error")
+        _leave(128 + number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(code: int) -> None:
+    """Exit; at once if a thread is still inside native code that cannot be stopped."""
+    busy = [t for t in threading.enumerate() if t.name.startswith("medenh-")]
+    if busy:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise typer.Exit(code)

@@ -1,0 +1,325 @@
+"""A batch of equal frames through one runner: tiles, strength, and the ways back.
+
+What happens when memory runs out or a number is not finite is decided here. No files
+and no threads: those are in `engine`.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.errors import NonFiniteError, OutOfMemoryError
+from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
+from medenh.pipeline.runners import Runner
+from medenh.pipeline.tiles import Tile, make_grid, round_up
+from medenh.types import FloatArray
+
+__all__ = ["Contract", "FrameEnhancer", "is_out_of_memory"]
+
+AUTO_CORE = 1024  # pixels; with a halo of 128 about two thirds of the work is core
+WHOLE_BELOW = 1536 * 1536  # pixels; smaller frames are not worth a halo
+_SMALLEST_CORE = 64
+_FORCED_OVERLAP = 64  # halo of tiles that no halo makes exact
+
+_WHOLE = slice(None)
+_EXHAUSTED = (
+    "not enough memory",
+    "defaultcpuallocator",
+    "out of memory",
+    "bad_alloc",
+    "insufficient memory",
+    "cannot allocate memory",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a model wants of its input.
+
+    Attributes
+    ----------
+    channels : int or None
+        1, 3, or None where both are taken as they are.
+    multiple_of, min_size : int
+        Tiles start on multiples of the first; smaller frames are padded.
+    halo : int or None
+        Pixels around a tile that make it exact; None where none do.
+    """
+
+    channels: int | None = None
+    multiple_of: int = 1
+    min_size: int = 1
+    halo: int | None = None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, whoever raised it."""
+    if isinstance(error, MemoryError):
+        return True
+    if type(error).__name__ == "OutOfMemoryError":
+        return not isinstance(error, OutOfMemoryError)
+    text = str(error).lower()
+    return isinstance(error, Exception) and any(word in text for word in _EXHAUSTED)
+
+
+class FrameEnhancer:
+    """Runs frames through one runner under one contract.
+
+    Parameters
+    ----------
+    runner : Runner
+    contract : Contract
+    strength : float
+        0 gives the frame back, 1 the model's answer.
+    tile : int, "auto" or "off"
+        Side of a tile's core.
+    batch : int
+        Tiles in one call.
+    cancelled : callable, optional
+        Asked between tiles; True raises KeyboardInterrupt.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        contract: Contract,
+        *,
+        strength: float = 1.0,
+        tile: int | Literal["auto", "off"] = "auto",
+        batch: int = 1,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._runner = runner
+        self._contract = contract
+        self._strength = strength
+        self._tile = tile
+        self._batch = batch
+        self._cancelled = cancelled or (lambda: False)
+        self._core_limit = sys.maxsize
+
+    def enhance(
+        self,
+        tasks: Sequence[FrameTask],
+        *,
+        alone: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Enhance frames of one shape and write them to their places.
+
+        Parameters
+        ----------
+        tasks : sequence of FrameTask
+            Of equal shape.
+        alone : bool
+            Nothing else runs meanwhile.
+        on_progress : callable, optional
+            Called with the share of the present frame that is done, tile by tile.
+
+        Raises
+        ------
+        OutOfMemoryError
+            It does not fit, even one frame at a time, even in the smallest tiles.
+        NonFiniteError
+            The model gives NaN or infinity, in float32 too.
+        """
+        report = on_progress or (lambda share: None)
+        core = self._core_for(tasks[0])
+        if core is not None:
+            for task in tasks:
+                self._enhance_tiled(task, core, alone, report)
+        else:
+            self._enhance_whole(tasks, alone, report)
+
+    def _core_for(self, task: FrameTask) -> int | None:
+        """Return the tile's core for a frame, or None for the frame as a whole."""
+        pixels = task.image.height * task.image.width
+        longest = max(task.image.height, task.image.width)
+        if self._tile == "off":
+            return None
+        if isinstance(self._tile, int):
+            core = self._tile
+        elif self._contract.halo is None or pixels <= WHOLE_BELOW:
+            core = longest
+        else:
+            core = AUTO_CORE
+        if self._contract.halo is not None:
+            core = min(core, self._core_limit)
+        return None if core >= longest else core
+
+    def _enhance_whole(
+        self,
+        tasks: Sequence[FrameTask],
+        alone: bool,
+        report: Callable[[float], None],
+    ) -> None:
+        try:
+            batch = np.concatenate([task.unit() for task in tasks])
+            answer = self._answer(batch, None, alone)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            answer = None
+        if answer is None:
+            self._back_off(tasks, alone, report)
+            return
+        for task, enhanced in zip(tasks, answer, strict=True):
+            task.store(enhanced, slice(0, task.image.height), _WHOLE)
+            report(1.0)
+
+    def _back_off(
+        self,
+        tasks: Sequence[FrameTask],
+        alone: bool,
+        report: Callable[[float], None],
+    ) -> None:
+        """Memory ran out on whole frames: fewer at a time, then tiles where exact."""
+        _release_memory()
+        if len(tasks) > 1:
+            middle = len(tasks) // 2
+            self._enhance_whole(tasks[:middle], alone, report)
+            self._enhance_whole(tasks[middle:], alone, report)
+            return
+        task = tasks[0]
+        longest = max(task.image.height, task.image.width)
+        if self._contract.halo is None or self._tile == "off":
+            raise OutOfMemoryError(
+                f"{task.image.width}x{task.image.height} pixels do not fit in memory "
+                "as a whole, and this model is not exact on tiles",
+                path=task.image.source,
+                hint="use a machine with more memory, or --tile 1024 if faint seams "
+                "are acceptable",
+            )
+        core = max(_SMALLEST_CORE, min(AUTO_CORE, -(-longest // 2)))
+        self._enhance_tiled(task, core, alone, report)
+
+    def _enhance_tiled(
+        self,
+        task: FrameTask,
+        core: int,
+        alone: bool,
+        report: Callable[[float], None],
+    ) -> None:
+        while True:
+            try:
+                self._run_tiles(task, core, alone, report)
+                return
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            _release_memory()
+            if self._batch > 1:
+                self._batch = 1
+            elif core > _SMALLEST_CORE:
+                core = max(_SMALLEST_CORE, core // 2)
+                self._core_limit = min(self._core_limit, core)
+            else:
+                raise OutOfMemoryError(
+                    f"not enough memory even for tiles of {core} pixels",
+                    path=task.image.source,
+                    hint="close other programs, or use --device cpu",
+                )
+
+    def _run_tiles(
+        self,
+        task: FrameTask,
+        core: int,
+        alone: bool,
+        report: Callable[[float], None],
+    ) -> None:
+        contract = self._contract
+        exact = contract.halo is not None
+        tiles = make_grid(
+            task.image.height,
+            task.image.width,
+            core=round_up(core, contract.multiple_of),
+            halo=_FORCED_OVERLAP if contract.halo is None else contract.halo,
+            multiple=contract.multiple_of,
+        )
+        condition = None
+        if self._runner.has_condition:
+            condition = self._runner.condition(
+                as_network(task.unit(), contract.channels)
+            )
+        blend = None if exact else Blend(task, tiles)
+        done = 0
+        for group in _equal_shapes(tiles, self._batch):
+            batch = np.concatenate(
+                [task.unit(tile.rows.seen, tile.columns.seen) for tile in group]
+            )
+            answer = self._answer(batch, condition, alone)
+            for tile, source, enhanced in zip(group, batch, answer, strict=True):
+                if blend is not None:
+                    blend.add(tile, enhanced - source)
+                    continue
+                inner = enhanced[:, tile.rows.inner, tile.columns.inner]
+                task.store(inner, tile.rows.core, tile.columns.core)
+            done += len(group)
+            report(done / len(tiles))
+        if blend is not None:
+            blend.finish()
+
+    def _answer(self, batch: FloatArray, condition: Any, alone: bool) -> FloatArray:
+        """Return the model's answer at the wanted strength, finite and in [0, 1]."""
+        if self._cancelled():
+            raise KeyboardInterrupt
+        if self._strength == 0.0:
+            return batch
+        x = self._padded(as_network(batch, self._contract.channels))
+        y = self._runner.run(x, condition, alone=alone)
+        bad = np.array([not np.isfinite(one).all() for one in y])
+        if bad.any():
+            y = self._repair(x, y, bad, condition)
+        y = y[:, :, : batch.shape[2], : batch.shape[3]]
+        y = as_image(batch, np.clip(y, 0.0, 1.0, dtype=np.float32))
+        if self._strength != 1.0:
+            y = batch + np.float32(self._strength) * (y - batch)
+        return y
+
+    def _repair(
+        self, x: FloatArray, y: FloatArray, bad: NDArray[np.bool_], condition: Any
+    ) -> FloatArray:
+        """Run what came out non-finite once more, alone and in float32."""
+        y = y.copy()
+        runner = self._runner.exact()
+        for index in np.flatnonzero(bad):
+            y[index] = runner.run(x[index : index + 1], condition)[0]
+            if not np.isfinite(y[index]).all():
+                raise NonFiniteError(
+                    "the model's output holds NaN or infinity, in float32 too",
+                    hint="the input is probably unlike anything the model knows",
+                )
+        return y
+
+    def _padded(self, batch: FloatArray) -> FloatArray:
+        smallest = self._contract.min_size
+        bottom = max(0, smallest - batch.shape[2])
+        right = max(0, smallest - batch.shape[3])
+        if not (bottom or right):
+            return batch
+        return np.pad(batch, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="reflect")
+
+
+def _equal_shapes(tiles: Sequence[Tile], count: int) -> Iterator[list[Tile]]:
+    """Yield groups of at most ``count`` tiles of one shape, whatever their order."""
+    groups: dict[tuple[int, int], list[Tile]] = {}
+    for tile in tiles:
+        group = groups.setdefault(tile.shape, [])
+        group.append(tile)
+        if len(group) == count:
+            yield groups.pop(tile.shape)
+    yield from groups.values()
+
+
+def _release_memory() -> None:
+    """Give back what a failed attempt left behind."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,123 @@
+"""One frame: native pixels to unit tiles and back, channels, feathered sums.
+
+Plain array work, without a network, files or threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh import intensity
+from medenh.pipeline.tiles import Tile, feather
+from medenh.types import FloatArray, Image
+
+__all__ = ["Blend", "FrameTask", "as_image", "as_network"]
+
+_STRIP = 1 << 20  # pixels brought back to native units at a time
+_WHOLE = slice(None)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTask:
+    """One frame to enhance, and where its native pixels go.
+
+    Attributes
+    ----------
+    image : Image
+        The source; never written to.
+    index : int
+        Which frame.
+    out : array like ``image.pixels``
+        Receives the frame.
+    """
+
+    image: Image
+    index: int
+    out: NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width; tasks of one shape can share a batch."""
+        return (self.image.channels, self.image.height, self.image.width)
+
+    def unit(self, rows: slice = _WHOLE, columns: slice = _WHOLE) -> FloatArray:
+        """Return a part of the frame as float32 (1, channels, h, w) in [0, 1]."""
+        part = self.image.pixels[self.index : self.index + 1, rows, columns]
+        return intensity.to_unit(part, self.image.unit_range)
+
+    def store(self, enhanced: FloatArray, rows: slice, columns: slice) -> None:
+        """Bring (channels, h, w) in [0, 1] back to native units, by strips."""
+        step = max(1, _STRIP // max(1, enhanced.shape[2]))
+        for top in range(0, enhanced.shape[1], step):
+            part = enhanced[None, :, top : top + step]
+            first = rows.start + top
+            where = (
+                slice(self.index, self.index + 1),
+                slice(first, first + part.shape[2]),
+                columns,
+            )
+            frozen = self.image.frozen
+            piece = replace(
+                self.image,
+                pixels=self.image.pixels[where],
+                frozen=None if frozen is None else frozen[where],
+                alpha=None,
+            )
+            self.out[where] = intensity.from_unit(piece, part)
+
+
+class Blend:
+    """Feathered sum of what overlapping tiles change in a frame."""
+
+    def __init__(self, task: FrameTask, tiles: Sequence[Tile]) -> None:
+        self._task = task
+        self._change = np.zeros(task.shape, np.float32)
+        self._rows = feather([tile.rows for tile in tiles])
+        self._columns = feather([tile.columns for tile in tiles])
+
+    def add(self, tile: Tile, change: FloatArray) -> None:
+        """Add one tile's change, (channels, h, w)."""
+        weights = self._rows[tile.rows][:, None] * self._columns[tile.columns]
+        self._change[:, tile.rows.seen, tile.columns.seen] += change * weights
+
+    def finish(self) -> None:
+        """Store the frame, strip by strip."""
+        height, width = self._task.shape[1:]
+        step = max(1, _STRIP // width)
+        for top in range(0, height, step):
+            rows = slice(top, min(height, top + step))
+            enhanced = self._task.unit(rows)[0] + self._change[:, rows]
+            self._task.store(np.clip(enhanced, 0.0, 1.0), rows, _WHOLE)
+
+
+def as_network(batch: FloatArray, channels: int | None) -> FloatArray:
+    """Return (B, C, H, W) with the channels that a network takes; None takes any."""
+    if channels is None or channels == batch.shape[1]:
+        return batch
+    if channels == 3:
+        return np.repeat(batch, 3, axis=1)
+    return _luma(batch)
+
+
+def as_image(batch: FloatArray, answer: FloatArray) -> FloatArray:
+    """Give a network's answer the channels of the image it was made of."""
+    if answer.shape[1] == batch.shape[1]:
+        return answer
+    if batch.shape[1] == 1:
+        # the mean of the changes: exactly zero where the model changes nothing
+        grey: FloatArray = batch + (answer - batch).mean(axis=1, keepdims=True)
+        return grey
+    coloured: FloatArray = np.clip(batch + (answer - _luma(batch)), 0.0, 1.0)
+    return coloured
+
+
+def _luma(batch: FloatArray) -> FloatArray:
+    """Return the Rec. 601 luma of (B, 3, H, W) as (B, 1, H, W)."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32).reshape(1, 3, 1, 1)
+    luma: FloatArray = (batch * weights).sum(axis=1, keepdims=True)
+    return luma

@@ -1,0 +1,224 @@
+"""The journal: which outputs are done, from what, and how; a rerun trusts only this.
+
+One JSON line for each finished file, written after its rename. A torn last line, as a
+killed run leaves it, is ignored; a record counts only while input, settings, model and
+output are still what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medenh.errors import OutputError
+from medenh.formats.files import read_head, sha256_file, sync_folder
+
+__all__ = ["Fingerprint", "Journal", "OutputRecord", "Record", "journal_name"]
+
+_STEM = ".medenh-journal"
+_HEAD_BYTES = 1 << 20
+_SYNC_EVERY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells an input from another: total size, times, hash of the heads."""
+
+    size: int
+    mtime_ns: int
+    head_sha256: str
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Fingerprint:
+        """Take the fingerprint of the files that make one image.
+
+        Raises
+        ------
+        UnreadableError
+            One cannot be read.
+        """
+        digest = hashlib.sha256()
+        size, mtime_ns = 0, 0
+        for path in paths:
+            digest.update(read_head(path, _HEAD_BYTES))
+            found = path.stat()
+            size += found.st_size
+            mtime_ns = max(mtime_ns, found.st_mtime_ns)
+        return cls(size, mtime_ns, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRecord:
+    """One file written: its place below the root, size and hash."""
+
+    path: str
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, root: Path) -> OutputRecord:
+        """Describe a file that has just been written."""
+        relative = path.relative_to(root).as_posix()
+        return cls(relative, path.stat().st_size, sha256_file(path))
+
+    def is_intact(self, root: Path) -> bool:
+        """Tell whether the file is there and as it was written."""
+        path = root / self.path
+        try:
+            return path.stat().st_size == self.size and (
+                sha256_file(path) == self.sha256
+            )
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One finished image.
+
+    Attributes
+    ----------
+    source : Fingerprint
+        Of the input.
+    request : str
+        Hash of everything that was asked and changes the output.
+    model, version, weights_sha256 : str
+        What made it.
+    modality : str
+        Of the input: the model was picked by it.
+    outputs : tuple of OutputRecord
+        What was written.
+    """
+
+    source: Fingerprint
+    request: str
+    model: str
+    version: str
+    weights_sha256: str
+    modality: str
+    outputs: tuple[OutputRecord, ...]
+
+    def to_json(self) -> str:
+        """Return the record as one line."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Record:
+        """Return the record of a line; ValueError if it is none."""
+        data: dict[str, Any] = json.loads(line)
+        try:
+            source = Fingerprint(**data.pop("source"))
+            outputs = tuple(OutputRecord(**one) for one in data.pop("outputs"))
+            if not outputs:
+                raise ValueError("a record without outputs")
+            return cls(source=source, outputs=outputs, **data)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not a journal record: {error}") from error
+
+
+def journal_name(shard: tuple[int, int] | None = None) -> str:
+    """Return the file name of a run's journal; each shard writes its own."""
+    if shard is None:
+        return f"{_STEM}.jsonl"
+    return f"{_STEM}.{shard[0]}-of-{shard[1]}.jsonl"
+
+
+class Journal:
+    """The journals below one output root: read at once, appended to.
+
+    Parameters
+    ----------
+    root : path
+        The output folder; may not exist yet.
+    shard : (int, int), optional
+        Which part of a split run this is.
+    """
+
+    def __init__(self, root: Path, shard: tuple[int, int] | None = None) -> None:
+        self._root = root
+        self._path = root / journal_name(shard)
+        self._lock = threading.Lock()
+        self._handle = -1
+        self._unsynced: set[Path] = set()
+        self._count = 0
+        self._records: dict[str, Record] = {}
+        for path in sorted(root.glob(f"{_STEM}*.jsonl")):
+            self._load(path)
+
+    def _load(self, path: Path) -> None:
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                record = Record.from_json(line)
+            except ValueError:
+                continue
+            self._records[record.outputs[0].path] = record
+
+    def find(self, target: Path) -> Record | None:
+        """Return the last record whose first output is ``target``."""
+        try:
+            key = target.relative_to(self._root).as_posix()
+        except ValueError:
+            return None
+        return self._records.get(key)
+
+    def is_intact(self, record: Record) -> bool:
+        """Tell whether all outputs of a record are as they were written."""
+        return all(output.is_intact(self._root) for output in record.outputs)
+
+    def add(self, record: Record) -> None:
+        """Append a record: its outputs must have their final names by now.
+
+        Raises
+        ------
+        OutputError
+            The journal cannot be written.
+        """
+        line = record.to_json().encode() + b"\n"
+        with self._lock:
+            try:
+                if self._handle < 0:
+                    self._open()
+                os.write(self._handle, line)
+            except OSError as error:
+                raise OutputError(
+                    f"journal cannot be written: {error.strerror}", path=self._path
+                ) from error
+            self._records[record.outputs[0].path] = record
+            self._unsynced.update(
+                (self._root / output.path).parent for output in record.outputs
+            )
+            self._count += 1
+            if self._count % _SYNC_EVERY == 0:
+                self._sync()
+
+    def _open(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        size = os.fstat(self._handle).st_size
+        if size and os.pread(self._handle, 1, size - 1) != b"\n":
+            # a killed run left half a line; the next must not grow onto it
+            os.write(self._handle, b"\n")
+
+    def _sync(self) -> None:
+        for folder in self._unsynced:
+            sync_folder(folder)
+        self._unsynced.clear()
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Write everything through to the disk."""
+        with self._lock:
+            if self._handle >= 0:
+                self._sync()
+                os.close(self._handle)
+                self._handle = -1

@@ -1,0 +1,47 @@
+"""Names of outputs: extensions, numbers, ``NAME.enhanced.EXT``; no file is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medenh.formats import EXTENSIONS
+
+__all__ = ["enhanced_name", "has_image_name", "numbered", "renamed"]
+
+
+def _split_name(name: str, kind: str) -> tuple[str, str]:
+    """Return stem and extension; ".nii.gz" is one extension."""
+    for ending in sorted(EXTENSIONS.get(kind, ()), key=len, reverse=True):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)], name[-len(ending) :]
+    return name, ""
+
+
+def _extension(kind: str, own: str, wanted: str) -> str:
+    if wanted in ("same", kind):
+        return own
+    return EXTENSIONS[wanted][0]
+
+
+def renamed(relative: Path, kind: str, wanted: str) -> Path:
+    """Return a relative path with the extension of the format wanted."""
+    stem, own = _split_name(relative.name, kind)
+    return relative.with_name(stem + _extension(kind, own, wanted))
+
+
+def enhanced_name(name: str, kind: str, wanted: str) -> str:
+    """Return ``NAME.enhanced.EXT``."""
+    stem, own = _split_name(name, kind)
+    return f"{stem}.enhanced{_extension(kind, own, wanted)}"
+
+
+def numbered(target: Path, number: int) -> Path:
+    """Return ``NAME-1.EXT`` and so on."""
+    kind = next((k for k in EXTENSIONS if _split_name(target.name, k)[1]), "")
+    stem, extension = _split_name(target.name, kind)
+    return target.with_name(f"{stem}-{number}{extension}")
+
+
+def has_image_name(path: Path) -> bool:
+    """Tell whether a name ends as an image's does."""
+    return any(_split_name(path.name, kind)[1] for kind in EXTENSIONS)

@@ -1,0 +1,250 @@
+"""Networks converted for OpenVINO: made from torch once, proved, kept on disk.
+
+OpenVINO's telemetry package is kept from loading: nothing is sent anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medenh.errors import WeightsError
+from medenh.types import FloatArray
+
+if TYPE_CHECKING:
+    import torch
+
+    from medenh.zoo.manifest import ModelCard
+
+__all__ = [
+    "UnconvertibleError",
+    "cache_folder",
+    "cache_key",
+    "import_openvino",
+    "load_parts",
+]
+
+_log = logging.getLogger(__name__)
+
+_TOLERANCE = 1e-3  # between torch and the converted network, in [0, 1]
+_EXAMPLE = (96, 128)
+_PROOF = (160, 64)  # another size: what tracing froze shows here
+
+
+class UnconvertibleError(Exception):
+    """OpenVINO cannot convert the network, or converts it wrongly."""
+
+
+def import_openvino() -> Any:
+    """Return the openvino module, imported without its telemetry package."""
+    # None makes the import fail, and openvino then takes its own empty stand-in
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def cache_key(card: ModelCard) -> str:
+    """Return a name for a converted model: anything that could change it enters."""
+    digest = hashlib.sha256()
+    sha256 = card.weights.sha256 if card.weights is not None else ""
+    contract = [card.architecture, card.preset, card.options, card.input.multiple_of]
+    digest.update(json.dumps([sha256, *contract], sort_keys=True).encode())
+    digest.update(_openvino_version().encode())
+    digest.update(_network_code())
+    return f"{sha256[:12]}-{digest.hexdigest()[:12]}"
+
+
+def _openvino_version() -> str:
+    from importlib.metadata import version
+
+    return version("openvino")
+
+
+@cache
+def _network_code() -> bytes:
+    """Return a hash of the networks' source: other code, other converted model."""
+    from importlib.util import find_spec
+
+    spec = find_spec("medenh.models")
+    digest = hashlib.sha256()
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def cache_folder() -> Path | None:
+    """Return where converted models lie, or None where nothing can be kept."""
+    from medenh.zoo.cache import writable_cache
+
+    try:
+        return writable_cache() / "openvino"
+    except WeightsError:
+        return None
+
+
+def load_parts(
+    folder: Path | None, key: str, network: Callable[[], torch.nn.Module]
+) -> dict[str, Any]:
+    """Return a network's converted parts, from the folder or made and put there.
+
+    Parameters
+    ----------
+    folder : path or None
+        Cache; None keeps nothing.
+    key : str
+        Name of the network in it.
+    network : callable
+        Gives the network; called only where the cache has nothing sound.
+
+    Raises
+    ------
+    UnconvertibleError
+        OpenVINO cannot convert it, or what it makes differs.
+    """
+    if folder is not None and (found := _read_parts(folder, key)) is not None:
+        return found
+    parts = _convert(network())
+    if folder is not None:
+        try:
+            _keep_parts(folder, key, parts)
+        except OSError as error:
+            _log.info("converted model is not kept: %s", error)
+    return parts
+
+
+def _read_parts(folder: Path, key: str) -> dict[str, Any] | None:
+    """Return the kept parts if every file is as it was written."""
+    try:
+        index = json.loads((folder / f"{key}.json").read_text("utf-8"))
+        for name, sha256 in index["files"].items():
+            if _sha256(folder / name) != sha256:
+                return None
+        core = import_openvino().Core()
+        return {
+            part: core.read_model(folder / f"{key}-{part}.xml")
+            for part in index["parts"]
+        }
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever a damaged file provokes: make it anew
+        _log.info("kept model %s is damaged (%s) and made anew", key, error)
+        return None
+
+
+def _keep_parts(folder: Path, key: str, parts: dict[str, Any]) -> None:
+    openvino = import_openvino()
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+        for part, model in parts.items():
+            openvino.save_model(
+                model, Path(scratch) / f"{key}-{part}.xml", compress_to_fp16=False
+            )
+        index = Path(scratch) / f"{key}.json"
+        for path in sorted(Path(scratch).iterdir()):
+            files[path.name] = _sha256(path)
+        for name in files:
+            (Path(scratch) / name).replace(folder / name)
+        # the index comes last: without it the rest does not count
+        index.write_text(json.dumps({"parts": sorted(parts), "files": files}), "utf-8")
+        index.replace(folder / index.name)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _convert(network: torch.nn.Module) -> dict[str, Any]:
+    """Convert a network and prove the result against torch at another size."""
+    import torch
+
+    network = network.eval()
+    channels = _channels(network)
+    example = torch.rand(
+        1, channels, *_EXAMPLE, generator=torch.Generator().manual_seed(0)
+    )
+    proof = torch.rand(1, channels, *_PROOF, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = network(proof).numpy()
+    with torch.no_grad(), warnings.catch_warnings():
+        # the tracer warns of branches on the size; the proof below covers them
+        warnings.simplefilter("ignore")
+        parts = _trace(network, example)
+    try:
+        answer = _run(parts, proof.numpy())
+    except RuntimeError as error:
+        raise UnconvertibleError("it does not run at another size") from error
+    difference = float(np.abs(answer - expected).max())
+    if not difference <= _TOLERANCE:
+        raise UnconvertibleError(f"it differs by {difference:.2g} after conversion")
+    return parts
+
+
+def _run(parts: dict[str, Any], x: FloatArray) -> FloatArray:
+    """Run the parts once, in float32."""
+    core = import_openvino().Core()
+    hint = {"INFERENCE_PRECISION_HINT": "f32"}
+    call = {name: core.compile_model(part, "CPU", hint) for name, part in parts.items()}
+    if "whole" in call:
+        answer = call["whole"]([x])[0]
+    else:
+        answer = call["local"]([x, call["condition"]([x])[0]])[0]
+    return np.asarray(answer, np.float32)
+
+
+def _channels(network: torch.nn.Module) -> int:
+    """Return how many channels the network takes, told from its weights."""
+    import torch
+
+    for channels in (3, 1):
+        try:
+            with torch.inference_mode():
+                network(torch.zeros(1, channels, *_EXAMPLE))
+        except RuntimeError:
+            continue
+        return channels
+    raise UnconvertibleError("it takes neither 1 nor 3 channels")
+
+
+def _trace(network: torch.nn.Module, example: torch.Tensor) -> dict[str, Any]:
+    import torch
+
+    convert = import_openvino().convert_model
+    part: Any = network
+
+    class Part(torch.nn.Module):
+        def __init__(self, method: str) -> None:
+            super().__init__()
+            self.network = network
+            self.method = method
+
+        def forward(self, *inputs: torch.Tensor) -> Any:
+            return getattr(self.network, self.method)(*inputs)
+
+    try:
+        if not (hasattr(network, "condition") and hasattr(network, "local")):
+            return {"whole": convert(network, example_input=example)}
+        condition = part.condition(example)
+        if not isinstance(condition, torch.Tensor):
+            raise UnconvertibleError("its condition is not a single tensor")
+        return {
+            "condition": convert(Part("condition"), example_input=example),
+            "local": convert(Part("local"), example_input=(example, condition)),
+        }
+    except UnconvertibleError:
+        raise
+    except Exception as error:  # the converter raises anything
+        raise UnconvertibleError(str(error).splitlines()[0][:200]) from error

@@ -1,0 +1,186 @@
+"""A network run by OpenVINO: converted once, kept on disk, loaded without torch.
+
+Numbers must not depend on the host: the precision is always given, one inference runs
+on one thread wherever the sum of a whole image enters it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medenh.device import Precision, cpu_has_bf16, num_threads
+from medenh.errors import UsageError
+from medenh.pipeline.openvino_cache import (
+    cache_folder,
+    cache_key,
+    import_openvino,
+    load_parts,
+)
+from medenh.types import FloatArray
+
+if TYPE_CHECKING:
+    from medenh.zoo.manifest import ModelCard
+
+__all__ = ["OpenVinoRunner"]
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_ALONE_FROM = 1 << 20  # pixels; from here all threads share one image whatever else
+
+
+class OpenVinoRunner:
+    """A network, run by OpenVINO on the CPU.
+
+    Parameters
+    ----------
+    parts : dict of str to openvino.Model
+        "whole", or "condition" and "local".
+    precision : "fp32" or "bf16"
+    multiple_of : int
+        Frames are padded to it, as the network itself would.
+    global_ops : bool
+        True where the order of a sum over the image enters: threads would show.
+    """
+
+    engine = "openvino"
+    batches = False
+
+    def __init__(
+        self,
+        parts: dict[str, Any],
+        precision: Precision,
+        *,
+        multiple_of: int = 1,
+        global_ops: bool = True,
+    ) -> None:
+        if precision == "bf16" and not cpu_has_bf16():
+            raise UsageError(
+                "this CPU has no bf16, and OpenVINO does not emulate it",
+                hint="use --precision fp32, or --engine torch",
+            )
+        self.precision = precision
+        self.workers = num_threads()
+        self.has_condition = "local" in parts
+        self._parts = parts
+        self._multiple = multiple_of
+        self._global = global_ops and not self.has_condition
+        self._core = import_openvino().Core()
+        self._lock = threading.Lock()
+        self._alone = threading.Lock()
+        self._compiled: dict[tuple[str, str, bool], Any] = {}
+        self._requests = threading.local()
+
+    @classmethod
+    def of_card(
+        cls, card: ModelCard, precision: Precision, *, offline: bool = False
+    ) -> OpenVinoRunner:
+        """Return a runner of a model of the zoo, converted or from the cache.
+
+        Raises
+        ------
+        WeightsError
+            The weights cannot be had.
+        UnconvertibleError
+            OpenVINO cannot run this network.
+        """
+        from medenh.zoo.fetch import weights_path
+        from medenh.zoo.load import load_network
+
+        weights_path(card, offline=offline or None)
+        parts = load_parts(
+            cache_folder(),
+            cache_key(card),
+            lambda: load_network(card, offline=offline or None),
+        )
+        return cls(
+            parts,
+            precision,
+            multiple_of=card.input.multiple_of,
+            global_ops=card.global_ops,
+        )
+
+    def condition(self, batch: FloatArray) -> Any:
+        """Return the network's statistics of whole images, or None; always float32."""
+        if not self.has_condition:
+            return None
+        return self._infer("condition", "fp32", [batch], alone=False)
+
+    def run(
+        self, batch: FloatArray, condition: Any = None, *, alone: bool = False
+    ) -> FloatArray:
+        """Return the enhanced batch, one image after the other."""
+        pixels = batch.shape[2] * batch.shape[3]
+        if self._global:
+            # the number of threads may follow from the image, never from the company
+            alone = pixels >= _ALONE_FROM
+        out = np.empty_like(batch)
+        for index in range(batch.shape[0]):
+            x = batch[index : index + 1]
+            out[index] = self._one(x, condition, alone)[0]
+        return out
+
+    def _one(self, x: FloatArray, condition: Any, alone: bool) -> FloatArray:
+        height, width = x.shape[2:]
+        inputs = [_pad(x, self._multiple)]
+        if self.has_condition:
+            inputs.append(self.condition(x) if condition is None else condition)
+        name = "local" if self.has_condition else "whole"
+        answer = self._infer(name, self.precision, inputs, alone=alone)
+        return answer[:, :, :height, :width]
+
+    def _infer(
+        self, name: str, precision: str, inputs: list[FloatArray], *, alone: bool
+    ) -> FloatArray:
+        if alone and self.workers > 1:
+            with self._alone:
+                return self._call(name, precision, True, inputs)
+        return self._call(name, precision, False, inputs)
+
+    def _call(
+        self, name: str, precision: str, alone: bool, inputs: list[FloatArray]
+    ) -> FloatArray:
+        key = (name, precision, alone)
+        requests: dict[Any, Any] = vars(self._requests).setdefault("by_key", {})
+        if key not in requests:
+            requests[key] = self._compile(*key).create_infer_request()
+        arrays = [np.ascontiguousarray(array) for array in inputs]
+        results = requests[key].infer(dict(enumerate(arrays)))
+        # the request's memory is used again by the next image
+        return np.array(results[0], np.float32)
+
+    def _compile(self, name: str, precision: str, alone: bool) -> Any:
+        key = (name, precision, alone)
+        with self._lock:
+            if key not in self._compiled:
+                config = {
+                    "INFERENCE_PRECISION_HINT": _HINTS[precision],
+                    "NUM_STREAMS": 1 if alone else self.workers,
+                    "INFERENCE_NUM_THREADS": self.workers,
+                }
+                self._compiled[key] = self._core.compile_model(
+                    self._parts[name], "CPU", config
+                )
+            return self._compiled[key]
+
+    def exact(self) -> OpenVinoRunner:
+        """Return the same network in float32."""
+        if self.precision == "fp32":
+            return self
+        return OpenVinoRunner(
+            self._parts,
+            "fp32",
+            multiple_of=self._multiple,
+            global_ops=self._global,
+        )
+
+
+def _pad(x: FloatArray, multiple: int) -> FloatArray:
+    """Mirror the bottom and right edge up to a multiple, as the networks do."""
+    bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+    if not (bottom or right):
+        return x
+    fits = bottom < x.shape[2] and right < x.shape[3]
+    widths = ((0, 0), (0, 0), (0, bottom), (0, right))
+    return np.pad(x, widths, mode="reflect" if fits else "edge")

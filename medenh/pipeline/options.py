@@ -1,0 +1,142 @@
+"""What can be asked of `enhance`, checked once; defaults live here and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from medenh.errors import UsageError
+
+__all__ = [
+    "FORMATS",
+    "ON_EXISTS",
+    "EnhanceOptions",
+    "parse_number",
+    "parse_shard",
+    "parse_tile",
+]
+
+FORMATS = ("same", "png", "tiff", "dicom", "nifti", "npy")
+ON_EXISTS = ("error", "skip", "overwrite", "rename")
+_ENGINES = ("auto", "torch", "openvino")
+_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_SMALLEST_TILE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnhanceOptions:
+    """One request to enhance.
+
+    Attributes
+    ----------
+    model : str
+        Id, ``id@version``, alias or "auto".
+    device, precision, engine : str
+        Where and how; "auto" picks.
+    strength : float
+        0 gives the input back, 1 the model's answer.
+    tile : int, "auto" or "off"
+        Side of a tile's core in pixels; "auto" tiles large frames where that is exact.
+    batch : int or "auto"
+        Frames or tiles in one call of the network.
+    format : str
+        Output format; "same" keeps the input's.
+    on_exists : str
+        What to do where an output is already there: error, skip, overwrite, rename.
+    axis : int, optional
+        NIfTI axis that becomes the frames.
+    strict : bool
+        Refuse inputs outside the model's card, and results outside its limits.
+    shard : (int, int), optional
+        (i, n): only the i-th of n parts, counted from 1.
+    recursive : bool
+        Look into sub-folders.
+    offline : bool
+        Never open a connection.
+    """
+
+    model: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    engine: str = "auto"
+    strength: float = 1.0
+    tile: int | Literal["auto", "off"] = "auto"
+    batch: int | Literal["auto"] = "auto"
+    format: str = "same"
+    on_exists: str = "error"
+    axis: int | None = None
+    strict: bool = False
+    shard: tuple[int, int] | None = None
+    recursive: bool = True
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("format", self.format, FORMATS)
+        _one_of("on-exists", self.on_exists, ON_EXISTS)
+        _one_of("engine", self.engine, _ENGINES)
+        _one_of("precision", self.precision, _PRECISIONS)
+        if not (math.isfinite(self.strength) and 0.0 <= self.strength <= 1.0):
+            raise UsageError(f"strength must be in 0..1, not {self.strength:g}")
+        if self.axis not in (None, 0, 1, 2):
+            raise UsageError(f"axis must be 0, 1 or 2, not {self.axis}")
+        if isinstance(self.tile, int) and self.tile < _SMALLEST_TILE:
+            raise UsageError(f"tile must be at least {_SMALLEST_TILE} pixels")
+        if isinstance(self.batch, int) and self.batch < 1:
+            raise UsageError("batch must be at least 1")
+        if self.shard is not None:
+            index, count = self.shard
+            if not 1 <= index <= count:
+                raise UsageError(f"shard {index}/{count} is not one of 1..{count}")
+
+    @property
+    def pixel_settings(self) -> str:
+        """The options that change pixels, in one stable line."""
+        parts = [f"strength={self.strength:g}"]
+        if self.tile != "auto":
+            parts.append(f"tile={self.tile}")
+        if self.axis is not None:
+            parts.append(f"axis={self.axis}")
+        return " ".join(parts)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}", hint=f"one of {', '.join(known)}")
+
+
+def parse_number(name: str, text: str) -> int:
+    """Return a whole number typed by the user.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"{name} must be a whole number, not {text!r}") from error
+
+
+def parse_tile(text: str) -> int | Literal["auto", "off"]:
+    """Return the value of --tile: auto, off, or a number of pixels."""
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return "off"
+    return parse_number("tile", text)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return the value of --shard.
+
+    Examples
+    --------
+    >>> parse_shard("2/8")
+    (2, 8)
+    """
+    index, slash, count = text.partition("/")
+    if not slash:
+        raise UsageError(f"shard must look like 2/8, not {text!r}")
+    return parse_number("shard", index), parse_number("shard", count)

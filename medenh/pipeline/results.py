@@ -1,0 +1,143 @@
+"""What came of a run: records for the report, the JSON and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medenh.errors import InputError, MedenhError, exit_code
+
+__all__ = ["Failure", "FileResult", "Skip", "Summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An input that came to nothing, and why."""
+
+    path: Path
+    error: MedenhError
+
+    @property
+    def reason(self) -> str:
+        """What happened and what to do, without repeating the path."""
+        if self.error.path not in (None, self.path):
+            return str(self.error)
+        hint = f" ({self.error.hint})" if self.error.hint else ""
+        return f"{self.error.what}{hint}"
+
+    def to_json(self) -> dict[str, str]:
+        """Return the failure as the ``--json`` of every verb shows it."""
+        return {
+            "path": str(self.path),
+            "error": self.reason,
+            "code": self.error.code,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """An input that needed no work, and why."""
+
+    path: Path
+    output: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileResult:
+    """An output that was written.
+
+    Attributes
+    ----------
+    input, output : path
+        The first file of each.
+    seconds : float
+        From the start of reading to the end of writing, waiting included.
+    model, reason : str
+        What enhanced it, and why that.
+    fidelity : mapping of str to float
+        How far the output is from the input.
+    warnings : tuple of str
+        What a reader of the output must know.
+    """
+
+    input: Path
+    output: Path
+    seconds: float
+    model: str
+    reason: str
+    fidelity: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Summary:
+    """A whole run.
+
+    Attributes
+    ----------
+    device, precision, engine : str
+        Where and how; several are joined by a comma.
+    inputs : int
+        Images found, readable or not.
+    written, skipped, failed : list
+        What came of each.
+    seconds : float
+        Wall clock.
+    """
+
+    device: str = ""
+    precision: str = ""
+    engine: str = ""
+    inputs: int = 0
+    written: list[FileResult] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def models(self) -> list[str]:
+        """Models used, in alphabetical order."""
+        return sorted({result.model for result in self.written})
+
+    def exit_code(self) -> int:
+        """Return the process exit code.
+
+        0 all done; 3 nothing was readable; the common code where all failures have
+        one (weights, memory, refused); 1 otherwise.
+        """
+        if not self.failed:
+            return 0
+        nothing_done = not self.written and not self.skipped
+        if nothing_done and all(isinstance(f.error, InputError) for f in self.failed):
+            return 3
+        codes = {exit_code(failure.error) for failure in self.failed}
+        return codes.pop() if len(codes) == 1 else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary in the documented shape of ``enhance --json``."""
+        return {
+            "model": ",".join(self.models),
+            "device": self.device,
+            "precision": self.precision,
+            "engine": self.engine,
+            "inputs": self.inputs,
+            "written": len(self.written),
+            "skipped": len(self.skipped),
+            "failed": [failure.to_json() for failure in self.failed],
+            "files": [
+                {
+                    "input": str(result.input),
+                    "output": str(result.output),
+                    "model": result.model,
+                    "reason": result.reason,
+                    "seconds": round(result.seconds, 4),
+                    "fidelity": dict(result.fidelity),
+                    "warnings": list(result.warnings),
+                }
+                for result in self.written
+            ],
+            "seconds": round(self.seconds, 3),
+        }
