@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -24,16 +26,22 @@ from medenh.formats.limits import Limits
 
 __all__ = ["damage_guard", "load"]
 
-_LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "rle", "jpeg_ls", "PIL")
+_LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "rle", "jpeg_ls")
 _THIRD_PARTIES = r"(pydicom|pylibjpeg|openjpeg|rle|jpeg_ls|PIL|medenh\.formats\.dicom)"
-_READS = 1_000_000  # parser steps for one file: seconds, and thousands of frames
+# Parser steps for one file: a second or two for a bomb, and plenty for real files,
+# where an element takes two and the pixels of a frame outweigh its elements
+_READS = 300_000
+_BYTES_PER_READ = 50
+_DEFLATED = str(DeflatedExplicitVRLittleEndian)
+_FEED = 1 << 16  # deflated bytes fed at a time, and inflated ones taken
+_PIECE = 1 << 22
 _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UN", b"UT", b"UC")
 _SWAPS = {"OW": "u2", "OF": "u4", "OL": "u4", "OD": "u8", "OV": "u8"}
 
 
 def silence() -> None:
     """Keep third parties quiet: they quote values, and values name patients."""
-    for name in _LOGGERS[:-1]:
+    for name in _LOGGERS:
         logger = logging.getLogger(name)
         if logger.level <= logging.CRITICAL:
             logger.setLevel(logging.CRITICAL + 1)
@@ -58,7 +66,9 @@ def damage_guard(
     except MedenhError:
         raise
     except OSError as error:
-        reason = (error.strerror or "read error").lower()
+        if error.errno is None:  # a parser's own, about the content
+            raise UnreadableError(f"{what} (OSError)", path=path) from None
+        reason = os.strerror(error.errno).lower()
         raise UnreadableError(f"cannot be read: {reason}", path=path) from None
     except MemoryError:
         raise OverBudgetError("does not fit in memory", path=path) from None
@@ -70,7 +80,7 @@ def damage_guard(
 class _MeteredReader(io.BufferedReader):
     """A stream that refuses to be read in more than so many pieces."""
 
-    left = _READS
+    left = 0
     path = Path()
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -80,10 +90,64 @@ class _MeteredReader(io.BufferedReader):
         return super().read(-1 if size is None else size)
 
 
-class _Memory(io.BytesIO):
-    """Inflated bytes; pydicom asks every buffered stream for its name."""
+class _Inflating(io.RawIOBase):
+    """A deflated data set as a plain one, inflated only as far as it is read."""
 
-    name = ""
+    name = ""  # pydicom asks every stream for it
+
+    def __init__(self, path: Path, head: bytes, packed: bytes, cap: int) -> None:
+        super().__init__()
+        self._path = path
+        self._data = bytearray(head)
+        self._packed = packed
+        self._fed = 0
+        self._rest = b""
+        self._cap = cap
+        self._at = 0
+        self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence == io.SEEK_END:
+            self._inflate(self._cap + 1)
+            offset += len(self._data)
+        elif whence == io.SEEK_CUR:
+            offset += self._at
+        self._at = max(0, offset)
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        self._inflate(self._at + len(buffer))
+        piece = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def _inflate(self, until: int) -> None:
+        while len(self._data) < until and not self._engine.eof:
+            if not self._rest:
+                self._rest = self._packed[self._fed : self._fed + _FEED]
+                self._fed += len(self._rest)
+            piece = self._engine.decompress(self._rest, _PIECE)
+            if not piece and not self._rest:
+                raise UnreadableError(
+                    "the deflated data set is cut short", path=self._path
+                )
+            self._rest = self._engine.unconsumed_tail
+            self._data += piece
+            if len(self._data) > self._cap:
+                raise OverBudgetError(
+                    f"the data set inflates to more than {self._cap / 2**20:.0f} MiB",
+                    path=self._path,
+                )
 
 
 class Source:
@@ -94,19 +158,16 @@ class Source:
     path : path
     size : int
         Bytes on disk.
-    deflated : bool
-        Whether the data set had to be inflated.
     """
 
     def __init__(self, path: Path, stream: _MeteredReader, size: int) -> None:
         self.path = path
         self.size = size
-        self.deflated = False
         self._stream = stream
 
     def parse(self, *, pixels: bool) -> Dataset:
         """Return the data set, with or without its pixel data."""
-        self._stream.left = _READS
+        self._stream.left = max(_READS, self.size // _BYTES_PER_READ)
         self._stream.seek(0)
         with damage_guard(self.path):
             dataset = pydicom.dcmread(
@@ -125,23 +186,19 @@ def load(path: Path, limits: Limits) -> Iterator[Source]:
     silence()
     size = files.regular_size(path)
     with damage_guard(path), contextlib.ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb", buffering=0))
+        raw: io.RawIOBase = stack.enter_context(path.open("rb", buffering=0))
         head = raw.read(1 << 16) or b""
-        span = _transfer_syntax_span(head)
         raw.seek(0)
-        deflated = span is not None and _uid_at(head, span) == str(
-            DeflatedExplicitVRLittleEndian
-        )
-        if deflated and span is not None:
+        span = _transfer_syntax_span(head)
+        if span is not None and _uid_at(head, span) == _DEFLATED:
             limits.check(path, 0, 0, size)
-            plain = _inflated(path, raw.readall(), span, limits)
-            stream = _MeteredReader(_Memory(plain))
-        else:
-            stream = _MeteredReader(raw)
+            raw = _inflating(path, raw.readall(), span, limits)
+        elif _DEFLATED.encode() in head[:1024]:
+            # pydicom may find what was not found here, and inflates without a cap
+            raise UnreadableError("its file meta information is damaged", path=path)
+        stream = stack.enter_context(_MeteredReader(raw))
         stream.path = path
-        source = Source(path, stack.enter_context(stream), size)
-        source.deflated = deflated
-        yield source
+        yield Source(path, stream, size)
 
 
 def _uid_at(head: bytes, span: tuple[int, int, int]) -> str:
@@ -170,27 +227,17 @@ def _transfer_syntax_span(head: bytes) -> tuple[int, int, int] | None:
     return None if found is None else (*found, offset)
 
 
-def _inflated(
+def _inflating(
     path: Path, data: bytes, span: tuple[int, int, int], limits: Limits
-) -> bytes:
-    """Return a deflated file as a plain one, or refuse a bomb."""
+) -> _Inflating:
+    """Return a deflated file as a plain one that refuses to be a bomb."""
     start, end, body = span
-    cap = limits.max_dataset_bytes
-    if len(data) * limits.max_ratio > limits.ratio_floor_bytes:
-        cap = min(cap, int(len(data) * limits.max_ratio))
-    else:
-        cap = min(cap, limits.ratio_floor_bytes)
-    engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = engine.decompress(data[body:], cap + 1)
-    if len(plain) > cap:
-        raise OverBudgetError(
-            f"the data set inflates to more than {cap / 2**20:.0f} MiB", path=path
-        )
-    if not engine.eof:
-        raise UnreadableError("the deflated data set is cut short", path=path)
+    allowed = max(limits.ratio_floor_bytes, int(len(data) * limits.max_ratio))
+    cap = min(limits.max_dataset_bytes, allowed)
     # the parser must not inflate a second time; NUL padding is legal in a UID
     syntax = str(ExplicitVRLittleEndian).encode().ljust(end - start, b"\0")
-    return b"".join([data[:start], syntax, data[end:body], plain])
+    head = b"".join([data[:start], syntax, data[end:body]])
+    return _Inflating(path, head, data[body:], cap)
 
 
 def to_little_endian(dataset: Dataset) -> None:

@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_maker import CAPTURE, CT, MR, ramp, save
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from medenh import intensity
+from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError, UsageError
+from medenh.formats import dicom
+from medenh.formats.limits import Limits
+from medenh.types import Modality
+
+LINE = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def stored_of(image):
+    return intensity.to_stored(image.pixels, image.storage)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+    ],
+)
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+def test_every_type_is_read_in_every_encoding(tmp_path, syntax, dtype):
+    limits = np.iinfo(dtype)
+    pixels = ramp((9, 7), dtype, limits.min, limits.max)
+    encode = (lambda ds: ds.compress(RLELossless)) if syntax == RLELossless else None
+    first = pydicom.uid.ExplicitVRLittleEndian if encode else syntax
+    path = save(tmp_path / "a", pixels, syntax=first, encode=encode)
+    image = dicom.read([path])
+    assert image.pixels.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(image.pixels[0, :, :, 0], pixels)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"),
+    [(1, -1024), (2, -4096), (0.1, 7.3), (-1, 0), (2.0002442, -4047), (1e-3, 5e4)],
+)
+@pytest.mark.parametrize(("dtype", "bits"), [("u2", 12), ("u2", 16), ("i2", 16)])
+def test_every_stored_value_survives_the_rescale(
+    tmp_path, slope, intercept, dtype, bits
+):
+    low = -(1 << (bits - 1)) if dtype == "i2" else 0
+    pixels = np.arange(low, low + (1 << bits)).astype(dtype).reshape(64, -1)
+    more = {"RescaleSlope": slope, "RescaleIntercept": intercept}
+    image = dicom.read([save(tmp_path / "a", pixels, bits=bits, **more)])
+    np.testing.assert_array_equal(stored_of(image)[0, :, :, 0], pixels)
+    expected = pixels.astype(float) * slope + intercept
+    np.testing.assert_allclose(image.pixels[0, :, :, 0], expected, rtol=1e-6, atol=1e-3)
+    assert (image.pixels.dtype.kind == "i") == (slope == 1)
+    same = image.from_unit(image.to_unit())
+    np.testing.assert_array_equal(stored_of(same), stored_of(image))
+
+
+def test_ct_is_in_hounsfield_units_and_12_bits_fit_int16(tmp_path):
+    more = {"RescaleSlope": 1, "RescaleIntercept": -1024, "sop_class": CT}
+    path = save(tmp_path / "a", ramp(), bits=12, modality="CT", **more)
+    image = dicom.read([path])
+    assert (image.units, image.modality) == ("HU", Modality.CT)
+    assert image.pixels.dtype == np.int16
+    assert image.pixels.min() == -1024
+    assert (image.unit_range.low, image.unit_range.high) == (-160.0, 240.0)
+    assert image.unit_range.reason == "soft tissue"
+
+
+def test_a_secondary_capture_of_ct_is_not_in_hounsfield_units(tmp_path):
+    more = {"RescaleSlope": 1, "RescaleIntercept": 0, "sop_class": CAPTURE}
+    image = dicom.read([save(tmp_path / "a", ramp(dtype="u1", high=255), **more)])
+    assert image.units == ""
+    assert (image.unit_range.low, image.unit_range.high) == (0.0, 255.0)
+
+
+def test_the_first_window_is_taken(tmp_path):
+    window = {"WindowCenter": [2000, 5], "WindowWidth": [4000, 2]}
+    unit_range = dicom.read([save(tmp_path / "a", ramp(), **window)]).unit_range
+    # PS3.3 C.11.2.1.2.1: centre - 0.5 -+ (width - 1) / 2
+    assert (unit_range.low, unit_range.high) == (0.0, 3999.0)
+    assert unit_range.reason == "window"
+
+
+def test_an_exact_window_has_no_half_pixel(tmp_path):
+    window = {"WindowCenter": 2000, "WindowWidth": 4000}
+    path = save(tmp_path / "a", ramp(), VOILUTFunction="LINEAR_EXACT", **window)
+    unit_range = dicom.read([path]).unit_range
+    assert (unit_range.low, unit_range.high) == (0.0, 4000.0)
+
+
+@pytest.mark.parametrize(("centre", "width"), [(30000, 100), (500, 0), (500, 1)])
+def test_a_stale_or_empty_window_is_not_used(tmp_path, centre, width):
+    window = {"WindowCenter": centre, "WindowWidth": width}
+    image = dicom.read([save(tmp_path / "a", ramp(), **window)])
+    assert image.unit_range.reason.startswith("percentiles")
+
+
+def test_a_narrow_window_of_ct_is_kept(tmp_path):
+    more = {"RescaleSlope": 1, "RescaleIntercept": -1024, "sop_class": CT}
+    window = {"WindowCenter": 40, "WindowWidth": 80}
+    image = dicom.read([save(tmp_path / "a", ramp(), modality="CT", **more, **window)])
+    assert image.unit_range.reason == "window"
+
+
+def test_monochrome1_is_seen_inverted_and_stored_as_it_is(tmp_path):
+    path = save(tmp_path / "a", ramp(), photometric="MONOCHROME1", modality="CR")
+    image = dicom.read([path])
+    assert image.unit_range.inverted
+    assert image.modality is Modality.XRAY
+    np.testing.assert_array_equal(image.pixels[0, :, :, 0], ramp())
+    assert image.to_unit()[0, 0, 0, 0] == 1.0
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(-2000, "i2"), (63536, "i2"), (0, "u2")])
+def test_padding_is_frozen(tmp_path, value, dtype):
+    pixels = ramp((8, 8), dtype, 1, 900)
+    pixels[:2] = np.array(value).astype("u2").astype(dtype)
+
+    def encode(made):
+        made.add_new("PixelPaddingValue", "SS" if value < 0 else "US", value)
+
+    path = save(tmp_path / "a", pixels, encode=encode)
+    image = dicom.read([path])
+    assert image.frozen is not None
+    assert image.frozen[0, :2].all()
+    assert not image.frozen[0, 2:].any()
+    changed = image.from_unit(1 - image.to_unit())
+    np.testing.assert_array_equal(changed.pixels[0, :2, :, 0], pixels[:2])
+
+
+def test_a_modality_table_keeps_stored_values(tmp_path):
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [4096, 0, 16])
+    table.LUTExplanation, table.ModalityLUTType = "x", "US"
+    table.add_new("LUTData", "OW", bytes(8192))
+    more = {"ModalityLUTSequence": Sequence([table])}
+    window = {"WindowCenter": 2000, "WindowWidth": 4000}
+    image = dicom.read([save(tmp_path / "a", ramp(), **more, **window)])
+    np.testing.assert_array_equal(image.pixels[0, :, :, 0], ramp())
+    assert image.unit_range.reason.startswith("percentiles")
+
+
+def test_ybr_becomes_the_rgb_that_pydicom_gives(tmp_path):
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (6, 8, 3), np.uint8)
+    path = save(tmp_path / "a", pixels, photometric="YBR_FULL")
+    expected = pydicom.pixels.convert_color_space(pixels, "YBR_FULL", "RGB")
+    image = dicom.read([path])
+    np.testing.assert_array_equal(image.pixels[0], expected)
+    assert (image.unit_range.low, image.unit_range.high) == (0.0, 255.0)
+
+
+def test_planar_colour_is_read(tmp_path):
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (6, 8, 3), np.uint8)
+
+    def encode(made):
+        made.PlanarConfiguration = 1
+        made.PixelData = pixels.transpose(2, 0, 1).tobytes()
+
+    path = save(tmp_path / "a", pixels, encode=encode)
+    np.testing.assert_array_equal(dicom.read([path]).pixels[0], pixels)
+
+
+def test_values_that_start_at_bit_4_are_moved(tmp_path):
+    path = save(tmp_path / "a", ramp() << 4, bits=12, HighBit=15)
+    np.testing.assert_array_equal(dicom.read([path]).pixels[0, :, :, 0], ramp())
+
+
+def test_a_wrong_high_bit_does_not_shift_good_values(tmp_path):
+    path = save(tmp_path / "a", ramp(), bits=12, HighBit=15)
+    np.testing.assert_array_equal(dicom.read([path]).pixels[0, :, :, 0], ramp())
+
+
+def series(tmp_path, places, numbers, **more):
+    paths = []
+    for index, (place, number) in enumerate(zip(places, numbers, strict=True)):
+        where = {} if place is None else {"ImagePositionPatient": [0, 0, place]}
+        paths.append(
+            save(
+                tmp_path / f"{index}.dcm",
+                np.full((4, 5), index, "u2"),
+                InstanceNumber=number,
+                SOPInstanceUID=f"1.2.3.4.{index}",
+                ImageOrientationPatient=LINE,
+                PixelSpacing=[0.5, 0.25],
+                **where,
+                **more,
+            )
+        )
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("places", "numbers", "expected"),
+    [
+        ((9, 3, 6), (1, 2, 3), [1, 2, 0]),
+        ((None, None, None), (3, 1, 2), [1, 2, 0]),
+        ((5, 5, 5), (3, 2, 1), [2, 1, 0]),
+        ((None, None, None), (None, 1, 2), [0, 1, 2]),
+    ],
+)
+def test_a_series_is_sorted(tmp_path, places, numbers, expected):
+    image = dicom.read(series(tmp_path, places, numbers))
+    assert image.pixels[:, 0, 0, 0].tolist() == expected
+
+
+def test_the_geometry_of_a_series(tmp_path):
+    image = dicom.read(series(tmp_path, (9, 3, 6), (1, 2, 3)))
+    assert image.geometry.spacing_mm == (3.0, 0.5, 0.25)
+    expected = [[0.25, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 3, 3], [0, 0, 0, 1]]
+    np.testing.assert_allclose(image.geometry.affine, expected)
+
+
+def test_uneven_slices_have_no_affine(tmp_path):
+    geometry = dicom.read(series(tmp_path, (0, 1, 7), (1, 2, 3))).geometry
+    assert geometry.affine is None
+    assert np.isnan(geometry.spacing_mm[0])
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path):
+    first = save(tmp_path / "a", ramp())
+    other = save(tmp_path / "b", ramp(), SeriesInstanceUID="1.9")
+    larger = save(tmp_path / "c", ramp((9, 9)))
+    several = save(tmp_path / "d", ramp((2, 8, 6)))
+    for second in (other, larger, several):
+        with pytest.raises(UnsupportedError) as caught:
+            dicom.read([first, second])
+        assert caught.value.path == second
+    with pytest.raises(UsageError):
+        dicom.read([])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"BitsAllocated": 32, "BitsStored": 32, "Rows": 4}, UnsupportedError),
+        ({"BitsAllocated": 1, "BitsStored": 1}, UnsupportedError),
+        ({"BitsAllocated": 12, "BitsStored": 12}, UnreadableError),
+        ({"BitsStored": 17}, UnreadableError),
+        ({"Rows": 0}, UnreadableError),
+        ({"Columns": 7}, UnreadableError),
+        ({"NumberOfFrames": 2}, UnreadableError),
+        ({"SamplesPerPixel": 4, "PhotometricInterpretation": "CMYK"}, UnsupportedError),
+        ({"SamplesPerPixel": 3}, UnreadableError),
+        ({"PhotometricInterpretation": "HSV"}, UnsupportedError),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.2"}, UnsupportedError),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, UnsupportedError),
+        ({"Rows": None}, UnreadableError),
+    ],
+)
+def test_what_is_no_picture_is_refused(tmp_path, change, error):
+    def encode(made):
+        for keyword, value in change.items():
+            setattr(made, keyword, value)
+
+    with pytest.raises(error):
+        dicom.read([save(tmp_path / "a", ramp(), encode=encode)])
+
+
+def test_headers_are_checked_against_the_limits_before_decoding(tmp_path):
+    def encode(made):
+        made.Rows = made.Columns = 60000
+
+    path = save(tmp_path / "a", ramp(), encode=encode)
+    with pytest.raises(OverBudgetError):
+        dicom.read([path])
+    many = save(tmp_path / "b", ramp((40, 8, 6)))
+    with pytest.raises(OverBudgetError):
+        dicom.read([many], limits=Limits(max_voxels=100))
+    slices = series(tmp_path, (1, 2, 3), (1, 2, 3))
+    with pytest.raises(OverBudgetError):
+        dicom.read(slices, limits=Limits(max_voxels=50))
+
+
+def test_a_retired_syntax_is_refused_by_name(tmp_path):
+    path = save(tmp_path / "a", ramp())
+    data = path.read_bytes()
+    old = b"1.2.840.10008.1.2.1\0"
+    path.write_bytes(data.replace(old, b"1.2.840.10008.1.2.2\0", 1))
+    retired = save(
+        tmp_path / "b",
+        ramp(),
+        encode=lambda made: made.compress(RLELossless),
+    ).read_bytes()
+    name = b"1.2.840.10008.1.2.5\0"
+    assert retired.count(name) == 1
+    # same length, so that group 0002 stays whole
+    swapped = retired.replace(b"\x14\0" + name, b"\x16\0" + b"1.2.840.10008.1.2.4.53")
+    at = swapped.index(b"UL\x04\0") + 4
+    total = int.from_bytes(swapped[at : at + 4], "little") + 2
+    swapped = swapped[:at] + total.to_bytes(4, "little") + swapped[at + 4 :]
+    path.write_bytes(swapped)
+    with pytest.raises(UnsupportedError, match="Spectral Selection"):
+        dicom.read([path])
+
+
+def deflated_bomb(payload: bytes) -> bytes:
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    uid = b"1.2.840.10008.1.2.1.99"
+    meta = b"\x02\0\x10\0UI" + len(uid).to_bytes(2, "little") + uid
+    head = b"\x02\0\0\0UL\x04\0" + len(meta).to_bytes(4, "little")
+    return (
+        bytes(128) + b"DICM" + head + meta + squeezer.compress(payload)
+    ) + squeezer.flush()
+
+
+def test_deflated_bombs_are_refused(tmp_path):
+    path = tmp_path / "bomb"
+    limits = Limits(ratio_floor_bytes=1 << 20, max_dataset_bytes=1 << 22)
+    one_value = b"\x09\0\x10\0OB\0\0" + (8 << 20).to_bytes(4, "little") + bytes(8 << 20)
+    for payload in (one_value, bytes(8 << 20)):
+        path.write_bytes(deflated_bomb(payload))
+        for call in (dicom.read_header, lambda one, **how: dicom.read([one], **how)):
+            with pytest.raises(OverBudgetError):
+                call(path, limits=limits)
+
+
+def test_endless_nesting_is_refused(tmp_path):
+    level = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
+    path = tmp_path / "deep"
+    path.write_bytes(deflated_bomb(level * 20000))
+    with pytest.raises(UnreadableError):
+        dicom.read([path])
+
+
+def test_the_header_tells_what_groups_a_series(tmp_path):
+    first, second, third = series(tmp_path, (9, 3, 6), (1, 2, 3))
+    header = dicom.read_header(first)
+    assert header.is_image
+    assert (header.rows, header.columns, header.frames) == (4, 5, 1)
+    assert header.position == 9.0
+    assert header.sop_class == MR
+    assert header.series_key == dicom.read_header(second).series_key
+    several = save(tmp_path / "m", ramp((2, 4, 5)))
+    assert dicom.read_header(several).series_key != header.series_key
+    other = save(tmp_path / "o", ramp((4, 5)), SeriesInstanceUID="1.9")
+    assert dicom.read_header(other).series_key != header.series_key
+    assert third.exists()
+
+
+def test_dicom_is_told_from_its_content(tmp_path):
+    plain = save(tmp_path / "a", ramp()).read_bytes()
+    assert dicom.is_dicom(plain[:132])
+    assert not dicom.is_dicom(plain[:131])
+    assert dicom.is_dicom(plain[132:200])
+    for encoding in (ImplicitVRLittleEndian, pydicom.uid.ExplicitVRLittleEndian):
+        data = save(tmp_path / "b", ramp(), syntax=encoding).read_bytes()
+        start = data.index(b"\x08\0\x08\0")
+        assert dicom.is_dicom(data[start : start + 132])
+        bare = tmp_path / "bare"
+        bare.write_bytes(data[start:])
+        np.testing.assert_array_equal(dicom.read([bare]).pixels[0, :, :, 0], ramp())
+    for other in (b"", b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(400), b"\x08\0" * 100):
+        assert not dicom.is_dicom(other)
+    rng = np.random.default_rng(2)
+    noise = [b"\x08\0" + rng.bytes(200) for _ in range(2000)]
+    assert sum(map(dicom.is_dicom, noise)) <= 2
