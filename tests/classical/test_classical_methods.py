@@ -110,7 +110,8 @@ class TestLime:
         )
 
     def test_fast_solver_is_close_to_the_exact_one(self):
-        pixels = retina(128) * np.float32(0.4)
+        noise = np.random.default_rng(0).normal(0, 0.01, (128, 128, 3))
+        pixels = (retina(128) * 0.4 + noise).clip(0, 1).astype(np.float32)
         brightest = pixels.max(axis=2)
         wanted = self.exact(brightest, 0.15, 2.0).clip(1e-3, 1)
 
@@ -119,7 +120,7 @@ class TestLime:
         theirs, ours = (
             (pixels / t[..., None] ** 0.8).clip(0, 1) for t in (wanted, light)
         )
-        assert psnr(ours, theirs) > 35
+        assert psnr(ours, theirs) > 57  # 52 at half the strength, 54 at 1.5 times
 
     def test_map_is_smooth_in_range_and_keeps_the_mean(self):
         brightest = retina(200).max(axis=2)

@@ -197,3 +197,21 @@ def test_delta_e_of_networks_range_is_refused():
 def test_senseless_data_range_is_refused(metric, data_range):
     with pytest.raises(UsageError, match="data_range"):
         metric(np.zeros((4, 4)), np.zeros((4, 4)), data_range=data_range)
+
+
+def test_no_power_of_a_negative_term():
+    picture = np.random.default_rng(0).random((64, 64))
+    assert ms_ssim(1 - picture, picture) == 0
+
+
+@pytest.mark.parametrize("side", [8, 64])
+def test_similarity_does_not_depend_on_the_unit(side):
+    rng = np.random.default_rng(0)
+    one, other = rng.random((2, side, side))
+    mask = np.tri(side, dtype=bool)
+    for options in ({}, {"mask": mask}):
+        wide = ssim(4095 * one, 4095 * other, data_range=4095, **options)
+        assert wide == pytest.approx(ssim(one, other, **options), rel=1e-9)
+    near = (one + 0.1 * other) / 1.1
+    wide = ms_ssim(4095 * near, 4095 * one, data_range=4095)
+    assert wide == pytest.approx(ms_ssim(near, one), rel=1e-9)
