@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,27 +54,36 @@ def _write_file(
     path: Path,
     provenance: Provenance | None,
 ) -> None:
-    try:
-        dataset = derived(
-            header.parts[index], frames, image.storage, provenance or Provenance("")
-        )
-        value = np.ascontiguousarray(frames).astype(
-            frames.dtype.newbyteorder("<"), copy=False
-        )
-        pixels = value.tobytes()
+    with _encoding(path):
+        how = provenance or Provenance("")
+        dataset = derived(header.parts[index], frames, image.storage, how)
+        little = frames.dtype.newbyteorder("<")
+        pixels = np.ascontiguousarray(frames).astype(little, copy=False).tobytes()
         vr = "OW" if frames.dtype.itemsize > 1 else "OB"
         dataset.add_new("PixelData", vr, pixels + b"\0" * (len(pixels) % 2))
-        out = FileDataset(
-            "", dataset, preamble=b"\0" * 128, file_meta=file_meta_of(dataset)
+        meta = file_meta_of(dataset)
+        out = FileDataset("", dataset, preamble=b"\0" * 128, file_meta=meta)
+    with atomic_output(path) as part, _encoding(path):
+        out.save_as(
+            part, implicit_vr=False, little_endian=True, enforce_file_format=True
         )
-        with atomic_output(path) as part:
-            out.save_as(
-                part, implicit_vr=False, little_endian=True, enforce_file_format=True
-            )
-    except (MedenhError, OSError):
+
+
+@contextlib.contextmanager
+def _encoding(path: Path) -> Iterator[None]:
+    """Turn what pydicom throws into OutputError, without its text.
+
+    It quotes values, in exceptions of any class, and values name patients.
+    """
+    try:
+        yield
+    except MedenhError:
         raise
     except Exception as error:
-        # its text may quote patient data
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise OutputError(
-            f"cannot be encoded as DICOM ({type(error).__name__})", path=path
+            f"cannot be encoded as DICOM ({type(error).__name__})",
+            path=path,
+            hint="an element of the source's header is damaged",
         ) from None
