@@ -45,7 +45,8 @@ def _demo(
     _write_rows(result)
     console.print(
         f"Means over {len(result.records)} images against the originals, then the "
-        "PSNR of each. Not a medical device; for research."
+        "PSNR of each. Not a medical device; for research.",
+        soft_wrap=True,
     )
     write(f"Page: {result.page}")
 

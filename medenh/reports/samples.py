@@ -41,8 +41,8 @@ class Sample:
 
 
 SAMPLES = (
-    Sample("Retina (fundus photograph)", "skimage", "data/retina.jpg", "retina.png"),
-    Sample("Stained tissue (microscopy)", "skimage", "data/ihc.png", "ihc.png"),
-    Sample("Spine (CT)", "pydicom", "data/test_files/CT_small.dcm", "ct.dcm"),
-    Sample("Joint (MR)", "pydicom", "data/test_files/MR_small.dcm", "mr.dcm"),
+    Sample("Fundus photograph", "skimage", "data/retina.jpg", "retina.png"),
+    Sample("Stained tissue, microscopy", "skimage", "data/ihc.png", "ihc.png"),
+    Sample("CT slice", "pydicom", "data/test_files/CT_small.dcm", "ct.dcm"),
+    Sample("MR slice", "pydicom", "data/test_files/MR_small.dcm", "mr.dcm"),
 )
