@@ -162,14 +162,11 @@ def make_plan(
         for path, error in found.rejected
         if root is None or not _below(path, root) or path in paths
     ]
-    if options.shard is not None:
-        index, count = options.shard
-        # dealt out like cards: neighbours, which are often alike in cost, are split
-        items = items[index - 1 :: count]
-        failed = failed[index - 1 :: count]
     draft = _Draft(root, options, resolve, failed)
     for item in items:
         draft.place(item, None if root is not None else output)
+    if options.shard is not None:
+        draft.keep_part(*options.shard)
     return draft.finish()
 
 
@@ -234,6 +231,11 @@ class _Draft:
             self.failed.append(Failure(item.paths[0], error))
             return
         self.placed.append(WorkItem(item.paths, targets, item.format))
+
+    def keep_part(self, index: int, count: int) -> None:
+        """Keep one part of all, dealt out like cards: alike neighbours are split."""
+        self.placed = self.placed[index - 1 :: count]
+        self.failed = self.failed[index - 1 :: count]
 
     def _targets(self, item: Item, output: str | Path | None) -> tuple[Path, ...]:
         wanted = self.options.format

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+
+import cv2
+import nibabel
+import numpy as np
+import pytest
+from fakes_pipeline import FakeModels, FakeRunner, box, make_card
+
+from medenh import formats
+from medenh.errors import NothingReadableError
+from medenh.pipeline.engine import Engine, Listener
+from medenh.pipeline.options import EnhanceOptions
+from medenh.pipeline.plan import make_plan
+from medenh.zoo.card import Limits
+
+
+def write_images(folder, count=6, seed=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        shape = (40 + 8 * (index % 2), 50, 3)
+        cv2.imwrite(str(folder / f"{index}.png"), rng.integers(0, 255, shape, np.uint8))
+    volume = rng.integers(-900, 900, (21, 22, 9)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / "volume.nii.gz")
+    wide = rng.integers(0, 65535, (30, 31), np.uint16)
+    cv2.imwrite(str(folder / "wide.png"), wide)
+
+
+def write_bad_images(folder):
+    good = (folder / "0.png").read_bytes()
+    (folder / "3bad.png").write_bytes(good[: len(good) // 2])
+    (folder / "bad1.png").write_bytes(b"")
+    (folder / "bad2.nii.gz").write_bytes(b"\x1f\x8b" + b"\0" * 40)
+    (folder / "bad3.npy").write_bytes(b"\x93NUMPY\x01\x00rubbish")
+
+
+def enhance(inputs, out, models=None, listener=None, **options):
+    budget = options.pop("budget_bytes", None)
+    stop = options.pop("stop", None)
+    asked = EnhanceOptions(**options)
+    plan = make_plan([inputs], out, asked)
+    engine = Engine(
+        asked,
+        models or FakeModels(FakeRunner(box)),
+        listener=listener,
+        stop=stop,
+        budget_bytes=budget,
+    )
+    return engine.run(plan)
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_images(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def test_all_is_written_and_nothing_else_is_left(folder, tmp_path):
+    summary = enhance(folder, tmp_path / "out")
+    assert summary.exit_code() == 0
+    assert len(summary.written) == summary.inputs == 8
+    assert set(digests(tmp_path / "out")) == set(digests(folder))
+    hidden = [p.name for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
+    assert hidden == [".medenh-journal.jsonl"]
+
+
+def test_doing_nothing_keeps_every_pixel(folder, tmp_path):
+    enhance(folder, tmp_path / "out", FakeModels(FakeRunner()))
+    for path in folder.iterdir():
+        before, after = formats.read(path), formats.read(tmp_path / "out" / path.name)
+        assert before.pixels.dtype == after.pixels.dtype
+        assert np.array_equal(before.pixels, after.pixels)
+
+
+def test_inputs_are_not_touched(folder, tmp_path):
+    before = digests(folder)
+    enhance(folder, tmp_path / "out")
+    assert digests(folder) == before
+
+
+@pytest.mark.parametrize("batch", ["auto", 3])
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("budget_bytes", [1, 1 << 30])
+def test_the_same_bytes_however_the_work_is_cut(
+    folder, tmp_path, monkeypatch, batch, workers, budget_bytes
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(workers))
+    enhance(folder, tmp_path / "plain")
+    count = 1 if batch == "auto" else batch
+    models = FakeModels(FakeRunner(box, workers=workers), batch=count)
+    enhance(folder, tmp_path / "cut", models, batch=batch, budget_bytes=budget_bytes)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "plain")
+
+
+def test_frames_of_several_files_share_a_batch_where_asked(folder, tmp_path):
+    runner = FakeRunner(box)
+    enhance(folder, tmp_path / "out", FakeModels(runner, batch=3), batch=3)
+    colour = [shape for shape in runner.shapes if shape[1] == 3]
+    assert max(shape[0] for shape in colour) > 1
+
+
+def test_shards_together_are_the_whole(folder, tmp_path):
+    enhance(folder, tmp_path / "whole")
+    for index in (1, 2, 3):
+        enhance(folder, tmp_path / "parts", shard=(index, 3))
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_bad_files_cost_only_themselves(folder, tmp_path):
+    enhance(folder, tmp_path / "clean")
+    write_bad_images(folder)
+    summary = enhance(folder, tmp_path / "poisoned")
+    assert summary.exit_code() == 1
+    assert digests(tmp_path / "poisoned") == digests(tmp_path / "clean")
+    assert {f.path.name for f in summary.failed} == {
+        "3bad.png",
+        "bad1.png",
+        "bad2.nii.gz",
+        "bad3.npy",
+    }
+    assert all(failure.reason for failure in summary.failed)
+
+
+def test_one_bad_frame_does_not_cost_the_batch_it_is_in(folder, tmp_path):
+    def refuse_dark(x):
+        answer = x.copy()
+        answer[x.mean(axis=(1, 2, 3)) < 0.1] = np.nan
+        return answer
+
+    cv2.imwrite(str(folder / "2dark.png"), np.ones((40, 50, 3), np.uint8))
+    models = FakeModels(FakeRunner(refuse_dark), batch=8)
+    summary = enhance(folder, tmp_path / "out", models, batch=8)
+    assert [f.path.name for f in summary.failed] == ["2dark.png"]
+    assert summary.failed[0].error.code == "non-finite"
+    assert len(summary.written) == 8
+    assert not (tmp_path / "out" / "2dark.png").exists()
+
+
+def test_only_bad_files_are_nothing_readable(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"no image")
+    assert enhance(tmp_path / "in", tmp_path / "out").exit_code() == 3
+
+
+def test_an_empty_folder_is_nothing_readable(tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(NothingReadableError):
+        enhance(tmp_path / "in", tmp_path / "out")
+
+
+def test_memory_that_never_suffices_is_exit_code_five(folder, tmp_path):
+    models = FakeModels(FakeRunner(faults={"always": MemoryError()}))
+    summary = enhance(folder, tmp_path / "out", models)
+    assert summary.exit_code() == 5
+    assert digests(tmp_path / "out") == {}
+
+
+def test_a_fault_of_the_model_is_an_error_of_the_file(folder, tmp_path):
+    runner = FakeRunner(faults={2: ZeroDivisionError("oh")})
+    summary = enhance(folder, tmp_path / "out", FakeModels(runner))
+    assert len(summary.failed) == 1
+    assert "ZeroDivisionError" in summary.failed[0].reason
+
+
+def test_a_second_run_has_nothing_to_do(folder, tmp_path):
+    enhance(folder, tmp_path / "out")
+    before = digests(tmp_path / "out")
+    runner = FakeRunner(box)
+    summary = enhance(folder, tmp_path / "out", FakeModels(runner))
+    assert runner.calls == 0
+    assert summary.exit_code() == 0
+    assert len(summary.skipped) == 8
+    assert {skip.reason for skip in summary.skipped} == {"done"}
+    assert digests(tmp_path / "out") == before
+
+
+def test_a_second_run_does_what_is_missing_or_changed(folder, tmp_path):
+    out = tmp_path / "out"
+    enhance(folder, out)
+    before = digests(out)
+    (out / "0.png").unlink()
+    (out / "1.png").write_bytes(b"damaged")
+    write_images(tmp_path / "other", seed=1)
+    (folder / "2.png").write_bytes((tmp_path / "other" / "2.png").read_bytes())
+    summary = enhance(folder, out, on_exists="overwrite")
+    assert {r.output.name for r in summary.written} == {"0.png", "1.png", "2.png"}
+    after = digests(out)
+    assert after.pop("2.png") != before.pop("2.png")
+    assert after == before
+
+
+def test_other_settings_do_not_count_as_done(folder, tmp_path):
+    enhance(folder, tmp_path / "out")
+    summary = enhance(folder, tmp_path / "out", strength=0.5)
+    assert len(summary.failed) == 8
+    assert summary.failed[0].error.code == "output"
+    assert summary.exit_code() == 1
+
+
+def test_renamed_outputs_are_done_in_the_next_run_too(folder, tmp_path):
+    enhance(folder, tmp_path / "out")
+    first = enhance(folder, tmp_path / "out", strength=0.5, on_exists="rename")
+    again = enhance(folder, tmp_path / "out", strength=0.5, on_exists="rename")
+    assert (len(first.written), len(again.written)) == (8, 0)
+
+
+def test_strict_refuses_what_the_card_does_not_cover(folder, tmp_path):
+    card = make_card(input={"min_size": 60})
+    summary = enhance(folder, tmp_path / "out", FakeModels(card=card), strict=True)
+    assert summary.exit_code() == 6
+    assert not (tmp_path / "out").exists()
+    summary = enhance(folder, tmp_path / "out", FakeModels(card=card))
+    assert summary.exit_code() == 0
+    assert all("60" in result.warnings[0] for result in summary.written)
+
+
+def test_strict_refuses_results_outside_the_limits(folder, tmp_path):
+    card = make_card(limits=Limits(max_mean_shift=0.1))
+    models = FakeModels(FakeRunner(lambda x: x * 0.5), card=card)
+    loose = enhance(folder, tmp_path / "loose", models)
+    assert any("mean" in warning for r in loose.written for warning in r.warnings)
+    strict = enhance(folder, tmp_path / "strict", models, strict=True)
+    refused = {f.path.name for f in strict.failed}
+    assert refused == {r.input.name for r in loose.written if r.warnings}
+    assert all(f.error.code == "refused" for f in strict.failed)
+    assert not any((tmp_path / "strict" / name).exists() for name in refused)
+
+
+def test_fidelity_is_measured(folder, tmp_path):
+    same = enhance(folder, tmp_path / "same", FakeModels(FakeRunner()))
+    for result in same.written:
+        assert result.fidelity == {
+            "structure_correlation": pytest.approx(1.0),
+            "clipped_share": 0.0,
+            "mean_shift": 0.0,
+        }
+    changed = enhance(folder, tmp_path / "changed", FakeModels(FakeRunner(box)))
+    assert min(r.fidelity["structure_correlation"] for r in changed.written) < 0.95
+
+
+def test_stopping_keeps_what_is_done_and_the_next_run_does_the_rest(folder, tmp_path):
+    enhance(folder, tmp_path / "whole")
+    stop = threading.Event()
+
+    class StopAfterTwo(Listener):
+        count = 0
+
+        def written(self, result, image, enhanced):
+            self.count += 1
+            if self.count == 2:
+                stop.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        enhance(folder, tmp_path / "out", listener=StopAfterTwo(), stop=stop)
+    done = digests(tmp_path / "out")
+    whole = digests(tmp_path / "whole")
+    assert 2 <= len(done) < 8
+    assert done.items() <= whole.items()
+    summary = enhance(folder, tmp_path / "out")
+    assert len(summary.skipped) == len(done)
+    assert digests(tmp_path / "out") == whole
+
+
+def test_an_output_that_cannot_be_written_is_said(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0.png").mkdir()
+    summary = enhance(folder, tmp_path / "out", on_exists="overwrite")
+    assert [f.path.name for f in summary.failed] == ["0.png"]
+    assert summary.failed[0].error.code == "output"
+
+
+def test_the_summary_has_the_documented_shape(folder, tmp_path):
+    (folder / "bad.png").write_bytes(b"")
+    document = enhance(folder, tmp_path / "out").to_json()
+    assert list(document)[:3] == ["model", "device", "precision"]
+    assert (document["inputs"], document["written"], document["skipped"]) == (9, 8, 0)
+    assert set(document["failed"][0]) == {"path", "error", "code"}
+    assert {"input", "output", "seconds", "fidelity"} <= set(document["files"][0])
+    assert [file["input"] for file in document["files"]] == sorted(
+        file["input"] for file in document["files"]
+    )
+
+
+def test_other_formats_can_be_asked_for(folder, tmp_path):
+    summary = enhance(folder, tmp_path / "out", FakeModels(FakeRunner()), format="npy")
+    assert summary.exit_code() == 0
+    array = np.load(tmp_path / "out" / "wide.npy")
+    before = formats.read(folder / "wide.png").pixels
+    assert np.array_equal(np.squeeze(array), np.squeeze(before))

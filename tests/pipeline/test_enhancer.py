@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes_pipeline import FakeRunner, box, make_image
+
+from medenh.errors import NonFiniteError, OutOfMemoryError
+from medenh.pipeline import enhancer as enhancer_module
+from medenh.pipeline.enhancer import Contract, FrameEnhancer, is_out_of_memory
+from medenh.pipeline.frames import FrameTask
+
+LOCAL = Contract(halo=8, multiple_of=4)
+GLOBAL = Contract(halo=None)
+
+
+def random_image(frames=1, height=150, width=130, channels=1, dtype=np.uint8, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (frames, height, width, channels)
+    if np.dtype(dtype).kind == "f":
+        return make_image(rng.random(shape).astype(dtype))
+    return make_image(rng.integers(0, np.iinfo(dtype).max, shape, dtype))
+
+
+def run(image, runner, contract=LOCAL, **options):
+    out = np.zeros_like(image.pixels)
+    tasks = [FrameTask(image, index, out) for index in range(image.frames)]
+    FrameEnhancer(runner, contract, **options).enhance(tasks)
+    return out
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tile from 64 pixels on, so that tests stay quick."""
+    monkeypatch.setattr(enhancer_module, "AUTO_CORE", 64)
+    monkeypatch.setattr(enhancer_module, "WHOLE_BELOW", 64 * 64)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+@pytest.mark.parametrize("contract", [LOCAL, GLOBAL, Contract(channels=3, halo=8)])
+@pytest.mark.parametrize("tile", ["auto", "off", 40])
+def test_a_model_that_changes_nothing_gives_the_same_numbers(dtype, contract, tile):
+    image = random_image(dtype=dtype, frames=2)
+    assert np.array_equal(run(image, FakeRunner(), contract, tile=tile), image.pixels)
+
+
+def test_tiles_of_a_local_model_equal_the_whole(small_tiles):
+    image = random_image(height=301, width=203, channels=3)
+    whole = run(image, FakeRunner(box), tile="off")
+    runner = FakeRunner(box)
+    assert np.array_equal(run(image, runner), whole)
+    assert runner.calls > 10
+    assert not np.array_equal(whole, image.pixels)
+
+
+def test_a_global_model_is_never_tiled_by_itself(small_tiles):
+    runner = FakeRunner(box)
+    run(random_image(height=301, width=203), runner, GLOBAL)
+    assert runner.shapes == [(1, 1, 301, 203)]
+
+
+def test_forced_tiles_of_a_global_model_are_feathered():
+    image = random_image(height=301, width=203, dtype=np.float32)
+    whole = run(image, FakeRunner(box), GLOBAL)
+    tiled = run(image, FakeRunner(box), GLOBAL, tile=64)
+    # a box filter is local, so that feathering must find the whole answer, nearly
+    assert np.abs(tiled - whole).max() < 0.05
+    assert np.abs(tiled - whole).mean() < 1e-3
+
+
+def test_tiles_share_batches_of_equal_shape(small_tiles):
+    image = random_image(height=320, width=320)
+    single, batched = FakeRunner(box), FakeRunner(box)
+    expected = run(image, single)
+    assert np.array_equal(run(image, batched, batch=4), expected)
+    assert max(shape[0] for shape in batched.shapes) == 4
+    assert batched.calls < single.calls
+
+
+def test_memory_running_out_at_any_call_changes_nothing(small_tiles):
+    image = random_image(frames=3, height=150, width=130)
+    normal = FakeRunner(box)
+    expected = run(image, normal, batch=3)
+    for index in range(normal.calls):
+        runner = FakeRunner(box, {index: MemoryError()})
+        assert np.array_equal(run(image, runner, batch=3), expected), index
+
+
+def test_memory_running_out_on_whole_frames_splits_the_batch_then_tiles():
+    image = random_image(frames=3, height=150, width=130)
+    expected = run(image, FakeRunner(box))
+    error = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+    runner = FakeRunner(box, {0: error, 1: error})
+    assert np.array_equal(run(image, runner), expected)
+    assert runner.shapes[0][0] == 3
+    assert runner.shapes[1][0] == 1
+    assert runner.shapes[2][2] < 150
+
+
+@pytest.mark.parametrize("contract", [LOCAL, GLOBAL])
+def test_memory_that_never_suffices_ends_soon(contract):
+    image = random_image(height=600, width=500)
+    runner = FakeRunner(box, {"always": MemoryError()})
+    with pytest.raises(OutOfMemoryError) as caught:
+        run(image, runner, contract, batch=2)
+    assert runner.calls <= 6
+    assert caught.value.hint
+
+
+def test_other_errors_are_not_taken_for_memory():
+    runner = FakeRunner(box, {"always": ValueError("shape")})
+    with pytest.raises(ValueError, match="shape"):
+        run(random_image(), runner)
+    assert runner.calls == 1
+    assert not is_out_of_memory(OutOfMemoryError("ours"))
+    assert is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate"))
+    assert is_out_of_memory(RuntimeError("std::bad_alloc"))
+
+
+def test_a_number_that_is_not_finite_once_is_computed_again_in_fp32():
+    image = random_image(frames=3)
+    twin = FakeRunner(box)
+    runner = FakeRunner(box, {0: "nan"}, precision="bf16", twin=twin)
+    assert np.array_equal(run(image, runner), run(image, FakeRunner(box)))
+    assert twin.shapes == [(1, 1, 150, 130)]  # the bad one of three, alone
+
+
+def test_numbers_that_are_never_finite_are_an_error():
+    runner = FakeRunner(box, {"always": "nan"})
+    with pytest.raises(NonFiniteError):
+        run(random_image(), runner)
+
+
+def test_an_answer_outside_the_range_is_clipped():
+    image = random_image()
+    assert (run(image, FakeRunner(lambda x: x + 2)) == 255).all()
+    assert (run(image, FakeRunner(lambda x: x - 2)) == 0).all()
+
+
+def test_grey_stays_grey_through_a_colour_model():
+    image = random_image(channels=1)
+
+    def tint(x):
+        assert x.shape[1] == 3
+        return x * np.array([0.9, 1.0, 0.8], np.float32).reshape(1, 3, 1, 1)
+
+    out = run(image, FakeRunner(tint), Contract(channels=3))
+    assert out.shape == image.pixels.shape
+    np.testing.assert_allclose(out, image.pixels * 0.9, atol=0.51)
+
+
+def test_colour_keeps_its_hue_through_a_grey_model():
+    image = random_image(channels=3)
+    out = run(image, FakeRunner(lambda x: x * 0.5 + 0.25), Contract(channels=1))
+    inner = (out > 0) & (out < 255)
+    inner = inner.all(axis=-1)
+    before = image.pixels[inner].astype(int)
+    after = out[inner].astype(int)
+    assert np.abs(np.diff(before, axis=-1) - np.diff(after, axis=-1)).max() <= 1
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
+def test_strength_blends(strength):
+    image = random_image(dtype=np.float32)
+    full = run(image, FakeRunner(box))
+    out = run(image, FakeRunner(box), strength=strength)
+    expected = image.pixels + strength * (full - image.pixels)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    if strength == 0.0:
+        assert np.array_equal(out, image.pixels)
+
+
+def test_a_frame_below_the_smallest_size_is_padded_and_cropped():
+    image = random_image(height=5, width=9)
+    runner = FakeRunner()
+    out = run(image, runner, Contract(min_size=32))
+    assert runner.shapes == [(1, 1, 32, 32)]
+    assert np.array_equal(out, image.pixels)
+
+
+def test_frozen_pixels_keep_their_value(small_tiles):
+    from dataclasses import replace
+
+    image = random_image(height=150, width=130)
+    frozen = np.zeros(image.pixels.shape[:3], bool)
+    frozen[0, 60:90, 50:80] = True
+    out = run(replace(image, frozen=frozen), FakeRunner(box))
+    assert np.array_equal(out[frozen], image.pixels[frozen])
+    assert not np.array_equal(out, image.pixels)
+
+
+def test_cancelling_ends_between_tiles(small_tiles):
+    runner = FakeRunner(box)
+    out = np.zeros((1, 300, 300, 1), np.uint8)
+    image = make_image(out)
+    enhancer = FrameEnhancer(runner, LOCAL, cancelled=lambda: runner.calls >= 3)
+    with pytest.raises(KeyboardInterrupt):
+        enhancer.enhance([FrameTask(image, 0, out)])
+    assert runner.calls == 3
+
+
+def test_progress_rises_to_one(small_tiles):
+    image = random_image(height=200, width=200)
+    heard = []
+    out = np.zeros_like(image.pixels)
+    FrameEnhancer(FakeRunner(), LOCAL).enhance(
+        [FrameTask(image, 0, out)], on_progress=heard.append
+    )
+    assert heard == sorted(heard)
+    assert heard[-1] == pytest.approx(1.0)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from medenh.errors import OutputError
+from medenh.pipeline.journal import (
+    Fingerprint,
+    Journal,
+    OutputRecord,
+    Record,
+    journal_name,
+)
+
+
+def make_record(root, name, content=b"pixels"):
+    target = root / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    return Record(
+        source=Fingerprint(6, 1, "00"),
+        request="asked",
+        model="m",
+        version="1",
+        weights_sha256="",
+        modality="unknown",
+        outputs=(OutputRecord.of(target, root),),
+    )
+
+
+def test_a_record_is_found_again(tmp_path):
+    journal = Journal(tmp_path)
+    record = make_record(tmp_path, "sub/a.png")
+    journal.add(record)
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.find(tmp_path / "sub" / "a.png") == record
+    assert again.find(tmp_path / "a.png") is None
+    assert again.is_intact(record)
+
+
+def test_a_torn_last_line_costs_only_itself(tmp_path):
+    journal = Journal(tmp_path)
+    for name in "ab":
+        journal.add(make_record(tmp_path, name))
+    journal.close()
+    path = tmp_path / journal_name()
+    whole = path.read_bytes()
+    for cut in range(1, len(whole) // 2):
+        path.write_bytes(whole[:-cut])
+        torn = Journal(tmp_path)
+        assert torn.find(tmp_path / "a") is not None
+        torn.add(make_record(tmp_path, "c"))
+        torn.close()
+        again = Journal(tmp_path)
+        assert again.find(tmp_path / "a") is not None
+        assert again.find(tmp_path / "c") is not None
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"{}", b"[]", b"null", b'{"outputs": []}', b"\0" * 50]
+)
+def test_foreign_lines_are_passed_over(tmp_path, line):
+    record = make_record(tmp_path, "a")
+    text = line + b"\n" + record.to_json().encode() + b"\n"
+    (tmp_path / journal_name()).write_bytes(text)
+    assert Journal(tmp_path).find(tmp_path / "a") == record
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter", "changed"])
+def test_an_output_that_is_not_as_written_does_not_count(tmp_path, damage):
+    record = make_record(tmp_path, "a")
+    if damage == "gone":
+        (tmp_path / "a").unlink()
+    else:
+        (tmp_path / "a").write_bytes(b"pixel" if damage == "shorter" else b"pixelz")
+    assert not Journal(tmp_path).is_intact(record)
+
+
+def test_shards_write_apart_and_are_read_together(tmp_path):
+    for index in (1, 2):
+        journal = Journal(tmp_path, (index, 2))
+        journal.add(make_record(tmp_path, f"{index}.png"))
+        journal.close()
+    both = Journal(tmp_path)
+    assert both.find(tmp_path / "1.png")
+    assert both.find(tmp_path / "2.png")
+
+
+def test_a_fingerprint_sees_content_size_and_time(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 100)
+    os.utime(path, ns=(1, 1))
+    first = Fingerprint.of([path])
+    assert Fingerprint.of([path]) == first
+    path.write_bytes(b"y" * 100)
+    os.utime(path, ns=(1, 1))
+    assert Fingerprint.of([path]) != first
+    path.write_bytes(b"x" * 100)
+    os.utime(path, ns=(2, 2))
+    assert Fingerprint.of([path]) != first
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write")
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    record = make_record(tmp_path, "a")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError):
+            Journal(tmp_path).add(record)
+    finally:
+        tmp_path.chmod(0o700)
