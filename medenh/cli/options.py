@@ -72,7 +72,7 @@ Modality = Annotated[
 ]
 Offline = Annotated[
     bool,
-    typer.Option("--offline", help="Never use the network.", envvar="MEDENH_OFFLINE"),
+    typer.Option("--offline", help="Never use the network; as MEDENH_OFFLINE=1."),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout.")
