@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -40,16 +41,35 @@ def cache_folders() -> tuple[Path, ...]:
     """Return the folders that may hold weights, the preferred one first.
 
     ``MEDENH_CACHE`` alone if it is set; else the user's cache folder and, for
-    accounts that cannot write there, one in the temporary folder.
+    accounts that cannot write there, one in the temporary folder, if it is there.
     """
+    preferred, *spare = _candidates()
+    # stamps and cards are believed: never where somebody else may have put them
+    return (preferred, *(folder for folder in spare if _is_private(folder)))
+
+
+def _candidates() -> tuple[Path, ...]:
     chosen = os.environ.get("MEDENH_CACHE")
     if chosen:
         return (Path(chosen).expanduser().absolute(),)
     import platformdirs
 
     user = getattr(os, "getuid", lambda: "user")()
-    fallback = Path(tempfile.gettempdir()) / f"medenh-cache-{user}"
-    return (Path(platformdirs.user_cache_dir("medenh")), fallback)
+    spare = Path(tempfile.gettempdir()) / f"medenh-cache-{user}"
+    return (Path(platformdirs.user_cache_dir("medenh")), spare)
+
+
+def _is_private(folder: Path) -> bool:
+    """Tell whether a folder is a real one that nobody but us can write to."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(found.st_mode):
+        return False
+    if not hasattr(os, "getuid"):
+        return True  # the temporary folder is each user's own there
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 def writable_cache() -> Path:
@@ -60,34 +80,26 @@ def writable_cache() -> Path:
     WeightsError
         Neither the cache folder nor the temporary folder can be written.
     """
-    folders = cache_folders()
-    for folder in folders:
-        if _is_writable(folder, private=folder != folders[0]):
-            if folder != folders[0]:
-                _log.warning(
-                    "cache folder %s cannot be written; using %s", folders[0], folder
-                )
+    preferred, *spare = _candidates()
+    if _can_write(preferred):
+        return preferred
+    for folder in spare:
+        if _can_write(folder, mode=0o700) and _is_private(folder):
+            _log.warning(
+                "cache folder %s cannot be written; using %s", preferred, folder
+            )
             return folder
     raise WeightsError(
         "the cache folder cannot be written",
-        path=folders[0],
+        path=preferred,
         hint="set MEDENH_CACHE to a folder of yours",
     )
 
 
-def _is_writable(folder: Path, *, private: bool) -> bool:
-    """Make a folder and tell whether files can be written there.
-
-    A private folder stands in a place that others write to as well: it must be a real
-    one and ours alone, or somebody else could plant files in it.
-    """
+def _can_write(folder: Path, *, mode: int = 0o777) -> bool:
+    """Make a folder if it is missing, and try to write there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
-        if private and hasattr(os, "getuid"):
-            found = folder.lstat()
-            owned = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            if not owned or found.st_mode & 0o022:
-                return False
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
@@ -198,15 +210,11 @@ def publishing(target: Path) -> Iterator[Path]:
     error leaves nothing behind.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
+    part = target.parent / f".{secrets.token_hex(8)}.tmp"
+    part.touch(exist_ok=False)
     try:
         yield part
         sync(part)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
         part.replace(target)
         sync(target.parent)
     finally:

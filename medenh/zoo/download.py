@@ -7,6 +7,7 @@ noticed between two small reads, which `requests` does not offer.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import ssl
@@ -30,6 +31,7 @@ __all__ = ["Downloader", "Network", "TransferError"]
 
 Progress = Callable[[int, int], None]
 _CHUNK = 1 << 16
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MIN_RATE = 1024  # bytes a second: below it a connection counts as stalled
 
 
@@ -117,6 +119,8 @@ class Downloader:
         ------
         TransferError
             The whole file did not arrive. What did is kept in `part`.
+        OSError
+            There is no room for it here.
         """
         try:
             with self._open(url) as source:
@@ -133,6 +137,8 @@ class Downloader:
         except TimeoutError as error:
             raise TransferError("no answer in time") from error
         except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) in _NO_ROOM:
+                raise
             reason = getattr(error, "reason", None) or error
             name = type(error).__name__
             raise TransferError(f"{reason}" if str(reason) else name) from error

@@ -249,29 +249,62 @@ def test_cache_in_a_file_says_what_to_set(site, content, tmp_path, monkeypatch):
         fetch(make_card(content, site.url))
 
 
-def test_without_a_usable_home_the_temporary_folder_serves(
-    site, content, tmp_path, monkeypatch
-):
+@pytest.fixture
+def spare_cache(tmp_path, monkeypatch):
+    """The cache in the temporary folder, of an account without a usable home."""
     (tmp_path / "file").write_text("")
     monkeypatch.delenv("MEDENH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    path = fetch(make_card(content, site.url))
-    assert path.parent.parent.parent == tmp_path
+    folder = cache_module.writable_cache()
+    assert folder.parent == tmp_path
+    return folder
+
+
+def test_without_a_usable_home_the_temporary_folder_serves(site, content, spare_cache):
+    card = make_card(content, site.url)
+    path = fetch(card)
+    assert path.parent.parent == spare_cache
     assert path.read_bytes() == content
+    assert where(card) == "cached"
 
 
-def test_planted_temporary_cache_is_not_trusted(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.delenv("MEDENH_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    planted = cache_module.cache_folders()[1]
-    (tmp_path / "elsewhere").mkdir()
-    planted.symlink_to(tmp_path / "elsewhere")
+@pytest.mark.parametrize("trick", ["link", "open to all"])
+def test_planted_temporary_cache_is_not_believed(content, spare_cache, trick):
+    """Somebody else's folder could say of wrong weights that they were verified."""
+    card = make_card(content)
+    path = spare_cache / "weights" / cached_name(card.weights)
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert where(card) == "cached"
+    if trick == "link":
+        spare_cache.rename(spare_cache.with_name("real"))
+        spare_cache.symlink_to(spare_cache.with_name("real"))
+    else:
+        spare_cache.chmod(0o777)
+    assert where(card) == "remote"
     with pytest.raises(WeightsError, match="cannot be written"):
         cache_module.writable_cache()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_no_room_is_said_as_such(site, content, cache):
+    limit = (
+        "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (50000, 50000))\n"
+        "import sys; sys.dont_write_bytecode = True\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limit + _CHILD],
+        input=json.dumps(make_card(content, site.url).to_dict()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "WeightsError" in done.stderr
+    assert "cannot be stored: File too large" in done.stderr
+    assert stored(cache) == []
+    assert len(site.requests) == 1
 
 
 _CHILD = """
