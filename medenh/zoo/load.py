@@ -49,7 +49,7 @@ def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Mo
         network = models.create(card.architecture, preset=card.preset, **card.options)
         network.load_state_dict(state, strict=True)
     except (UsageError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:300]
         raise WeightsError(
             f"{card.full_id} does not fit this version of medenh: {reason}", path=path
         ) from error

@@ -18,6 +18,7 @@ from medenh import models
 from medenh.errors import WeightsError
 from medenh.zoo import cache as cache_module
 from medenh.zoo.load import HEADER_LIMIT, check_header, load_network, read_weights
+from medenh.zoo.manifest import load_manifest
 
 
 @pytest.fixture
@@ -71,6 +72,16 @@ def test_options_of_the_card_reach_the_network(toy):
     build, publish = toy
     card = publish(half(build(7)), options={"width": 7})
     assert load_network(card)[0].out_channels == 7
+
+
+def test_every_bundled_network_loads_and_runs():
+    """Weights that outlive a change of their architecture are of no use."""
+    for card in load_manifest().cards:
+        if card.weights is not None and card.weights.bundled:
+            network = load_network(card, offline=True)
+            side = max(64, card.input.min_size)
+            batch = torch.rand(1, card.input.channels or 3, side, side)
+            assert network(batch).shape == batch.shape, card.full_id
 
 
 @pytest.mark.parametrize("change", ["missing", "extra", "shape", "option"])
