@@ -20,14 +20,17 @@ __all__ = ["DPEPlusNet", "ExposureEstimator"]
 
 _THUMBNAIL = 64
 _LUMA = (0.299, 0.587, 0.114)
+_QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.995)
 
 
 class ExposureEstimator(nn.Module):
-    """Guess the mean and the contrast that a picture had before it was degraded.
+    """Guess the brightness and contrast that a picture had before it was degraded.
 
     It sees the picture standardised to zero mean and unit deviation (so that its
     content looks alike however dark it came), as mean, largest and smallest value of
-    64x64 cells, and beside it the six scalars that were taken away.
+    64x64 cells; quantiles of those cells; and the scalars that were taken away. Its
+    answer is a blend of two affine maps: one that gives the picture a guessed mean and
+    deviation, one that gives its darkest and brightest cells guessed values.
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -38,11 +41,16 @@ class ExposureEstimator(nn.Module):
             self.features.append(nn.Conv2d(a, b, 3, stride=2, padding=1))
             self.features.append(nn.LeakyReLU(0.1))
             self.features.append(ResidualBlock(b))
-        last = nn.Linear(128, 8)
+        last = nn.Linear(128, 11)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.head = nn.Sequential(
-            nn.Linear(8 * width + 6, 128), nn.LeakyReLU(0.1), last
+        inputs = 8 * width + 5 + 3 * len(_QUANTILES)
+        self.guess = nn.Sequential(
+            nn.Linear(inputs, 128),
+            nn.LeakyReLU(0.1),
+            nn.Linear(128, 128),
+            nn.LeakyReLU(0.1),
+            last,
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -58,38 +66,73 @@ class ExposureEstimator(nn.Module):
             Gain of R, G, B, then offset of R, G, B: ``image * gain + offset`` has the
             exposure of the estimated original.
         """
-        luma = (image * image.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1)
+        luma = _luma(image)
         mean = luma.mean((1, 2))
         centred = luma - mean.view(-1, 1, 1)
         deviation = (centred.square().mean((1, 2)) + 1e-7).sqrt()
         size = (_THUMBNAIL, _THUMBNAIL)
-        cells = torch.cat(
+        average = F.adaptive_avg_pool2d(image, size)
+        largest = F.adaptive_max_pool2d(image, size)
+        smallest = -F.adaptive_max_pool2d(-image, size)
+        quantiles = torch.cat(
             [
-                F.adaptive_avg_pool2d(image, size),
-                F.adaptive_max_pool2d(image, size),
-                -F.adaptive_max_pool2d(-image, size),
+                _quantiles(_luma(average)),
+                _quantiles(largest.amax(1)),
+                _quantiles(smallest.amin(1)),
             ],
             1,
         )
-        low, high = image.amin((1, 2, 3)), image.amax((1, 2, 3))
-        cells = (cells - mean.view(-1, 1, 1, 1)) / deviation.view(-1, 1, 1, 1)
-        features = self.features(cells)
-        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
-        scalars = torch.stack(
-            [mean, deviation, deviation.log(), low, high, mean / (deviation + mean)], 1
+        black, white = (
+            quantiles[:, -len(_QUANTILES)],
+            quantiles[:, 2 * len(_QUANTILES) - 1],
         )
-        guess = self.head(torch.cat([pooled, scalars], 1))
-        return self._affine(guess, mean, deviation)
+        cells = torch.cat([average, largest, smallest], 1)
+        cells = (cells - mean.view(-1, 1, 1, 1)) / deviation.view(-1, 1, 1, 1)
+        features = self.features(cells).float()
+        scalars = [mean, deviation, deviation.log(), black, white]
+        inputs = torch.cat(
+            [
+                features.mean((2, 3)),
+                features.amax((2, 3)),
+                torch.stack(scalars, 1),
+                (quantiles - mean.unsqueeze(1)) / deviation.unsqueeze(1),
+            ],
+            1,
+        )
+        guess = self.guess(inputs).float()
+        return _affine(guess, mean, deviation, black, white)
 
-    @staticmethod
-    def _affine(guess: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """Turn the guess (mean, contrast, a trim per channel) into gain and offset."""
-        target_mean = torch.sigmoid(guess[:, 0] - 0.5)
-        target_deviation = 0.2 * torch.exp(guess[:, 1].clamp(-4.0, 1.5))
-        gain = (target_deviation / deviation).unsqueeze(1)
-        gain = (gain * torch.exp(0.1 * guess[:, 2:5])).clamp(0.05, 100.0)
-        offset = target_mean.unsqueeze(1) + 0.1 * guess[:, 5:8]
-        return torch.cat([gain, offset - gain * mean.unsqueeze(1)], 1)
+
+def _luma(image: Tensor) -> Tensor:
+    return (image * image.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1)
+
+
+def _quantiles(cells: Tensor) -> Tensor:
+    """Return the values of (B, 64, 64) cells at `_QUANTILES`, shape (B, len)."""
+    ordered = torch.sort(cells.flatten(1), dim=1)[0]
+    last = _THUMBNAIL * _THUMBNAIL - 1
+    return torch.stack([ordered[:, round(q * last)] for q in _QUANTILES], 1)
+
+
+def _affine(
+    guess: Tensor, mean: Tensor, deviation: Tensor, black: Tensor, white: Tensor
+) -> Tensor:
+    """Turn the 11 guessed numbers into gain and offset of each channel, (B, 6)."""
+    # map one: a mean and a deviation
+    gain_one = 0.2 * torch.exp(guess[:, 0].clamp(-4.0, 1.5)) / deviation
+    offset_one = torch.sigmoid(guess[:, 1] - 0.5) - gain_one * mean
+    # map two: values of the darkest and the brightest cells
+    low, high = 0.3 * guess[:, 2], 0.95 + 0.3 * guess[:, 3]
+    gain_two = (high - low) / (white - black).clamp_min(2e-3)
+    offset_two = low - gain_two * black
+    share = torch.sigmoid(guess[:, 4])
+    gain = (share * gain_two + (1 - share) * gain_one).clamp(0.05, 100.0)
+    offset = share * offset_two + (1 - share) * offset_one
+    gains = gain.unsqueeze(1) * torch.exp(0.1 * guess[:, 5:8])
+    # the trim of a channel turns about the mean, not about zero
+    shift = (gain.unsqueeze(1) - gains) * mean.unsqueeze(1)
+    offsets = offset.unsqueeze(1) + shift + 0.1 * guess[:, 8:11]
+    return torch.cat([gains, offsets], 1)
 
 
 class DPEPlusNet(nn.Module):
@@ -152,7 +195,7 @@ class DPEPlusNet(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def condition(self, image: Tensor) -> Tensor:
-        """Estimate gain and offset of the whole picture, always in float32.
+        """Estimate gain and offset of the whole picture, in float32 outside training.
 
         Parameters
         ----------
@@ -162,7 +205,8 @@ class DPEPlusNet(nn.Module):
         -------
         float32 tensor, shape (B, 6)
         """
-        with torch.autocast(image.device.type, enabled=False):
+        enabled = self.training and torch.is_autocast_enabled(image.device.type)
+        with torch.autocast(image.device.type, enabled=enabled):
             estimate: Tensor = self.estimator(image.float())
         return estimate
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from medenh.errors import OutputError, UsageError
 
-__all__ = ["load_state", "save_state", "save_weights"]
+__all__ = ["load_state", "save_state", "save_weights", "start_from"]
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -49,3 +50,32 @@ def save_weights(path: Path, network: nn.Module) -> None:
     temporary = path.with_name(f".{path.name}.medenh-part")
     save_file(tensors, temporary)
     temporary.replace(path)
+
+
+def start_from(path: Path, network: nn.Module) -> int:
+    """Take over the tensors of a file that fit a network by name and shape.
+
+    Returns
+    -------
+    int
+        How many tensors were taken.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or nothing in it fits.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"cannot start from it: {error}", path=path) from error
+    own = network.state_dict()
+    fitting = {
+        name: tensor.float()
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if not fitting:
+        raise UsageError("no tensor in it fits the network", path=path)
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting)

@@ -28,11 +28,19 @@ class _Section(BaseModel):
 
 
 class NetworkConfig(_Section):
-    """Which network of `medenh.models` is trained."""
+    """Which network of `medenh.models` is trained.
+
+    Attributes
+    ----------
+    start_from : str
+        Safetensors whose tensors, where name and shape agree, replace the random
+        start; empty for none.
+    """
 
     architecture: str
     preset: str = "default"
     options: dict[str, Any] = {}
+    start_from: str = ""
 
 
 class DataConfig(_Section):
@@ -106,6 +114,10 @@ class TrainConfig(_Section):
         Wall-clock minutes between checkpoints.
     precision : str
         "bf16" (autocast, weights in fp32) or "fp32".
+    condition_batch, condition_size : int
+        Extra samples a step, of a smaller side, for `network.condition` alone: cheap,
+        and the estimate of the whole picture needs many more samples than the rest.
+        0 for networks without one.
     """
 
     name: str
@@ -117,6 +129,8 @@ class TrainConfig(_Section):
     steps: int = Field(default=20000, ge=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["bf16", "fp32"] = "bf16"
+    condition_batch: int = Field(default=0, ge=0)
+    condition_size: int = Field(default=96, ge=32)
     validate_every: int = Field(default=500, ge=1)
     checkpoint_minutes: float = Field(default=3.0, gt=0)
 

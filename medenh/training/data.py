@@ -136,7 +136,8 @@ def _to_display(pixels: NDArray[Any], row: dict[str, str]) -> NDArray[np.uint8]:
         scaled: NDArray[Any] = (
             np.clip((values - low) / max(high - low, 1.0), 0, 1) * 255
         )
-        return np.rint(scaled).astype(np.uint8, copy=False)
+        levels: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+        return levels
     return pixels.astype(np.uint8, copy=False)
 
 
@@ -182,16 +183,32 @@ class Sampler:
         -------
         degraded, clean : float32 arrays, shape (size, 3, S, S), in [0, 1]
         """
-        pairs = [self.pair(step, position) for position in range(size)]
+        return self._stack(step, range(size), self._config.size)
+
+    def small_batch(
+        self, step: int, first: int, size: int, side: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return ``size`` more samples of a step, of another side."""
+        return self._stack(step, range(first, first + size), side)
+
+    def _stack(
+        self, step: int, positions: range, side: int
+    ) -> tuple[FloatArray, FloatArray]:
+        pairs = [self.pair(step, position, side) for position in positions]
         low, high = (np.stack(side) for side in zip(*pairs, strict=True))
         return low, high
 
-    def pair(self, step: int, position: int) -> tuple[FloatArray, FloatArray]:
+    def pair(
+        self, step: int, position: int, side: int | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """Return sample ``position`` of step ``step``, each (3, S, S)."""
         rng = np.random.default_rng([self._seed, step, position])
         index = int(np.searchsorted(self._cumulative, rng.random()))
         image = self._images[min(index, len(self._images) - 1)]
-        clean = self._cut(image.pixels, rng).astype(np.float32) / 255.0
+        clean = (
+            self._cut(image.pixels, rng, side or self._config.size).astype(np.float32)
+            / 255.0
+        )
         parameters, quantise = self._parameters(rng)
         low = clean
         if parameters is not None:
@@ -201,7 +218,7 @@ class Sampler:
         return _to_planes(low), _to_planes(clean)
 
     def _cut(
-        self, pixels: NDArray[np.uint8], rng: np.random.Generator
+        self, pixels: NDArray[np.uint8], rng: np.random.Generator, size: int
     ) -> NDArray[np.uint8]:
         """Take the whole image or a random part of it, turned and mirrored."""
         height, width = pixels.shape[:2]
@@ -212,8 +229,8 @@ class Sampler:
             w = min(width, max(16, round(width * np.sqrt(area) / aspect)))
             top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
             pixels = pixels[top : top + h, left : left + w]
-        side = (self._config.size, self._config.size)
-        shrinks = max(pixels.shape[:2]) > self._config.size
+        side = (size, size)
+        shrinks = max(pixels.shape[:2]) > size
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cut: NDArray[Any] = cv2.resize(pixels, side, interpolation=how)
         cut = cut.reshape(*side, -1)

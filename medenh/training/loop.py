@@ -16,7 +16,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,10 +23,16 @@ from medenh import models
 from medenh.errors import MedenhError, OutputError
 from medenh.losses.reconstruction import charbonnier, gradient_l1, log_mse
 from medenh.training import plots
-from medenh.training.checkpoint import load_state, save_state, save_weights
+from medenh.training.checkpoint import (
+    load_state,
+    save_state,
+    save_weights,
+    start_from,
+)
 from medenh.training.config import LossConfig, OptimiserConfig, TrainConfig
 from medenh.training.data import Sampler, load_pack, split_holdout
 from medenh.training.validation import Validation
+from medenh.types import FloatArray
 
 __all__ = ["Progress", "TrainResult", "train"]
 
@@ -101,18 +106,7 @@ def train(
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     _prepare_folder(run_dir, config, resume=resume)
     sampler, validation = _load_data(config)
-    torch.manual_seed(config.seed)
-    network = models.create(
-        config.network.architecture, config.network.preset, **config.network.options
-    ).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = deepcopy(network).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        network.parameters(),
-        lr=config.optimiser.lr,
-        weight_decay=config.optimiser.weight_decay,
-        betas=(0.9, 0.99),
-    )
+    network, average, optimiser = _build(config, device)
     step, best = 0, -math.inf
     if resume:
         state = load_state(run_dir / "last.pt")
@@ -134,8 +128,8 @@ def train(
     saved, since, last_logged = time.monotonic(), time.monotonic(), step
     for batch in _batches(sampler, step, config):
         _set_lr(optimiser, _lr_at(step, config.optimiser, config.steps))
-        low, high = (_to_device(side, device) for side in batch)
-        loss = _step(network, optimiser, low, high, config)
+        sides = [_to_device(side, device) for side in batch]
+        loss = _step(network, optimiser, sides, config)
         step += 1
         _update_average(average, network, config.optimiser.ema, step)
 
@@ -182,6 +176,27 @@ def _prepare_folder(run_dir: Path, config: TrainConfig, *, resume: bool) -> None
     known.write_text(described)
 
 
+def _build(
+    config: TrainConfig, device: str
+) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
+    """Return the network, its average and the optimiser, as they stand at step 0."""
+    torch.manual_seed(config.seed)
+    network = models.create(
+        config.network.architecture, config.network.preset, **config.network.options
+    ).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.network.start_from:
+        start_from(Path(config.network.start_from), network)
+    average = deepcopy(network).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(
+        network.parameters(),
+        lr=config.optimiser.lr,
+        weight_decay=config.optimiser.weight_decay,
+        betas=(0.9, 0.99),
+    )
+    return network, average, optimiser
+
+
 def _load_data(config: TrainConfig) -> tuple[Sampler, Validation]:
     images = []
     for pack in config.data.packs:
@@ -195,34 +210,51 @@ def _load_data(config: TrainConfig) -> tuple[Sampler, Validation]:
 
 def _batches(
     sampler: Sampler, first: int, config: TrainConfig
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Draw the batches of the remaining steps, one ahead, on a thread of its own."""
+) -> Iterator[list[FloatArray]]:
+    """Draw the batches of the remaining steps, one ahead, on a thread of its own.
+
+    Yields degraded and clean, and where the configuration has a condition batch also
+    its degraded and clean.
+    """
+
+    def draw(step: int) -> list[FloatArray]:
+        sides = [*sampler.batch(step, config.batch)]
+        if config.condition_batch:
+            extra, side = config.condition_batch, config.condition_size
+            sides += sampler.small_batch(step, config.batch, extra, side)
+        return sides
+
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(sampler.batch, first, config.batch)
+        ahead = pool.submit(draw, first)
         for step in range(first, config.steps):
             batch = ahead.result()
             if step + 1 < config.steps:
-                ahead = pool.submit(sampler.batch, step + 1, config.batch)
+                ahead = pool.submit(draw, step + 1)
             yield batch
 
 
-def _to_device(batch: np.ndarray, device: str) -> Tensor:
+def _to_device(batch: FloatArray, device: str) -> Tensor:
     return torch.from_numpy(batch).to(device, memory_format=torch.channels_last)
 
 
 def _step(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    low: Tensor,
-    high: Tensor,
+    sides: list[Tensor],
     config: TrainConfig,
 ) -> float:
     """Take one optimiser step and return the loss."""
     network.train()
+    low, high = sides[:2]
     bf16 = config.precision == "bf16"
     with torch.autocast(low.device.type, torch.bfloat16, enabled=bf16):
         enhanced = network(low)
     loss = _loss(enhanced.float(), high, config.loss)
+    if config.condition_batch:
+        low, high = sides[2:]
+        with torch.autocast(low.device.type, torch.bfloat16, enabled=bf16):
+            affine = network.condition(low).float().unsqueeze(-1).unsqueeze(-1)
+        loss = loss + _loss(low * affine[:, :3] + affine[:, 3:], high, config.loss)
     if not torch.isfinite(loss):
         raise MedenhError(
             "the loss is no longer finite", hint="a smaller learning rate, or fp32"

@@ -52,6 +52,8 @@ def tiny_settings(pack_root):
         "precision=fp32",
         "batch=4",
         "steps=12",
+        "condition_batch=2",
+        "condition_size=32",
         "validate_every=6",
         "optimiser.warmup_steps=2",
     ]

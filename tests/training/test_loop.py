@@ -113,3 +113,28 @@ def test_samples_depend_on_step_and_position_only(pack_root, tiny_settings):
     assert low.shape == clean.shape == (3, 32, 32)
     assert low.min() >= 0
     assert low.max() <= 1
+
+
+def test_extra_condition_samples_reach_the_estimator(tiny_settings, tmp_path):
+    extra = ["condition_batch=3", "condition_size=32", "steps=2", "batch=1"]
+    with_extra = load_config("dpe-general", [*tiny_settings, *extra])
+    without = load_config("dpe-general", [*tiny_settings, *extra, "condition_batch=0"])
+    train(with_extra, tmp_path / "a")
+    train(without, tmp_path / "b")
+    a, b = (_weights(tmp_path / name)["network"] for name in "ab")
+    assert not torch.equal(a["estimator.guess.4.weight"], b["estimator.guess.4.weight"])
+
+
+def test_starting_from_weights_takes_what_fits(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "steps=1"])
+    train(config, tmp_path / "first")
+    weights = tmp_path / "first" / "best.safetensors"
+    frozen = [*tiny_settings, "steps=1", "optimiser.lr=1e-12"]
+    start = f"network.start_from='{weights.as_posix()}'"
+    train(load_config("dpe-general", [*frozen, start]), tmp_path / "second")
+    second = load_file(tmp_path / "second" / "best.safetensors")
+    for name, tensor in load_file(weights).items():
+        torch.testing.assert_close(second[name], tensor, atol=1e-3, rtol=1e-3)
+    other = f"network.start_from='{(tmp_path / 'none.safetensors').as_posix()}'"
+    with pytest.raises(UsageError, match="cannot start from"):
+        train(load_config("dpe-general", [*frozen, other]), tmp_path / "third")
