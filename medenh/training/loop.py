@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -253,7 +254,9 @@ def _step(
     if config.condition_batch:
         low, high = sides[2:]
         with torch.autocast(low.device.type, torch.bfloat16, enabled=bf16):
-            affine = network.condition(low).float().unsqueeze(-1).unsqueeze(-1)
+            affine = (
+                cast(Any, network).condition(low).float().unsqueeze(-1).unsqueeze(-1)
+            )
         loss = loss + _loss(low * affine[:, :3] + affine[:, 3:], high, config.loss)
     if not torch.isfinite(loss):
         raise MedenhError(
