@@ -32,13 +32,15 @@ __all__ = [
     "cache_key",
     "import_openvino",
     "load_parts",
+    "pad_to_multiple",
 ]
 
 _log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-3  # between torch and the converted network, in [0, 1]
 _EXAMPLE = (96, 128)
-_PROOF = (160, 64)  # another size: what tracing froze shows here
+# other sizes: what tracing froze shows here, and padding unlike ours
+_PROOFS = ((160, 64), (75, 101))
 
 
 class UnconvertibleError(Exception):
@@ -95,7 +97,11 @@ def cache_folder() -> Path | None:
 
 
 def load_parts(
-    folder: Path | None, key: str, network: Callable[[], torch.nn.Module]
+    folder: Path | None,
+    key: str,
+    network: Callable[[], torch.nn.Module],
+    *,
+    multiple_of: int = 1,
 ) -> dict[str, Any]:
     """Return a network's converted parts, from the folder or made and put there.
 
@@ -107,6 +113,8 @@ def load_parts(
         Name of the network in it.
     network : callable
         Gives the network; called only where the cache has nothing sound.
+    multiple_of : int
+        Images are padded to it before they enter the network.
 
     Raises
     ------
@@ -115,7 +123,7 @@ def load_parts(
     """
     if folder is not None and (found := _read_parts(folder, key)) is not None:
         return found
-    parts = _convert(network())
+    parts = _convert(network(), multiple_of)
     if folder is not None:
         try:
             _keep_parts(folder, key, parts)
@@ -167,8 +175,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _convert(network: torch.nn.Module) -> dict[str, Any]:
-    """Convert a network and prove the result against torch at another size."""
+def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:
+    """Convert a network and prove the result against torch at other sizes."""
     import torch
 
     network = network.eval()
@@ -176,33 +184,46 @@ def _convert(network: torch.nn.Module) -> dict[str, Any]:
     example = torch.rand(
         1, channels, *_EXAMPLE, generator=torch.Generator().manual_seed(0)
     )
-    proof = torch.rand(1, channels, *_PROOF, generator=torch.Generator().manual_seed(1))
-    with torch.inference_mode():
-        expected = network(proof).numpy()
     with torch.no_grad(), warnings.catch_warnings():
         # the tracer warns of branches on the size; the proof below covers them
         warnings.simplefilter("ignore")
         parts = _trace(network, example)
-    try:
-        answer = _run(parts, proof.numpy())
-    except RuntimeError as error:
-        raise UnconvertibleError("it does not run at another size") from error
-    difference = float(np.abs(answer - expected).max())
-    if not difference <= _TOLERANCE:
-        raise UnconvertibleError(f"it differs by {difference:.2g} after conversion")
+    for seed, size in enumerate(_PROOFS, start=1):
+        proof = torch.rand(
+            1, channels, *size, generator=torch.Generator().manual_seed(seed)
+        )
+        with torch.inference_mode():
+            expected = network(proof).numpy()
+        try:
+            answer = _run(parts, proof.numpy(), multiple_of)
+        except RuntimeError as error:
+            raise UnconvertibleError("it does not run at another size") from error
+        difference = float(np.abs(answer - expected).max())
+        if not difference <= _TOLERANCE:
+            raise UnconvertibleError(f"it differs by {difference:.2g} once converted")
     return parts
 
 
-def _run(parts: dict[str, Any], x: FloatArray) -> FloatArray:
+def _run(parts: dict[str, Any], x: FloatArray, multiple_of: int) -> FloatArray:
     """Run the parts once, in float32."""
     core = import_openvino().Core()
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
     call = {name: core.compile_model(part, "CPU", hint) for name, part in parts.items()}
-    if "whole" in call:
-        answer = call["whole"]([x])[0]
-    else:
-        answer = call["local"]([x, call["condition"]([x])[0]])[0]
-    return np.asarray(answer, np.float32)
+    inputs = [pad_to_multiple(x, multiple_of)]
+    if "condition" in call:
+        inputs.append(call["condition"]([x])[0])
+    answer = call["local" if "condition" in call else "whole"](inputs)[0]
+    return np.asarray(answer, np.float32)[:, :, : x.shape[2], : x.shape[3]]
+
+
+def pad_to_multiple(x: FloatArray, multiple: int) -> FloatArray:
+    """Mirror the bottom and right edge of (B, C, H, W) up to a multiple."""
+    bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+    if not (bottom or right):
+        return x
+    fits = bottom < x.shape[2] and right < x.shape[3]
+    widths = ((0, 0), (0, 0), (0, bottom), (0, right))
+    return np.pad(x, widths, mode="reflect" if fits else "edge")
 
 
 def _channels(network: torch.nn.Module) -> int:

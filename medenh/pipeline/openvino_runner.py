@@ -18,6 +18,7 @@ from medenh.pipeline.openvino_cache import (
     cache_key,
     import_openvino,
     load_parts,
+    pad_to_multiple,
 )
 from medenh.types import FloatArray
 
@@ -93,6 +94,7 @@ class OpenVinoRunner:
             cache_folder(),
             cache_key(card),
             lambda: load_network(card, offline=offline or None),
+            multiple_of=card.input.multiple_of,
         )
         return cls(
             parts,
@@ -123,7 +125,7 @@ class OpenVinoRunner:
 
     def _one(self, x: FloatArray, condition: Any, alone: bool) -> FloatArray:
         height, width = x.shape[2:]
-        inputs = [_pad(x, self._multiple)]
+        inputs = [pad_to_multiple(x, self._multiple)]
         if self.has_condition:
             inputs.append(self.condition(x) if condition is None else condition)
         name = "local" if self.has_condition else "whole"
@@ -174,13 +176,3 @@ class OpenVinoRunner:
             multiple_of=self._multiple,
             global_ops=self._global,
         )
-
-
-def _pad(x: FloatArray, multiple: int) -> FloatArray:
-    """Mirror the bottom and right edge up to a multiple, as the networks do."""
-    bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
-    if not (bottom or right):
-        return x
-    fits = bottom < x.shape[2] and right < x.shape[3]
-    widths = ((0, 0), (0, 0), (0, bottom), (0, right))
-    return np.pad(x, widths, mode="reflect" if fits else "edge")

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from medenh.cli.main import main
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(root / name), rng.integers(0, 255, (40, 50), np.uint8))
+    return root
+
+
+def test_one_file_is_enhanced_beside_itself(capsys, folder):
+    code, out, err = run(capsys, "enhance", folder / "a.png", "-m", "clahe")
+    assert (code, out) == (0, "")
+    assert (folder / "a.enhanced.png").is_file()
+    assert "1 written, 0 skipped, 0 failed" in err
+    assert "clahe" in err
+
+
+def test_a_folder_needs_an_output(capsys, folder):
+    code, _, err = run(capsys, "enhance", folder)
+    assert code == 2
+    assert "-o" in err
+
+
+def test_json_is_all_there_is_on_stdout(capsys, folder, tmp_path):
+    code, out, _ = run(
+        capsys, "enhance", folder, "-o", tmp_path / "out", "-m", "identity", "--json"
+    )
+    document = json.loads(out)
+    assert code == 0
+    assert (document["written"], document["failed"]) == (2, [])
+    assert document["model"] == "identity"
+    assert set(document["files"][0]["fidelity"]) == {
+        "structure_correlation",
+        "clipped_share",
+        "mean_shift",
+    }
+
+
+def test_failures_are_named_with_their_reason(capsys, folder, tmp_path):
+    (folder / "bad.png").write_bytes(b"")
+    code, _, err = run(
+        capsys, "enhance", folder, "-o", tmp_path / "out", "-m", "identity", "-q"
+    )
+    assert code == 1
+    assert err.startswith("failed: ")
+    assert "bad.png" in err
+    assert "empty" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["-m", "clahee"], 2),
+        (["--strength", "2"], 2),
+        (["--tile", "huge"], 2),
+        (["--shard", "3/2"], 2),
+        (["--engine", "onnx"], 2),
+        (["--device", "abacus"], 2),
+        (["--on-exists", "maybe"], 2),
+    ],
+)
+def test_wrong_usage_is_exit_code_two(capsys, folder, tmp_path, words, code):
+    got, _, err = run(capsys, "enhance", folder, "-o", tmp_path / "out", *words)
+    assert got == code
+    assert err
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_readable_is_exit_code_three(capsys, tmp_path):
+    (tmp_path / "in").mkdir()
+    assert run(capsys, "enhance", tmp_path / "in", "-o", tmp_path / "out")[0] == 3
+    code, _, err = run(capsys, "enhance", tmp_path / "no.png")
+    assert code == 3
+    assert "does not exist" in err
+
+
+def test_a_dry_run_says_what_and_why_and_does_nothing(capsys, folder, tmp_path):
+    out_folder = tmp_path / "out"
+    code, out, _ = run(capsys, "enhance", folder, "-o", out_folder, "--dry-run")
+    assert code == 0
+    assert not out_folder.exists()
+    assert len(out.splitlines()) == 2
+    assert "a.png -> " in out
+    assert " by " in out
+    _, out, _ = run(capsys, "enhance", folder, "-o", out_folder, "--dry-run", "--json")
+    document = json.loads(out)
+    assert all(entry["model"] and entry["reason"] for entry in document["work"])
+
+
+def test_a_report_is_written(capsys, folder, tmp_path):
+    page = tmp_path / "page.html"
+    run(capsys, "enhance", folder, "-o", tmp_path / "out", "--report", page)
+    text = page.read_text()
+    assert "a.png" in text
+    assert "data:image" in text
+
+
+def test_inspect_tells_the_format_and_no_more_than_that(capsys, folder):
+    code, out, _ = run(capsys, "inspect", folder / "a.png", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["format"] == "png"
+    assert (document["height"], document["width"], document["channels"]) == (40, 50, 1)
+    assert document["range"] == [0.0, 255.0]
+    assert document["range_reason"] == "8-bit"
+    assert document["spacing_mm"] == [None, None, None]
+    _, out, _ = run(capsys, "inspect", folder / "a.png")
+    assert "8-bit" in out
+
+
+def test_inspect_shows_no_patient(capsys, tmp_path):
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.PatientName, dataset.PatientID = "SECRET^NAME", "SECRETID"
+    dataset.Modality = "DX"
+    dataset.Rows = dataset.Columns = 16
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.PixelData = np.arange(256, dtype="<u2").tobytes()
+    path = tmp_path / "x.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    code, out, err = run(capsys, "inspect", path)
+    assert code == 0, err
+    assert "xray" in out
+    assert "SECRET" not in out + err
+
+
+def test_help_is_cheap():
+    code = (
+        "import sys\n"
+        "from medenh.cli.main import main\n"
+        "try:\n    main(['enhance', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'cv2', 'pydicom', 'nibabel'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--on-exists" in done.stdout

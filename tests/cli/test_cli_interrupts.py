@@ -1,0 +1,107 @@
+"""Runs that are killed, and runs that are asked to stop, as a shell would do it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from medenh.pipeline.journal import Journal
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+
+COUNT = 16
+
+
+def command(*words):
+    return [sys.executable, "-m", "medenh", "enhance", "-m", "clahe", *map(str, words)]
+
+
+def digests(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.glob("*.png")
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("run") / "in"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(COUNT):
+        noise = rng.integers(0, 255, (300, 300 + index, 3), np.uint8)
+        cv2.imwrite(str(root / f"{index:02}.png"), noise)
+    return root
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder):
+    out = folder.parent / "undisturbed"
+    subprocess.run(command(folder, "-o", out), check=True, capture_output=True)
+    return digests(out)
+
+
+def start(folder, out, done):
+    """Start a run and return once about ``done`` outputs are there."""
+    process = subprocess.Popen(
+        command(folder, "-o", out), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and len(list(out.glob("*.png"))) < done:
+        time.sleep(0.002)
+    return process
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_run_goes_on_and_ends_the_same(folder, undisturbed, tmp_path, seed):
+    rng = random.Random(seed)
+    out = tmp_path / "out"
+    process = start(folder, out, rng.randrange(COUNT - 2))
+    time.sleep(rng.random() * 0.02)
+    process.kill()
+    process.communicate()
+    assert digests(out).items() <= undisturbed.items()
+    # what had its name but no record yet is not known to be whole
+    resumed = subprocess.run(
+        command(folder, "-o", out, "--on-exists", "overwrite"), capture_output=True
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert digests(out) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_run_asked_to_stop_ends_soon_and_cleanly(
+    folder, undisturbed, tmp_path, number, code
+):
+    out = tmp_path / "out"
+    process = start(folder, out, 2)
+    asked = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    if process.returncode == 0:
+        pytest.skip("the run was quicker than the signal")
+    assert time.monotonic() - asked < 4
+    assert process.returncode == code, said
+    assert b"Traceback" not in said
+    assert b"interrupted" in said
+    assert not list(out.glob(".*part"))
+    done = digests(out)
+    assert done.items() <= undisturbed.items()
+    journal = Journal(out)
+    for name in done:
+        record = journal.find(out / name)
+        assert record is not None
+        assert journal.is_intact(record)
+    resumed = subprocess.run(command(folder, "-o", out), capture_output=True)
+    assert resumed.returncode == 0, resumed.stderr
+    assert digests(out) == undisturbed

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from fakes_pipeline import make_image
+
+from medenh import device as device_module
+from medenh import models
+from medenh.device import Device
+from medenh.errors import UsageError
+from medenh.pipeline import enhancer as enhancer_module
+from medenh.pipeline.enhancer import Contract, FrameEnhancer
+from medenh.pipeline.frames import FrameTask
+from medenh.pipeline.openvino_cache import UnconvertibleError, load_parts
+from medenh.pipeline.openvino_runner import OpenVinoRunner
+from medenh.pipeline.runners import ClassicalRunner, TorchRunner
+
+pytest.importorskip("openvino")
+
+
+class Local(torch.nn.Module):
+    """Four convolutions over a halved image: a receptive field of 21 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.down = torch.nn.Conv2d(3, 12, 4, stride=2, padding=1)
+        self.middle = torch.nn.Conv2d(12, 12, 3, padding=1)
+        self.up = torch.nn.ConvTranspose2d(12, 3, 2, stride=2)
+
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        padded = torch.nn.functional.pad(
+            x, (0, width % 2, 0, height % 2), mode="reflect"
+        )
+        y = self.up(torch.relu(self.middle(torch.relu(self.down(padded)))))
+        return (x + y[..., :height, :width]).clamp(0, 1)
+
+
+class Normed(torch.nn.Module):
+    """Instance normalisation: statistics of the whole image."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Conv2d(3, 16, 3, padding=1)
+        self.norm = torch.nn.InstanceNorm2d(16, affine=True)
+        self.last = torch.nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, x):
+        return torch.sigmoid(self.last(torch.relu(self.norm(self.first(x)))))
+
+
+def conditioned():
+    torch.manual_seed(1)
+    network = models.create("dpe-plus", preset="tiny")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    return network.eval()
+
+
+NETWORKS = {"local": Local, "normed": Normed, "conditioned": conditioned}
+MULTIPLE = {"local": 2, "normed": 1, "conditioned": 16}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Converted networks, made once."""
+    folder = tmp_path_factory.mktemp("openvino")
+    for name, build in NETWORKS.items():
+        load_parts(
+            folder,
+            name,
+            lambda build=build: build().eval(),
+            multiple_of=MULTIPLE[name],
+        )
+    return folder
+
+
+def forbidden():
+    raise AssertionError("the cache should have served")
+
+
+def openvino_runner(kept, name, precision="fp32"):
+    return OpenVinoRunner(
+        load_parts(kept, name, forbidden),
+        precision,
+        multiple_of=MULTIPLE[name],
+        global_ops=name != "local",
+    )
+
+
+def random_batch(height, width, count=1, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.random((count, 3, height, width), dtype=np.float32)
+
+
+def expected(name, batch):
+    with torch.inference_mode():
+        return NETWORKS[name]().eval()(torch.from_numpy(batch)).numpy()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("size", [(64, 64), (75, 101), (17, 130)])
+def test_both_engines_give_the_networks_answer(kept, name, size):
+    batch = random_batch(*size, count=2)
+    answer = expected(name, batch)
+    plain = TorchRunner(NETWORKS[name](), Device("cpu"))
+    for runner in (plain, openvino_runner(kept, name)):
+        given = runner.run(batch)
+        assert given.dtype == np.float32
+        np.testing.assert_allclose(given, answer, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["local", "conditioned"])
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_tiles_equal_the_whole(kept, monkeypatch, name, engine):
+    if engine == "torch":
+        runner = TorchRunner(NETWORKS[name](), Device("cpu"))
+    else:
+        runner = openvino_runner(kept, name)
+    assert runner.has_condition == (name == "conditioned")
+    image = make_image(random_batch(200, 180).transpose(0, 2, 3, 1).copy())
+    halo = 24 if name == "local" else 128
+    contract = Contract(channels=3, multiple_of=MULTIPLE[name], halo=halo)
+
+    def run(tile):
+        out = np.zeros_like(image.pixels)
+        enhancer = FrameEnhancer(runner, contract, tile=tile)
+        enhancer.enhance([FrameTask(image, 0, out)])
+        return out
+
+    whole, tiled = run("off"), run(64)
+    assert np.abs(whole - image.pixels).max() > 0.01
+    np.testing.assert_allclose(tiled, whole, atol=1 / 255 / 10)
+
+
+def test_a_condition_is_of_the_whole_image_not_of_the_tile(kept):
+    runner = openvino_runner(kept, "conditioned")
+    batch = random_batch(160, 160)
+    batch[..., :80] *= 0.1
+    tile = batch[..., :64, :64]
+    of_whole = runner.run(tile, runner.condition(batch))
+    assert np.abs(of_whole - runner.run(tile)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threads_and_company_do_not_change_a_bit(kept, monkeypatch, name):
+    batches = [random_batch(75, 101, seed=seed) for seed in range(6)]
+    answers = []
+    for threads in ("1", "2", "4"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        runner = openvino_runner(kept, name)
+        with ThreadPoolExecutor(int(threads)) as pool:
+            answers.append(list(pool.map(runner.run, batches)))
+        alone = [runner.run(batch, alone=True) for batch in batches]
+        answers.append(alone)
+    for other in answers[1:]:
+        for first, second in zip(answers[0], other, strict=True):
+            assert np.array_equal(first, second)
+
+
+@pytest.mark.skipif(not device_module.cpu_has_bf16(), reason="this CPU has no bf16")
+def test_bf16_is_near_and_its_exact_twin_is_fp32(kept):
+    batch = random_batch(64, 64)
+    runner = openvino_runner(kept, "local", "bf16")
+    answer = expected("local", batch)
+    difference = np.abs(runner.run(batch) - answer).max()
+    assert 0 < difference < 0.02
+    assert runner.exact().precision == "fp32"
+    np.testing.assert_allclose(runner.exact().run(batch), answer, atol=1e-5)
+
+
+def test_bf16_in_torch_is_near_too():
+    batch = random_batch(64, 64)
+    runner = TorchRunner(Local(), Device("cpu"), "bf16")
+    answer = expected("local", batch)
+    assert 0 < np.abs(runner.run(batch) - answer).max() < 0.02
+    np.testing.assert_allclose(runner.exact().run(batch), answer, atol=1e-5)
+
+
+def test_bf16_without_the_hardware_is_refused(kept, monkeypatch):
+    monkeypatch.setattr("medenh.pipeline.openvino_runner.cpu_has_bf16", lambda: False)
+    with pytest.raises(UsageError, match="bf16"):
+        openvino_runner(kept, "local", "bf16")
+
+
+@pytest.mark.parametrize("suffix", [".json", "-whole.xml", "-whole.bin"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
+def test_damage_in_the_cache_is_noticed(kept, tmp_path, suffix, damage):
+    for path in kept.glob("local*"):
+        shutil.copy(path, tmp_path)
+    path = tmp_path / f"local{suffix}"
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        middle = len(content) // 2
+        flipped = bytes([content[middle] ^ 0x55])
+        path.write_bytes(content[:middle] + flipped + content[middle + 1 :])
+    with pytest.raises(AssertionError, match="should have served"):
+        load_parts(tmp_path, "local", forbidden)
+
+
+def test_a_damaged_cache_is_made_anew(kept, tmp_path):
+    for path in kept.glob("local*"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "local-whole.bin").write_bytes(b"damaged")
+    load_parts(tmp_path, "local", lambda: Local().eval(), multiple_of=2)
+    runner = openvino_runner(tmp_path, "local")  # the cache serves again
+    batch = random_batch(64, 64)
+    np.testing.assert_allclose(runner.run(batch), expected("local", batch), atol=1e-5)
+
+
+def test_a_network_that_does_not_survive_conversion_is_found_out():
+    class Frozen(torch.nn.Module):
+        def forward(self, x):
+            # a Python branch on the size: tracing keeps one side only
+            return x * 0.5 if x.shape[-1] == 128 else x
+
+    with pytest.raises(UnconvertibleError):
+        load_parts(None, "frozen", lambda: Frozen().eval())
+
+
+def test_padding_unlike_ours_is_found_out():
+    class Other(Local):
+        def forward(self, x):
+            return super().forward(torch.nn.functional.pad(x, (0, 1, 0, 1)))[
+                ..., : x.shape[-2], : x.shape[-1]
+            ]
+
+    with pytest.raises(UnconvertibleError):
+        load_parts(None, "other", lambda: Other().eval(), multiple_of=2)
+
+
+def test_a_cached_network_needs_neither_torch_nor_a_socket(kept):
+    code = f"""
+        import socket, sys
+        def refuse(*args, **kwargs):
+            raise SystemExit("a socket was opened")
+        socket.socket.connect = socket.create_connection = refuse
+        socket.getaddrinfo = refuse
+        from pathlib import Path
+        import numpy as np
+        from medenh.pipeline.openvino_cache import load_parts
+        from medenh.pipeline.openvino_runner import OpenVinoRunner
+        runner = OpenVinoRunner(load_parts(Path({str(kept)!r}), "local", None), "fp32")
+        runner.run(np.zeros((1, 3, 64, 64), np.float32))
+        import json
+        telemetry = [m for m in sys.modules if "openvino_telemetry" in m]
+        print(json.dumps({{"torch": "torch" in sys.modules,
+                           "telemetry": [m for m in telemetry if sys.modules[m]]}}))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == {"torch": False, "telemetry": []}
+
+
+def test_converting_opens_no_socket_and_loads_no_telemetry(tmp_path):
+    code = f"""
+        import socket, sys
+        def refuse(*args, **kwargs):
+            raise SystemExit("a socket was opened")
+        socket.socket.connect = socket.create_connection = refuse
+        socket.getaddrinfo = refuse
+        from pathlib import Path
+        import torch
+        from medenh.pipeline.openvino_cache import load_parts
+        load_parts(Path({str(tmp_path)!r}), "n", lambda: torch.nn.Conv2d(3, 3, 1))
+        loaded = [m for m in sys.modules if "openvino_telemetry" in m]
+        assert not any(sys.modules[m] for m in loaded), loaded
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_large_image_is_tiled_without_being_asked(monkeypatch):
+    monkeypatch.setattr(enhancer_module, "WHOLE_BELOW", 100 * 100)
+    monkeypatch.setattr(enhancer_module, "AUTO_CORE", 64)
+    runner = TorchRunner(Local(), Device("cpu"))
+    image = make_image(
+        np.random.default_rng(0).integers(0, 255, (1, 200, 201, 1), np.uint8)
+    )
+    out = np.zeros_like(image.pixels)
+    contract = Contract(channels=3, multiple_of=2, halo=24)
+    heard = []
+    FrameEnhancer(runner, contract).enhance(
+        [FrameTask(image, 0, out)], on_progress=heard.append
+    )
+    assert len(heard) == 16
+    whole = np.zeros_like(out)
+    FrameEnhancer(runner, contract, tile="off").enhance([FrameTask(image, 0, whole)])
+    assert np.abs(out.astype(int) - whole).max() <= 1
+    assert (out == whole).mean() > 0.999
+
+
+def test_a_classical_method_is_a_runner():
+    from medenh.classical import METHODS
+
+    batch = random_batch(40, 50, count=2)
+    runner = ClassicalRunner("unsharp", {})
+    answer = runner.run(batch)
+    for index in range(2):
+        pixels = np.ascontiguousarray(batch[index].transpose(1, 2, 0))
+        assert np.array_equal(
+            answer[index].transpose(1, 2, 0), METHODS["unsharp"](pixels)
+        )
+    assert runner.exact() is runner
