@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -71,3 +78,24 @@ def save(path: Path, pixels, *, syntax=ExplicitVRLittleEndian, encode=None, **op
         encode(out)
     out.save_as(path, enforce_file_format=True)
     return path
+
+
+def noise(shape=(33, 21), dtype="u2", high=4096):
+    """Return the same random values each time."""
+    return np.random.default_rng(5).integers(0, high, shape).astype(dtype)
+
+
+def save_jpeg(path: Path, pixels, syntax, *, change=None, **options):
+    """Write a DICOM file of one JPEG frame: lossless, or extended with 12 bits."""
+    lossless = syntax != JPEGExtended12Bit
+    how = {"lossless": True} if lossless else {"bitspersample": 12, "level": 95}
+    plain = pixels if pixels.dtype.kind == "u" else pixels.view(f"u{pixels.itemsize}")
+    stream = imagecodecs.jpeg8_encode(plain, **how)
+    stream = stream if change is None else change(stream)
+
+    def encode(made):
+        made.PixelData = encapsulate([stream])
+        made["PixelData"].VR = "OB"
+        made["PixelData"].is_undefined_length = True
+
+    return save(path, pixels, syntax=syntax, encode=encode, **options)

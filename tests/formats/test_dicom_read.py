@@ -5,13 +5,16 @@ import zlib
 import numpy as np
 import pydicom
 import pytest
-from dicom_maker import CAPTURE, CT, MR, ramp, save
+from dicom_maker import CAPTURE, CT, MR, noise, ramp, save, save_jpeg
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     RLELossless,
 )
 
@@ -162,6 +165,48 @@ def test_ybr_becomes_the_rgb_that_pydicom_gives(tmp_path):
     image = dicom.read([path])
     np.testing.assert_array_equal(image.pixels[0], expected)
     assert (image.unit_range.low, image.unit_range.high) == (0.0, 255.0)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "high"),
+    [
+        ((33, 21), "u1", 256),
+        ((33, 21), "u2", 4096),
+        ((33, 21), "u2", 65536),
+        ((33, 21), "i2", 65536),
+        ((33, 21, 3), "u1", 256),
+    ],
+)
+def test_jpeg_lossless_is_read_bit_for_bit(tmp_path, syntax, shape, dtype, high):
+    pixels = noise(shape, "u2", high).astype(dtype)
+    image = dicom.read([save_jpeg(tmp_path / "a", pixels, syntax)])
+    np.testing.assert_array_equal(image.pixels[0], pixels.reshape(33, 21, -1))
+
+
+def test_jpeg_lossless_colours_are_converted_once(tmp_path):
+    """A JFIF marker makes JPEG libraries take components for YCbCr."""
+    jfif = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+
+    def change(stream):
+        stream = stream.replace(b"R\x11\0G\x11\0B\x11\0", b"\1\x11\0\2\x11\0\3\x11\0")
+        stream = stream.replace(b"\3R\0G\0B\0", b"\3\1\0\2\0\3\0")
+        return stream[:2] + jfif + stream[2:]
+
+    pixels = noise((33, 21, 3), "u1", 256)
+    more = {"photometric": "YBR_FULL", "change": change}
+    path = save_jpeg(tmp_path / "a", pixels, JPEGLosslessSV1, **more)
+    expected = pydicom.pixels.convert_color_space(pixels, "YBR_FULL", "RGB")
+    np.testing.assert_array_equal(dicom.read([path]).pixels[0], expected)
+
+
+def test_jpeg_of_12_bits_is_read(tmp_path):
+    pixels = ramp((64, 48))
+    path = save_jpeg(tmp_path / "a", pixels, JPEGExtended12Bit, bits=12)
+    image = dicom.read([path])
+    assert image.storage.maximum == 4095
+    off = image.pixels[0, :, :, 0].astype(int) - pixels
+    assert np.abs(off).max() < 60
 
 
 def test_planar_colour_is_read(tmp_path):

@@ -68,21 +68,21 @@ def _decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
 
     Notes
     -----
-    Lossless (SOF3) has its own decoder, which refuses damaged scans. 12-bit extended
-    sequential (SOF1) is read by libjpeg-turbo; `_check_frame` has seen its end marker.
+    libjpeg-turbo fills in what a stream lacks; `_check_code_streams` has seen the end
+    marker. imagecodecs' stricter lossless decoder (jpegsof3) crashes on damage.
     """
     import imagecodecs
 
     if runner.transfer_syntax == uid.RLELossless:
         return _decode_rle(source, runner)
-    if runner.transfer_syntax in _JPEG_LOSSLESS:
-        pixels = imagecodecs.jpegsof3_decode(source)
-    else:
-        pixels = imagecodecs.jpeg8_decode(source)
-    shape = (runner.rows, runner.columns, runner.samples_per_pixel)
-    if pixels.shape != (shape if shape[2] > 1 else shape[:2]):
+    # equal spaces mean components as stored: pydicom converts colours itself
+    samples = runner.samples_per_pixel
+    space = "RGB" if samples > 1 else None
+    pixels = imagecodecs.jpeg8_decode(source, colorspace=space, outcolorspace=space)
+    shape = (runner.rows, runner.columns, samples)
+    if pixels.shape != (shape if samples > 1 else shape[:2]):
         raise ValueError("the code stream has another size than the header")
-    if runner.samples_per_pixel > 1:
+    if samples > 1:
         runner.set_option("planar_configuration", 0)
     # imagecodecs picks the type by the precision, pydicom expects bits allocated
     return bytes(pixels.astype(f"<u{runner.bits_allocated // 8}").tobytes())
