@@ -211,7 +211,7 @@ def encode(
 
 
 def _with_alpha(image: Image) -> NDArray[Any]:
-    pixels = image.pixels[0]
+    pixels: NDArray[Any] = image.pixels[0]
     if image.alpha is None:
         return pixels
     alpha = image.alpha[0][..., None].astype(pixels.dtype)

@@ -7,6 +7,8 @@ them is kept as it stands, and no other file that they name is opened.
 from __future__ import annotations
 
 import logging
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,15 +149,16 @@ def _kind(page: Any) -> tuple[Any, ...]:
 
 def _promised(page: Any) -> int:
     """Return how many pictures ImageJ's or tifffile's own description announces."""
-    if page.is_imagej:
-        told = (page.imagej_tags or {}).get("images", 1) if page.imagej_tags else 1
-        return int(told) if isinstance(told, int) else 1
-    if page.is_shaped and page.shaped_description():
-        import json
-
-        shape = json.loads(page.shaped_description()).get("shape", ())
-        return int(np.prod(shape, dtype=np.float64) // max(1, page.size))
-    return 1
+    found = re.search(
+        r"^images=(\d{1,9})$", page.imagej_description or "", re.MULTILINE
+    )
+    if found:
+        return int(found[1])
+    found = re.search(r'shape"?[:=] ?[\[(]([\d, ]+)', page.shaped_description or "")
+    if not found:
+        return 1
+    lengths = [int(length) for length in found[1].split(",") if length.strip()]
+    return math.prod(lengths) // max(1, int(page.size))
 
 
 def _plane(page: Any, path: Path) -> tuple[int, int]:

@@ -56,7 +56,8 @@ def write(image: Image, path: Path) -> None:
         for index, frame in enumerate(samples):
             tags = header.pages[index] if index < len(header.pages) else None
             options = _layout(header, image, frame) | _tags(tags, header.order)
-            tiff.write(frame, metadata=None, software=False, **options)
+            plane = _plane(frame, header.planar)
+            tiff.write(plane, metadata=None, software=False, **options)
 
 
 def _samples(image: Image) -> NDArray[Any]:
@@ -66,6 +67,12 @@ def _samples(image: Image) -> NDArray[Any]:
     return np.concatenate([image.pixels, alpha], axis=-1)
 
 
+def _plane(frame: NDArray[Any], planar: bool) -> NDArray[Any]:
+    if frame.shape[-1] == 1:
+        return frame[..., 0]
+    return np.moveaxis(frame, -1, 0) if planar else frame
+
+
 def _layout(header: TiffHeader, image: Image, frame: NDArray[Any]) -> dict[str, Any]:
     """Return how the pixels are to stand, as `tifffile` names it."""
     samples = frame.shape[-1]
@@ -73,7 +80,6 @@ def _layout(header: TiffHeader, image: Image, frame: NDArray[Any]) -> dict[str, 
     layout: dict[str, Any] = {"photometric": "rgb" if image.channels == 3 else grey}
     if samples > 1:
         layout["planarconfig"] = "separate" if header.planar else "contig"
-        layout["shape"] = frame.shape
     if image.alpha is not None:
         layout["extrasamples"] = [
             "assocalpha" if header.premultiplied else "unassalpha"

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import json
+import struct
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image as Pil
+
+from medenh import formats
+from medenh.errors import (
+    InputError,
+    OverBudgetError,
+    UnreadableError,
+    UnsupportedError,
+)
+from medenh.formats.array import from_array
+
+
+def numbers(shape, dtype="u1"):
+    rng = np.random.default_rng(4)
+    if np.dtype(dtype).kind == "f":
+        return rng.normal(0, 9, shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+def make(path: Path, data, **options) -> Path:
+    tifffile.imwrite(path, data, **options)
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits"])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"])
+def test_grey_round_trip(tmp_path, dtype, compression, order):
+    data = numbers((33, 21), dtype)
+    source = make(tmp_path / "a.tif", data, compression=compression, byteorder=order)
+    image = formats.read(source)
+    assert image.pixels.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(image.pixels[0, ..., 0], data)
+    formats.write(image, tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        np.testing.assert_array_equal(tiff.asarray(), data)
+        assert tiff.byteorder == order
+        with tifffile.TiffFile(source) as before:
+            assert tiff.pages[0].compression == before.pages[0].compression
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("pages", [1, 4])
+def test_colour_round_trip(tmp_path, dtype, planar, samples, pages):
+    data = numbers((pages, 16, 21, samples), dtype)
+    extra = {"extrasamples": ["unassalpha"]} if samples == 4 else {}
+    with tifffile.TiffWriter(tmp_path / "a.tif", bigtiff=True) as tiff:
+        for frame in data:
+            plane = np.moveaxis(frame, -1, 0) if planar == "separate" else frame
+            tiff.write(
+                plane,
+                photometric="rgb",
+                planarconfig=planar,
+                compression="zlib",
+                predictor=True,
+                metadata=None,
+                **extra,
+            )
+    image = formats.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.pixels, data[..., :3])
+    if samples == 4:
+        np.testing.assert_array_equal(image.alpha, data[..., 3])
+    formats.write(image, tmp_path / "b.tif")
+    with (
+        tifffile.TiffFile(tmp_path / "a.tif") as before,
+        tifffile.TiffFile(tmp_path / "b.tif") as after,
+    ):
+        assert after.is_bigtiff
+        assert len(after.pages) == pages
+        for one, other in zip(before.pages, after.pages, strict=True):
+            np.testing.assert_array_equal(one.asarray(), other.asarray())
+            one, other = one.aspage(), other.aspage()
+            for name in ("planarconfig", "extrasamples", "predictor", "photometric"):
+                assert getattr(one, name) == getattr(other, name)
+
+
+def test_pillow_and_opencv_read_what_is_written(tmp_path):
+    grey, colour = numbers((20, 30), "u2"), numbers((20, 30, 3))
+    formats.write(from_array(grey), tmp_path / "a.tif")
+    formats.write(from_array(colour), tmp_path / "b.tif")
+    read = cv2.imread(str(tmp_path / "a.tif"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(read, grey)
+    with Pil.open(tmp_path / "b.tif") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), colour)
+
+
+def test_white_is_zero_is_inverted_and_kept(tmp_path):
+    data = numbers((9, 8))
+    image = formats.read(make(tmp_path / "a.tif", data, photometric="miniswhite"))
+    assert image.unit_range.inverted
+    expected = 1 - data.astype(np.float32) / 255
+    np.testing.assert_allclose(image.to_unit()[0, 0], expected, atol=1e-6)
+    formats.write(image, tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert tiff.pages[0].photometric == 0
+        np.testing.assert_array_equal(tiff.asarray(), data)
+    formats.write(image, tmp_path / "b.png")
+    with Pil.open(tmp_path / "b.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), 255 - data)
+
+
+def test_palette_becomes_the_colours_pillow_sees(tmp_path):
+    picture = Pil.fromarray(numbers((30, 31, 3))).quantize(64)
+    picture.save(tmp_path / "a.tif")
+    image = formats.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.pixels[0], np.asarray(picture.convert("RGB")))
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_one_bit_becomes_eight(tmp_path, inverted):
+    data = numbers((11, 13)) > 100
+    kind = "miniswhite" if inverted else "minisblack"
+    path = make(tmp_path / "a.tif", data, photometric=kind)
+    image = formats.read(path)
+    np.testing.assert_array_equal(image.pixels[0, ..., 0], data * np.uint8(255))
+    assert image.unit_range.inverted == inverted
+
+
+def test_tags_are_kept_page_by_page(tmp_path):
+    data = numbers((2, 9, 8), "u2")
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for index, frame in enumerate(data):
+            tiff.write(
+                frame,
+                metadata=None,
+                description=f"page {index}",
+                software="scanner 1.2",
+                resolution=(300, 150),
+                resolutionunit="CENTIMETER",
+                iccprofile=b"profile!" * 4,
+                datetime="2001:02:03 04:05:06",
+                extratags=[(271, 2, 0, "maker", False), (274, 3, 1, 6, False)],
+            )
+    formats.write(formats.read(tmp_path / "a.tif"), tmp_path / "b.tif")
+    with (
+        tifffile.TiffFile(tmp_path / "a.tif") as before,
+        tifffile.TiffFile(tmp_path / "b.tif") as after,
+    ):
+        codes = (270, 271, 274, 282, 283, 296, 305, 306, 34675)
+        for one, other in zip(before.pages, after.pages, strict=True):
+            for code in codes:
+                assert one.aspage().tags.valueof(code) is not None
+                assert one.aspage().tags.valueof(code) == other.aspage().tags.valueof(
+                    code
+                )
+
+
+def test_imagej_stays_imagej(tmp_path):
+    data = numbers((4, 9, 8), "u2")
+    options = {"metadata": {"axes": "ZYX", "spacing": 2.5, "Info": "hello"}}
+    make(tmp_path / "a.tif", data, imagej=True, resolution=(3, 3), **options)
+    image = formats.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.pixels[..., 0], data)
+    formats.write(image, tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert tiff.is_imagej
+        assert tiff.imagej_metadata["spacing"] == 2.5
+        assert tiff.imagej_metadata["Info"] == "hello"
+        np.testing.assert_array_equal(tiff.asarray(), data)
+
+
+def test_ome_stays_ome(tmp_path):
+    data = numbers((3, 9, 8), "u2")
+    path = tmp_path / "a.ome.tif"
+    make(path, data, ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.5})
+    formats.write(formats.read(path), tmp_path / "b.ome.tif")
+    with (
+        tifffile.TiffFile(path) as one,
+        tifffile.TiffFile(tmp_path / "b.ome.tif") as two,
+    ):
+        assert two.is_ome
+        assert one.ome_metadata == two.ome_metadata
+        np.testing.assert_array_equal(two.asarray(), data)
+
+
+def test_jpeg_inside_becomes_lossless(tmp_path):
+    rows, columns = np.mgrid[:64, :64]
+    data = np.stack([rows, columns, rows + columns], -1).astype("u1")
+    make(tmp_path / "a.tif", data, compression="jpeg", photometric="rgb")
+    image = formats.read(tmp_path / "a.tif")
+    assert np.abs(image.pixels[0].astype(int) - data).mean() < 4
+    formats.write(image, tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert tiff.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        np.testing.assert_array_equal(tiff.asarray(), image.pixels[0])
+
+
+def test_tiles_are_read(tmp_path):
+    data = numbers((70, 90), "u2")
+    image = formats.read(make(tmp_path / "a.tif", data, tile=(32, 32)))
+    np.testing.assert_array_equal(image.pixels[0, ..., 0], data)
+
+
+def test_pages_of_different_size_are_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(numbers((9, 8)), metadata=None)
+        tiff.write(numbers((5, 8)), metadata=None)
+    with pytest.raises(UnsupportedError, match="differ"):
+        formats.read(tmp_path / "a.tif")
+
+
+def test_a_pyramid_is_read_at_its_full_size(tmp_path):
+    data = numbers((64, 64))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(data, subifds=1, metadata=None)
+        tiff.write(data[::2, ::2], subfiletype=1, metadata=None)
+    with tifffile.TiffWriter(tmp_path / "b.tif") as tiff:
+        tiff.write(data, metadata=None)
+        tiff.write(data[::2, ::2], subfiletype=1, metadata=None)
+    for name in ("a.tif", "b.tif"):
+        image = formats.read(tmp_path / name)
+        np.testing.assert_array_equal(image.pixels[0, ..., 0], data)
+
+
+def test_pictures_hidden_behind_one_page_are_refused(tmp_path):
+    make(tmp_path / "a.tif", numbers((5, 9, 8)), truncate=True)
+    with pytest.raises(UnsupportedError, match="behind"):
+        formats.read(tmp_path / "a.tif")
+
+
+def test_shape_in_the_description_may_say_anything(tmp_path):
+    words = json.dumps({"shape": [1e300, "x", None]})
+    make(tmp_path / "a.tif", numbers((9, 8)), description=words, metadata=None)
+    assert formats.read(tmp_path / "a.tif").frames == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (numbers((9, 8, 4)), {"photometric": "separated"}),
+        (np.ones((9, 8), "c8"), {}),
+        (numbers((9, 8, 5)), {"photometric": "minisblack", "planarconfig": "contig"}),
+        (numbers((9, 8, 3)), {"photometric": "cielab"}),
+    ],
+)
+def test_other_kinds_are_refused(tmp_path, data, options):
+    make(tmp_path / "a.tif", data, metadata=None, **options)
+    with pytest.raises(UnsupportedError):
+        formats.read(tmp_path / "a.tif")
+
+
+def test_nan_is_frozen(tmp_path):
+    data = numbers((9, 8), "f4")
+    data[2, 3] = np.nan
+    image = formats.read(make(tmp_path / "a.tif", data))
+    assert image.frozen[0, 2, 3]
+    assert image.frozen.sum() == 1
+    formats.write(image.from_unit(1 - image.to_unit()), tmp_path / "b.tif")
+    assert np.isnan(tifffile.imread(tmp_path / "b.tif")[2, 3])
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "jpeg"])
+def test_truncated_files_never_give_pixels(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    data = numbers((64, 64))
+    make(path, data, compression=compression, rowsperstrip=8, metadata=None)
+    whole = path.read_bytes()
+    for share in np.linspace(0.01, 0.999, 60):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(InputError):
+            formats.read(path)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_mutated_files_raise_input_errors_only(tmp_path, compression, capfd):
+    path = tmp_path / "a.tif"
+    make(
+        path,
+        numbers((3, 24, 20), "u2"),
+        compression=compression,
+        photometric="minisblack",
+    )
+    whole = path.read_bytes()
+    rng = np.random.default_rng(7)
+    slowest = 0.0
+    for _ in range(500):
+        mutant = bytearray(whole)
+        for place in rng.integers(0, min(len(whole), 420), rng.integers(1, 8)):
+            mutant[place] = rng.integers(256)
+        path.write_bytes(mutant)
+        start = time.process_time()
+        try:
+            image = formats.read(path)
+            assert image.pixels.ndim == 4
+        except InputError:
+            pass
+        slowest = max(slowest, time.process_time() - start)
+    assert slowest < 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_million_pages_are_refused_at_once(tmp_path):
+    entry = struct.pack("<HHII", 256, 3, 1, 1)
+    step = 2 + len(entry) + 4
+    pages = bytearray(struct.pack("<2sHI", b"II", 42, 8))
+    for index in range(1_000_000):
+        pages += struct.pack("<H", 1) + entry
+        pages += struct.pack("<I", 8 + (index + 1) * step)
+    path = tmp_path / "a.tif"
+    path.write_bytes(pages)
+    start = time.process_time()
+    with pytest.raises(OverBudgetError):
+        formats.read(path)
+    assert time.process_time() - start < 2
+
+
+def test_pages_in_a_circle_are_refused(tmp_path):
+    path = make(tmp_path / "a.tif", numbers((9, 8)), metadata=None)
+    raw = bytearray(path.read_bytes())
+    (tags,) = struct.unpack_from("<H", raw, 8)
+    struct.pack_into("<I", raw, 10 + 12 * tags, 8)
+    path.write_bytes(raw)
+    with pytest.raises(UnreadableError, match="circle"):
+        formats.read(path)
+
+
+def test_a_size_that_lies_is_refused(tmp_path):
+    path = make(tmp_path / "a.tif", numbers((9, 8)), compression="zlib", metadata=None)
+    raw = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        for code in (256, 257):
+            tag = tiff.pages[0].tags[code]
+            struct.pack_into("<I", raw, tag.valueoffset, 60_000)
+            struct.pack_into("<H", raw, tag.offset + 2, 4)
+    path.write_bytes(raw)
+    start = time.process_time()
+    with pytest.raises(InputError):
+        formats.read(path)
+    assert time.process_time() - start < 1
+
+
+def test_changed_pixels_give_the_same_file_twice(tmp_path):
+    image = formats.read(make(tmp_path / "a.tif", numbers((40, 50)), compression="lzw"))
+    changed = image.from_unit(1 - image.to_unit())
+    formats.write(changed, tmp_path / "b.tif")
+    formats.write(changed, tmp_path / "c.tif")
+    assert (tmp_path / "b.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
