@@ -313,6 +313,8 @@ class Engine:
         made_by = Provenance(card.id, card.version, weights, self._made_with(opened))
         kind = None if self._options.format == "same" else self._options.format
         targets = opened.item.targets
+        if self._journal is not None:
+            self._journal.begin(targets, opened.source, self._request)
         formats.write(enhanced, targets, format=kind, provenance=made_by)
         if self._journal is not None and self._root is not None:
             root = self._root

@@ -1,8 +1,9 @@
 """The journal: which outputs are done, from what, and how; a rerun trusts only this.
 
-One JSON line for each finished file, written after its rename. A torn last line, as a
+One JSON line before a file gets its final name, and one after. A torn last line, as a
 killed run leaves it, is ignored; a record counts only while input, settings, model and
-output are still what it says.
+output are still what it says. An output that was begun and never recorded is this
+tool's own, and may be made again.
 """
 
 from __future__ import annotations
@@ -109,9 +110,9 @@ class Record:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def from_json(cls, line: str | bytes) -> Record:
-        """Return the record of a line; ValueError if it is none."""
-        data: dict[str, Any] = json.loads(line)
+    def from_dict(cls, data: dict[str, Any]) -> Record:
+        """Return the record of a line's content; ValueError if it is none."""
+        data = dict(data)
         try:
             source = Fingerprint(**data.pop("source"))
             outputs = tuple(OutputRecord(**one) for one in data.pop("outputs"))
@@ -148,6 +149,7 @@ class Journal:
         self._unsynced: set[Path] = set()
         self._count = 0
         self._records: dict[str, Record] = {}
+        self._begun: dict[str, str] = {}
         for path in sorted(root.glob(f"{_STEM}*.jsonl")):
             self._load(path)
 
@@ -158,18 +160,53 @@ class Journal:
             return
         for line in lines:
             try:
-                record = Record.from_json(line)
-            except ValueError:
+                self._take(json.loads(line))
+            except (ValueError, RecursionError):
                 continue
-            self._records[record.outputs[0].path] = record
+
+    def _take(self, data: Any) -> None:
+        if not isinstance(data, dict):
+            raise ValueError("not a journal line")
+        if "begun" in data:
+            self._begun[str(data["begun"])] = str(data.get("by"))
+            return
+        self._finish(Record.from_dict(data))
+
+    def _finish(self, record: Record) -> None:
+        """Remember a record; its outputs are whoever's changes them from now on."""
+        self._records[record.outputs[0].path] = record
+        for output in record.outputs:
+            self._begun.pop(output.path, None)
 
     def find(self, target: Path) -> Record | None:
         """Return the last record whose first output is ``target``."""
+        return self._records.get(self._key(target))
+
+    def was_begun(
+        self, targets: Sequence[Path], source: Fingerprint, request: str
+    ) -> bool:
+        """Tell whether all these outputs were begun for this input and request."""
+        by = _begun_by(source, request)
+        return all(self._begun.get(self._key(target)) == by for target in targets)
+
+    def begin(self, targets: Sequence[Path], source: Fingerprint, request: str) -> None:
+        """Note that outputs are about to get their final names.
+
+        Raises
+        ------
+        OutputError
+            The journal cannot be written.
+        """
+        by = _begun_by(source, request)
+        lines = [{"begun": self._key(target), "by": by} for target in targets]
+        with self._lock:
+            self._append("".join(json.dumps(line) + "\n" for line in lines))
+
+    def _key(self, target: Path) -> str:
         try:
-            key = target.relative_to(self._root).as_posix()
+            return target.relative_to(self._root).as_posix()
         except ValueError:
-            return None
-        return self._records.get(key)
+            return ""
 
     def is_intact(self, record: Record) -> bool:
         """Tell whether all outputs of a record are as they were written."""
@@ -183,23 +220,25 @@ class Journal:
         OutputError
             The journal cannot be written.
         """
-        line = record.to_json().encode() + b"\n"
         with self._lock:
-            try:
-                if self._handle < 0:
-                    self._open()
-                os.write(self._handle, line)
-            except OSError as error:
-                raise OutputError(
-                    f"journal cannot be written: {error.strerror}", path=self._path
-                ) from error
-            self._records[record.outputs[0].path] = record
+            self._append(record.to_json() + "\n")
+            self._finish(record)
             self._unsynced.update(
                 (self._root / output.path).parent for output in record.outputs
             )
             self._count += 1
             if self._count % _SYNC_EVERY == 0:
                 self._sync()
+
+    def _append(self, text: str) -> None:
+        try:
+            if self._handle < 0:
+                self._open()
+            os.write(self._handle, text.encode())
+        except OSError as error:
+            raise OutputError(
+                f"journal cannot be written: {error.strerror}", path=self._path
+            ) from error
 
     def _open(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
@@ -222,3 +261,9 @@ class Journal:
                 self._sync()
                 os.close(self._handle)
                 self._handle = -1
+
+
+def _begun_by(source: Fingerprint, request: str) -> str:
+    """Return what ties a begun output to its input and request."""
+    parts = f"{source.head_sha256} {source.size} {source.mtime_ns} {request}"
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]

@@ -303,6 +303,8 @@ class _Draft:
             record = journal.find(item.targets[0])
             if record is not None and self._is_done(item, record, journal, request):
                 return Skip(item.path, item.targets[0], "done")
+            if self._was_cut_off(item, there, journal, request):
+                return item
         policy = self.options.on_exists
         if policy == "skip":
             return Skip(item.path, there[0], "exists")
@@ -344,6 +346,16 @@ class _Draft:
         except (InputError, OSError):
             return False
         return same and self._same_model(record) and journal.is_intact(record)
+
+    def _was_cut_off(
+        self, item: WorkItem, there: list[Path], journal: Journal, request: str
+    ) -> bool:
+        """Tell whether what is there is of a run killed before it could say so."""
+        try:
+            source = Fingerprint.of(item.sources)
+        except (InputError, OSError):
+            return False
+        return journal.was_begun(there, source, request)
 
     def _same_model(self, record: Record) -> bool:
         if self.resolve is None:

@@ -69,10 +69,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(folder, undisturbed, tmp_path, s
     process.kill()
     process.communicate()
     assert digests(out).items() <= undisturbed.items()
-    # what had its name but no record yet is not known to be whole
-    resumed = subprocess.run(
-        command(folder, "-o", out, "--on-exists", "overwrite"), capture_output=True
-    )
+    resumed = subprocess.run(command(folder, "-o", out), capture_output=True)
     assert resumed.returncode == 0, resumed.stderr
     assert digests(out) == undisturbed
 

@@ -300,3 +300,24 @@ def test_other_formats_can_be_asked_for(folder, tmp_path):
     array = np.load(tmp_path / "out" / "wide.npy")
     before = formats.read(folder / "wide.png").pixels
     assert np.array_equal(np.squeeze(array), np.squeeze(before))
+
+
+def test_an_output_killed_before_its_record_is_made_again(folder, tmp_path):
+    enhance(folder, tmp_path / "whole")
+    enhance(folder, tmp_path / "out")
+    path = tmp_path / "out" / ".medenh-journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    record = next(line for line in lines if b'"0.png", "sha256"' in line)
+    path.write_bytes(b"".join(line for line in lines if line != record))
+    summary = enhance(folder, tmp_path / "out")
+    assert [result.output.name for result in summary.written] == ["0.png"]
+    assert summary.exit_code() == 0
+    assert digests(tmp_path / "out") == digests(tmp_path / "whole")
+
+
+def test_an_output_changed_by_somebody_is_not_replaced_unasked(folder, tmp_path):
+    enhance(folder, tmp_path / "out")
+    (tmp_path / "out" / "0.png").write_bytes(b"mine now")
+    summary = enhance(folder, tmp_path / "out")
+    assert [f.path.name for f in summary.failed] == ["0.png"]
+    assert (tmp_path / "out" / "0.png").read_bytes() == b"mine now"

@@ -111,3 +111,16 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
             Journal(tmp_path).add(record)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_what_was_begun_is_known_by_input_and_request(tmp_path):
+    source = Fingerprint(6, 1, "00")
+    journal = Journal(tmp_path)
+    journal.begin([tmp_path / "a", tmp_path / "b"], source, "asked")
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.was_begun([tmp_path / "a", tmp_path / "b"], source, "asked")
+    assert not again.was_begun([tmp_path / "a", tmp_path / "c"], source, "asked")
+    assert not again.was_begun([tmp_path / "a"], source, "something else")
+    assert not again.was_begun([tmp_path / "a"], Fingerprint(7, 1, "00"), "asked")
+    assert again.find(tmp_path / "a") is None
