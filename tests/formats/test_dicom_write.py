@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import shutil
 import subprocess
 from dataclasses import replace
@@ -358,6 +359,17 @@ def test_a_failed_write_leaves_nothing_and_names_nobody(tmp_path):
     assert PATIENT not in str(caught.value)
     assert caught.value.__cause__ is None
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_an_image_that_went_to_another_process_writes_the_same_file(tmp_path, syntax):
+    options = {"photometric": "PALETTE COLOR", "syntax": syntax}
+    pixels = ramp((8, 6), "u1", 0, 255)
+    image = dicom.read([save(tmp_path / "a", pixels, encode=palette, **options)])
+    dicom.write(image, [tmp_path / "b"], provenance=HOW)
+    travelled = pickle.loads(pickle.dumps(image))
+    dicom.write(travelled, [tmp_path / "c"], provenance=HOW)
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
 
 
 def test_writing_leaves_the_image_as_it_was(tmp_path):

@@ -18,13 +18,24 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from medenh.errors import MedenhError, OverBudgetError, UnreadableError
 from medenh.formats import files
 from medenh.formats.limits import Limits
 
-__all__ = ["damage_guard", "load"]
+__all__ = [
+    "Source",
+    "damage_guard",
+    "from_bytes",
+    "load",
+    "silence",
+    "to_bytes",
+    "to_little_endian",
+]
 
 _LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "rle", "jpeg_ls")
 _THIRD_PARTIES = r"(pydicom|pylibjpeg|openjpeg|rle|jpeg_ls|PIL|medenh\.formats\.dicom)"
@@ -46,10 +57,8 @@ def silence() -> None:
         if logger.level <= logging.CRITICAL:
             logger.setLevel(logging.CRITICAL + 1)
     # not catch_warnings: that is not safe where readers run in threads
-    if not any(
-        entry[0] == "ignore" and getattr(entry[3], "pattern", "") == _THIRD_PARTIES
-        for entry in warnings.filters
-    ):
+    first = warnings.filters[0] if warnings.filters else None
+    if first is None or getattr(first[3], "pattern", "") != _THIRD_PARTIES:
         warnings.filterwarnings("ignore", module=_THIRD_PARTIES)
 
 
@@ -257,3 +266,21 @@ def to_little_endian(dataset: Dataset) -> None:
             if len(element.value) % word.itemsize == 0:
                 swapped = np.frombuffer(element.value, word).byteswap()
                 element.value = swapped.tobytes()
+
+
+def to_bytes(dataset: Dataset) -> bytes:
+    """Return a data set as Explicit VR Little Endian, without file meta information."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, dataset)
+    return bytes(buffer.getvalue())
+
+
+def from_bytes(data: bytes, sop_class: str) -> Dataset:
+    """Return what `to_bytes` encoded, with its class in the file meta information."""
+    silence()
+    dataset = read_dataset(io.BytesIO(data), False, True)
+    dataset.file_meta = FileMetaDataset()
+    if sop_class:
+        dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    return dataset

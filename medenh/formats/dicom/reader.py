@@ -13,7 +13,14 @@ from pydicom.dataset import Dataset
 
 from medenh.errors import UnreadableError, UnsupportedError, UsageError
 from medenh.formats.dicom import codecs, meaning
-from medenh.formats.dicom.dataset import Source, damage_guard, load, to_little_endian
+from medenh.formats.dicom.dataset import (
+    Source,
+    damage_guard,
+    from_bytes,
+    load,
+    to_bytes,
+    to_little_endian,
+)
 from medenh.formats.dicom.geometry import geometry_of, slice_order
 from medenh.formats.dicom.header import Layout, layout_of, text, transfer_syntax
 from medenh.formats.dicom.palette import is_palette, to_rgb
@@ -40,6 +47,17 @@ class DicomPart:
     dataset: Dataset
     transfer_syntax: str
     compression: float = 1.0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pydicom's elements cannot be pickled once they hold several numbers
+        told = str(self.dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+        elements = to_bytes(self.dataset)
+        return _part, (elements, told, self.transfer_syntax, self.compression)
+
+
+def _part(elements: bytes, sop_class: str, syntax: str, ratio: float) -> DicomPart:
+    """Rebuild a part that went to another process."""
+    return DicomPart(from_bytes(elements, sop_class), syntax, ratio)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
