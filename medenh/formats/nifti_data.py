@@ -137,7 +137,7 @@ def write(header: NiftiHeader, body: NDArray[Any], path: Path) -> None:
     if not as_pair:
         _write(path, packed, [raw, body, header.tail])
         return
-    tail = ".gz" if packed else ""
+    tail = path.name[-3:] if packed else ""
     upper = stem.endswith((".HDR", ".IMG"))
     image_end, header_end = (".IMG", ".HDR") if upper else (".img", ".hdr")
     # the header last: without it the data are no picture yet

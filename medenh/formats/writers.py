@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from medenh.errors import OutputError, UsageError
 from medenh.formats import EXTENSIONS
+from medenh.formats.content import find_partner
 
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
@@ -35,7 +36,7 @@ def write(
     kind = format or _kind_for(image, paths[0])
     if kind not in EXTENSIONS:
         raise UsageError(f"unknown format {kind!r}", hint=f"one of {_known()}")
-    if image.source is not None and any(_is_same(image.source, path) for path in paths):
+    if any(_is_input(image, path) for path in paths):
         raise OutputError("is the input itself", path=image.source)
     if kind == "dicom":
         from medenh.formats import dicom
@@ -131,9 +132,12 @@ def _known() -> str:
     return ", ".join(EXTENSIONS)
 
 
-def _is_same(source: Path, path: Path) -> bool:
+def _is_input(image: Image, path: Path) -> bool:
+    if image.source is None or not path.exists():
+        return False
+    halves = (image.source, find_partner(image.source))
     try:
-        return path.exists() and source.samefile(path)
+        return any(half is not None and half.samefile(path) for half in halves)
     except OSError:
         return False
 
