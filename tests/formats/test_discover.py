@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image as Pil
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from medenh import formats
+from medenh.errors import UnreadableError, UnsupportedError
+from medenh.formats.discover import discover
+
+DATA = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
+links = pytest.mark.skipif(sys.platform == "win32", reason="needs links and pipes")
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Pil.fromarray(DATA[0]).save(path, "PNG")
+    return path
+
+
+def slice_file(path: Path, *, series="1.2.3", place=None, number=1, **more) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = Dataset()
+    made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    made.SOPInstanceUID = f"1.2.9.{abs(hash(str(path))) % 10**9}"
+    made.SeriesInstanceUID = series
+    made.Modality = "MR"
+    made.Rows, made.Columns = 4, 5
+    made.SamplesPerPixel = 1
+    made.PhotometricInterpretation = "MONOCHROME2"
+    made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
+    made.PixelRepresentation = 0
+    made.InstanceNumber = number
+    if place is not None:
+        made.ImagePositionPatient = [0, 0, place]
+        made.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    for keyword, value in more.items():
+        setattr(made, keyword, value)
+    made.PixelData = bytes(4 * 5 * int(more.get("NumberOfFrames", 1)))
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta = meta
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def listed(found):
+    return [tuple(str(path) for path in item.relative) for item in found.items]
+
+
+def test_a_file_given_by_name_is_an_item_or_rejected(tmp_path):
+    good = picture(tmp_path / "deep" / "a.weird")
+    bad = tmp_path / "b.txt"
+    bad.write_text("no picture")
+    found = discover([good, bad, tmp_path / "missing.png"])
+    assert listed(found) == [("a.weird",)]
+    assert found.items[0].paths == (good,)
+    assert found.items[0].format == "png"
+    assert [path for path, _ in found.rejected] == [bad, tmp_path / "missing.png"]
+    assert all(isinstance(error, UnreadableError) for _, error in found.rejected)
+
+
+def test_a_folder_gives_its_pictures_and_says_which_are_broken(tmp_path):
+    for name in ("b.png", "a.png", "sub/c.png", "sub/deep/noextension"):
+        picture(tmp_path / name)
+    for name in ("broken.png", "empty.nii.gz", "notes.txt", "table.csv", "README"):
+        (tmp_path / name).write_bytes(b"" if "empty" in name else b"text")
+    picture(tmp_path / ".hidden.png")
+    picture(tmp_path / ".medenh-cache" / "x.png")
+    (tmp_path / ".a.png.123.medenh-part").write_bytes(b"")
+    (tmp_path / ".medenh-journal.jsonl").write_bytes(b"{}")
+    found = discover([tmp_path])
+    expected = ["a.png", "b.png", "sub/c.png", "sub/deep/noextension"]
+    assert listed(found) == [(str(Path(name)),) for name in expected]
+    assert sorted(path.name for path, _ in found.rejected) == [
+        "broken.png",
+        "empty.nii.gz",
+    ]
+    assert listed(discover([tmp_path], recursive=False)) == [("a.png",), ("b.png",)]
+
+
+def test_other_pictures_in_a_folder_are_rejected_with_a_word(tmp_path):
+    Pil.fromarray(DATA[0]).save(tmp_path / "a.gif")
+    found = discover([tmp_path])
+    assert not found.items
+    assert isinstance(found.rejected[0][1], UnsupportedError)
+
+
+def test_a_picture_named_twice_is_listed_once(tmp_path):
+    path = picture(tmp_path / "a.png")
+    assert len(discover([path, tmp_path, tmp_path / "." / "a.png"]).items) == 1
+
+
+@links
+def test_links_out_of_the_tree_and_loops_are_not_followed(tmp_path):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    picture(root / "a.png")
+    picture(outside / "secret.png")
+    (root / "out").symlink_to(outside)
+    (root / "out.png").symlink_to(outside / "secret.png")
+    (root / "loop").symlink_to(root)
+    (root / "self.png").symlink_to(root / "self.png")
+    (root / "inner.png").symlink_to(root / "a.png")
+    found = discover([root])
+    assert listed(found) == [("a.png",)], "the inner link is the same picture"
+    (tmp_path / "linked").symlink_to(root)
+    assert listed(discover([tmp_path / "linked"])) == [("a.png",)]
+
+
+@links
+def test_pipes_in_a_folder_do_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b")
+    (tmp_path / "folder.dcm").mkdir()
+    found = discover([tmp_path])
+    assert [path.name for path, _ in found.rejected] == ["a.png"]
+
+
+def test_both_halves_of_a_pair_are_one_item(tmp_path):
+    nibabel.save(nibabel.Nifti1Pair(DATA, np.eye(4)), tmp_path / "v.img")
+    for inputs in (
+        [tmp_path],
+        [tmp_path / "v.img"],
+        [tmp_path / "v.hdr"],
+        [tmp_path / "v.hdr", tmp_path / "v.img"],
+    ):
+        found = discover(inputs)
+        assert listed(found) == [("v.hdr",)]
+        assert not found.rejected
+    assert formats.read(found.items[0].paths).frames == 5
+    (tmp_path / "v.hdr").unlink()
+    assert [path.name for path, _ in discover([tmp_path]).rejected] == ["v.img"]
+
+
+def test_a_series_is_one_item_sorted_by_position(tmp_path):
+    places = {"a": 30.0, "b": 10.0, "c": 20.0, "d": -5.0}
+    for name, place in places.items():
+        slice_file(tmp_path / "s" / name, place=place)
+    picture(tmp_path / "s" / "x.png")
+    found = discover([tmp_path])
+    order = ("d", "b", "c", "a")
+    assert listed(found) == [
+        tuple(str(Path("s") / name) for name in order),
+        (str(Path("s") / "x.png"),),
+    ]
+    assert found.items[0].format == "dicom"
+    assert formats.read(found.items[0].paths).frames == 4
+
+
+def test_what_is_not_one_volume_stays_apart(tmp_path):
+    slice_file(tmp_path / "a1", place=1)
+    slice_file(tmp_path / "a2", place=2)
+    slice_file(tmp_path / "b1", place=1, series="1.2.4")
+    slice_file(tmp_path / "c1", place=3, PhotometricInterpretation="MONOCHROME1")
+    slice_file(tmp_path / "d1", place=4, NumberOfFrames=2)
+    slice_file(tmp_path / "e1", place=5, BitsStored=7, HighBit=6)
+    slice_file(tmp_path / "other" / "a3", place=3)
+    slice_file(tmp_path / "x1", series="1.2.5")  # views without a place
+    slice_file(tmp_path / "x2", series="1.2.5", number=2)
+    found = discover([tmp_path])
+    grouped = [item for item in found.items if len(item.paths) > 1]
+    assert [tuple(path.name for path in item.paths) for item in grouped] == [
+        ("a1", "a2")
+    ]
+    assert len(found.items) == 8
+    assert not found.rejected
+
+
+def test_files_of_a_series_given_by_name_stay_apart(tmp_path):
+    paths = [slice_file(tmp_path / str(place), place=place) for place in range(3)]
+    assert len(discover(paths).items) == 3
+
+
+def test_a_dicomdir_is_skipped_and_a_broken_slice_is_said(tmp_path):
+    slice_file(tmp_path / "a.dcm", place=1)
+    slice_file(tmp_path / "b.dcm", place=2)
+    slice_file(tmp_path / "DICOMDIR")
+    (tmp_path / "c.dcm").write_bytes((tmp_path / "a.dcm").read_bytes()[:140])
+    found = discover([tmp_path])
+    assert listed(found) == [("a.dcm", "b.dcm")]
+    assert [path.name for path, _ in found.rejected] == ["c.dcm"]
+
+
+def test_ten_thousand_files_take_seconds(tmp_path):
+    data = picture(tmp_path / "0.png").read_bytes()
+    for index in range(1, 5_000):
+        (tmp_path / f"{index}.png").write_bytes(data)
+        (tmp_path / f"{index}.txt").write_bytes(b"")
+    start = time.process_time()
+    assert len(discover([tmp_path]).items) == 5_000
+    assert time.process_time() - start < 3
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not here")
+def test_real_folder():
+    found = discover([SHARED])
+    series = [item for item in found.items if len(item.paths) > 1]
+    assert [
+        len(item.paths) for item in series if "series_t1" in str(item.paths[0])
+    ] == [6]
+    names = {path.name for item in found.items for path in item.paths}
+    assert "nifti_pair.hdr" in names
+    assert "nifti_pair.img" not in names
+    assert {path.name for path, _ in found.rejected} <= {"sr_no_pixels.dcm"}
