@@ -22,7 +22,6 @@ __all__ = ["Finding", "examine", "register"]
 _CODECS = {
     "pylibjpeg": ("pylibjpeg", "compressed DICOM"),
     "openjpeg": ("pylibjpeg-openjpeg", "JPEG 2000 in DICOM"),
-    "rle": ("pylibjpeg-rle", "RLE in DICOM"),
     "jpeg_ls": ("pyjpegls", "JPEG-LS in DICOM"),
     "imagecodecs": ("imagecodecs", "JPEG Lossless, TIFF codecs"),
     "isal": ("isal", "compressed NIfTI"),
