@@ -31,7 +31,6 @@ _REDUCED = 1  # NewSubfileType: a smaller copy of another page
 # PHOTOMETRIC and EXTRASAMPLE values (TIFF 6.0 sections 8 and 18)
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _ALPHAS = (1, 2)
-_JPEG = (6, 7, 33007)
 
 # Tags that describe the picture and stay true of other pixels of the same size.
 _KEPT = (
@@ -113,7 +112,7 @@ def read(path: Path, *, limits: Limits) -> Image:
             decoded = sum(int(page.nbytes) for page in pages)
             limits.check(path, voxels, decoded, size)
             for page in pages:
-                _check_segments(page, size, path)
+                tiff_pages.check_segments(page, size, path)
             return _image(tiff, pages, path)
     except InputError:
         raise
@@ -128,8 +127,7 @@ def _full_pages(tiff: Any, path: Path) -> list[Any]:
     tiff.pages.useframes = False
     pages = [page.aspage() for page in tiff.pages]
     first = pages[0]
-    copies = [page for page in pages[1:] if page.subfiletype & _REDUCED]
-    pages = [page for page in pages if page is first or page not in copies]
+    pages = [page for page in pages if page is first or not page.subfiletype & _REDUCED]
     kind = _kind(first)
     for page in pages:
         if _kind(page) != kind:
@@ -170,29 +168,6 @@ def _plane(page: Any, path: Path) -> tuple[int, int]:
     if height < 1 or width < 1:
         raise UnreadableError("damaged TIFF: no pixels", path=path)
     return height, width
-
-
-def _check_segments(page: Any, size: int, path: Path) -> None:
-    """Refuse pages whose strips or tiles are not all inside the file."""
-    offsets, counts = page.dataoffsets, page.databytecounts
-    needed = int(np.prod(page.chunked))
-    if len(offsets) < needed or len(counts) < needed:
-        raise UnreadableError("truncated TIFF: strips are missing", path=path)
-    for offset, count in zip(offsets, counts, strict=False):
-        if offset <= 0 or count <= 0 or offset + count > size:
-            raise UnreadableError(
-                "truncated TIFF: strips lie outside the file", path=path
-            )
-    if page.compression == 1 and sum(counts) < _raw_bytes(page):
-        raise UnreadableError("truncated TIFF: strips are too short", path=path)
-
-
-def _raw_bytes(page: Any) -> int:
-    row = int(page.imagewidth) * int(page.bitspersample)
-    planes = int(page.samplesperpixel)
-    if page.planarconfig == 1:
-        row, planes = row * planes, 1
-    return (row + 7) // 8 * int(page.imagelength) * planes
 
 
 def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
@@ -246,7 +221,7 @@ def _check_photometric(page: Any, path: Path) -> None:
     extra = tuple(int(one) for one in page.extrasamples)
     opaque = samples - len(extra)
     grey = kind in (_WHITE_IS_0, _BLACK_IS_0) and opaque == 1
-    colour = kind == _RGB or (kind == _YCBCR and page.compression in _JPEG)
+    colour = kind == _RGB or (kind == _YCBCR and page.compression == tiff_pages.JPEG)
     known = grey or (colour and opaque == 3) or (kind == _PALETTE and samples == 1)
     if not known or len(extra) > 1 or any(one not in _ALPHAS for one in extra):
         raise UnsupportedError(

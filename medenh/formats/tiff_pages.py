@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
-from medenh.errors import OverBudgetError, UnreadableError
+import numpy as np
 
-__all__ = ["MAX_PAGES", "check_chain"]
+from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError
+from medenh.formats import jpeg
+
+__all__ = ["JPEG", "MAX_PAGES", "check_chain", "check_segments"]
+
+JPEG = 7
 
 MAX_PAGES = 20_000
 _MAX_TAGS = 4096
+_RAW = 1
+
+# CCITT, LZW, Deflate, PackBits, LZMA, Zstandard: their decoders are told how much to
+# expect. JPEG is checked here; what else there is could grow at will, or be filled up.
+_COMPRESSIONS = (_RAW, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000)
 
 
 def check_chain(path: Path, size: int) -> int:
@@ -65,3 +76,65 @@ def check_chain(path: Path, size: int) -> int:
 
 def _unpack(data: bytes, layout: str) -> tuple[int, ...]:
     return struct.unpack(layout, data)
+
+
+def check_segments(page: Any, size: int, path: Path) -> None:
+    """Refuse a page whose strips or tiles are not whole and inside the file.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        Its tags are looked at, and of JPEG the structure.
+    size : int
+        Size of the file in bytes.
+
+    Raises
+    ------
+    UnreadableError
+        Something is missing.
+    UnsupportedError
+        A compression that nothing here guards.
+    """
+    if page.compression not in _COMPRESSIONS:
+        raise UnsupportedError(
+            f"TIFF compressed by {getattr(page.compression, 'name', page.compression)}",
+            path=path,
+            hint="save it with Deflate, LZW or no compression first",
+        )
+    offsets, counts = page.dataoffsets, page.databytecounts
+    needed = int(np.prod(page.chunked))
+    if len(offsets) < needed or len(counts) < needed:
+        raise UnreadableError("truncated TIFF: strips are missing", path=path)
+    for offset, count in zip(offsets, counts, strict=False):
+        if offset <= 0 or count <= 0 or offset + count > size:
+            raise UnreadableError(
+                "truncated TIFF: strips lie outside the file", path=path
+            )
+    if page.compression == _RAW and sum(counts) < _raw_bytes(page):
+        raise UnreadableError("truncated TIFF: strips are too short", path=path)
+    if page.compression == JPEG:
+        _check_jpegs(page, path)
+
+
+def _raw_bytes(page: Any) -> int:
+    row = int(page.imagewidth) * int(page.bitspersample)
+    planes = int(page.samplesperpixel)
+    if page.planarconfig == 1:
+        row, planes = row * planes, 1
+    return (row + 7) // 8 * int(page.imagelength) * planes
+
+
+def _check_jpegs(page: Any, path: Path) -> None:
+    """Refuse JPEG strips that are cut, or larger than the page says."""
+    rows, columns = int(page.rowsperstrip), int(page.imagewidth)
+    if page.is_tiled:
+        rows, columns = int(page.tilelength), int(page.tilewidth)
+    rows = min(rows, max(int(page.imagelength), int(page.tilelength)))
+    stream = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        stream.seek(offset)
+        info = jpeg.parse(stream.read(count), path)
+        if info.height > rows or info.width > columns:
+            raise UnreadableError(
+                "damaged TIFF: a JPEG strip is larger than its page", path=path
+            )

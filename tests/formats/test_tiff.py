@@ -349,3 +349,45 @@ def test_changed_pixels_give_the_same_file_twice(tmp_path):
     formats.write(changed, tmp_path / "b.tif")
     formats.write(changed, tmp_path / "c.tif")
     assert (tmp_path / "b.tif").read_bytes() == (tmp_path / "c.tif").read_bytes()
+
+
+def test_jpeg_strips_are_cut_or_larger_than_the_page(tmp_path):
+    path = tmp_path / "a.tif"
+    make(path, numbers((64, 64)), compression="jpeg", metadata=None)
+    whole = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].dataoffsets[0]
+        count = tiff.pages[0].tags[279]
+    cut = bytearray(whole)
+    layout = "<I" if count.dtype == 4 else "<H"
+    struct.pack_into(
+        layout, cut, count.valueoffset, tiff.pages[0].databytecounts[0] // 2
+    )
+    frame = whole.index(b"\xff\xc0", place)
+    large = bytearray(whole)
+    struct.pack_into(">HH", large, frame + 5, 65500, 65500)
+    for data in (cut, large):
+        path.write_bytes(data)
+        with pytest.raises(UnreadableError):
+            formats.read(path)
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("tile", [None, (32, 48)])
+def test_jpeg_in_strips_and_tiles(tmp_path, tile, colour):
+    rows, columns = np.mgrid[:100, :90]
+    data = (rows + columns).astype("u1")
+    if colour:
+        data = np.stack([data, data.T[:, :1].T + data * 0, 255 - data], -1)
+    options = {"photometric": "rgb" if colour else "minisblack"}
+    options |= {"tile": tile} if tile else {"rowsperstrip": 16}
+    make(tmp_path / "a.tif", data, compression="jpeg", metadata=None, **options)
+    pixels = formats.read(tmp_path / "a.tif").pixels[0]
+    expected = tifffile.imread(tmp_path / "a.tif")
+    np.testing.assert_array_equal(pixels.reshape(expected.shape), expected)
+
+
+def test_compressions_without_a_guard_are_refused(tmp_path):
+    make(tmp_path / "a.tif", numbers((64, 64)), compression="jpeg2000")
+    with pytest.raises(UnsupportedError, match="JPEG"):
+        formats.read(tmp_path / "a.tif")
