@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medenh import __version__
-from medenh.pipeline.engine import Listener
+from medenh.pipeline.results import Listener
 from medenh.reports.html import Case, Table, unit_view, write_report
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from medenh.pipeline.engine import Listener
+from medenh.pipeline.results import Listener
 
 if TYPE_CHECKING:
     from medenh.pipeline.results import Failure, FileResult

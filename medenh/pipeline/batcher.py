@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Hashable, Sequence
@@ -9,10 +10,12 @@ from typing import Generic, TypeVar
 
 from medenh.pipeline.frames import FrameTask
 
-__all__ = ["Batcher", "ByteBudget"]
+__all__ = ["Batcher", "ByteBudget", "default_budget"]
 
 T = TypeVar("T")
 _TICK_S = 0.05
+_SHARE_OF_MEMORY = 0.25
+_LEAST_BUDGET = 256 << 20
 
 
 class Batcher(Generic[T]):
@@ -116,3 +119,12 @@ class ByteBudget:
         with self._change:
             self._used -= count
             self._change.notify_all()
+
+
+def default_budget() -> int:
+    """Return how many bytes of images may be on their way: a quarter of the memory."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 30
+    return max(_LEAST_BUDGET, int(memory * _SHARE_OF_MEMORY))

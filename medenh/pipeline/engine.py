@@ -7,14 +7,12 @@ batches change the order in which files are done, never what is written.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,17 +22,17 @@ from medenh import formats
 from medenh.device import num_threads
 from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError
 from medenh.pipeline import fidelity
-from medenh.pipeline.batcher import Batcher, ByteBudget
+from medenh.pipeline.batcher import Batcher, ByteBudget, default_budget
 from medenh.pipeline.enhancer import is_out_of_memory
 from medenh.pipeline.frames import FrameTask
 from medenh.pipeline.journal import Fingerprint, Journal, OutputRecord, Record
 from medenh.pipeline.loading import ModelSource, Prepared
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import Plan, WorkItem
-from medenh.pipeline.results import Failure, FileResult, Summary
+from medenh.pipeline.results import Failure, FileResult, Listener, Summary
 from medenh.types import Image, Provenance
 
-__all__ = ["Engine", "Listener"]
+__all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,24 +41,6 @@ _WRITERS = 2
 _GRACE_S = 1.5  # what is being written when the user interrupts may finish
 _TICK_S = 0.05
 _COPIES = 3  # of an image's pixels while it is on its way: in, out, in between
-_SHARE_OF_MEMORY = 0.25
-_LEAST_BUDGET = 256 << 20
-
-
-class Listener:
-    """Hears how a run goes; each method may be called from any thread."""
-
-    def started(self, total: int) -> None:
-        """Hear how many images will be worked on."""
-
-    def progressed(self, path: Path, share: float) -> None:
-        """Hear which share of an image is done."""
-
-    def written(self, result: FileResult, image: Image, enhanced: Image) -> None:
-        """Hear that an image has its final name."""
-
-    def failed(self, failure: Failure) -> None:
-        """Hear that an image came to nothing."""
 
 
 @dataclass(slots=True)
@@ -109,7 +89,7 @@ class Engine:
         self._models = models
         self._listener = listener or Listener()
         self._stop = stop or threading.Event()
-        self._budget = ByteBudget(budget_bytes or _default_budget(), self._stop)
+        self._budget = ByteBudget(budget_bytes or default_budget(), self._stop)
         self._summary = Summary(device=models.device.name)
         self._used: dict[str, Prepared] = {}
         self._lock = threading.Lock()
@@ -388,11 +368,3 @@ def _as_ours(error: Exception, item: WorkItem) -> MedenhError:
     _log.debug("unexpected error", exc_info=error)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return MedenhError(f"unexpected {what[:300]}", path=item.path)
-
-
-def _default_budget() -> int:
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 30
-    return max(_LEAST_BUDGET, int(memory * _SHARE_OF_MEMORY))

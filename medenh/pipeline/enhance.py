@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from medenh import formats, intensity
 from medenh.errors import InputError, UsageError
-from medenh.pipeline.engine import Engine, Listener
+from medenh.pipeline.engine import Engine
 from medenh.pipeline.frames import FrameTask
 from medenh.pipeline.loading import Prepared, ZooModels
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import Plan, WorkItem, make_plan
-from medenh.pipeline.results import Summary
+from medenh.pipeline.results import Listener, Summary
 from medenh.types import Image, Modality
 
 if TYPE_CHECKING:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medenh.errors import InputError, MedenhError, exit_code
 
-__all__ = ["Failure", "FileResult", "Skip", "Summary"]
+if TYPE_CHECKING:
+    from medenh.types import Image
+
+__all__ = ["Failure", "FileResult", "Listener", "Skip", "Summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,22 @@ class FileResult:
     reason: str
     fidelity: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+
+
+class Listener:
+    """Hears how a run goes; each method may be called from any thread."""
+
+    def started(self, total: int) -> None:
+        """Hear how many images will be worked on."""
+
+    def progressed(self, path: Path, share: float) -> None:
+        """Hear which share of an image is done."""
+
+    def written(self, result: FileResult, image: Image, enhanced: Image) -> None:
+        """Hear that an image has its final name."""
+
+    def failed(self, failure: Failure) -> None:
+        """Hear that an image came to nothing."""
 
 
 @dataclass(slots=True, kw_only=True)

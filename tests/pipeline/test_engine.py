@@ -11,9 +11,10 @@ from fakes_pipeline import FakeModels, FakeRunner, box, make_card
 
 from medenh import formats
 from medenh.errors import NothingReadableError
-from medenh.pipeline.engine import Engine, Listener
+from medenh.pipeline.engine import Engine
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
+from medenh.pipeline.results import Listener
 from medenh.zoo.card import Limits
 
 

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import medenh
+from medenh.errors import UnreadableError, UsageError
+
+
+@pytest.fixture
+def path(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    return tmp_path / "a.png"
+
+
+def test_importing_medenh_is_cheap():
+    code = (
+        "import sys, medenh; dir(medenh);"
+        "assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_there():
+    for name in medenh.__all__:
+        assert getattr(medenh, name) is not None
+    assert medenh.models.create is not None
+    with pytest.raises(AttributeError):
+        _ = medenh.nothing
+
+
+@pytest.mark.parametrize(
+    "shape", [(20, 30), (20, 30, 1), (20, 30, 3), (4, 20, 30), (4, 20, 30, 3)]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, bool])
+def test_arrays_keep_shape_type_and_values(shape, dtype):
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 2 if dtype is bool else 200, shape).astype(dtype)
+    before = array.copy()
+    same = medenh.enhance(array, model="identity")
+    assert same.dtype == array.dtype
+    assert np.array_equal(same, array)
+    assert np.array_equal(array, before)
+
+
+def test_an_array_is_enhanced_and_strength_blends():
+    array = np.random.default_rng(0).random((64, 64)).astype(np.float32) * 0.3
+    array[0, 0] = 1.0
+    full = medenh.enhance(array, model="clahe")
+    half = medenh.enhance(array, model="clahe", strength=0.5)
+    assert not np.allclose(full, array, atol=0.02)
+    np.testing.assert_allclose(half, array + 0.5 * (full - array), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4, 5), (0, 4), (1, 2, 3, 4, 3)])
+def test_arrays_that_are_no_images_are_refused(shape):
+    with pytest.raises(UsageError):
+        medenh.enhance(np.zeros(shape, np.uint8), model="identity")
+
+
+def test_a_path_gives_an_image(path):
+    image = medenh.enhance(path, model="identity")
+    assert isinstance(image, medenh.Image)
+    assert np.array_equal(image.pixels, medenh.read(path).pixels)
+
+
+def test_a_path_with_an_output_gives_the_path(path, tmp_path):
+    out = tmp_path / "b.png"
+    assert medenh.enhance(path, out, model="clahe") == out
+    in_memory = medenh.enhance(path, model="clahe")
+    assert np.array_equal(medenh.read(out).pixels, in_memory.pixels)
+
+
+def test_an_array_with_an_output_is_written(tmp_path):
+    array = np.random.default_rng(0).integers(0, 255, (20, 30), np.uint8)
+    out = medenh.enhance(array, tmp_path / "b.png", model="identity")
+    assert np.array_equal(medenh.read(out).pixels[0, ..., 0], array)
+
+
+def test_a_folder_gives_a_summary(path, tmp_path):
+    summary = medenh.enhance(path.parent, tmp_path / "out", model="identity")
+    assert [result.input for result in summary.written] == [path]
+
+
+def test_one_bad_file_raises_its_own_error(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(UnreadableError):
+        medenh.enhance(tmp_path / "bad.png", tmp_path / "out.png", model="identity")
+
+
+def test_unknown_options_and_models_are_refused(path):
+    with pytest.raises(UsageError, match="strenght"):
+        medenh.enhance(path, strenght=0.5)
+    with pytest.raises(UsageError, match="unknown model"):
+        medenh.enhance(path, model="clahee")
+    with pytest.raises(UsageError, match="modality"):
+        medenh.enhance(np.zeros((8, 8)), modality="fundsu")
+
+
+def test_a_loaded_model_takes_what_enhance_takes(path):
+    model = medenh.load_model("clahe")
+    assert model.card.id == "clahe"
+    array = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
+    assert np.array_equal(model.enhance(array), medenh.enhance(array, model="clahe"))
+    image = medenh.read(path)
+    expected = medenh.enhance(path, model="clahe").pixels
+    assert np.array_equal(model.enhance(path).pixels, expected)
+    assert np.array_equal(model.enhance(image).pixels, expected)
+    with pytest.raises(UsageError, match="without a network"):
+        _ = model.network
+
+
+def test_models_are_listed_by_modality():
+    assert "clahe" in {card.id for card in medenh.list_models("fundus")}
+    with pytest.raises(UsageError):
+        medenh.list_models("fundsu")
