@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medenh.cli import console, options
 
 if TYPE_CHECKING:
+    from medenh.formats.limits import Limits
     from medenh.pipeline.options import EnhanceOptions
     from medenh.pipeline.results import Summary
 
@@ -49,6 +50,34 @@ _Shard = Annotated[
 _Recursive = Annotated[
     bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
 ]
+_LIMITS = "Limits"
+_MaxVoxels = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Most pixels of one input.",
+        rich_help_panel=_LIMITS,
+        show_default=False,
+    ),
+]
+_MaxBytes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Most bytes of one input, decoded.",
+        rich_help_panel=_LIMITS,
+        show_default=False,
+    ),
+]
+_MaxRatio = Annotated[
+    float | None,
+    typer.Option(
+        min=1.0,
+        help="Most bytes decoded for each on disk.",
+        rich_help_panel=_LIMITS,
+        show_default=False,
+    ),
+]
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
 ]
@@ -81,6 +110,9 @@ def enhance(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     offline: options.Offline = False,
+    max_voxels: _MaxVoxels = None,
+    max_bytes: _MaxBytes = None,
+    max_ratio: _MaxRatio = None,
 ) -> None:
     """Enhance images; the output has the format, bit depth and units of the input.
 
@@ -106,6 +138,7 @@ def enhance(
         shard=None if shard is None else pipeline_options.parse_shard(shard),
         recursive=recursive,
         offline=offline,
+        limits=_limits(max_voxels, max_bytes, max_ratio),
     )
     if verbose:
         import logging
@@ -119,6 +152,22 @@ def enhance(
         console.write_json(summary.to_json())
     _tell(summary, asked, output, quiet=quiet, verbose=verbose, json=json)
     raise typer.Exit(summary.exit_code())
+
+
+def _limits(
+    max_voxels: int | None, max_bytes: int | None, max_ratio: float | None
+) -> Limits:
+    from dataclasses import replace
+
+    from medenh.formats.limits import DEFAULT
+
+    given = {
+        "max_voxels": max_voxels,
+        "max_bytes": max_bytes,
+        "max_ratio": max_ratio,
+    }
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    return replace(DEFAULT, **changes)
 
 
 def _run(

@@ -29,6 +29,7 @@ from medenh.pipeline.journal import Fingerprint, Journal, OutputRecord, Record
 from medenh.pipeline.loading import ModelSource, Prepared
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import Plan, WorkItem
+from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure, FileResult, Listener, Summary
 from medenh.types import Image, Provenance
 
@@ -191,7 +192,8 @@ class Engine:
         self._budget.wait_for_room()
         started = time.perf_counter()
         source = Fingerprint.of(item.sources)
-        image = formats.read(item.sources, axis=self._options.axis)
+        limit = time_limit_s(item.sources)
+        image = read_within(item.sources, self._options, limit)
         resolution = self._models.resolve(image.modality)
         card = resolution.card
         if self._options.strict and (problems := fidelity.check_input(image, card)):
@@ -316,7 +318,11 @@ class Engine:
             model=card.id,
             reason=opened.reason,
             fidelity=figures,
-            warnings=tuple(problems + fidelity.check_input(opened.image, card)),
+            warnings=(
+                *problems,
+                *fidelity.check_input(opened.image, card),
+                *opened.prepared.enhancer.caveats(opened.image),
+            ),
         )
         with self._lock:
             self._summary.written.append(result)

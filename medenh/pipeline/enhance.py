@@ -66,7 +66,7 @@ def chosen_model(
     if options.model in (plain.card.id, plain.card.full_id):
         return plain.card.id, plain.reason
     try:
-        image = formats.read(item.sources, axis=options.axis)
+        image = formats.read(item.sources, axis=options.axis, limits=options.limits)
     except InputError as error:
         return "none", f"it cannot be read: {error.what}"
     resolution = models.resolve(image.modality)
@@ -178,7 +178,7 @@ def _enhance_in_memory(
 ) -> Any:
     models = ZooModels(options)
     if isinstance(source, str | Path):
-        source = formats.read(source, axis=options.axis)
+        source = formats.read(source, axis=options.axis, limits=options.limits)
     if modality is not None:
         kind = _modality(modality)
     else:

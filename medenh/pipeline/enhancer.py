@@ -19,7 +19,7 @@ from medenh.errors import NonFiniteError, OutOfMemoryError
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
 from medenh.pipeline.runners import Runner
 from medenh.pipeline.tiles import Tile, make_grid, round_up
-from medenh.types import FloatArray
+from medenh.types import FloatArray, Image
 
 __all__ = ["Contract", "FrameEnhancer", "is_out_of_memory"]
 
@@ -136,6 +136,14 @@ class FrameEnhancer:
                 self._enhance_tiled(task, core, alone, report)
         else:
             self._enhance_whole(tasks, alone, report)
+
+    def caveats(self, image: Image) -> list[str]:
+        """Return what a user must know of how an image is cut; empty if nothing."""
+        if self._contract.halo is not None or not isinstance(self._tile, int):
+            return []
+        if max(image.height, image.width) <= self._tile:
+            return []
+        return ["tiles were asked for, but this model is exact on whole images only"]
 
     def _core_for(self, task: FrameTask) -> int | None:
         """Return the tile's core for a frame, or None for the frame as a whole."""

@@ -243,8 +243,7 @@ class Journal:
     def _open(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        size = os.fstat(self._handle).st_size
-        if size and os.pread(self._handle, 1, size - 1) != b"\n":
+        if self._path.read_bytes()[-1:] not in (b"", b"\n"):
             # a killed run left half a line; the next must not grow onto it
             os.write(self._handle, b"\n")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from medenh.errors import UsageError
+from medenh.formats.limits import DEFAULT, Limits
 
 __all__ = [
     "FORMATS",
@@ -54,6 +55,8 @@ class EnhanceOptions:
         Look into sub-folders.
     offline : bool
         Never open a connection.
+    limits : Limits
+        What one input may cost.
     """
 
     model: str = "auto"
@@ -70,6 +73,7 @@ class EnhanceOptions:
     shard: tuple[int, int] | None = None
     recursive: bool = True
     offline: bool = False
+    limits: Limits = DEFAULT
 
     def __post_init__(self) -> None:
         _one_of("format", self.format, FORMATS)

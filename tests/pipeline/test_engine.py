@@ -322,3 +322,37 @@ def test_an_output_changed_by_somebody_is_not_replaced_unasked(folder, tmp_path)
     summary = enhance(folder, tmp_path / "out")
     assert [f.path.name for f in summary.failed] == ["0.png"]
     assert (tmp_path / "out" / "0.png").read_bytes() == b"mine now"
+
+
+def test_a_decoder_that_hangs_costs_its_file_only(folder, tmp_path, monkeypatch):
+    release = threading.Event()
+    read = formats.read
+
+    def sometimes(paths, **options):
+        if paths[0].name == "2.png":
+            release.wait(30)
+        return read(paths, **options)
+
+    monkeypatch.setattr(formats, "read", sometimes)
+    monkeypatch.setattr("medenh.pipeline.engine.time_limit_s", lambda paths: 0.5)
+    summary = enhance(folder, tmp_path / "out")
+    release.set()
+    assert [f.path.name for f in summary.failed] == ["2.png"]
+    assert "took more than" in summary.failed[0].reason
+    assert len(summary.written) == 7
+
+
+def test_limits_are_passed_on(folder, tmp_path):
+    limits = formats.Limits(max_voxels=1999)
+    summary = enhance(folder, tmp_path / "out", limits=limits)
+    assert {f.error.code for f in summary.failed} == {"over-budget"}
+    assert [result.input.name for result in summary.written] == ["wide.png"]
+
+
+def test_forced_tiles_of_a_global_model_are_said(folder, tmp_path):
+    card = make_card(global_ops=True, receptive_field=None)
+    models = FakeModels(FakeRunner(), card=card, tile=32)
+    summary = enhance(folder, tmp_path / "out", models)
+    warned = {r.input.name for r in summary.written if r.warnings}
+    assert "0.png" in warned
+    assert "wide.png" not in warned
