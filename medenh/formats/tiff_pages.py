@@ -6,13 +6,14 @@ Layout: TIFF revision 6.0 section 2; BigTIFF.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError
-from medenh.formats import jpeg
+from medenh.formats import jpeg, lzw
 
 __all__ = ["JPEG", "MAX_PAGES", "check_chain", "check_segments"]
 
@@ -22,9 +23,10 @@ MAX_PAGES = 20_000
 _MAX_TAGS = 4096
 _RAW = 1
 
-# CCITT, LZW, Deflate, PackBits, LZMA, Zstandard: their decoders are told how much to
-# expect. JPEG is checked here; what else there is could grow at will, or be filled up.
-_COMPRESSIONS = (_RAW, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000)
+# Deflate, PackBits, LZMA, Zstandard: their decoders are told how much to expect. JPEG
+# and LZW are checked here; what else there is could grow at will, crash, be filled up.
+_LZW = 5
+_COMPRESSIONS = (_RAW, _LZW, JPEG, 8, 32773, 32946, 34925, 50000)
 
 
 def check_chain(path: Path, size: int) -> int:
@@ -114,6 +116,10 @@ def check_segments(page: Any, size: int, path: Path) -> None:
         raise UnreadableError("truncated TIFF: strips are too short", path=path)
     if page.compression == JPEG:
         _check_jpegs(page, path)
+    if page.compression == _LZW:
+        for stream in _streams(page):
+            if not lzw.is_sound(stream):
+                raise UnreadableError("damaged TIFF: impossible LZW code", path=path)
 
 
 def _raw_bytes(page: Any) -> int:
@@ -130,11 +136,17 @@ def _check_jpegs(page: Any, path: Path) -> None:
     if page.is_tiled:
         rows, columns = int(page.tilelength), int(page.tilewidth)
     rows = min(rows, max(int(page.imagelength), int(page.tilelength)))
-    stream = page.parent.filehandle
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-        stream.seek(offset)
-        info = jpeg.parse(stream.read(count), path)
+    for stream in _streams(page):
+        info = jpeg.parse(stream, path)
         if info.height > rows or info.width > columns:
             raise UnreadableError(
                 "damaged TIFF: a JPEG strip is larger than its page", path=path
             )
+
+
+def _streams(page: Any) -> Iterator[bytes]:
+    """Yield the bytes of each strip or tile."""
+    file = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        file.seek(offset)
+        yield file.read(count)
