@@ -25,7 +25,13 @@ from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher, ByteBudget, default_budget
 from medenh.pipeline.enhancer import is_out_of_memory
 from medenh.pipeline.frames import FrameTask
-from medenh.pipeline.journal import Fingerprint, Journal, OutputRecord, Record
+from medenh.pipeline.journal import (
+    Fingerprint,
+    Journal,
+    OutputRecord,
+    Record,
+    with_partners,
+)
 from medenh.pipeline.loading import ModelSource, Prepared
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import Plan, WorkItem
@@ -124,6 +130,8 @@ class Engine:
         finally:
             if self._journal is not None:
                 self._journal.close()
+            # parts that were too young to be called stale at the start
+            self._clean_up(plan)
             self._finish(begun)
         return summary
 
@@ -201,6 +209,8 @@ class Engine:
         prepared = self._models.prepare(card)
         with self._lock:
             self._used[card.full_id] = prepared
+        # allocated first: what fails after taking budget would never give it back
+        out = np.empty_like(image.pixels)
         cost = image.pixels.nbytes * _COPIES
         if not self._budget.acquire(cost):
             return
@@ -212,7 +222,7 @@ class Engine:
             reason=resolution.reason,
             started=started,
             cost=cost,
-            out=np.empty_like(image.pixels),
+            out=out,
             pending=image.frames,
         )
         tasks = [FrameTask(image, index, opened.out) for index in range(image.frames)]
@@ -308,7 +318,9 @@ class Engine:
                     version=card.version,
                     weights_sha256=weights,
                     modality=opened.image.modality.value,
-                    outputs=tuple(OutputRecord.of(target, root) for target in targets),
+                    outputs=tuple(
+                        OutputRecord.of(path, root) for path in with_partners(targets)
+                    ),
                 )
             )
         result = FileResult(

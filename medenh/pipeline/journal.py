@@ -18,9 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from medenh.errors import OutputError
+from medenh.formats.content import find_partner
 from medenh.formats.files import read_head, sha256_file, sync_folder
 
-__all__ = ["Fingerprint", "Journal", "OutputRecord", "Record", "journal_name"]
+__all__ = [
+    "Fingerprint",
+    "Journal",
+    "OutputRecord",
+    "Record",
+    "journal_name",
+    "with_partners",
+]
 
 _STEM = ".medenh-journal"
 _HEAD_BYTES = 1 << 20
@@ -46,7 +54,7 @@ class Fingerprint:
         """
         digest = hashlib.sha256()
         size, mtime_ns = 0, 0
-        for path in paths:
+        for path in with_partners(paths):
             digest.update(read_head(path, _HEAD_BYTES))
             found = path.stat()
             size += found.st_size
@@ -121,6 +129,17 @@ class Record:
             return cls(source=source, outputs=outputs, **data)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a journal record: {error}") from error
+
+
+def with_partners(paths: Sequence[Path]) -> list[Path]:
+    """Return paths, each NIfTI header followed by the image file that goes with it."""
+    everything = []
+    for path in paths:
+        everything.append(path)
+        if path.name.lower().endswith((".hdr", ".hdr.gz")):
+            partner = find_partner(path)
+            everything += [] if partner is None else [partner]
+    return everything
 
 
 def journal_name(shard: tuple[int, int] | None = None) -> str:

@@ -339,7 +339,7 @@ class _Draft:
     def _is_done(
         self, item: WorkItem, record: Record, journal: Journal, request: str
     ) -> bool:
-        if record.request != request or len(record.outputs) != len(item.targets):
+        if record.request != request or len(record.outputs) < len(item.targets):
             return False
         try:
             same = Fingerprint.of(item.sources) == record.source

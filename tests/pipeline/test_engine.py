@@ -356,3 +356,39 @@ def test_forced_tiles_of_a_global_model_are_said(folder, tmp_path):
     warned = {r.input.name for r in summary.written if r.warnings}
     assert "0.png" in warned
     assert "wide.png" not in warned
+
+
+def test_the_other_half_of_a_pair_counts(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    volume = np.random.default_rng(0).integers(0, 900, (9, 8, 7)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Pair(volume, np.eye(4)), folder / "v.hdr")
+    assert len(enhance(folder, tmp_path / "out").written) == 1
+    assert len(enhance(folder, tmp_path / "out").skipped) == 1
+    image = tmp_path / "out" / "v.img"
+    image.write_bytes(image.read_bytes()[:-1] + b"x")
+    assert len(enhance(folder, tmp_path / "out").failed) == 1
+    content = bytearray((folder / "v.img").read_bytes())
+    content[5] ^= 1
+    (folder / "v.img").write_bytes(content)
+    again = enhance(folder, tmp_path / "out", on_exists="overwrite")
+    assert len(again.written) == 1
+
+
+def test_memory_that_is_short_while_reading_does_not_end_the_run(
+    folder, tmp_path, monkeypatch
+):
+    class Scarce:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        @staticmethod
+        def empty_like(pixels):
+            if pixels.shape[1] == 48:
+                raise MemoryError
+            return np.empty_like(pixels)
+
+    monkeypatch.setattr("medenh.pipeline.engine.np", Scarce())
+    summary = enhance(folder, tmp_path / "out", budget_bytes=1)
+    assert {f.error.code for f in summary.failed} == {"out-of-memory"}
+    assert len(summary.written) == 5
