@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from fakes_pipeline import FakeRunner, make_card
+from safetensors.torch import save_file
+
+import medenh
+from medenh import device as device_module
+from medenh import models
+from medenh.cli.main import main
+from medenh.errors import WeightsError
+from medenh.pipeline.loading import ZooModels, certified, contract_of
+from medenh.pipeline.options import EnhanceOptions
+from medenh.zoo.cache import cached_name
+from medenh.zoo.manifest import read_manifest
+
+GOOD = {"psnr_db": 58.0, "max_levels": 1.0}
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """Put one small network with weights of its own in a user's manifest."""
+    torch.manual_seed(0)
+    network = models.create("dpe-plus", preset="tiny")
+    state = {
+        name: (value + torch.randn_like(value) * 0.02).half()
+        for name, value in network.state_dict().items()
+    }
+    weights = tmp_path / "tiny.safetensors"
+    save_file(state, weights)
+    card = {
+        "id": "tiny-general",
+        "version": "1",
+        "title": "Tiny",
+        "description": "For tests.",
+        "task": "enhance",
+        "architecture": "dpe-plus",
+        "preset": "tiny",
+        "licence": "Apache-2.0",
+        "data": [{"name": "none", "terms": "none", "images": 0}],
+        "input": {"channels": 3, "multiple_of": 16, "min_size": 16},
+        "receptive_field": 128,
+        "global_ops": True,
+        "precision": {"bf16": GOOD},
+        "weights": {
+            "file": weights.name,
+            "size_bytes": weights.stat().st_size,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        },
+    }
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"schema": "medenh.manifest/1", "models": [card]}))
+    monkeypatch.setenv("MEDENH_MANIFEST", str(manifest))
+    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "weights").mkdir(parents=True)
+    (record,) = read_manifest(manifest).cards
+    cached = tmp_path / "cache" / "weights" / cached_name(record.weights)
+    shutil.copy(weights, cached)
+    return cached
+
+
+def test_a_network_of_the_zoo_runs_the_same_in_both_engines(zoo, tmp_path):
+    pytest.importorskip("openvino")
+    array = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
+    by = {
+        engine: medenh.enhance(
+            array, model="tiny-general", engine=engine, precision="fp32"
+        )
+        for engine in ("torch", "openvino")
+    }
+    difference = np.abs(by["torch"].astype(int) - by["openvino"])
+    assert difference.max() <= 1
+    assert not np.array_equal(by["torch"], array)
+    assert list((tmp_path / "cache" / "openvino").glob("*-local.xml"))
+
+
+def test_a_loaded_network_is_what_enhance_uses(zoo):
+    model = medenh.load_model("tiny-general", precision="fp32", engine="torch")
+    array = np.random.default_rng(0).random((64, 80, 3)).astype(np.float32)
+    with torch.inference_mode():
+        batch = torch.from_numpy(array).permute(2, 0, 1)[None]
+        expected = model.network(batch)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(model.enhance(array), expected, atol=1e-5)
+
+
+def test_a_certificate_makes_bf16_the_choice_where_the_cpu_has_it(zoo, monkeypatch):
+    pytest.importorskip("openvino")
+    if not device_module.cpu_has_bf16():
+        pytest.skip("this CPU has no bf16")
+    source = ZooModels(EnhanceOptions(model="tiny-general", device="cpu"))
+    card = source.resolve(medenh.Modality.UNKNOWN).card
+    assert source.prepare(card).runner.precision == "bf16"
+
+
+def test_a_certificate_must_be_good_enough():
+    card = make_card(precision={"bf16": GOOD, "fp16": {**GOOD, "psnr_db": 54.9}})
+    assert certified(card) == {"bf16"}
+    card = make_card(precision={"bf16": {**GOOD, "max_levels": 3.0}})
+    assert certified(card) == frozenset()
+
+
+def test_missing_weights_are_exit_code_four_before_anything_is_read(
+    zoo, tmp_path, capsys
+):
+    zoo.unlink()
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 20), np.uint8))
+    words = ["enhance", str(tmp_path / "a.png"), "-m", "tiny-general", "--offline"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 4
+    assert "weights" in capsys.readouterr().err
+    assert not (tmp_path / "a.enhanced.png").exists()
+
+
+def test_weights_not_as_hashed_are_refused_and_remembered(zoo):
+    content = bytearray(zoo.read_bytes())
+    content[-1] ^= 1
+    zoo.write_bytes(content)
+    source = ZooModels(EnhanceOptions(model="tiny-general", offline=True))
+    card = source.resolve(medenh.Modality.UNKNOWN).card
+    for _ in range(2):
+        with pytest.raises(WeightsError):
+            source.prepare(card)
+
+
+@pytest.mark.parametrize(
+    ("global_ops", "field", "apart", "halo"),
+    [
+        (False, 100, False, 100),
+        (False, None, False, None),
+        (True, 100, False, None),
+        (True, 100, True, 100),
+    ],
+)
+def test_tiles_are_automatic_only_where_exact(global_ops, field, apart, halo):
+    runner = FakeRunner()
+    runner.has_condition = apart
+    card = make_card(global_ops=global_ops, receptive_field=field)
+    assert contract_of(card, runner).halo == halo
