@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Discovery", "Item", "discover"]
 
 _OURS = ".medenh"
+_APART_MM = 1e-3
 _IMAGE_NAMES = tuple(ending for endings in EXTENSIONS.values() for ending in endings)
 
 # Plainly something else: passed over without being opened.
@@ -226,8 +227,9 @@ def _series(
             found.rejected.append((path, _without_picture(path)))
     series = []
     for headers in groups.values():
-        if len(headers) == 1:
-            lone.add(headers[0].path)
+        places = [one.position or 0.0 for one in headers]
+        if max(places) - min(places) < _APART_MM:  # one, or copies of one
+            lone.update(one.path for one in headers)
             continue
         headers.sort(
             key=lambda one: (one.position or 0.0, one.instance_number or 0, one.path)

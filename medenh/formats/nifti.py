@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 import struct
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -299,8 +298,7 @@ def _geometry(meta: Any, axis: int) -> Geometry:
     scale = _MM.get(int(meta["xyzt_units"]) & 7, 1.0)
     steps = [abs(float(step)) * scale for step in meta["pixdim"][1:4]]
     steps = [step if math.isfinite(step) and step > 0 else math.nan for step in steps]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with np.errstate(all="ignore"):
         try:
             affine = np.asarray(meta.get_best_affine(), np.float64)
         except Exception:  # a header without a sound place is no reason to refuse

@@ -106,7 +106,10 @@ def read(path: Path, *, limits: Limits) -> Image:
     size = files.regular_size(path)
     tiff_pages.check_chain(path, size)
     try:
-        with tifffile.TiffFile(path, _multifile=False) as tiff:
+        with (
+            np.errstate(all="ignore"),
+            tifffile.TiffFile(path, _multifile=False) as tiff,
+        ):
             pages = _full_pages(tiff, path)
             voxels = sum(int(np.prod(_plane(page, path))) for page in pages)
             decoded = sum(int(page.nbytes) for page in pages)

@@ -164,6 +164,8 @@ def test_what_is_not_one_volume_stays_apart(tmp_path):
     slice_file(tmp_path / "d1", place=4, NumberOfFrames=2)
     slice_file(tmp_path / "e1", place=5, BitsStored=7, HighBit=6)
     slice_file(tmp_path / "other" / "a3", place=3)
+    slice_file(tmp_path / "w1", series="1.2.6", place=7)  # one place, two files
+    slice_file(tmp_path / "w2", series="1.2.6", place=7, number=2)
     slice_file(tmp_path / "x1", series="1.2.5")  # views without a place
     slice_file(tmp_path / "x2", series="1.2.5", number=2)
     found = discover([tmp_path])
@@ -171,7 +173,7 @@ def test_what_is_not_one_volume_stays_apart(tmp_path):
     assert [tuple(path.name for path in item.paths) for item in grouped] == [
         ("a1", "a2")
     ]
-    assert len(found.items) == 8
+    assert len(found.items) == 10
     assert not found.rejected
 
 
