@@ -345,7 +345,9 @@ def test_new_header_for_an_array_with_a_place(tmp_path):
     np.testing.assert_array_equal(again.pixels[..., 0], stack)
     colour = from_array(numbers((2, 4, 5, 3), "u1"))
     formats.write(colour, tmp_path / "c.nii")
-    np.testing.assert_array_equal(formats.read(tmp_path / "c.nii").pixels, colour.pixels)
+    np.testing.assert_array_equal(
+        formats.read(tmp_path / "c.nii").pixels, colour.pixels
+    )
     with pytest.raises(UnsupportedError):
         formats.write(from_array(numbers((4, 5, 3), "u2")), tmp_path / "d.nii")
 
