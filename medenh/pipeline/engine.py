@@ -211,6 +211,8 @@ class Engine:
             self._used[card.full_id] = prepared
         # allocated first: what fails after taking budget would never give it back
         out = np.empty_like(image.pixels)
+        with prepared.slots:
+            tasks = prepared.enhancer.tasks(image, out)
         cost = image.pixels.nbytes * _COPIES
         if not self._budget.acquire(cost):
             return
@@ -225,10 +227,10 @@ class Engine:
             out=out,
             pending=image.frames,
         )
-        tasks = [FrameTask(image, index, opened.out) for index in range(image.frames)]
         # on a CPU a batch gains nothing; elsewhere the frames of one file share one,
         # and files do only where the user asks, since a batch's last digits may vary
         shared = isinstance(self._options.batch, int) and prepared.batch > 1
+        shared = shared and tasks[0].condition is None
         key = (card.full_id, *tasks[0].shape) if shared else None
         self._batches.add(key, [(opened, task) for task in tasks], prepared.batch)
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from medenh import formats, intensity
 from medenh.errors import InputError, UsageError
 from medenh.pipeline.engine import Engine
-from medenh.pipeline.frames import FrameTask
 from medenh.pipeline.loading import Prepared, ZooModels
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import Plan, WorkItem, make_plan
@@ -210,7 +209,7 @@ def _modality(word: str) -> Modality:
 def _run(prepared: Prepared, image: Image) -> Image:
     """Return an image enhanced, frame by frame."""
     out = np.empty_like(image.pixels)
-    tasks = [FrameTask(image, index, out) for index in range(image.frames)]
+    tasks = prepared.enhancer.tasks(image, out)
     for first in range(0, len(tasks), prepared.batch):
         group = tasks[first : first + prepared.batch]
         prepared.enhancer.enhance(group, alone=image.frames == 1)

@@ -19,13 +19,14 @@ from medenh.errors import NonFiniteError, OutOfMemoryError
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
 from medenh.pipeline.runners import Runner
 from medenh.pipeline.tiles import Tile, make_grid, round_up
-from medenh.types import FloatArray, Image
+from medenh.types import FloatArray, Image, Image
 
 __all__ = ["Contract", "FrameEnhancer", "is_out_of_memory"]
 
 AUTO_CORE = 1024  # pixels; with a halo of 128 about two thirds of the work is core
 WHOLE_BELOW = 1536 * 1536  # pixels; smaller frames are not worth a halo
 _SMALLEST_CORE = 64
+_CONDITION_FRAMES = 15  # of a volume, looked at for the condition they share
 _FORCED_OVERLAP = 64  # halo of tiles that no halo makes exact
 
 _WHOLE = slice(None)
@@ -104,6 +105,34 @@ class FrameEnhancer:
         self._cancelled = cancelled or (lambda: False)
         self._core_limit = sys.maxsize
 
+    def tasks(self, image: Image, out: NDArray[Any]) -> list[FrameTask]:
+        """Return a task for each frame, with the condition that they share.
+
+        Slices of a volume must stay comparable: they get the median of the conditions
+        of some of them, evenly spaced. A single picture gets its own, when it is run.
+        """
+        condition = None
+        if image.frames > 1 and self._runner.has_condition:
+            count = min(image.frames, _CONDITION_FRAMES)
+            count -= 1 - count % 2  # of an odd count the median is one of them
+            indices = np.linspace(0, image.frames - 1, count).round().astype(int)
+            if count == 1:
+                indices = np.array([image.frames // 2])
+            condition = self._runner.typical(
+                [
+                    self._runner.condition(
+                        as_network(
+                            FrameTask(image, int(index), out).unit(),
+                            self._contract.channels,
+                        )
+                    )
+                    for index in indices
+                ]
+            )
+        return [
+            FrameTask(image, index, out, condition) for index in range(image.frames)
+        ]
+
     def enhance(
         self,
         tasks: Sequence[FrameTask],
@@ -116,7 +145,7 @@ class FrameEnhancer:
         Parameters
         ----------
         tasks : sequence of FrameTask
-            Of equal shape.
+            Of equal shape, and of one condition where they have one.
         alone : bool
             Nothing else runs meanwhile.
         on_progress : callable, optional
@@ -169,7 +198,7 @@ class FrameEnhancer:
     ) -> None:
         try:
             batch = np.concatenate([task.unit() for task in tasks])
-            answer = self._answer(batch, None, alone)
+            answer = self._answer(batch, tasks[0].condition, alone)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -250,8 +279,8 @@ class FrameEnhancer:
             halo=_FORCED_OVERLAP if contract.halo is None else contract.halo,
             multiple=contract.multiple_of,
         )
-        condition = None
-        if self._runner.has_condition:
+        condition = task.condition
+        if condition is None and self._runner.has_condition:
             condition = self._runner.condition(
                 as_network(task.unit(), contract.channels)
             )

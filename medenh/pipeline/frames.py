@@ -34,11 +34,14 @@ class FrameTask:
         Which frame.
     out : array like ``image.pixels``
         Receives the frame.
+    condition : object, optional
+        What the runner knows of the whole volume, shared by its frames.
     """
 
     image: Image
     index: int
     out: NDArray[Any]
+    condition: Any = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

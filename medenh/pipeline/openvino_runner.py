@@ -7,6 +7,7 @@ on one thread wherever the sum of a whole image enters it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,6 +109,10 @@ class OpenVinoRunner:
         if not self.has_condition:
             return None
         return self._infer("condition", "fp32", [batch], alone=False)
+
+    def typical(self, conditions: Sequence[Any]) -> Any:
+        """Return the median of conditions, element by element."""
+        return np.median(np.stack(conditions), axis=0).astype(np.float32)
 
     def run(
         self, batch: FloatArray, condition: Any = None, *, alone: bool = False

@@ -6,7 +6,7 @@ A runner takes and gives float32 NCHW in [0, 1]; it knows nothing of files or ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -44,6 +44,9 @@ class Runner(Protocol):
 
     def condition(self, batch: FloatArray) -> Any:
         """Return what `run` needs to know of the whole image; None if nothing."""
+
+    def typical(self, conditions: Sequence[Any]) -> Any:
+        """Return the median of conditions, for frames that must stay comparable."""
 
     def run(
         self, batch: FloatArray, condition: Any = None, *, alone: bool = False
@@ -89,6 +92,10 @@ class ClassicalRunner:
 
     def condition(self, batch: FloatArray) -> Any:
         """Return None: classical methods see whole images."""
+        return None
+
+    def typical(self, conditions: Sequence[Any]) -> Any:
+        """Return None: there are none."""
         return None
 
     def run(
@@ -147,6 +154,15 @@ class TorchRunner:
         if not self.has_condition:
             return None
         return self._call(self._network.condition, batch, ())
+
+    def typical(self, conditions: Sequence[Any]) -> Any:
+        """Return the median of conditions, element by element."""
+        import torch
+
+        if isinstance(conditions[0], tuple):
+            parts = zip(*conditions, strict=True)
+            return tuple(torch.stack(part).median(0).values for part in parts)
+        return torch.stack(list(conditions)).median(0).values
 
     def run(
         self, batch: FloatArray, condition: Any = None, *, alone: bool = False

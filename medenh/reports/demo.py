@@ -181,7 +181,13 @@ def _degrade(
     parameters = dpe.sample(dpe.rng_for(sample.output, seed=seed))
     deep = original.storage.dtype.itemsize > 1
     unit = dpe.apply(unit_view(original, 0), parameters, quantise=not deep)
-    worse = original.from_unit(np.moveaxis(unit, -1, 0)[np.newaxis])
+    # values beyond the window would keep their distance and stay black or white
+    window = original.unit_range
+    inside = np.clip(original.pixels, window.low, window.high)
+    inside = inside.astype(original.pixels.dtype)
+    worse = replace(original, pixels=inside).from_unit(
+        np.moveaxis(unit, -1, 0)[np.newaxis]
+    )
     made_by = Provenance("degrade", medenh_version(), options=f"recipe=dpe seed={seed}")
     path = _write(worse, folder / "degraded", sample, made_by)
     # a darker file would get a darker range; the scanner's range has not changed

@@ -321,3 +321,33 @@ def test_a_classical_method_is_a_runner():
             answer[index].transpose(1, 2, 0), METHODS["unsharp"](pixels)
         )
     assert runner.exact() is runner
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_slices_of_a_volume_share_one_condition(engine, tmp_path):
+    """The same slice gets the same answer wherever it stands between others."""
+    network = conditioned()
+    if engine == "torch":
+        runner = TorchRunner(network, Device("cpu", "cpu"))
+    else:
+        runner = OpenVinoRunner(
+            load_parts(tmp_path, "volume", lambda: network, multiple_of=16),
+            "fp32",
+            multiple_of=16,
+        )
+    rng = np.random.default_rng(0)
+    scale = np.array([1.0, 0.2, 0.5, 0.8, 0.4]).reshape(5, 1, 1, 1)
+    volume = (rng.random((5, 48, 64, 1)) * scale).astype(np.float32)
+    image = make_image(volume)
+    out = np.zeros_like(volume)
+    enhancer = FrameEnhancer(runner, Contract(channels=3, multiple_of=16, halo=128))
+    tasks = enhancer.tasks(image, out)
+    for task in tasks:
+        enhancer.enhance([task])
+    planes = torch.from_numpy(image.to_unit()).expand(-1, 3, -1, -1)
+    with torch.inference_mode():
+        condition = network.condition(planes).median(0, keepdim=True).values
+        expected = network.local(planes, condition.expand(5, -1)).mean(1)
+    np.testing.assert_allclose(out[..., 0], expected.numpy(), atol=2e-5)
+    single = enhancer.tasks(make_image(volume[:1]), out[:1])
+    assert single[0].condition is None
