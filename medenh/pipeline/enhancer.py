@@ -19,7 +19,7 @@ from medenh.errors import NonFiniteError, OutOfMemoryError
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
 from medenh.pipeline.runners import Runner
 from medenh.pipeline.tiles import Tile, make_grid, round_up
-from medenh.types import FloatArray, Image, Image
+from medenh.types import FloatArray, Image
 
 __all__ = ["Contract", "FrameEnhancer", "is_out_of_memory"]
 
