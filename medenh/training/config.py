@@ -118,6 +118,10 @@ class TrainConfig(_Section):
         Extra samples a step, of a smaller side, for `network.condition` alone: cheap,
         and the estimate of the whole picture needs many more samples than the rest.
         0 for networks without one.
+    teacher_share : float
+        Share of the full-size samples that get the best affine condition in hindsight
+        instead of the network's own, so that an error of exposure does not drown what
+        the local part has to learn.
     """
 
     name: str
@@ -131,6 +135,7 @@ class TrainConfig(_Section):
     precision: Literal["bf16", "fp32"] = "bf16"
     condition_batch: int = Field(default=0, ge=0)
     condition_size: int = Field(default=96, ge=32)
+    teacher_share: float = Field(default=0.0, ge=0, le=1)
     validate_every: int = Field(default=500, ge=1)
     checkpoint_minutes: float = Field(default=3.0, gt=0)
 

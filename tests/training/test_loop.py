@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.training import loop
 from medenh.training.config import load_config
 from medenh.training.data import Sampler, load_pack, split_holdout
 from medenh.training.loop import train
@@ -138,3 +139,13 @@ def test_starting_from_weights_takes_what_fits(tiny_settings, tmp_path):
     other = f"network.start_from='{(tmp_path / 'none.safetensors').as_posix()}'"
     with pytest.raises(UsageError, match="cannot start from"):
         train(load_config("dpe-general", [*frozen, other]), tmp_path / "third")
+
+
+def test_best_affine_undoes_an_affine_degradation():
+    torch.manual_seed(0)
+    clean = torch.rand(3, 3, 16, 16)
+    scale = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1, 1)
+    condition = loop._best_affine(scale * clean + 0.05, clean)
+    restored = (scale * clean + 0.05) * condition[:, :3, None, None]
+    restored = restored + condition[:, 3:, None, None]
+    torch.testing.assert_close(restored, clean, atol=1e-4, rtol=0)
