@@ -60,7 +60,7 @@ def main() -> None:
     everything = [score for part in parts for score in part]
     results.append(_summarise("all", everything))
     certificate = {
-        "psnr_db": round(min(s["bf16"][0] for s in everything), 2),
+        "psnr_db": round(float(min(s["bf16"][0] for s in everything)), 2),
         "max_levels": int(max(s["bf16"][1] for s in everything)),
     }
     _print_table(results, certificate)
@@ -196,18 +196,16 @@ def _print_table(results: list[dict[str, Any]], certificate: dict[str, float]) -
 
 
 def _limits(scores: list[dict[str, Any]]) -> dict[str, float]:
-    """Return bounds that the good outputs of the protocol kept, with a margin.
+    """Return bounds that 99 of 100 outputs of the protocol kept.
 
-    The 1st percentile of structure correlation less 0.05; the 99th percentile of
-    clipping and of the shift of the mean, plus a tenth.
+    The degradation is strong, so shifts of the mean are large by design; what the
+    bounds catch is an answer beyond anything that undoing it takes.
     """
     structure, clipped, shift = np.array([s["fidelity"] for s in scores]).T
     return {
-        "min_structure_correlation": round(
-            float(np.percentile(structure, 1)) - 0.05, 2
-        ),
-        "max_clipped": round(min(1.0, float(np.percentile(clipped, 99)) + 0.1), 2),
-        "max_mean_shift": round(float(np.percentile(shift, 99)) + 0.1, 2),
+        "min_structure_correlation": round(float(np.percentile(structure, 1)), 3),
+        "max_clipped": round(float(np.percentile(clipped, 99)), 3),
+        "max_mean_shift": round(float(np.percentile(shift, 99)), 3),
     }
 
 
