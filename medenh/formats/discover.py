@@ -61,7 +61,7 @@ class Discovery:
     Attributes
     ----------
     items : list of Item
-        In the order of the inputs, sorted by name inside each folder.
+        Files given by name first, in their order; then folders, sorted by name inside.
     rejected : list of (path, InputError)
         Files that were named, or are named as images, and are not.
     """
@@ -77,7 +77,8 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
     ----------
     inputs : paths
         Files, which become items or are rejected, and folders, where hidden files,
-        medenh's own and plainly foreign ones are passed over in silence.
+        medenh's own and plainly foreign ones are passed over in silence. Slices of
+        one DICOM series are one item in both cases.
     recursive : bool
         Look into subfolders. Links out of the folder are never followed.
 
@@ -88,26 +89,33 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
     """
     found = Discovery()
     seen: set[Path] = set()
-    for one in inputs:
-        path = Path(one)
+    paths = [Path(one) for one in inputs]
+    _add_named([path for path in paths if not path.is_dir()], found, seen)
+    for path in paths:
         if path.is_dir():
             _add_folder(path, recursive, found, seen)
-        else:
-            _add_named(path, found, seen)
     return found
 
 
-def _add_named(path: Path, found: Discovery, seen: set[Path]) -> None:
-    try:
-        kind = sniff(path)
-        path = _header_half(path) if kind == "nifti" else path
-    except InputError as error:
-        found.rejected.append((path, error))
-        return
-    key = path.resolve()
-    if key not in seen:
-        seen.add(key)
-        found.items.append(Item((path,), (Path(path.name),), kind))
+def _add_named(paths: Sequence[Path], found: Discovery, seen: set[Path]) -> None:
+    kinds: list[tuple[Path, str]] = []
+    for path in paths:
+        try:
+            kind = sniff(path)
+            path = _header_half(path) if kind == "nifti" else path
+        except InputError as error:
+            found.rejected.append((path, error))
+            continue
+        key = path.resolve()
+        if key not in seen:
+            seen.add(key)
+            kinds.append((path, kind))
+    grouped = _grouped(kinds, Discovery())
+    placed = {path for group, _ in grouped for path in group}
+    # what has no usable header was named all the same: reading it will say why
+    grouped += [((path,), kind) for path, kind in kinds if path not in placed]
+    for group, kind in grouped:
+        found.items.append(Item(group, tuple(Path(p.name) for p in group), kind))
 
 
 def _header_half(path: Path) -> Path:

@@ -177,9 +177,25 @@ def test_what_is_not_one_volume_stays_apart(tmp_path):
     assert not found.rejected
 
 
-def test_files_of_a_series_given_by_name_stay_apart(tmp_path):
-    paths = [slice_file(tmp_path / str(place), place=place) for place in range(3)]
-    assert len(discover(paths).items) == 3
+def test_slices_given_by_name_are_one_volume_as_in_a_folder(tmp_path):
+    paths = [slice_file(tmp_path / str(place), place=place) for place in (2, 0, 1)]
+    lone = picture(tmp_path / "a.png")
+    found = discover([*paths, lone])
+    assert listed(found) == [("0", "1", "2"), ("a.png",)]
+    assert not found.rejected
+
+
+def test_a_damaged_slice_given_by_name_stays_an_item_that_reading_explains(tmp_path):
+    paths = [slice_file(tmp_path / str(place), place=place) for place in (1, 0)]
+    damaged = tmp_path / "damaged.dcm"
+    damaged.write_bytes(paths[0].read_bytes()[:140])
+    text = tmp_path / "notes.txt"
+    text.write_text("no picture")
+    found = discover([paths[0], damaged, text, paths[1]])
+    assert listed(found) == [("0", "1"), ("damaged.dcm",)]
+    assert [path for path, _ in found.rejected] == [text]
+    with pytest.raises(UnreadableError):
+        formats.read(found.items[1].paths)
 
 
 def test_a_dicomdir_is_skipped_and_a_broken_slice_is_said(tmp_path):
