@@ -18,13 +18,20 @@ __all__ = [
     "bit_depth_range",
     "float_range",
     "from_unit",
+    "on_grid",
     "percentile_range",
+    "soft_tissue_range",
     "to_stored",
     "to_unit",
 ]
 
 _BLOCK = 2_000_000  # values converted at a time
 _SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
+_DEPTHS = (8, 10, 12, 14, 16)  # bits of the detectors and converters in use
+_SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
+_ROUNDING = 0.01  # resampled pictures pass 0 and 1 by this much anywhere
+_OVERSHOOT = 0.25  # and by this much in a few values
+_TINY = 0.05  # no picture on a scale of 0-1 stays below it
 
 
 def to_unit(pixels: NDArray[Any], unit_range: UnitRange) -> FloatArray:
@@ -102,7 +109,7 @@ def _add_change(
     wide = pixels.dtype.itemsize > 2 or pixels.dtype.kind == "f"
     native: NDArray[Any] = pixels.astype(np.float64 if wide else np.float32)
     native += moved * np.asarray(unit_range.high - unit_range.low, native.dtype)
-    out = _on_grid(native, pixels, image.storage)
+    out = on_grid(native, pixels.dtype, image.storage)
     keep = ~np.any(moved, axis=-1)
     if frozen is not None:
         keep |= frozen
@@ -110,16 +117,25 @@ def _add_change(
     return out
 
 
-def _on_grid(
-    native: NDArray[Any], like: NDArray[Any], storage: Storage
+def on_grid(
+    native: NDArray[Any], dtype: np.dtype[Any], storage: Storage
 ) -> NDArray[Any]:
-    """Round and clip native values to what the file can store, as ``like``'s type."""
+    """Return native values rounded and clipped to what the file can store.
+
+    Parameters
+    ----------
+    native : array, native units
+    dtype : numpy dtype
+        Type of the result: that of the native pixels of such a file.
+    storage : Storage
+        Type, slope, intercept and limits of the file.
+    """
     if storage.dtype.kind == "f":
-        return native.astype(like.dtype)
+        return native.astype(dtype)
     stored = (native - storage.intercept) / storage.slope
     np.rint(stored, out=stored)
     np.clip(stored, storage.minimum, storage.maximum, out=stored)
-    return (stored * storage.slope + storage.intercept).astype(like.dtype)
+    return (stored * storage.slope + storage.intercept).astype(dtype)
 
 
 def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:
@@ -145,30 +161,68 @@ def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:
     return np.clip(stored, storage.minimum, storage.maximum).astype(storage.dtype)
 
 
-def bit_depth_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
+def bit_depth_range(
+    pixels: NDArray[Any], *, inverted: bool = False, top: int = 0
+) -> UnitRange:
     """Return the range of an integer picture: its bit depth, seen from its values.
 
-    8-bit types are 0-255. Of 16-bit unsigned pictures, those that stay below 4096 hold
-    12-bit detector data (nobody writes 16-bit pictures into a sixteenth of the range).
-    Other integer types have no natural white: their percentiles are used.
+    8-bit types are 0-255. 16-bit unsigned pictures have the smallest usual depth (8,
+    10, 12, 14 or 16 bits) that holds their largest value: detectors of fewer bits are
+    stored in 16. Other integer types have no natural white: their percentiles are used.
+
+    Parameters
+    ----------
+    pixels : array of integers or booleans
+    inverted : bool
+        True where larger values are darker.
+    top : int
+        Largest value that the file says it may hold, where it says so. The range
+        covers it too.
     """
     if pixels.dtype == np.uint8:
         return UnitRange(0.0, 255.0, inverted, "8-bit")
     if pixels.dtype == np.bool_:
         return UnitRange(0.0, 1.0, inverted, "1-bit")
     if pixels.dtype == np.uint16:
-        if pixels.size and pixels.max() < 4096:
-            return UnitRange(0.0, 4095.0, inverted, "12 bits in 16")
-        return UnitRange(0.0, 65535.0, inverted, "16-bit")
+        highest = max(top, int(pixels.max(initial=0)))
+        bits = next((bits for bits in _DEPTHS if highest < 1 << bits), 16)
+        reason = "16-bit" if bits == 16 else f"{bits} bits in 16"
+        return UnitRange(0.0, float((1 << bits) - 1), inverted, reason)
     return percentile_range(pixels, inverted=inverted)
 
 
 def float_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
-    """Return 0-1 for floats that lie in it, else their percentiles."""
+    """Return the range of a picture of floats, seen from its values.
+
+    0-1 where they lie in it, but for rounding and the overshoot of resampling at a few
+    edges; 0-255 for whole numbers up to there, which are 8-bit pictures converted. All
+    others, tiny physical units (an ADC map in mm²/s) among them, have no natural
+    white: their percentiles are used.
+    """
     finite = pixels[np.isfinite(pixels)]
-    if finite.size and finite.min() >= 0.0 and finite.max() <= 1.0:
+    highest = float(finite.max(initial=-np.inf))
+    if highest >= _TINY and _fills_unit(finite):
         return UnitRange(0.0, 1.0, inverted, "0-1")
+    whole = 1.0 < highest <= 255.0 and finite.min() >= 0.0
+    if whole and np.array_equal(finite, np.rint(finite)):
+        return UnitRange(0.0, 255.0, inverted, "8-bit in float")
     return percentile_range(pixels, inverted=inverted)
+
+
+def _fills_unit(finite: NDArray[Any]) -> bool:
+    """Tell whether values lie in 0-1, but for rounding and rare overshoot."""
+    lowest, highest = float(finite.min()), float(finite.max())
+    if lowest >= -_ROUNDING and highest <= 1.0 + _ROUNDING:
+        return True
+    if lowest < -_OVERSHOOT or highest > 1.0 + _OVERSHOOT:
+        return False
+    outside = np.count_nonzero((finite < 0.0) | (finite > 1.0))
+    return bool(outside <= 0.001 * finite.size)
+
+
+def soft_tissue_range(*, inverted: bool = False) -> UnitRange:
+    """Return the range of CT in Hounsfield units whose file names no window."""
+    return UnitRange(*_SOFT_TISSUE_HU, inverted, "soft tissue")
 
 
 def percentile_range(

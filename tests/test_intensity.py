@@ -129,10 +129,35 @@ def test_stored_numbers_survive_any_rescale(slope, intercept):
 def test_bit_depth_of_integer_pictures():
     assert intensity.bit_depth_range(np.zeros(3, np.uint8)).high == 255
     assert intensity.bit_depth_range(np.array([4095], np.uint16)).high == 4095
-    assert intensity.bit_depth_range(np.array([4096], np.uint16)).high == 65535
     signed = intensity.bit_depth_range(np.arange(-500, 500, dtype=np.int16))
     assert -500 <= signed.low < -480
     assert 480 < signed.high < 500
+
+
+@pytest.mark.parametrize(
+    ("largest", "high", "reason"),
+    [
+        (0, 255, "8 bits in 16"),
+        (255, 255, "8 bits in 16"),
+        (256, 1023, "10 bits in 16"),
+        (1024, 4095, "12 bits in 16"),
+        (4095, 4095, "12 bits in 16"),
+        (4096, 16383, "14 bits in 16"),
+        (16383, 16383, "14 bits in 16"),
+        (16384, 65535, "16-bit"),
+        (65535, 65535, "16-bit"),
+    ],
+)
+def test_a_14_bit_picture_in_uint16_is_not_dark(largest, high, reason):
+    found = intensity.bit_depth_range(np.array([0, largest], np.uint16))
+    assert (found.low, found.high, found.reason) == (0, high, reason)
+
+
+def test_what_the_file_says_of_its_largest_value_only_widens_the_range():
+    pixels = np.array([0, 900], np.uint16)
+    assert intensity.bit_depth_range(pixels, top=4095).high == 4095
+    assert intensity.bit_depth_range(pixels, top=10).high == 1023
+    assert intensity.bit_depth_range(pixels, top=65535).reason == "16-bit"
 
 
 def test_percentiles_leave_out_a_large_dark_background():
@@ -154,4 +179,31 @@ def test_degenerate_pixels_still_have_a_range(pixels):
 
 def test_floats_in_zero_to_one_keep_that_range():
     assert intensity.float_range(np.array([0.2, 0.4])).high == 1.0
-    assert intensity.float_range(np.array([0.0, 40.0, 41.0, 42.0])).high > 1.0
+    assert intensity.float_range(np.array([0.0, 40.5, 41.0, 42.0])).high > 1.0
+    assert intensity.float_range(np.array([-0.5, 0.5])).low < 0.0
+
+
+def test_a_little_overshoot_does_not_stretch_floats_of_zero_to_one():
+    ramp = np.linspace(0, 1, 10_000)
+    assert intensity.float_range(ramp * 1.015 - 0.005).reason == "0-1"
+    few = np.append(ramp, [1.2, -0.1])
+    assert intensity.float_range(few).reason == "0-1"
+    for other in (np.append(ramp, np.full(50, 1.2)), np.append(ramp, 40.0)):
+        assert intensity.float_range(other).reason.startswith("percentiles")
+
+
+def test_a_diffusion_map_of_tiny_numbers_is_not_black():
+    adc = np.linspace(0, 0.003, 10_000)
+    found = intensity.float_range(adc)
+    assert 0.0029 < found.high < 0.003
+    assert intensity.float_range(np.array([0.0, 0.05])).reason == "0-1"
+
+
+def test_8_bit_pictures_converted_to_float_keep_their_white():
+    found = intensity.float_range(np.arange(3.0, 201.0, dtype=np.float32))
+    assert (found.low, found.high, found.reason) == (0, 255, "8-bit in float")
+    with_nan = np.array([np.nan, 0.0, 255.0])
+    assert intensity.float_range(with_nan).reason == "8-bit in float"
+    for other in ([0.0, 256.0], [-1.0, 200.0], [0.5, 200.0]):
+        assert intensity.float_range(np.array(other)).reason != "8-bit in float"
+    assert intensity.float_range(np.array([0.0, 1.0])).reason == "0-1"

@@ -227,6 +227,8 @@ def _image(header: NiftiHeader, meta: Any, stored: NDArray[Any], path: Path) -> 
     computed = header.colours == 1 and _is_ct(pixels, storage)
     if header.colours > 1:
         unit_range = UnitRange(0.0, 255.0, reason="8-bit")
+    elif computed:
+        unit_range = intensity.soft_tissue_range()
     else:
         unit_range = intensity.percentile_range(pixels)
     return Image(
@@ -286,10 +288,15 @@ def _rescale(
 
 
 def _is_ct(pixels: NDArray[Any], storage: Storage) -> bool:
-    """Tell Hounsfield units by air below -900 and an integer type on disk."""
+    """Tell Hounsfield units by air below -900 and an integer type on disk.
+
+    What lies below all Hounsfield units may be padding, which is one value.
+    """
     if storage.dtype.kind not in "iu":
         return False
     low, high = float(pixels.min()), float(pixels.max())
+    if low < _LOWEST_HU:
+        low = float(pixels.min(initial=high, where=pixels > low))
     return _LOWEST_HU <= low <= _AIR_HU and 0 < high <= _HIGHEST_HU
 
 

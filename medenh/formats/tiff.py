@@ -31,6 +31,7 @@ _REDUCED = 1  # NewSubfileType: a smaller copy of another page
 # PHOTOMETRIC and EXTRASAMPLE values (TIFF 6.0 sections 8 and 18)
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _ALPHAS = (1, 2)
+_MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 281, 341
 
 # Tags that describe the picture and stay true of other pixels of the same size.
 _KEPT = (
@@ -187,7 +188,7 @@ def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
         frozen = frozen if frozen.any() else None
     return Image(
         pixels=pixels,
-        unit_range=_unit_range(pixels, inverted),
+        unit_range=_unit_range(pixels, inverted, _top(pages)),
         storage=plain_storage(pixels.dtype),
         format="tiff",
         alpha=alpha,
@@ -197,10 +198,22 @@ def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
     )
 
 
-def _unit_range(pixels: NDArray[Any], inverted: bool) -> UnitRange:
+def _unit_range(pixels: NDArray[Any], inverted: bool, top: int) -> UnitRange:
     if pixels.dtype.kind == "f":
         return intensity.float_range(pixels, inverted=inverted)
-    return intensity.bit_depth_range(pixels, inverted=inverted)
+    return intensity.bit_depth_range(pixels, inverted=inverted, top=top)
+
+
+def _top(pages: list[Any]) -> int:
+    """Return the largest value that the tags of a page speak of, or 0."""
+    bits = int(pages[0].bitspersample)
+    top = (1 << bits) - 1 if 8 < bits < 16 else 0
+    for page in pages:
+        for code in (_MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE):
+            told = np.asarray(page.tags[code].value if code in page.tags else 0)
+            if told.dtype.kind in "iuf" and told.size and 0 < told.max() <= 65535:
+                top = max(top, int(told.max()))
+    return top
 
 
 def _samples(pages: list[Any], path: Path) -> NDArray[Any]:

@@ -254,6 +254,26 @@ def test_hounsfield_units_are_told_by_air(tmp_path):
     assert (image.modality, image.units) == (Modality.UNKNOWN, "")
 
 
+def test_ct_has_the_same_window_as_in_dicom_whatever_pads_its_corners(tmp_path):
+    data = np.full((8, 9, 10), 40, "i2")
+    data[:3] = -1000
+    data[3] = 60
+    for padding in (-1000, -2048, -3024, -8192, -32768):
+        data[0] = padding
+        image = formats.read(save(tmp_path / "a.nii", data))
+        assert image.units == "HU", padding
+        assert (image.unit_range.low, image.unit_range.high) == (-160, 240)
+        assert image.unit_range.reason == "soft tissue"
+        written = tmp_path / "b.nii"
+        formats.write(image.from_unit(image.to_unit()), written)
+        assert written.read_bytes() == (tmp_path / "a.nii").read_bytes()
+
+
+def test_numbers_of_the_full_16_bits_are_not_hounsfield_units(tmp_path):
+    image = formats.read(save(tmp_path / "a.nii", numbers((8, 9, 10))))
+    assert image.units == ""
+
+
 @pytest.mark.parametrize("dtype", ["c8", "c16"])
 def test_complex_is_refused(tmp_path, dtype):
     path = save(tmp_path / "a.nii", np.ones((4, 5, 6), dtype))

@@ -113,6 +113,28 @@ def test_white_is_zero_is_inverted_and_kept(tmp_path):
         np.testing.assert_array_equal(np.asarray(picture), 255 - data)
 
 
+@pytest.mark.parametrize(("told", "high"), [(0, 1023), (4095, 4095), (65535, 65535)])
+def test_a_dark_picture_keeps_the_depth_that_its_tags_tell(tmp_path, told, high):
+    data = numbers((9, 8), "u2") % 600 + 300
+    tags = [(281, "H", 1, told, False)] if told else []
+    image = formats.read(make(tmp_path / "a.tif", data, extratags=tags))
+    assert image.unit_range.high == high
+
+
+def test_packed_bits_tell_the_depth(tmp_path):
+    data = numbers((9, 8), "u2") % 600
+    path = make(tmp_path / "a.tif", data, bitspersample=12)
+    image = formats.read(path)
+    np.testing.assert_array_equal(image.pixels[0, ..., 0], data)
+    assert image.unit_range.high == 4095
+
+
+def test_a_tag_of_the_largest_value_may_say_anything(tmp_path):
+    tags = [(281, "s", 4, "abc", False)]
+    image = formats.read(make(tmp_path / "a.tif", numbers((9, 8)), extratags=tags))
+    assert image.unit_range.high == 255
+
+
 def test_palette_becomes_the_colours_pillow_sees(tmp_path):
     picture = Pil.fromarray(numbers((30, 31, 3))).quantize(64)
     picture.save(tmp_path / "a.tif")

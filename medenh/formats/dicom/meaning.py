@@ -55,7 +55,6 @@ _BY_MODALITY = {
     "SM": Modality.MICROSCOPY,
     "GM": Modality.MICROSCOPY,
 }
-_SOFT_TISSUE = (40.0, 400.0)
 _CLIPPED = 0.5  # a window that clips more of the foreground is a stale one
 
 
@@ -200,9 +199,7 @@ def unit_range_of(
         if chosen is not None and (hounsfield or _fits(body, chosen[:2])):
             return UnitRange(chosen[0], chosen[1], inverted, chosen[2])
     if hounsfield:
-        centre, width = _SOFT_TISSUE
-        low, high = centre - width / 2, centre + width / 2
-        return UnitRange(low, high, inverted, "soft tissue")
+        return intensity.soft_tissue_range(inverted=inverted)
     if layout.bits_stored == 8 and not layout.signed and pixels.dtype == np.uint8:
         return UnitRange(0.0, 255.0, inverted, "bit depth")
     return intensity.percentile_range(body, inverted=inverted)
