@@ -32,6 +32,7 @@ _PART = ".medenh-part"
 _NAME_BYTES = 255  # longest name on ext4, XFS, APFS and NTFS
 _CHUNK = 1 << 20
 _STALE_AFTER_S = 1.0
+_STALE_UNLOCKED_S = 6 * 3600.0  # no output takes longer without a write
 
 _HINTS = {
     errno.ENOSPC: "free some room or choose another output folder",
@@ -101,8 +102,8 @@ def _part_name(name: str) -> str:
     return "." + os.fsdecode(os.fsencode(name)[:room]) + tail
 
 
-def _lock(handle: int) -> bool:
-    """Take the file's lock without waiting; True also where there are no locks."""
+def _lock(handle: int) -> bool | None:
+    """Take the file's lock without waiting; None where there are no locks."""
     try:
         import fcntl
     except ImportError:  # Windows refuses to delete open files by itself
@@ -112,7 +113,7 @@ def _lock(handle: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
-        return True
+        return None
     return True
 
 
@@ -137,7 +138,8 @@ def sync_folder(path: str | Path) -> None:
 def remove_stale_parts(folder: str | Path) -> int:
     """Delete what killed runs left in a folder; return how many files.
 
-    Temporary files that a living process still holds are kept.
+    Temporary files that a living process still holds are kept; where the file system
+    has no locks to tell, those of the last six hours.
     """
     removed = 0
     with contextlib.suppress(OSError):
@@ -150,12 +152,14 @@ def remove_stale_parts(folder: str | Path) -> int:
 
 def _remove_if_stale(part: Path) -> bool:
     try:
+        age = time.time() - part.stat().st_mtime
         # between its making and its lock a living part looks stale
-        if time.time() - part.stat().st_mtime < _STALE_AFTER_S:
+        if age < _STALE_AFTER_S:
             return False
         handle = os.open(part, os.O_RDWR)
         try:
-            if not _lock(handle):
+            locked = _lock(handle)
+            if locked is False or (locked is None and age < _STALE_UNLOCKED_S):
                 return False
             part.unlink()
         finally:

@@ -148,6 +148,29 @@ def test_a_killed_writer_leaves_only_a_part_that_is_cleared(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(not POSIX, reason="needs flock")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_without_locks_a_part_in_use_is_not_taken_for_dead(tmp_path, monkeypatch, code):
+    import fcntl
+
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with files.atomic_output(tmp_path / "a.bin") as part:
+        part.write_bytes(b"whole")
+        hour_ago = time.time() - 3600
+        os.utime(part, (hour_ago, hour_ago))
+        assert files.remove_stale_parts(tmp_path) == 0
+    assert (tmp_path / "a.bin").read_bytes() == b"whole"
+    dead = tmp_path / ".b.bin.0123.medenh-part"
+    dead.write_bytes(b"half")
+    yesterday = time.time() - 86400
+    os.utime(dead, (yesterday, yesterday))
+    assert files.remove_stale_parts(tmp_path) == 1
+    assert names(tmp_path) == ["a.bin"]
+
+
 def test_only_our_parts_are_cleared(tmp_path):
     for name in ("a.medenh-part", ".a.part", ".medenh-journal"):
         (tmp_path / name).write_bytes(b"")
