@@ -208,10 +208,22 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
 
 
 def write(image: Image, path: Path) -> None:
-    """Write the pixels, in native units, as a .npy file."""
+    """Write the pixels, in native units, as a .npy file.
+
+    Raises
+    ------
+    UnsupportedError
+        Larger values are darker, as in DICOM's MONOCHROME1: NPY cannot say so.
+    """
     array = to_array(image)
     if isinstance(image.header, ArrayHeader):
         array = array.astype(image.header.dtype, copy=False)
+    elif image.unit_range.inverted:
+        raise UnsupportedError(
+            "NPY cannot say that larger values are darker",
+            path=path,
+            hint="write DICOM or TIFF",
+        )
     with files.atomic_output(path) as part, part.open("wb") as stream:
         np.lib.format.write_array(
             stream, np.ascontiguousarray(array), allow_pickle=False

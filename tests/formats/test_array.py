@@ -83,6 +83,18 @@ def test_from_array_and_back(array):
     np.testing.assert_array_equal(to_array(from_array(array)), array)
 
 
+def test_an_inverted_picture_does_not_lose_its_polarity_in_npy(tmp_path):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "a.tif", numbers((4, 5), "u1"), photometric=0)
+    image = formats.read(tmp_path / "a.tif")
+    assert image.unit_range.inverted
+    for name in ("b.npy", "b.nii"):
+        with pytest.raises(UnsupportedError, match="larger values are darker"):
+            formats.write(image, tmp_path / name)
+        assert not (tmp_path / name).exists()
+
+
 def test_fortran_order_keeps_its_values(tmp_path):
     array = np.asfortranarray(numbers((6, 4, 5), "i2"))
     np.save(tmp_path / "a.npy", array)
