@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 from medenh.formats.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
     from medenh.types import Image, Provenance
 
 __all__ = ["EXTENSIONS", "Limits", "extension_for", "read", "sniff", "write"]
@@ -92,9 +96,10 @@ def read(
 
 
 def write(
-    image: Image,
+    image: Image | NDArray[Any],
     path: PathLike | Sequence[PathLike],
     *,
+    like: Image | PathLike | Sequence[PathLike] | None = None,
     format: str | None = None,
     provenance: Provenance | None = None,
 ) -> None:
@@ -102,10 +107,13 @@ def write(
 
     Parameters
     ----------
-    image : Image
-        What to write.
+    image : Image or array
+        What to write; an array has the axes of `medenh.formats.array`.
     path : path, or several
         The output; for a DICOM series one for each frame, in the frames' order.
+    like : Image or path, or paths of a DICOM series, optional
+        A picture of equal shape and units. All but the pixels is taken from it:
+        format, header, type, geometry, opacity.
     format : str, optional
         A key of `EXTENSIONS`. By default the image's own format where the
         extension allows it, else the format that the extension stands for.
@@ -117,13 +125,20 @@ def write(
     UnsupportedError
         The picture cannot be put into this format without loss of meaning.
     UsageError
-        Unknown format or extension.
+        Unknown format or extension, or ``like`` is of another shape or other units.
     OutputError
         No room, no permission... Nothing was left behind.
     """
     from medenh.formats import writers
+    from medenh.types import Image
 
-    writers.write(image, _paths(path), format=format, provenance=provenance)
+    if not isinstance(image, Image):
+        from medenh.formats.array import from_array
+
+        image = from_array(image)
+    if like is not None and not isinstance(like, Image):
+        like = _paths(like)
+    writers.write(image, _paths(path), like=like, format=format, provenance=provenance)
 
 
 def extension_for(image: Image, format: str) -> str:

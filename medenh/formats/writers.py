@@ -27,17 +27,29 @@ def write(
     image: Image,
     paths: Sequence[Path],
     *,
+    like: Image | Sequence[Path] | None,
     format: str | None,
     provenance: Provenance | None,
 ) -> None:
     """Write an image: see `medenh.formats.write`."""
     if not paths:
         raise UsageError("no output path")
+    if any(_is_input(image, path) for path in paths):
+        raise OutputError("is the input itself", path=image.source)
+    if like is not None:
+        from medenh.formats.like import placed_like
+
+        write(
+            placed_like(image, like),
+            paths,
+            like=None,
+            format=format,
+            provenance=provenance,
+        )
+        return
     kind = format or _kind_for(image, paths[0])
     if kind not in EXTENSIONS:
         raise UsageError(f"unknown format {kind!r}", hint=f"one of {_known()}")
-    if any(_is_input(image, path) for path in paths):
-        raise OutputError("is the input itself", path=image.source)
     if kind == "dicom":
         from medenh.formats import dicom
 
