@@ -18,7 +18,6 @@ __all__ = [
     "field_radius",
     "fov_mask",
     "guarded",
-    "guided_filter",
     "masked_gaussian",
     "noise_sigma",
     "on_lightness",
@@ -140,38 +139,6 @@ def box_mean(image: NDArray[Any], radius: int) -> NDArray[Any]:
     side = (2 * radius + 1, 2 * radius + 1)
     mean = cv2.boxFilter(image, -1, side, borderType=cv2.BORDER_REFLECT)
     return np.asarray(mean).reshape(image.shape)
-
-
-def guided_filter(
-    guide: NDArray[Any], image: NDArray[Any], *, radius: int, eps: float
-) -> NDArray[np.float64]:
-    """Smooth ``image`` with the edges of a grey guide.
-
-    Parameters
-    ----------
-    guide, image : float array, shape (H, W)
-    radius : int
-        Radius of the window, px.
-    eps : float
-        Variance of the guide below which it is smoothed over.
-
-    Returns
-    -------
-    float64 array, shape (H, W)
-
-    Notes
-    -----
-    He, Sun, Tang, IEEE TPAMI 35(6), 2013, equations 5, 6 and 8. In double precision:
-    the variances are differences that float32 cannot hold for a small ``eps``.
-    """
-    i, p = guide.astype(np.float64), image.astype(np.float64)
-    mean_i, mean_p = box_mean(i, radius), box_mean(p, radius)
-    covariance = box_mean(i * p, radius) - mean_i * mean_p
-    variance = box_mean(i * i, radius) - mean_i * mean_i
-    a = covariance / (variance + eps)
-    b = mean_p - a * mean_i
-    smooth: NDArray[np.float64] = box_mean(a, radius) * i + box_mean(b, radius)
-    return smooth
 
 
 def masked_gaussian(

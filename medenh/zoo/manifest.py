@@ -30,7 +30,6 @@ __all__ = [
     "load_manifest",
     "manifest_path",
     "read_card",
-    "read_manifest",
     "resolve",
 ]
 
@@ -267,17 +266,6 @@ def _card_of(entry: Any) -> ModelCard:
     except ValidationError as error:
         name = entry.get("id", "?") if isinstance(entry, dict) else "?"
         raise ValueError(f"{name}: {_first_problem(error)}") from error
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read one manifest file alone, and check it.
-
-    Raises
-    ------
-    UsageError
-        It cannot be read or is not valid.
-    """
-    return Manifest(_read(path, UsageError))
 
 
 def _read(path: Path, kind: type[MedenhError]) -> tuple[ModelCard, ...]:

@@ -8,7 +8,6 @@ from medenh.classical.common import (
     box_mean,
     field_radius,
     fov_mask,
-    guided_filter,
     masked_gaussian,
     noise_sigma,
 )
@@ -22,24 +21,6 @@ def test_box_mean_is_the_mean_of_neighbours(radius):
     image = RNG.random((30, 41))
     wanted = ndimage.uniform_filter(image, 2 * radius + 1, mode="reflect")
     np.testing.assert_allclose(box_mean(image, radius), wanted, atol=1e-12)
-
-
-def test_guided_filter_keeps_the_guides_edges_and_smooths_the_rest():
-    guide = np.zeros((60, 60))
-    guide[:, 30:] = 1.0
-    rough = guide + RNG.normal(0, 0.1, guide.shape)
-
-    out = guided_filter(guide, rough, radius=5, eps=1e-4)
-
-    assert np.abs(out - guide)[5:-5, 5:-5].max() < 0.06
-    blurred = ndimage.uniform_filter(rough, 11)
-    assert np.abs(blurred - guide).max() > 0.4
-
-
-def test_guided_filter_by_itself_with_no_eps_is_the_identity():
-    image = RNG.random((40, 40))
-    out = guided_filter(image, image, radius=3, eps=1e-12)
-    np.testing.assert_allclose(out, image, atol=1e-6)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 3.0, 40.0])

@@ -19,7 +19,7 @@ from medenh.errors import WeightsError
 from medenh.pipeline.loading import ZooModels, certified, contract_of
 from medenh.pipeline.options import EnhanceOptions
 from medenh.zoo.cache import cached_name
-from medenh.zoo.manifest import read_manifest
+from medenh.zoo.manifest import read_card
 
 GOOD = {"psnr_db": 58.0, "max_levels": 1.0}
 
@@ -60,7 +60,7 @@ def zoo(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDENH_MANIFEST", str(manifest))
     monkeypatch.setenv("MEDENH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache" / "weights").mkdir(parents=True)
-    (record,) = read_manifest(manifest).cards
+    record = read_card(json.dumps(card))
     cached = tmp_path / "cache" / "weights" / cached_name(record.weights)
     shutil.copy(weights, cached)
     return cached

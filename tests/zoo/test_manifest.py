@@ -18,13 +18,12 @@ from medenh.zoo.manifest import (
     load_manifest,
     manifest_path,
     read_card,
-    read_manifest,
     resolve,
 )
 
 
 def test_shipped_manifest_is_valid():
-    manifest = read_manifest(manifest_path())
+    manifest = load_manifest()
     assert manifest.cards
     for card in manifest.cards:
         assert card.licence

@@ -67,7 +67,7 @@ class DicomHeader:
     path : path
     is_image : bool
         False for reports, directories and the like: nothing to read.
-    series_uid, sop_class, modality : str
+    series_uid, modality : str
     transfer_syntax : str
         UID of the transfer syntax.
     rows, columns, frames, samples, bits_stored : int
@@ -84,7 +84,6 @@ class DicomHeader:
     path: Path
     is_image: bool
     series_uid: str
-    sop_class: str
     modality: str
     transfer_syntax: str
     rows: int
@@ -136,7 +135,6 @@ def _header(dataset: Dataset, path: Path) -> DicomHeader:
         path=path,
         is_image="Rows" in dataset and text(dataset, "SOPClassUID") != _DICOMDIR,
         series_uid=text(dataset, "SeriesInstanceUID"),
-        sop_class=text(dataset, "SOPClassUID"),
         modality=text(dataset, "Modality"),
         transfer_syntax=str(transfer_syntax(dataset)),
         rows=integer(dataset, "Rows", 0),
