@@ -158,6 +158,14 @@ class Image:
     source: Path | None = None
     header: Any = None
 
+    def __repr__(self) -> str:
+        """Describe shape, type, meaning and range; never pixels or the header."""
+        low, high = self.unit_range.low, self.unit_range.high
+        return (
+            f"<medenh.Image {self.format} {self.pixels.shape} {self.pixels.dtype}, "
+            f"{self.modality}, {low:g} to {high:g} {self.units}>".replace(" >", ">")
+        )
+
     @property
     def frames(self) -> int:
         """Number of frames, slices or pages."""

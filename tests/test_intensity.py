@@ -207,3 +207,12 @@ def test_8_bit_pictures_converted_to_float_keep_their_white():
     for other in ([0.0, 256.0], [-1.0, 200.0], [0.5, 200.0]):
         assert intensity.float_range(np.array(other)).reason != "8-bit in float"
     assert intensity.float_range(np.array([0.0, 1.0])).reason == "0-1"
+
+
+def test_the_repr_of_an_image_shows_neither_pixels_nor_header():
+    image = _image(
+        np.full((1, 4, 5, 1), 77, np.uint8),
+        UnitRange(0, 255),
+        header={"PatientName": "Doe^Jane"},
+    )
+    assert repr(image) == "<medenh.Image array (1, 4, 5, 1) uint8, unknown, 0 to 255>"

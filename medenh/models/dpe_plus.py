@@ -128,6 +128,11 @@ def _affine(
     share = torch.sigmoid(guess[:, 4])
     gain = (share * gain_two + (1 - share) * gain_one).clamp(0.05, 100.0)
     offset = share * offset_two + (1 - share) * offset_one
+    # a blank picture tells nothing of its exposure and is left as it is
+    known = ((white - black - 0.002) / 0.006).clamp(0.0, 1.0)
+    gain = known * gain + (1 - known)
+    offset = known * offset
+    guess = known.unsqueeze(1) * guess
     gains = gain.unsqueeze(1) * torch.exp(0.1 * guess[:, 5:8])
     # the trim of a channel turns about the mean, not about zero
     shift = (gain.unsqueeze(1) - gains) * mean.unsqueeze(1)

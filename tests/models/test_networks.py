@@ -98,3 +98,12 @@ def test_unknown_names_are_usage_errors():
         models.create("dpe", "huge")
     with pytest.raises(UsageError, match="no such option"):
         models.create("dpe", depth=3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_dpe_plus_leaves_the_exposure_of_a_blank_picture_alone(value):
+    network = _seeded("dpe-plus", "tiny")
+    with torch.no_grad():
+        condition = network.condition(torch.full((1, 3, 40, 40), value))
+    expected = torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(condition, expected, atol=1e-6, rtol=0)
