@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
 import stat
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medenh.errors import OutputError, OverBudgetError, UnreadableError
+from medenh.hashing import sha256_file
 
 __all__ = [
     "atomic_output",
@@ -30,7 +30,6 @@ __all__ = [
 
 _PART = ".medenh-part"
 _NAME_BYTES = 255  # longest name on ext4, XFS, APFS and NTFS
-_CHUNK = 1 << 20
 _STALE_AFTER_S = 1.0
 _STALE_UNLOCKED_S = 6 * 3600.0  # no output takes longer without a write
 
@@ -203,15 +202,6 @@ def safe_output_path(root: str | Path, relative: str | Path) -> Path:
     if not inside:
         raise OutputError("a link leads out of the output folder", path=path)
     return path
-
-
-def sha256_file(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(_CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def regular_size(path: Path) -> int:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medenh.errors import WeightsError
+from medenh.hashing import sha256_file
 from medenh.zoo.card import ModelCard, Weights
 
 __all__ = [
@@ -27,14 +28,12 @@ __all__ = [
     "find_weights",
     "is_intact",
     "publishing",
-    "sha256_of",
     "sync",
     "where",
     "writable_cache",
 ]
 
 _log = logging.getLogger(__name__)
-_CHUNK = 1 << 20
 
 
 def cache_folders() -> tuple[Path, ...]:
@@ -165,21 +164,12 @@ def is_intact(path: Path, weights: Weights, *, force: bool = False) -> bool:
         }
         if not force and _read_stamp(path) == stamp:
             return True
-        if sha256_of(path) != weights.sha256:
+        if sha256_file(path) != weights.sha256:
             return False
     except OSError:
         return False
     _write_stamp(path, stamp)
     return True
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _stamp_path(folder: Path, path: Path) -> Path:

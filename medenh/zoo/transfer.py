@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.hashing import sha256_file
 from medenh.zoo.cache import (
     cached_name,
     publishing,
-    sha256_of,
     writable_cache,
 )
 from medenh.zoo.card import ModelCard, Weights
@@ -66,7 +66,7 @@ def export_model(
         The target exists or cannot be written.
     """
     target = Path(path)
-    card = load_manifest().get(name)
+    card = load_manifest().resolve(name).card
     if card.weights is None:
         raise UsageError(f"{card.id} has no weights: every installation has it already")
     if target.exists() or target.is_symlink():
@@ -199,7 +199,7 @@ def _store_weights(file: IO[bytes], weights: Weights, source: Path) -> None:
             while left and (chunk := file.read(min(left, 1 << 20))):
                 sink.write(chunk)
                 left -= len(chunk)
-        if left != 1 or sha256_of(part) != weights.sha256:
+        if left != 1 or sha256_file(part) != weights.sha256:
             raise WeightsError("its weights are not as hashed", path=source)
         check_header(part)
 

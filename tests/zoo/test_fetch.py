@@ -221,9 +221,9 @@ def test_stamp_saves_the_hash_until_the_file_changes(site, content, monkeypatch)
     card = make_card(content, site.url)
     path = fetch(card)
     hashed = []
-    real = cache_module.sha256_of
+    real = cache_module.sha256_file
     monkeypatch.setattr(
-        cache_module, "sha256_of", lambda p: hashed.append(p) or real(p)
+        cache_module, "sha256_file", lambda p: hashed.append(p) or real(p)
     )
     assert is_intact(path, card.weights)
     assert hashed == []
