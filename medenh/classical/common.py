@@ -14,7 +14,6 @@ from medenh.types import FloatArray
 
 __all__ = [
     "BoolArray",
-    "box_mean",
     "field_radius",
     "fov_mask",
     "guarded",
@@ -130,15 +129,6 @@ def on_lightness(
     plane = np.clip(lab[..., 0] / 100.0, 0.0, 1.0)
     lab[..., 0] = 100.0 * np.clip(change(plane), 0.0, 1.0)
     return lab_to_rgb(lab)
-
-
-def box_mean(image: NDArray[Any], radius: int) -> NDArray[Any]:
-    """Return the mean over (2 radius + 1)^2 neighbours, borders mirrored."""
-    import cv2
-
-    side = (2 * radius + 1, 2 * radius + 1)
-    mean = cv2.boxFilter(image, -1, side, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(mean).reshape(image.shape)
 
 
 def masked_gaussian(

@@ -5,7 +5,6 @@ import pytest
 from scipy import ndimage
 
 from medenh.classical.common import (
-    box_mean,
     field_radius,
     fov_mask,
     masked_gaussian,
@@ -14,13 +13,6 @@ from medenh.classical.common import (
 from medenh.colour import lab_to_rgb, luma, rgb_to_lab, strips
 
 RNG = np.random.default_rng(7)
-
-
-@pytest.mark.parametrize("radius", [1, 4, 20])
-def test_box_mean_is_the_mean_of_neighbours(radius):
-    image = RNG.random((30, 41))
-    wanted = ndimage.uniform_filter(image, 2 * radius + 1, mode="reflect")
-    np.testing.assert_allclose(box_mean(image, radius), wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 3.0, 40.0])
