@@ -33,4 +33,4 @@ build: setup
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf dist build demo
+	rm -rf dist build medenh-demo

@@ -41,7 +41,8 @@ def inspect(file: _File, axis: _Axis = None, json: options.Json = False) -> None
         return
     width = max(map(len, document))
     for name, value in document.items():
-        console.write(f"{name.ljust(width)}  {_text(value)}")
+        text = " to ".join(map(_text, value)) if name == "range" else _text(value)
+        console.write(f"{name.ljust(width)}  {text}")
 
 
 def describe(image: Image) -> dict[str, Any]:
@@ -72,6 +73,8 @@ def describe(image: Image) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if isinstance(value, list):
+        if all(part != part for part in value):
+            return "unknown"
         return " x ".join(_text(part) for part in value)
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -234,7 +234,7 @@ def verify(names: _Names = None, json: options.Json = False) -> None:
 
     manifest = load_manifest()
     if names:
-        cards: Sequence[ModelCard] = [manifest.get(name) for name in names]
+        cards: Sequence[ModelCard] = [manifest.resolve(name).card for name in names]
     else:
         cards = manifest.cards
     found = [entry for card in cards for entry in _check(card, named=bool(names))]
