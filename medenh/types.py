@@ -144,6 +144,8 @@ class Image:
         Where it was read from.
     header : object
         What the format's own writer needs to write it back; opaque to all others.
+    provenance : Provenance or None
+        What made the pixels, where medenh made them; written along with them.
     """
 
     pixels: NDArray[Any]
@@ -157,6 +159,7 @@ class Image:
     frozen: NDArray[np.bool_] | None = None
     source: Path | None = None
     header: Any = None
+    provenance: Provenance | None = None
 
     def __repr__(self) -> str:
         """Describe shape, type, meaning and range; never pixels or the header."""

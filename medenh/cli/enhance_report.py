@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,26 +41,28 @@ class ReportListener(Listener):
         """Pass it on."""
         self._next.started(total)
 
-    def progressed(self, path: Path, share: float) -> None:
+    def progressed(self, path: Path, files: float) -> None:
         """Pass it on."""
-        self._next.progressed(path, share)
+        self._next.progressed(path, files)
 
     def failed(self, failure: Failure) -> None:
         """Pass it on."""
         self._next.failed(failure)
 
-    def written(self, result: FileResult, image: Image, enhanced: Image) -> None:
+    def written(
+        self, results: Sequence[FileResult], image: Image, enhanced: Image
+    ) -> None:
         """Keep a view of an image; of many, those first in alphabetical order."""
-        key = str(result.input)
+        key = str(results[0].input)
         with self._lock:
             wanted = len(self._cases) < _MOST_CASES or key < max(self._cases)
         if wanted:
-            case = _case(result, image, enhanced)
+            case = _case(results[0], image, enhanced)
             with self._lock:
                 self._cases[key] = case
                 if len(self._cases) > _MOST_CASES:
                     del self._cases[max(self._cases)]
-        self._next.written(result, image, enhanced)
+        self._next.written(results, image, enhanced)
 
     def write(self, path: Path, summary: Summary, asked: EnhanceOptions) -> None:
         """Write the page."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -72,25 +73,28 @@ class ProgressListener(Listener):
         self._bar.start()
         self._task = self._bar.add_task("enhance", total=total, rate="")
 
-    def progressed(self, path: Path, share: float) -> None:
+    def progressed(self, path: Path, files: float) -> None:
         """Move the bar by part of an image."""
         with self._lock:
-            self._open[path] = share
+            self._open[path] = files
             self._draw()
 
-    def written(self, result: FileResult, image: Image, enhanced: Image) -> None:
-        """Move the bar by an image."""
-        self._close(result.input)
+    def written(
+        self, results: Sequence[FileResult], image: Image, enhanced: Image
+    ) -> None:
+        """Move the bar by the files of an image."""
+        self._close([result.input for result in results])
 
     def failed(self, failure: Failure) -> None:
-        """Move the bar by an image."""
+        """Move the bar by a file."""
         if self._bar is not None:
-            self._close(failure.path)
+            self._close([failure.path])
 
-    def _close(self, path: Path) -> None:
+    def _close(self, paths: Sequence[Path]) -> None:
         with self._lock:
-            self._open.pop(path, None)
-            self._done += 1
+            for path in paths:
+                self._open.pop(path, None)
+            self._done += len(paths)
             self._draw()
 
     def _draw(self) -> None:

@@ -118,7 +118,8 @@ def write(
         A key of `EXTENSIONS`. By default the image's own format where the
         extension allows it, else the format that the extension stands for.
     provenance : Provenance, optional
-        What made the pixels, for the formats that can say so.
+        What made the pixels, for the formats that can say so; by default what the
+        image knows of it.
 
     Raises
     ------

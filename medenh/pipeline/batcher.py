@@ -1,8 +1,7 @@
-"""Between threads: groups of equal frames, and a bound on the bytes on their way."""
+"""Between threads: groups of frames of equal shape."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Hashable, Sequence
@@ -10,12 +9,10 @@ from typing import Generic, TypeVar
 
 from medenh.pipeline.frames import FrameTask
 
-__all__ = ["Batcher", "ByteBudget", "default_budget"]
+__all__ = ["Batcher"]
 
 T = TypeVar("T")
 _TICK_S = 0.05
-_SHARE_OF_MEMORY = 0.25
-_LEAST_BUDGET = 256 << 20
 
 
 class Batcher(Generic[T]):
@@ -79,52 +76,3 @@ class Batcher(Generic[T]):
                 if not self._partial:
                     self._change.wait(_TICK_S)
             return None
-
-
-class ByteBudget:
-    """A bound on bytes in flight; one item larger than all of it may go alone.
-
-    Parameters
-    ----------
-    limit : int
-        Bytes.
-    stop : threading.Event
-        Ends all waiting.
-    """
-
-    def __init__(self, limit: int, stop: threading.Event) -> None:
-        self._limit = limit
-        self._stop = stop
-        self._used = 0
-        self._change = threading.Condition()
-
-    def wait_for_room(self) -> None:
-        """Return once something may be read at all."""
-        with self._change:
-            while self._used >= self._limit and not self._stop.is_set():
-                self._change.wait(_TICK_S)
-
-    def acquire(self, count: int) -> bool:
-        """Take bytes, waiting for them; False if stopped meanwhile."""
-        with self._change:
-            while self._used and self._used + count > self._limit:
-                if self._stop.is_set():
-                    return False
-                self._change.wait(_TICK_S)
-            self._used += count
-            return not self._stop.is_set()
-
-    def release(self, count: int) -> None:
-        """Give bytes back."""
-        with self._change:
-            self._used -= count
-            self._change.notify_all()
-
-
-def default_budget() -> int:
-    """Return how many bytes of images may be on their way: a quarter of the memory."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 30
-    return max(_LEAST_BUDGET, int(memory * _SHARE_OF_MEMORY))

@@ -11,33 +11,27 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medenh import formats
 from medenh.device import num_threads
-from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError
+from medenh.errors import MedenhError, NothingReadableError
 from medenh.pipeline import fidelity
-from medenh.pipeline.batcher import Batcher, ByteBudget, default_budget
-from medenh.pipeline.enhancer import is_out_of_memory
+from medenh.pipeline.batcher import Batcher
+from medenh.pipeline.budget import ByteBudget, default_budget
+from medenh.pipeline.failing import as_ours
+from medenh.pipeline.flight import Flight
 from medenh.pipeline.frames import FrameTask
-from medenh.pipeline.journal import (
-    Fingerprint,
-    Journal,
-    OutputRecord,
-    Record,
-    with_partners,
-)
+from medenh.pipeline.journal import Journal
 from medenh.pipeline.loading import ModelSource, Prepared
 from medenh.pipeline.options import EnhanceOptions
-from medenh.pipeline.plan import Plan, WorkItem
-from medenh.pipeline.reading import read_within, time_limit_s
+from medenh.pipeline.reading import Reading, read_item
 from medenh.pipeline.results import Failure, FileResult, Listener, Summary
-from medenh.types import Image, Provenance
+from medenh.pipeline.work import Plan, WorkItem
+from medenh.pipeline.writing import Ledger, check_fits, provenance_of
 
 __all__ = ["Engine"]
 
@@ -48,24 +42,6 @@ _WRITERS = 2
 _GRACE_S = 1.5  # what is being written when the user interrupts may finish
 _TICK_S = 0.05
 _COPIES = 3  # of an image's pixels while it is on its way: in, out, in between
-
-
-@dataclass(slots=True)
-class _Open:
-    """An image on its way."""
-
-    item: WorkItem
-    image: Image
-    source: Fingerprint
-    prepared: Prepared
-    reason: str
-    started: float
-    cost: int
-    out: NDArray[Any]
-    pending: int
-    frames_done: float = 0.0
-    over: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Engine:
@@ -81,6 +57,8 @@ class Engine:
         Set it to end the run early and cleanly: `run` raises KeyboardInterrupt.
     budget_bytes : int, optional
         Most bytes of images on their way; a quarter of the memory by default.
+    summary : Summary, optional
+        Filled as the run goes on, so that it tells something of a run cut short too.
     """
 
     def __init__(
@@ -91,13 +69,15 @@ class Engine:
         listener: Listener | None = None,
         stop: threading.Event | None = None,
         budget_bytes: int | None = None,
+        summary: Summary | None = None,
     ) -> None:
         self._options = options
         self._models = models
         self._listener = listener or Listener()
         self._stop = stop or threading.Event()
         self._budget = ByteBudget(budget_bytes or default_budget(), self._stop)
-        self._summary = Summary(device=models.device.name)
+        self._summary = summary or Summary()
+        self._summary.device = models.device.name
         self._used: dict[str, Prepared] = {}
         self._lock = threading.Lock()
 
@@ -117,19 +97,20 @@ class Engine:
         summary.skipped.extend(plan.skipped)
         for failure in plan.failed:
             self._note_failure(failure)
-        if not plan.inputs:
+        if not plan.inputs and not plan.found:
             raise NothingReadableError("no image was found in the input")
         self._clean_up(plan)
-        self._listener.started(len(plan.work))
-        self._journal = (
-            None if plan.root is None else Journal(plan.root, self._options.shard)
-        )
+        self._tell(self._listener.started, plan.files)
+        journal = None if plan.root is None else Journal(plan.root, self._options.shard)
+        kind = None if self._options.format == "same" else self._options.format
+        self._ledger = Ledger(journal, plan.root, plan.request, kind)
         try:
             if plan.work:
                 self._work(plan)
+                self._account_for(plan)
         finally:
-            if self._journal is not None:
-                self._journal.close()
+            if journal is not None:
+                journal.close()
             # parts that were too young to be called stale at the start
             self._clean_up(plan)
             self._finish(begun)
@@ -142,6 +123,17 @@ class Engine:
         for folder in {target.parent for item in plan.work for target in item.targets}:
             remove_stale_parts(folder)
 
+    def _account_for(self, plan: Plan) -> None:
+        """Make a failure of each file that came to nothing without a word."""
+        summary = self._summary
+        known = {result.input for result in summary.written}
+        known.update(failure.path for failure in summary.failed)
+        for item in plan.work:
+            for path in item.sources:
+                if path not in known:
+                    error = MedenhError("was lost on the way: a fault in medenh")
+                    self._note_failure(Failure(path, error))
+
     def _finish(self, begun: float) -> None:
         summary = self._summary
         used = self._used.values()
@@ -152,14 +144,12 @@ class Engine:
 
     def _work(self, plan: Plan) -> None:
         """Start the threads, wait for them, and end them in order."""
-        self._request = plan.request
-        self._root = plan.root
         self._alone = len(plan.work) == 1
         self._todo: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
         for item in plan.work:
             self._todo.put(item)
-        self._batches: Batcher[_Open] = Batcher(self._stop)
-        self._writing: queue.SimpleQueue[_Open | None] = queue.SimpleQueue()
+        self._batches: Batcher[Flight] = Batcher(self._stop)
+        self._writing: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
         readers = _start("read", _READERS, self._read_all)
         runners = _start("run", num_threads(), self._run_all)
         writers = _start("write", _WRITERS, self._write_all)
@@ -199,9 +189,18 @@ class Engine:
     def _read(self, item: WorkItem) -> None:
         self._budget.wait_for_room()
         started = time.perf_counter()
-        source = Fingerprint.of(item.sources)
-        limit = time_limit_s(item.sources)
-        image = read_within(item.sources, self._options, limit)
+        for outcome in read_item(item, self._options):
+            if isinstance(outcome, Reading):
+                work = partial(self._open, outcome, started)
+                self._guarded(outcome.item, work)
+                continue
+            for failure in outcome:
+                self._note_failure(failure)
+
+    def _open(self, reading: Reading, started: float) -> None:
+        """Send an image on its way, once there is room for it."""
+        image = reading.image
+        check_fits(image, reading.item, self._options.format)
         resolution = self._models.resolve(image.modality)
         card = resolution.card
         if self._options.strict and (problems := fidelity.check_input(image, card)):
@@ -209,17 +208,18 @@ class Engine:
         prepared = self._models.prepare(card)
         with self._lock:
             self._used[card.full_id] = prepared
-        # allocated first: what fails after taking budget would never give it back
-        out = np.empty_like(image.pixels)
-        with prepared.slots:
-            tasks = prepared.enhancer.tasks(image, out)
         cost = image.pixels.nbytes * _COPIES
         if not self._budget.acquire(cost):
             return
-        opened = _Open(
-            item=item,
-            image=image,
-            source=source,
+        try:
+            out = np.empty_like(image.pixels)
+            with prepared.slots:
+                tasks = prepared.enhancer.tasks(image, out)
+        except BaseException:
+            self._budget.release(cost)
+            raise
+        flight = Flight(
+            reading=reading,
             prepared=prepared,
             reason=resolution.reason,
             started=started,
@@ -232,7 +232,7 @@ class Engine:
         shared = isinstance(self._options.batch, int) and prepared.batch > 1
         shared = shared and tasks[0].condition is None
         key = (card.full_id, *tasks[0].shape) if shared else None
-        self._batches.add(key, [(opened, task) for task in tasks], prepared.batch)
+        self._batches.add(key, [(flight, task) for task in tasks], prepared.batch)
 
     # -- running
 
@@ -240,7 +240,7 @@ class Engine:
         while (group := self._batches.take()) is not None:
             self._run_group(group)
 
-    def _run_group(self, group: list[tuple[_Open, FrameTask]]) -> None:
+    def _run_group(self, group: list[tuple[Flight, FrameTask]]) -> None:
         group = [pair for pair in group if not pair[0].over]
         if not group:
             return
@@ -253,119 +253,123 @@ class Engine:
                     on_progress=self._reporter(group),
                 )
         except KeyboardInterrupt:
+            self._stop.set()
             return
-        except Exception as error:
+        except BaseException as error:  # a panic of native code costs its file only
             if len(group) > 1:
                 # one bad frame must not cost the others
                 for pair in group:
                     self._run_group([pair])
                 return
-            self._give_up(group[0][0], _as_ours(error, group[0][0].item))
+            self._give_up(group[0][0], as_ours(error, group[0][0].item.path))
             return
-        for opened, _ in group:
-            self._frame_done(opened)
+        for flight, _ in group:
+            self._frame_done(flight)
 
     def _reporter(
-        self, group: list[tuple[_Open, FrameTask]]
+        self, group: list[tuple[Flight, FrameTask]]
     ) -> Callable[[float], None] | None:
         if len(group) > 1:
             return None
-        opened = group[0][0]
+        flight = group[0][0]
 
         def report(share: float) -> None:
-            done = (opened.frames_done + share) / opened.image.frames
-            self._listener.progressed(opened.item.path, min(done, 1.0))
+            self._progressed(flight, flight.frames_done + share)
 
         return report
 
-    def _frame_done(self, opened: _Open) -> None:
-        with opened.lock:
-            opened.pending -= 1
-            opened.frames_done += 1
-            complete = opened.pending == 0 and not opened.over
-        share = opened.frames_done / opened.image.frames
-        self._listener.progressed(opened.item.path, share)
+    def _frame_done(self, flight: Flight) -> None:
+        with flight.lock:
+            flight.pending -= 1
+            flight.frames_done += 1
+            complete = flight.pending == 0 and not flight.over
         if complete:
-            self._writing.put(opened)
+            self._writing.put(flight)
+        else:
+            self._progressed(flight, flight.frames_done)
+
+    def _progressed(self, flight: Flight, frames: float) -> None:
+        done = min(1.0, frames / flight.image.frames)
+        self._tell(
+            self._listener.progressed, flight.item.path, done * len(flight.item.sources)
+        )
 
     # -- writing
 
     def _write_all(self) -> None:
-        while (opened := self._writing.get()) is not None:
-            if not self._stop.is_set():
-                self._guarded(opened.item, partial(self._write, opened))
-            self._budget.release(opened.cost)
+        while (flight := self._writing.get()) is not None:
+            try:
+                if not self._stop.is_set():
+                    self._guarded(flight.item, partial(self._write, flight))
+            finally:
+                self._budget.release(flight.cost)
 
-    def _write(self, opened: _Open) -> None:
-        card = opened.prepared.card
-        enhanced = replace(opened.image, pixels=opened.out)
-        figures = fidelity.measure(opened.image, enhanced)
+    def _write(self, flight: Flight) -> None:
+        prepared, image = flight.prepared, flight.image
+        card = prepared.card
+        made_by = provenance_of(prepared, self._options)
+        enhanced = replace(image, pixels=flight.out, provenance=made_by)
+        figures = fidelity.measure(image, enhanced)
         problems = fidelity.warnings_of(figures, card)
         if self._options.strict and problems:
-            raise fidelity.describe(problems, opened.image)
-        weights = card.weights.sha256 if card.weights is not None else ""
-        made_by = Provenance(card.id, card.version, weights, self._made_with(opened))
-        kind = None if self._options.format == "same" else self._options.format
-        targets = opened.item.targets
-        if self._journal is not None:
-            self._journal.begin(targets, opened.source, self._request)
-        formats.write(enhanced, targets, format=kind, provenance=made_by)
-        if self._journal is not None and self._root is not None:
-            root = self._root
-            self._journal.add(
-                Record(
-                    source=opened.source,
-                    request=self._request,
-                    model=card.id,
-                    version=card.version,
-                    weights_sha256=weights,
-                    modality=opened.image.modality.value,
-                    outputs=tuple(
-                        OutputRecord.of(path, root) for path in with_partners(targets)
-                    ),
-                )
-            )
-        result = FileResult(
-            input=opened.item.path,
-            output=targets[0],
-            seconds=time.perf_counter() - opened.started,
-            model=card.id,
-            reason=opened.reason,
-            fidelity=figures,
-            warnings=(
-                *problems,
-                *fidelity.check_input(opened.image, card),
-                *opened.prepared.enhancer.caveats(opened.image),
-            ),
+            raise fidelity.describe(problems, image)
+        computation = self._models.computation(card)
+        self._ledger.write(flight.reading, enhanced, made_by, computation)
+        warnings = (
+            *problems,
+            *fidelity.check_input(image, card),
+            *prepared.enhancer.caveats(image),
         )
+        results = [
+            FileResult(
+                input=source,
+                output=flight.item.target_of(index),
+                seconds=time.perf_counter() - flight.started,
+                model=card.id,
+                reason=flight.reason,
+                fidelity=figures,
+                warnings=warnings,
+            )
+            for index, source in enumerate(flight.item.sources)
+        ]
         with self._lock:
-            self._summary.written.append(result)
-        self._listener.written(result, opened.image, enhanced)
-
-    def _made_with(self, opened: _Open) -> str:
-        runner = opened.prepared.runner
-        return f"{self._options.pixel_settings} precision={runner.precision}"
+            self._summary.written.extend(results)
+        self._tell(self._listener.written, results, image, enhanced)
 
     # -- failing
 
     def _guarded(self, item: WorkItem, work: Callable[[], None]) -> None:
+        """Do a part of the work; whatever goes wrong costs the item, not the thread."""
         try:
             work()
-        except Exception as error:
-            self._note_failure(Failure(item.path, _as_ours(error, item)))
+        except KeyboardInterrupt:
+            self._stop.set()
+        except BaseException as error:
+            self._fail(item, as_ours(error, item.path))
 
-    def _give_up(self, opened: _Open, error: MedenhError) -> None:
-        with opened.lock:
-            if opened.over:
+    def _give_up(self, flight: Flight, error: MedenhError) -> None:
+        with flight.lock:
+            if flight.over:
                 return
-            opened.over = True
-        self._budget.release(opened.cost)
-        self._note_failure(Failure(opened.item.path, error))
+            flight.over = True
+        self._budget.release(flight.cost)
+        self._fail(flight.item, error)
+
+    def _fail(self, item: WorkItem, error: MedenhError) -> None:
+        for path in item.sources:
+            self._note_failure(Failure(path, error))
 
     def _note_failure(self, failure: Failure) -> None:
         with self._lock:
             self._summary.failed.append(failure)
-        self._listener.failed(failure)
+        self._tell(self._listener.failed, failure)
+
+    def _tell(self, hear: Callable[..., None], *news: Any) -> None:
+        """Let the listener know; its own troubles cost no file."""
+        try:
+            hear(*news)
+        except Exception:
+            _log.warning("the progress could not be shown", exc_info=True)
 
 
 def _start(name: str, count: int, target: Callable[[], None]) -> list[threading.Thread]:
@@ -377,14 +381,3 @@ def _start(name: str, count: int, target: Callable[[], None]) -> list[threading.
     for thread in threads:
         thread.start()
     return threads
-
-
-def _as_ours(error: Exception, item: WorkItem) -> MedenhError:
-    """Return an error of our own kind."""
-    if isinstance(error, MedenhError):
-        return error
-    if is_out_of_memory(error):
-        return OutOfMemoryError("not enough memory for this file", path=item.path)
-    _log.debug("unexpected error", exc_info=error)
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return MedenhError(f"unexpected {what[:300]}", path=item.path)

@@ -17,8 +17,9 @@ from medenh.errors import InputError, UsageError
 from medenh.pipeline.engine import Engine
 from medenh.pipeline.loading import Prepared, ZooModels
 from medenh.pipeline.options import EnhanceOptions
-from medenh.pipeline.plan import Plan, WorkItem, make_plan
+from medenh.pipeline.plan import make_plan
 from medenh.pipeline.results import Listener, Summary
+from medenh.pipeline.work import Plan, WorkItem
 from medenh.types import Image, Modality
 
 if TYPE_CHECKING:
@@ -49,12 +50,7 @@ def plan_files(
 ) -> Plan:
     """Return what `enhance_files` would do, without doing any of it."""
     models.resolve(Modality.UNKNOWN)  # an unknown name is known before anything
-    return make_plan(
-        inputs,
-        output,
-        options,
-        resolve=lambda modality: models.resolve(Modality(modality)),
-    )
+    return make_plan(inputs, output, options, models=models)
 
 
 def chosen_model(

@@ -52,14 +52,30 @@ class Fingerprint:
         UnreadableError
             One cannot be read.
         """
+        return cls.joined([cls._of_one(path) for path in paths])
+
+    @classmethod
+    def _of_one(cls, source: Path) -> Fingerprint:
         digest = hashlib.sha256()
         size, mtime_ns = 0, 0
-        for path in with_partners(paths):
+        for path in with_partners([source]):
             digest.update(read_head(path, _HEAD_BYTES))
             found = path.stat()
             size += found.st_size
             mtime_ns = max(mtime_ns, found.st_mtime_ns)
         return cls(size, mtime_ns, digest.hexdigest())
+
+    @classmethod
+    def joined(cls, parts: Sequence[Fingerprint]) -> Fingerprint:
+        """Return the fingerprint of an image from those of its files, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        heads = " ".join(part.head_sha256 for part in parts)
+        return cls(
+            sum(part.size for part in parts),
+            max((part.mtime_ns for part in parts), default=0),
+            hashlib.sha256(heads.encode()).hexdigest(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,10 @@ class Record:
         Of the input: the model was picked by it.
     outputs : tuple of OutputRecord
         What was written.
+    computation : str
+        Engine, precision and kind of device.
+    left_out : tuple of str
+        Names of the files of a series that did not go along.
     """
 
     source: Fingerprint
@@ -112,6 +132,8 @@ class Record:
     weights_sha256: str
     modality: str
     outputs: tuple[OutputRecord, ...]
+    computation: str = ""
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the record as one line."""
@@ -124,9 +146,10 @@ class Record:
         try:
             source = Fingerprint(**data.pop("source"))
             outputs = tuple(OutputRecord(**one) for one in data.pop("outputs"))
+            left_out = tuple(map(str, data.pop("left_out", ())))
             if not outputs:
                 raise ValueError("a record without outputs")
-            return cls(source=source, outputs=outputs, **data)
+            return cls(source=source, outputs=outputs, left_out=left_out, **data)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a journal record: {error}") from error
 
@@ -165,9 +188,10 @@ class Journal:
         self._path = root / journal_name(shard)
         self._lock = threading.Lock()
         self._handle = -1
+        self._torn = False
         self._unsynced: set[Path] = set()
         self._count = 0
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, list[Record]] = {}
         self._begun: dict[str, str] = {}
         for path in sorted(root.glob(f"{_STEM}*.jsonl")):
             self._load(path)
@@ -193,13 +217,31 @@ class Journal:
 
     def _finish(self, record: Record) -> None:
         """Remember a record; its outputs are whoever's changes them from now on."""
-        self._records[record.outputs[0].path] = record
         for output in record.outputs:
+            self._records.setdefault(output.path, []).append(record)
             self._begun.pop(output.path, None)
 
     def find(self, target: Path) -> Record | None:
-        """Return the last record whose first output is ``target``."""
-        return self._records.get(self._key(target))
+        """Return the last record with ``target`` among its outputs."""
+        records = self.records_of([target])
+        return records[0] if records else None
+
+    def records_of(self, targets: Sequence[Path]) -> list[Record]:
+        """Return all records with one of some outputs, the last of each first.
+
+        Whichever journal of the folder they stand in: a run may be split otherwise
+        than the one before.
+        """
+        found: dict[int, Record] = {}
+        for target in targets:
+            for record in reversed(self._records.get(self._key(target), [])):
+                found[id(record)] = record
+        return list(found.values())
+
+    def covers(self, record: Record, target: Path) -> bool:
+        """Tell whether ``target`` is one of a record's outputs."""
+        key = self._key(target)
+        return any(output.path == key for output in record.outputs)
 
     def was_begun(
         self, targets: Sequence[Path], source: Fingerprint, request: str
@@ -253,7 +295,12 @@ class Journal:
         try:
             if self._handle < 0:
                 self._open()
-            os.write(self._handle, text.encode())
+            # whatever the last attempt left of a line, this one does not grow onto it
+            data = text.encode() if not self._torn else b"\n" + text.encode()
+            self._torn = True
+            while data:
+                data = data[os.write(self._handle, data) :]
+            self._torn = False
         except OSError as error:
             raise OutputError(
                 f"journal cannot be written: {error.strerror}", path=self._path

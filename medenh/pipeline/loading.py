@@ -65,6 +65,9 @@ class ModelSource(Protocol):
     def prepare(self, card: ModelCard) -> Prepared:
         """Return a model ready to run; loads it at the first call only."""
 
+    def computation(self, card: ModelCard) -> str:
+        """Return engine, precision and kind of device a model would run with."""
+
 
 def certified(card: ModelCard) -> frozenset[str]:
     """Return the precisions that a card proves to be as good as float32.
@@ -115,10 +118,25 @@ class ZooModels:
         self._manifest = load_manifest()
         self._lock = threading.Lock()
         self._ready: dict[str, Prepared | MedenhError] = {}
+        self._computations: dict[str, str] = {}
 
     def resolve(self, modality: Modality) -> Resolution:
         """Return the model for a kind of picture, and why."""
         return self._manifest.resolve(self._options.model, modality.value)
+
+    def computation(self, card: ModelCard) -> str:
+        """Return engine, precision and kind of device; nothing is loaded for it.
+
+        Raises
+        ------
+        UsageError
+            The engine or precision asked for cannot run the model.
+        """
+        found = self._computations.get(card.full_id)
+        if found is None:
+            found = _computation(card, self._options, self.device)
+            self._computations[card.full_id] = found
+        return found
 
     def prepare(self, card: ModelCard) -> Prepared:
         """Return a model ready to run; a failure is remembered too.
@@ -159,6 +177,14 @@ class ZooModels:
         )
         slots = threading.Semaphore(runner.workers)
         return Prepared(card, runner, enhancer, slots, batch)
+
+
+def _computation(card: ModelCard, options: EnhanceOptions, device: Device) -> str:
+    if card.method is not None:
+        return "classical"
+    precision = pick_precision(options.precision, device, certified=certified(card))
+    engine = "openvino" if _wants_openvino(options.engine, device) else "torch"
+    return f"{engine} {precision} {device.kind}"
 
 
 def make_runner(card: ModelCard, options: EnhanceOptions, device: Device) -> Runner:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medenh.formats import EXTENSIONS
 
-__all__ = ["enhanced_name", "has_image_name", "numbered", "renamed"]
+__all__ = ["enhanced_name", "has_image_name", "numbered", "renamed", "target_kind"]
 
 
 def _split_name(name: str, kind: str) -> tuple[str, str]:
@@ -45,3 +45,11 @@ def numbered(target: Path, number: int) -> Path:
 def has_image_name(path: Path) -> bool:
     """Tell whether a name ends as an image's does."""
     return any(_split_name(path.name, kind)[1] for kind in EXTENSIONS)
+
+
+def target_kind(target: Path, own: str, wanted: str) -> str:
+    """Return the format that an output gets, by what is asked, else by its name."""
+    if wanted != "same":
+        return wanted
+    fitting = [kind for kind in EXTENSIONS if _split_name(target.name, kind)[1]]
+    return own if own in fitting or not fitting else fitting[0]

@@ -7,116 +7,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medenh import __version__
 from medenh.device import num_threads
-from medenh.errors import InputError, OutputError, UsageError
+from medenh.errors import OutputError, UsageError
 from medenh.formats.discover import Item, discover
 from medenh.formats.files import safe_output_path
-from medenh.pipeline.journal import Fingerprint, Journal, Record
+from medenh.pipeline.done import Judge
+from medenh.pipeline.journal import Journal
 from medenh.pipeline.naming import (
     enhanced_name,
     has_image_name,
-    numbered,
     renamed,
+    target_kind,
 )
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.results import Failure, Skip
+from medenh.pipeline.work import Plan, WorkItem
 
 if TYPE_CHECKING:
-    from medenh.zoo.manifest import Resolution
+    from medenh.pipeline.loading import ModelSource
 
 __all__ = ["Plan", "WorkItem", "make_plan", "request_hash"]
 
-_MOST_RENAMES = 10_000
-
-Resolve = Callable[[str], "Resolution"]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkItem:
-    """One image to enhance.
-
-    Attributes
-    ----------
-    sources, targets : tuple of path
-        What is read and what is written; several of each for a DICOM series.
-    format : str
-        Of the source.
-    """
-
-    sources: tuple[Path, ...]
-    targets: tuple[Path, ...]
-    format: str
-
-    @property
-    def path(self) -> Path:
-        """The first source, which names the item."""
-        return self.sources[0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that a run will do.
-
-    Attributes
-    ----------
-    work : tuple of WorkItem
-        To be done, in order.
-    skipped : tuple of Skip
-        Needs nothing: done before, or there and to be kept.
-    failed : tuple of Failure
-        Cannot be done: no image, or its output is in the way.
-    root : path or None
-        The output folder, with its journal; None for a single named file.
-    request : str
-        Hash of everything asked that changes outputs.
-    """
-
-    work: tuple[WorkItem, ...] = ()
-    skipped: tuple[Skip, ...] = ()
-    failed: tuple[Failure, ...] = ()
-    root: Path | None = None
-    request: str = ""
-
-    @property
-    def inputs(self) -> int:
-        """How many images were found, readable or not."""
-        return len(self.work) + len(self.skipped) + len(self.failed)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as ``--dry-run --json`` prints it."""
-        return {
-            "work": [
-                {
-                    "inputs": [str(path) for path in item.sources],
-                    "outputs": [str(path) for path in item.targets],
-                    "format": item.format,
-                }
-                for item in self.work
-            ],
-            "skipped": [
-                {"path": str(s.path), "output": str(s.output), "reason": s.reason}
-                for s in self.skipped
-            ],
-            "failed": [failure.to_json() for failure in self.failed],
-        }
-
 
 def request_hash(options: EnhanceOptions) -> str:
-    """Return a hash of all options that change what is written, and of the version."""
+    """Return a hash of all options that change what is written, and of the version.
+
+    Engine, precision and device are not in it: the journal records what they came to,
+    which "auto" does not tell.
+    """
     parts = [
         __version__,
         options.model,
         options.pixel_settings,
-        options.precision,
-        options.engine,
-        options.device,
         options.format,
         options.strict,
     ]
@@ -128,7 +58,7 @@ def make_plan(
     output: str | Path | None,
     options: EnhanceOptions,
     *,
-    resolve: Resolve | None = None,
+    models: ModelSource | None = None,
 ) -> Plan:
     """Return what a run will do.
 
@@ -140,9 +70,9 @@ def make_plan(
         A file for one file, else a folder; None is ``NAME.enhanced.EXT`` beside one
         file.
     options : EnhanceOptions
-    resolve : callable, optional
-        Modality word to model: a finished output counts only while the same model
-        would be picked again.
+    models : ModelSource, optional
+        A finished output counts only while the same model would be picked again, and
+        run in the same way.
 
     Raises
     ------
@@ -154,20 +84,37 @@ def make_plan(
         raise UsageError("no input")
     paths = [Path(one) for one in inputs]
     single = _is_single(paths, output)
+    if single and output is not None:
+        _check_name(Path(output), options.format)
     root = None if single else _root_of(paths, output)
     found = discover(paths, recursive=options.recursive)
-    items = [item for item in found.items if not _is_output(item, root, paths)]
+    surroundings = _Surroundings(root, paths)
+    items = [item for item in found.items if not surroundings.is_output(item.paths[0])]
     failed = [
         Failure(path, error)
         for path, error in found.rejected
-        if root is None or not _below(path, root) or path in paths
+        if not surroundings.is_output(path)
     ]
-    draft = _Draft(root, options, resolve, failed)
+    sources = {path.resolve() for item in items for path in item.paths}
+    draft = _Draft(surroundings, options, models, failed, sources)
     for item in items:
         draft.place(item, None if root is not None else output)
+    draft.found = len(sources) + len(failed)
     if options.shard is not None:
         draft.keep_part(*options.shard)
     return draft.finish()
+
+
+def _check_name(output: Path, wanted: str) -> None:
+    """Refuse a name that says another format than ``--format``."""
+    if wanted == "same" or not has_image_name(output):
+        return
+    said = target_kind(output, wanted, "same")
+    if said != wanted:
+        raise UsageError(
+            f"{output} is named as {said}, and --format says {wanted}",
+            hint="leave one of the two out",
+        )
 
 
 def _is_single(paths: list[Path], output: str | Path | None) -> bool:
@@ -200,27 +147,71 @@ def _root_of(paths: list[Path], output: str | Path | None) -> Path:
     return root
 
 
-def _below(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+class _Surroundings:
+    """How the output folder lies to the inputs.
 
+    Parameters
+    ----------
+    root : path or None
+        The output folder.
+    inputs : list of path
+        As they were named.
+    """
 
-def _is_output(item: Item, root: Path | None, paths: list[Path]) -> bool:
-    """Tell whether an item found in a folder lies in the output folder within it."""
-    if root is None or item.paths[0] in paths:
-        return False
-    return _below(item.paths[0], root)
+    def __init__(self, root: Path | None, inputs: list[Path]) -> None:
+        self.root = root
+        self._place = None if root is None else root.resolve()
+        self._named = {path for path in inputs if not path.is_dir()}
+        folders = [path.resolve() for path in inputs if path.is_dir()]
+        self._inner = [
+            folder
+            for folder in folders
+            if self._place is not None and folder.is_relative_to(self._place)
+        ]
+
+    def is_output(self, path: Path) -> bool:
+        """Tell whether a file is found only because the outputs lie in an input."""
+        if self._place is None or path in self._named:
+            return False
+        return path.resolve().is_relative_to(self._place) and not self._is_inner(path)
+
+    def _is_inner(self, path: Path) -> bool:
+        place = path.resolve()
+        return any(place.is_relative_to(folder) for folder in self._inner)
+
+    def check(self, target: Path, source: Path) -> None:
+        """Refuse an output among the inputs, where the next run would take it for one.
+
+        Raises
+        ------
+        OutputError
+            It lies in an input folder below the output folder.
+        """
+        if self._is_inner(target):
+            raise OutputError(
+                f"its output {target} lies in an input folder",
+                path=source,
+                hint="choose another output folder",
+            )
 
 
 @dataclass(slots=True)
 class _Draft:
     """A plan in the making."""
 
-    root: Path | None
+    surroundings: _Surroundings
     options: EnhanceOptions
-    resolve: Resolve | None
+    models: ModelSource | None
     failed: list[Failure]
+    sources: set[Path]
+    found: int = 0
     placed: list[WorkItem] = field(default_factory=list)
     taken: dict[Path, Path] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path | None:
+        """The output folder."""
+        return self.surroundings.root
 
     def place(self, item: Item, output: str | Path | None) -> None:
         """Give an item its outputs, or note why it cannot have them."""
@@ -228,7 +219,7 @@ class _Draft:
             targets = self._targets(item, output)
             self._check(item, targets)
         except OutputError as error:
-            self.failed.append(Failure(item.paths[0], error))
+            self.failed.extend(Failure(path, error) for path in item.paths)
             return
         self.placed.append(WorkItem(item.paths, targets, item.format))
 
@@ -249,14 +240,16 @@ class _Draft:
             names = names[:1]
         return tuple(safe_output_path(self.root, name) for name in names)
 
-    def _check(self, item: Item, targets: Iterable[Path]) -> None:
-        sources = {path.resolve() for path in item.paths}
+    def _check(self, item: Item, targets: tuple[Path, ...]) -> None:
         for target in targets:
             place = target.resolve()
-            if place in sources:
+            if place in self.sources:
+                itself = place in {path.resolve() for path in item.paths}
                 raise UsageError(
-                    f"{target} is the input itself", hint="choose another output"
+                    f"{target} is {'the input itself' if itself else 'another input'}",
+                    hint="choose another output",
                 )
+            self.surroundings.check(target, item.paths[0])
             other = self.taken.setdefault(place, item.paths[0])
             if other != item.paths[0]:
                 raise OutputError(
@@ -268,17 +261,12 @@ class _Draft:
     def finish(self) -> Plan:
         """Sort out what is done or in the way; several threads hash what is there."""
         request = request_hash(self.options)
-        journal = None
-        if self.root is not None:
-            journal = Journal(self.root)
+        journal = None if self.root is None else Journal(self.root)
+        judge = Judge(self.options.on_exists, journal, request, self.models)
         work: list[WorkItem] = []
         skipped: list[Skip] = []
-
-        def judge(item: WorkItem) -> WorkItem | Skip | Failure:
-            return self._judge(item, journal, request)
-
-        with ThreadPoolExecutor(num_threads()) as pool:
-            for verdict in pool.map(judge, self.placed):
+        with ThreadPoolExecutor(num_threads(), "medenh-plan") as pool:
+            for verdict in chain.from_iterable(pool.map(judge.judge, self.placed)):
                 if isinstance(verdict, WorkItem):
                     work.append(verdict)
                 elif isinstance(verdict, Skip):
@@ -291,76 +279,5 @@ class _Draft:
             failed=tuple(self.failed),
             root=self.root,
             request=request,
+            found=self.found,
         )
-
-    def _judge(
-        self, item: WorkItem, journal: Journal | None, request: str
-    ) -> WorkItem | Skip | Failure:
-        there = [target for target in item.targets if target.exists()]
-        if not there:
-            return item
-        if journal is not None:
-            record = journal.find(item.targets[0])
-            if record is not None and self._is_done(item, record, journal, request):
-                return Skip(item.path, item.targets[0], "done")
-            if self._was_cut_off(item, there, journal, request):
-                return item
-        policy = self.options.on_exists
-        if policy == "skip":
-            return Skip(item.path, there[0], "exists")
-        if policy == "overwrite":
-            return item
-        if policy == "rename":
-            return self._renumbered(item, journal, request)
-        return Failure(
-            item.path,
-            OutputError(
-                "is already there",
-                path=there[0],
-                hint="--on-exists skip, overwrite or rename",
-            ),
-        )
-
-    def _renumbered(
-        self, item: WorkItem, journal: Journal | None, request: str
-    ) -> WorkItem | Skip | Failure:
-        """Give an item names with a number, unless an earlier run gave it some."""
-        for number in range(1, _MOST_RENAMES):
-            targets = tuple(numbered(target, number) for target in item.targets)
-            if not any(target.exists() for target in targets):
-                return WorkItem(item.sources, targets, item.format)
-            record = None if journal is None else journal.find(targets[0])
-            if journal is not None and record is not None:
-                again = WorkItem(item.sources, targets, item.format)
-                if self._is_done(again, record, journal, request):
-                    return Skip(item.path, targets[0], "done")
-        return Failure(item.path, OutputError("no free name", path=item.targets[0]))
-
-    def _is_done(
-        self, item: WorkItem, record: Record, journal: Journal, request: str
-    ) -> bool:
-        if record.request != request or len(record.outputs) < len(item.targets):
-            return False
-        try:
-            same = Fingerprint.of(item.sources) == record.source
-        except (InputError, OSError):
-            return False
-        return same and self._same_model(record) and journal.is_intact(record)
-
-    def _was_cut_off(
-        self, item: WorkItem, there: list[Path], journal: Journal, request: str
-    ) -> bool:
-        """Tell whether what is there is of a run killed before it could say so."""
-        try:
-            source = Fingerprint.of(item.sources)
-        except (InputError, OSError):
-            return False
-        return journal.was_begun(there, source, request)
-
-    def _same_model(self, record: Record) -> bool:
-        if self.resolve is None:
-            return True
-        card = self.resolve(record.modality).card
-        sha256 = card.weights.sha256 if card.weights is not None else ""
-        made = (record.model, record.version, record.weights_sha256)
-        return made == (card.id, card.version, sha256)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,14 +50,15 @@ class Skip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileResult:
-    """An output that was written.
+    """A file that was enhanced; each slice of a series has one.
 
     Attributes
     ----------
     input, output : path
-        The first file of each.
+        What was read, and where it went.
     seconds : float
-        From the start of reading to the end of writing, waiting included.
+        From the start of reading to the end of writing, waiting included; of the
+        whole series for each of its slices.
     model, reason : str
         What enhanced it, and why that.
     fidelity : mapping of str to float
@@ -79,16 +80,18 @@ class Listener:
     """Hears how a run goes; each method may be called from any thread."""
 
     def started(self, total: int) -> None:
-        """Hear how many images will be worked on."""
+        """Hear how many files will be worked on."""
 
-    def progressed(self, path: Path, share: float) -> None:
-        """Hear which share of an image is done."""
+    def progressed(self, path: Path, files: float) -> None:
+        """Hear how many files' worth of the image that starts at ``path`` is done."""
 
-    def written(self, result: FileResult, image: Image, enhanced: Image) -> None:
-        """Hear that an image has its final name."""
+    def written(
+        self, results: Sequence[FileResult], image: Image, enhanced: Image
+    ) -> None:
+        """Hear that an image, of one file or a series, has its final names."""
 
     def failed(self, failure: Failure) -> None:
-        """Hear that an image came to nothing."""
+        """Hear that a file came to nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,11 +103,13 @@ class Summary:
     device, precision, engine : str
         Where and how; several are joined by a comma.
     inputs : int
-        Images found, readable or not.
+        Files found, readable or not; each slice of a series is one.
     written, skipped, failed : list
         What came of each.
     seconds : float
         Wall clock.
+    error : str, code : str
+        What ended the whole run early, if anything did.
     """
 
     device: str = ""
@@ -115,6 +120,8 @@ class Summary:
     skipped: list[Skip] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
+    error: str = ""
+    code: str = ""
 
     @property
     def models(self) -> list[str]:
@@ -137,7 +144,8 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary in the documented shape of ``enhance --json``."""
-        return {
+        ended = {"error": self.error, "code": self.code} if self.error else {}
+        document: dict[str, Any] = {
             "model": ",".join(self.models),
             "device": self.device,
             "precision": self.precision,
@@ -160,3 +168,4 @@ class Summary:
             ],
             "seconds": round(self.seconds, 3),
         }
+        return document | ended

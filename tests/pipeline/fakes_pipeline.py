@@ -98,6 +98,9 @@ class FakeModels:
     def prepare(self, card):
         return self.prepared
 
+    def computation(self, card):
+        return f"fake {self.prepared.runner.precision} cpu"
+
 
 def make_image(pixels, low=None, high=None):
     if pixels.dtype.kind == "f":

@@ -259,7 +259,7 @@ def test_stopping_keeps_what_is_done_and_the_next_run_does_the_rest(folder, tmp_
     class StopAfterTwo(Listener):
         count = 0
 
-        def written(self, result, image, enhanced):
+        def written(self, results, image, enhanced):
             self.count += 1
             if self.count == 2:
                 stop.set()
@@ -334,7 +334,7 @@ def test_a_decoder_that_hangs_costs_its_file_only(folder, tmp_path, monkeypatch)
         return read(paths, **options)
 
     monkeypatch.setattr(formats, "read", sometimes)
-    monkeypatch.setattr("medenh.pipeline.engine.time_limit_s", lambda paths: 0.5)
+    monkeypatch.setattr("medenh.pipeline.reading.time_limit_s", lambda paths: 0.5)
     summary = enhance(folder, tmp_path / "out")
     release.set()
     assert [f.path.name for f in summary.failed] == ["2.png"]

@@ -1,0 +1,114 @@
+"""A bound on the bytes of images on their way, from the memory that is really there."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["ByteBudget", "default_budget", "usable_memory"]
+
+_TICK_S = 0.05
+_SHARE_OF_MEMORY = 0.25
+_LEAST_BUDGET = 256 << 20
+_UNKNOWN_MEMORY = 4 << 30
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+
+
+class ByteBudget:
+    """A bound on bytes in flight; one item larger than all of it may go alone.
+
+    First come, first served: small items never overtake a large one for ever.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes.
+    stop : threading.Event
+        Ends all waiting.
+    """
+
+    def __init__(self, limit: int, stop: threading.Event) -> None:
+        self._limit = limit
+        self._stop = stop
+        self._used = 0
+        self._line: deque[object] = deque()
+        self._change = threading.Condition()
+
+    def wait_for_room(self) -> None:
+        """Return once something may be read at all."""
+        with self._change:
+            while (self._line or self._used >= self._limit) and not self._stop.is_set():
+                self._change.wait(_TICK_S)
+
+    def acquire(self, count: int) -> bool:
+        """Take bytes, waiting for them in line; False if stopped meanwhile."""
+        ticket = object()
+        with self._change:
+            self._line.append(ticket)
+            try:
+                while self._line[0] is not ticket or not self._has_room(count):
+                    if self._stop.is_set():
+                        return False
+                    self._change.wait(_TICK_S)
+                self._used += count
+                return True
+            finally:
+                self._line.remove(ticket)
+                self._change.notify_all()
+
+    def _has_room(self, count: int) -> bool:
+        return not self._used or self._used + count <= self._limit
+
+    def release(self, count: int) -> None:
+        """Give bytes back."""
+        with self._change:
+            self._used -= count
+            self._change.notify_all()
+
+
+def default_budget() -> int:
+    """Return how many bytes of images may be on their way: a quarter of the memory."""
+    return max(_LEAST_BUDGET, int(usable_memory() * _SHARE_OF_MEMORY))
+
+
+def usable_memory() -> int:
+    """Return the bytes this process may use: the machine's, or its control group's."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        memory = _UNKNOWN_MEMORY
+    return min([memory, *_group_limits()])
+
+
+def _group_limits() -> Iterator[int]:
+    """Yield the memory limits of the control groups around this process."""
+    for folder, name in _group_folders():
+        # a limit may stand anywhere above; in a container the path may not be ours
+        for place in (folder, *folder.parents):
+            if place.is_relative_to(_GROUPS):
+                try:
+                    yield int((place / name).read_text())
+                except (OSError, ValueError):  # "max"
+                    continue
+
+
+def _group_folders() -> Iterator[tuple[Path, str]]:
+    """Yield the folders of control groups, version 2 and 1, with their limit's name."""
+    try:
+        lines = _OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        lines = []
+    yield _GROUPS, "memory.max"
+    yield _GROUPS / "memory", "memory.limit_in_bytes"
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        below = path.strip("/")
+        if not controllers:
+            yield _GROUPS / below, "memory.max"
+        elif "memory" in controllers.split(","):
+            yield _GROUPS / "memory" / below, "memory.limit_in_bytes"

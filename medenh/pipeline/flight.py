@@ -1,0 +1,66 @@
+"""An image on its way through the engine."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from medenh.pipeline.loading import Prepared
+from medenh.pipeline.reading import Reading
+from medenh.pipeline.work import WorkItem
+from medenh.types import Image
+
+__all__ = ["Flight"]
+
+
+@dataclass(slots=True)
+class Flight:
+    """An image on its way.
+
+    Attributes
+    ----------
+    reading : Reading
+        What was read, and from where.
+    prepared : Prepared
+        The model it gets.
+    reason : str
+        Why that model.
+    started : float
+        When reading began.
+    cost : int
+        Bytes it holds of the budget.
+    out : array
+        Receives the enhanced pixels.
+    pending : int
+        Frames still to be done.
+    frames_done : float
+        Frames that are.
+    over : bool
+        True once it has failed.
+    lock : threading.Lock
+        For the last three.
+    """
+
+    reading: Reading
+    prepared: Prepared
+    reason: str
+    started: float
+    cost: int
+    out: NDArray[Any]
+    pending: int
+    frames_done: float = 0.0
+    over: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def item(self) -> WorkItem:
+        """Where it comes from and goes to."""
+        return self.reading.item
+
+    @property
+    def image(self) -> Image:
+        """What was read."""
+        return self.reading.image

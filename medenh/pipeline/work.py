@@ -1,0 +1,119 @@
+"""What a plan is made of: images to enhance, and all that a run will do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medenh.pipeline.results import Failure, Skip
+
+__all__ = ["Plan", "WorkItem"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One image to enhance.
+
+    Attributes
+    ----------
+    sources, targets : tuple of path
+        What is read and what is written. A DICOM series has several sources, and one
+        target for each of them, or one for all where the format holds volumes.
+    format : str
+        Of the source.
+    left_out : tuple of path
+        Files of the same series that do not go along: damaged, or done before.
+    """
+
+    sources: tuple[Path, ...]
+    targets: tuple[Path, ...]
+    format: str
+    left_out: tuple[Path, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The first source, which names the item."""
+        return self.sources[0]
+
+    @property
+    def is_parallel(self) -> bool:
+        """True where each source has a target of its own."""
+        return len(self.sources) == len(self.targets)
+
+    def target_of(self, index: int) -> Path:
+        """Return where a source goes."""
+        return self.targets[index if self.is_parallel else 0]
+
+    def part(self, indices: Sequence[int]) -> WorkItem:
+        """Return the item with some of its sources only."""
+        kept = set(indices)
+        if len(kept) == len(self.sources):
+            return self
+        others = [s for i, s in enumerate(self.sources) if i not in kept]
+        targets = self.targets
+        if self.is_parallel:
+            targets = tuple(self.targets[i] for i in indices)
+        return replace(
+            self,
+            sources=tuple(self.sources[i] for i in indices),
+            targets=targets,
+            left_out=(*self.left_out, *others),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a run will do.
+
+    Attributes
+    ----------
+    work : tuple of WorkItem
+        To be done, in order.
+    skipped : tuple of Skip
+        Needs nothing: done before, or there and to be kept.
+    failed : tuple of Failure
+        Cannot be done: no image, or its output is in the way.
+    root : path or None
+        The output folder, with its journal; None for a single named file.
+    request : str
+        Hash of everything asked that changes outputs.
+    found : int
+        Files found in the input, those of other shards included.
+    """
+
+    work: tuple[WorkItem, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    failed: tuple[Failure, ...] = ()
+    root: Path | None = None
+    request: str = ""
+    found: int = 0
+
+    @property
+    def inputs(self) -> int:
+        """How many files this run is about, readable or not."""
+        return self.files + len(self.skipped) + len(self.failed)
+
+    @property
+    def files(self) -> int:
+        """How many files will be worked on."""
+        return sum(len(item.sources) for item in self.work)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as ``--dry-run --json`` prints it."""
+        return {
+            "work": [
+                {
+                    "inputs": [str(path) for path in item.sources],
+                    "outputs": [str(path) for path in item.targets],
+                    "format": item.format,
+                }
+                for item in self.work
+            ],
+            "skipped": [
+                {"path": str(s.path), "output": str(s.output), "reason": s.reason}
+                for s in self.skipped
+            ],
+            "failed": [failure.to_json() for failure in self.failed],
+        }

@@ -1,0 +1,153 @@
+"""From an enhanced image to its files: what made it, whether it fits, the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medenh import formats
+from medenh.errors import UnsupportedError
+from medenh.pipeline.journal import (
+    Fingerprint,
+    Journal,
+    OutputRecord,
+    Record,
+    with_partners,
+)
+from medenh.pipeline.loading import Prepared
+from medenh.pipeline.naming import target_kind
+from medenh.pipeline.options import EnhanceOptions
+from medenh.pipeline.reading import Reading
+from medenh.pipeline.work import WorkItem
+from medenh.types import Image, Provenance
+
+__all__ = ["Ledger", "check_fits", "provenance_of"]
+
+_SINGLE_FRAME = ("png", "jpeg", "bmp")
+
+
+def provenance_of(
+    prepared: Prepared, options: EnhanceOptions, before: Provenance | None = None
+) -> Provenance:
+    """Return what an output says of its making.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    options : EnhanceOptions
+    before : Provenance, optional
+        Of an image that was enhanced already: two ways to an output stay two.
+    """
+    card = prepared.card
+    weights = card.weights.sha256 if card.weights is not None else ""
+    settings = f"{options.pixel_settings} precision={prepared.runner.precision}"
+    if before is not None:
+        made = (before.model, before.version, before.weights_sha256[:12])
+        settings += f" after {' '.join(word for word in made if word)}"
+        settings += f" ({before.options})" if before.options else ""
+    return Provenance(card.id, card.version, weights, settings)
+
+
+def check_fits(image: Image, item: WorkItem, wanted: str) -> None:
+    """Pass in silence if the format asked for can hold an image.
+
+    Raises
+    ------
+    UnsupportedError
+        It cannot; better known before the model runs than after.
+    """
+    kind = target_kind(item.targets[0], image.format, wanted)
+    if kind == image.format:
+        return
+    problem = _misfit(image, kind, len(item.targets))
+    if problem:
+        raise UnsupportedError(
+            problem, path=item.path, hint="choose another output format"
+        )
+
+
+def _misfit(image: Image, kind: str, count: int) -> str:
+    colour = image.channels > 1
+    inverted = image.unit_range.inverted
+    if kind == "dicom":
+        return "only an image read from DICOM can be written as DICOM"
+    if kind in _SINGLE_FRAME and image.frames != count:
+        return f"{image.frames} frames do not fit into one {kind.upper()} file"
+    if kind == "jpeg" and image.alpha is not None:
+        return "JPEG cannot keep the alpha channel"
+    if kind == "nifti" and colour and image.pixels.dtype != np.uint8:
+        return f"NIfTI has no {image.pixels.dtype} colour"
+    if kind == "nifti" and inverted:
+        return "NIfTI cannot say that larger values are darker"
+    if kind == "tiff" and image.pixels.dtype.kind not in "iuf":
+        return f"{image.pixels.dtype} pixels do not fit into TIFF"
+    if kind == "tiff" and inverted and colour:
+        return "TIFF has no inverted colour"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Writes outputs, and into the journal that it did.
+
+    Attributes
+    ----------
+    journal : Journal or None
+        None for a single named file.
+    root : path or None
+        The output folder.
+    request : str
+        Hash of what was asked.
+    format : str or None
+        Output format; None keeps the input's.
+    """
+
+    journal: Journal | None
+    root: Path | None
+    request: str
+    format: str | None
+
+    def write(
+        self, reading: Reading, enhanced: Image, made_by: Provenance, computation: str
+    ) -> None:
+        """Write an enhanced image to the targets of its item.
+
+        Raises
+        ------
+        MedenhError
+            It cannot be written, or the journal cannot.
+        """
+        item = reading.item
+        if self.journal is not None:
+            for targets, source in _pairs(reading):
+                self.journal.begin(targets, source, self.request)
+        formats.write(enhanced, item.targets, format=self.format, provenance=made_by)
+        if self.journal is None or self.root is None:
+            return
+        root = self.root
+        self.journal.add(
+            Record(
+                source=Fingerprint.joined(reading.prints),
+                request=self.request,
+                model=made_by.model,
+                version=made_by.version,
+                weights_sha256=made_by.weights_sha256,
+                modality=reading.image.modality.value,
+                outputs=tuple(
+                    OutputRecord.of(path, root) for path in with_partners(item.targets)
+                ),
+                computation=computation,
+                left_out=tuple(path.name for path in item.left_out),
+            )
+        )
+
+
+def _pairs(reading: Reading) -> list[tuple[Sequence[Path], Fingerprint]]:
+    """Return targets with the fingerprint of what they come from."""
+    item = reading.item
+    if not item.is_parallel:
+        return [(item.targets, Fingerprint.joined(reading.prints))]
+    return [([t], p) for t, p in zip(item.targets, reading.prints, strict=True)]

@@ -1,0 +1,219 @@
+"""A DICOM series is many files: one bad slice costs one, and all are counted."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from fakes_pipeline import FakeModels, FakeRunner
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from medenh import formats
+from medenh.pipeline.engine import Engine
+from medenh.pipeline.options import EnhanceOptions
+from medenh.pipeline.plan import make_plan
+from medenh.pipeline.results import Listener
+
+COUNT = 5
+
+
+def save_slice(path, index, rows=12):
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    made.SOPInstanceUID = f"1.2.3.4.{index + 1}"
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.3.1", "1.2.3.2"
+    made.Modality, made.InstanceNumber = "CT", index + 1
+    made.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    made.ImagePositionPatient = [0, 0, 2.5 * index]
+    made.PixelSpacing = [0.7, 0.7]
+    made.RescaleSlope, made.RescaleIntercept = 1, -1024
+    made.Rows, made.Columns = rows, 16
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated, made.BitsStored, made.HighBit = 16, 12, 11
+    made.PixelRepresentation = 0
+    rng = np.random.default_rng(index)
+    made.PixelData = rng.integers(0, 4000, (rows, 16)).astype("<u2").tobytes()
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def damage(path):
+    """Cut the pixels short; the header stays whole."""
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    for index in range(COUNT):
+        save_slice(root / f"{index}.dcm", index)
+    return root
+
+
+def enhance(folder, out, runner=None, listener=None, **options):
+    asked = EnhanceOptions(**options)
+    models = FakeModels(runner or FakeRunner(lambda x: x * 0.9))
+    plan = make_plan([folder], out, asked, models=models)
+    return Engine(asked, models, listener=listener).run(plan)
+
+
+def digests(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.glob("*.*")
+        if not path.name.startswith(".")
+    }
+
+
+def names(found, attribute="path"):
+    return sorted(getattr(one, attribute).name for one in found)
+
+
+def test_each_slice_of_a_series_is_counted(folder, tmp_path):
+    heard = []
+
+    class Count(Listener):
+        def started(self, total):
+            heard.append(total)
+
+        def written(self, results, image, enhanced):
+            heard.append(len(results))
+
+    summary = enhance(folder, tmp_path / "out", listener=Count())
+    assert heard == [COUNT, COUNT]
+    document = summary.to_json()
+    assert (document["inputs"], document["written"]) == (COUNT, COUNT)
+    for index, file in enumerate(document["files"]):
+        assert file["input"].endswith(f"in/{index}.dcm")
+        assert file["output"].endswith(f"out/{index}.dcm")
+        assert file["fidelity"] == document["files"][0]["fidelity"]
+    again = enhance(folder, tmp_path / "out")
+    assert (again.inputs, len(again.skipped), len(again.written)) == (COUNT, COUNT, 0)
+
+
+def test_all_slices_fail_where_the_model_does(folder, tmp_path):
+    runner = FakeRunner(faults={"always": ZeroDivisionError("oh")})
+    summary = enhance(folder, tmp_path / "out", runner)
+    assert names(summary.failed) == [f"{index}.dcm" for index in range(COUNT)]
+    assert summary.inputs == COUNT
+
+
+@pytest.mark.parametrize("bad", [0, 2, COUNT - 1])
+def test_a_damaged_slice_does_not_cost_the_good_ones(folder, tmp_path, bad):
+    damage(folder / f"{bad}.dcm")
+    summary = enhance(folder, tmp_path / "out")
+    good = [f"{index}.dcm" for index in range(COUNT) if index != bad]
+    assert names(summary.failed) == [f"{bad}.dcm"]
+    assert names(summary.written, "input") == good
+    assert sorted(digests(tmp_path / "out")) == good
+    assert summary.exit_code() == 1
+    assert summary.inputs == COUNT
+    for name in good:
+        before = formats.read(folder / name)
+        after = formats.read(tmp_path / "out" / name)
+        assert before.pixels.shape == after.pixels.shape
+        assert np.corrcoef(before.pixels.ravel(), after.pixels.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("bad", [0, 2])
+def test_after_a_damaged_slice_nothing_is_done_twice(folder, tmp_path, bad):
+    damage(folder / f"{bad}.dcm")
+    enhance(folder, tmp_path / "out")
+    before = digests(tmp_path / "out")
+    for _ in range(2):
+        runner = FakeRunner()
+        again = enhance(folder, tmp_path / "out", runner)
+        assert runner.calls == 0
+        assert names(again.failed) == [f"{bad}.dcm"]
+        assert again.failed[0].error.code == "unreadable"
+        assert {skip.reason for skip in again.skipped} == {"done"}
+        assert len(again.skipped) == COUNT - 1
+        assert again.exit_code() == 1
+        assert digests(tmp_path / "out") == before
+
+
+def test_a_slice_that_was_repaired_is_done_and_stays_done(folder, tmp_path):
+    whole = (folder / "2.dcm").read_bytes()
+    damage(folder / "2.dcm")
+    enhance(folder, tmp_path / "out")
+    (folder / "2.dcm").write_bytes(whole)
+    repaired = enhance(folder, tmp_path / "out")
+    assert names(repaired.written, "input") == ["2.dcm"]
+    assert repaired.exit_code() == 0
+    again = enhance(folder, tmp_path / "out")
+    assert len(again.skipped) == COUNT
+    assert again.exit_code() == 0
+
+
+def test_a_damaged_slice_that_was_taken_away_leaves_the_rest_done(folder, tmp_path):
+    damage(folder / "2.dcm")
+    enhance(folder, tmp_path / "out")
+    (folder / "2.dcm").unlink()
+    again = enhance(folder, tmp_path / "out")
+    assert (len(again.skipped), again.exit_code()) == (COUNT - 1, 0)
+
+
+def test_a_slice_added_later_is_not_slipped_into_a_finished_series(folder, tmp_path):
+    enhance(folder, tmp_path / "out")
+    save_slice(folder / "9.dcm", 9)
+    again = enhance(folder, tmp_path / "out")
+    assert len(again.failed) == COUNT + 1
+    assert again.failed[0].error.code == "output"
+
+
+def test_slices_that_no_longer_agree_become_images_of_their_own(
+    folder, tmp_path, monkeypatch
+):
+    read = formats.read
+
+    def disagree(paths, **options):
+        if len(paths) > 1:
+            from medenh.errors import UnsupportedError
+
+            raise UnsupportedError("differs from the series", path=paths[1])
+        return read(paths, **options)
+
+    damage(folder / "1.dcm")
+    monkeypatch.setattr(formats, "read", disagree)
+    summary = enhance(folder, tmp_path / "out")
+    assert names(summary.failed) == ["1.dcm"]
+    assert len(summary.written) == COUNT - 1
+    again = enhance(folder, tmp_path / "out")
+    assert (len(again.skipped), len(again.written)) == (COUNT - 1, 0)
+
+
+def test_a_volume_is_made_without_the_damaged_slice(folder, tmp_path):
+    damage(folder / "2.dcm")
+    summary = enhance(folder, tmp_path / "out", format="nifti")
+    assert names(summary.failed) == ["2.dcm"]
+    assert {result.output.name for result in summary.written} == {"0.nii.gz"}
+    before = digests(tmp_path / "out")
+    again = enhance(folder, tmp_path / "out", format="nifti")
+    assert (len(again.skipped), names(again.failed)) == (COUNT - 1, ["2.dcm"])
+    assert digests(tmp_path / "out") == before
+
+
+def test_a_series_over_the_budget_is_not_cut_into_slices(folder, tmp_path):
+    limits = formats.Limits(max_voxels=12 * 16 * 2)
+    summary = enhance(folder, tmp_path / "out", limits=limits)
+    assert len(summary.failed) == COUNT
+    assert {f.error.code for f in summary.failed} == {"over-budget"}
+
+
+def test_a_series_killed_between_names_and_record_is_made_again(folder, tmp_path):
+    enhance(folder, tmp_path / "out")
+    whole = digests(tmp_path / "out")
+    path = tmp_path / "out" / ".medenh-journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if b"begun" in line))
+    (tmp_path / "out" / "3.dcm").unlink()
+    again = enhance(folder, tmp_path / "out")
+    assert again.exit_code() == 0
+    assert digests(tmp_path / "out") == whole
