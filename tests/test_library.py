@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import medenh
-from medenh.errors import UnreadableError, UsageError
+from medenh.errors import RefusedError, UnreadableError, UsageError
 
 
 @pytest.fixture
@@ -120,3 +120,94 @@ def test_models_are_listed_by_modality():
     assert "clahe" in {card.id for card in medenh.list_models("fundus")}
     with pytest.raises(UsageError):
         medenh.list_models("fundsu")
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 4), (3, 20, 30, 4)])
+def test_opacity_is_carried_along_and_not_taken_for_a_width(shape):
+    array = np.random.default_rng(0).integers(0, 200, shape).astype(np.uint8)
+    colour = medenh.enhance(array[..., :3], model="clahe")
+    out = medenh.enhance(array, model="clahe")
+    assert np.array_equal(out[..., 3], array[..., 3])
+    assert np.array_equal(out[..., :3], colour)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "f4"])
+def test_arrays_of_the_other_byte_order_get_the_same_range(dtype):
+    array = np.random.default_rng(0).integers(0, 900, (40, 50)).astype(f"<{dtype}")
+    swapped = array.astype(f">{dtype}")
+    out = medenh.enhance(swapped, model="clahe")
+    assert out.dtype == swapped.dtype
+    assert np.array_equal(out, medenh.enhance(array, model="clahe"))
+
+
+def save_dicom(path):
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    made.SOPInstanceUID, made.Modality = "1.2.3.4", "DX"
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.3.1", "1.2.3.2"
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    made.Rows = made.Columns = 32
+    made.SamplesPerPixel, made.PixelRepresentation = 1, 0
+    made.BitsAllocated = made.BitsStored = 16
+    made.HighBit, made.PhotometricInterpretation = 15, "MONOCHROME2"
+    made.PixelData = np.arange(1024, dtype="<u2").tobytes()
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def uid_of(path):
+    from pydicom import dcmread
+
+    return dcmread(path).SOPInstanceUID
+
+
+def test_two_models_never_give_one_dicom_image_the_same_uid(tmp_path):
+    source = save_dicom(tmp_path / "a.dcm")
+    image = medenh.read(source)
+    uids = {"source": uid_of(source)}
+    for model in ("clahe", "identity"):
+        by_path = medenh.enhance(source, tmp_path / f"p-{model}.dcm", model=model)
+        by_image = medenh.enhance(image, tmp_path / f"i-{model}.dcm", model=model)
+        loaded = medenh.load_model(model).enhance(image)
+        medenh.write(loaded, tmp_path / f"m-{model}.dcm")
+        assert loaded.provenance.model == model
+        uids[model] = uid_of(by_path)
+        assert uid_of(by_image) == uids[model]
+        assert uid_of(tmp_path / f"m-{model}.dcm") == uids[model]
+    twice = medenh.enhance(medenh.enhance(image, model="identity"), model="clahe")
+    medenh.write(twice, tmp_path / "twice.dcm")
+    uids["twice"] = uid_of(tmp_path / "twice.dcm")
+    assert len(set(uids.values())) == 4
+
+
+def test_strict_refuses_in_memory_too(path):
+    image = medenh.read(path)
+    with pytest.raises(RefusedError, match="fundus"):
+        medenh.enhance(image, model="ben-graham", modality="ct", strict=True)
+
+
+def test_strict_refuses_results_outside_the_limits_in_memory(path, monkeypatch):
+    monkeypatch.setattr(
+        "medenh.pipeline.fidelity.warnings_of", lambda figures, card: ["too much"]
+    )
+    with pytest.raises(RefusedError, match="too much"):
+        medenh.load_model("clahe", strict=True).enhance(path)
+    assert medenh.load_model("clahe").enhance(path) is not None
+
+
+@pytest.mark.parametrize(
+    "options", [{"shard": (1, 2)}, {"format": "png"}, {"on_exists": "skip"}]
+)
+def test_options_of_files_are_refused_in_memory(path, options):
+    with pytest.raises(UsageError, match="memory"):
+        medenh.enhance(np.zeros((8, 8)), model="identity", **options)
+    with pytest.raises(UsageError, match="memory"):
+        medenh.enhance(path, model="identity", **options)
+    with pytest.raises(UsageError, match="memory"):
+        medenh.load_model("identity", **options)

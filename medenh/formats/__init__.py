@@ -139,7 +139,8 @@ def write(
         image = from_array(image)
     if like is not None and not isinstance(like, Image):
         like = _paths(like)
-    writers.write(image, _paths(path), like=like, format=format, provenance=provenance)
+    made_by = image.provenance if provenance is None else provenance
+    writers.write(image, _paths(path), like=like, format=format, provenance=made_by)
 
 
 def extension_for(image: Image, format: str) -> str:

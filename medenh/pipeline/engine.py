@@ -307,7 +307,7 @@ class Engine:
     def _write(self, flight: Flight) -> None:
         prepared, image = flight.prepared, flight.image
         card = prepared.card
-        made_by = provenance_of(prepared, self._options)
+        made_by = provenance_of(prepared, self._options, image.provenance)
         enhanced = replace(image, pixels=flight.out, provenance=made_by)
         figures = fidelity.measure(image, enhanced)
         problems = fidelity.warnings_of(figures, card)

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh import formats, intensity
+from medenh import formats
 from medenh.errors import InputError, UsageError
+from medenh.formats import array
+from medenh.pipeline import fidelity
+from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
 from medenh.pipeline.loading import Prepared, ZooModels
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
 from medenh.pipeline.results import Listener, Summary
 from medenh.pipeline.work import Plan, WorkItem
+from medenh.pipeline.writing import provenance_of
 from medenh.types import Image, Modality
 
 if TYPE_CHECKING:
@@ -32,7 +36,6 @@ __all__ = [
     "chosen_model",
     "enhance",
     "enhance_files",
-    "enhance_one",
     "list_models",
     "load_model",
     "plan_files",
@@ -40,6 +43,8 @@ __all__ = [
 
 PathLike: TypeAlias = str | Path
 Source: TypeAlias = PathLike | Image | NDArray[Any]
+
+_FILE_OPTIONS = ("shard", "format", "on_exists", "recursive")
 
 
 def plan_files(
@@ -75,6 +80,7 @@ def enhance_files(
     *,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
+    summary: Summary | None = None,
 ) -> Summary:
     """Enhance files and folders into files.
 
@@ -88,6 +94,8 @@ def enhance_files(
         Hears how it goes.
     stop : threading.Event, optional
         Set it to end early; KeyboardInterrupt is raised.
+    summary : Summary, optional
+        Filled and returned; it tells what was done of a run that ends early too.
 
     Returns
     -------
@@ -100,14 +108,21 @@ def enhance_files(
         Nothing could be started.
     """
     stop = stop or threading.Event()
-    models = ZooModels(options, cancelled=stop.is_set)
-    plan = plan_files(inputs, output, options, models)
-    if plan.work:
-        card = models.resolve(Modality.UNKNOWN).card
-        if options.model in (card.id, card.full_id):
-            # whatever the images are, it is this one: fail before reading any
-            models.prepare(card)
-    return Engine(options, models, listener=listener, stop=stop).run(plan)
+
+    def prepare() -> tuple[ZooModels, Plan]:
+        models = ZooModels(options, cancelled=stop.is_set)
+        plan = plan_files(inputs, output, options, models)
+        if plan.work:
+            card = models.resolve(Modality.UNKNOWN).card
+            if options.model in (card.id, card.full_id):
+                # whatever the images are, it is this one: fail before reading any
+                models.prepare(card)
+        return models, plan
+
+    # hashing, downloads and imports take long, and ask nobody whether to stop
+    models, plan = attempt(prepare, name="prepare", stop=stop)
+    engine = Engine(options, models, listener=listener, stop=stop, summary=summary)
+    return engine.run(plan)
 
 
 def enhance(
@@ -123,8 +138,8 @@ def enhance(
     Parameters
     ----------
     input : array, Image, path, or sequence of paths
-        Arrays are (H, W), (H, W, C), (frames, H, W) or (frames, H, W, C), with 1 or 3
-        channels, of any integer or floating-point type.
+        Arrays are (H, W), (H, W, C), (frames, H, W) or (frames, H, W, C), with 1, 3 or
+        4 channels (RGB and opacity), of any integer or floating-point type.
     output : path, optional
         Where files go: a file for one file, else a folder.
     model : str
@@ -152,12 +167,15 @@ def enhance(
             f"unknown option {unknown[0]!r}", hint=f"one of {', '.join(sorted(known))}"
         )
     asked = EnhanceOptions(model=model, **options)
-    if output is None and isinstance(input, np.ndarray | Image | str | Path):
-        return _enhance_in_memory(input, asked, modality)
     if isinstance(input, np.ndarray | Image):
-        image = _enhance_in_memory(_as_image(input), asked, modality)
-        formats.write(image, Path(str(output)))
-        return Path(str(output))
+        return _enhance_in_memory(input, output, asked, modality)
+    if output is None and isinstance(input, str | Path):
+        return _enhance_in_memory(input, None, asked, modality)
+    if modality is not None:
+        raise UsageError(
+            "modality is for arrays and images; files tell theirs",
+            hint="name the model instead",
+        )
     inputs = [input] if isinstance(input, str | Path) else list(input)
     summary = enhance_files(inputs, output, asked)
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
@@ -169,28 +187,31 @@ def enhance(
 
 
 def _enhance_in_memory(
-    source: Source, options: EnhanceOptions, modality: str | None
+    source: Source,
+    output: PathLike | None,
+    options: EnhanceOptions,
+    modality: str | None,
 ) -> Any:
+    _refuse_file_options(options)
+    kind = None if modality is None else _modality(modality)
+    image = _as_image(source, options)
     models = ZooModels(options)
-    if isinstance(source, str | Path):
-        source = formats.read(source, axis=options.axis, limits=options.limits)
-    if modality is not None:
-        kind = _modality(modality)
-    else:
-        kind = source.modality if isinstance(source, Image) else Modality.UNKNOWN
-    prepared = models.prepare(models.resolve(kind).card)
-    return enhance_one(prepared, source)
+    card = models.resolve(kind or image.modality).card
+    enhanced = _run(models.prepare(card), image, options, kind)
+    if output is not None:
+        formats.write(enhanced, output)
+        return Path(output)
+    return _like(source, enhanced)
 
 
-def enhance_one(
-    prepared: Prepared, source: Source, *, axis: int | None = None
-) -> Image | NDArray[Any]:
-    """Return an array for an array, an Image for an Image or a file."""
-    if isinstance(source, str | Path):
-        source = formats.read(source, axis=axis)
-    if isinstance(source, np.ndarray):
-        return _run(prepared, _as_image(source)).pixels.reshape(source.shape)
-    return _run(prepared, source)
+def _refuse_file_options(options: EnhanceOptions) -> None:
+    """Refuse options that only a run over files can follow."""
+    plain = EnhanceOptions()
+    for name in _FILE_OPTIONS:
+        if getattr(options, name) != getattr(plain, name):
+            raise UsageError(
+                f"{name} is for files with an output, and has no meaning in memory"
+            )
 
 
 def _modality(word: str) -> Modality:
@@ -202,46 +223,52 @@ def _modality(word: str) -> Modality:
         ) from error
 
 
-def _run(prepared: Prepared, image: Image) -> Image:
-    """Return an image enhanced, frame by frame."""
+def _run(
+    prepared: Prepared,
+    image: Image,
+    options: EnhanceOptions,
+    kind: Modality | None = None,
+) -> Image:
+    """Return an image enhanced, frame by frame; ``kind`` says what it shows.
+
+    Raises
+    ------
+    RefusedError
+        ``strict`` is set, and the input or the result is outside the model's card.
+    """
+    judged = image if kind is None else replace(image, modality=kind)
+    if options.strict and (problems := fidelity.check_input(judged, prepared.card)):
+        raise fidelity.describe(problems, image)
     out = np.empty_like(image.pixels)
     tasks = prepared.enhancer.tasks(image, out)
     for first in range(0, len(tasks), prepared.batch):
         group = tasks[first : first + prepared.batch]
         prepared.enhancer.enhance(group, alone=image.frames == 1)
-    return replace(image, pixels=out)
+    made_by = provenance_of(prepared, options, image.provenance)
+    enhanced = replace(image, pixels=out, provenance=made_by)
+    if options.strict:
+        figures = fidelity.measure(image, enhanced)
+        if problems := fidelity.warnings_of(figures, prepared.card):
+            raise fidelity.describe(problems, image)
+    return enhanced
 
 
-def _as_image(source: Image | NDArray[Any]) -> Image:
+def _as_image(source: Source, options: EnhanceOptions) -> Image:
     if isinstance(source, Image):
         return source
-    from medenh.formats.array import plain_storage
-
-    if source.dtype.kind not in "uifb" or source.dtype == np.float16:
-        raise UsageError(f"arrays of {source.dtype} are not supported")
-    pixels = _four_axes(source)
-    if source.dtype.kind == "f":
-        unit_range = intensity.float_range(pixels)
-    else:
-        unit_range = intensity.bit_depth_range(pixels)
-    return Image(
-        pixels=pixels, unit_range=unit_range, storage=plain_storage(source.dtype)
-    )
+    if isinstance(source, str | Path):
+        return formats.read(source, axis=options.axis, limits=options.limits)
+    try:
+        return array.from_array(source)
+    except InputError as error:
+        raise UsageError(error.what, hint=error.hint) from error
 
 
-def _four_axes(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array as (frames, H, W, channels)."""
-    shape = array.shape
-    if 0 in shape or array.ndim not in (2, 3, 4):
-        raise UsageError(f"an array of shape {shape} is no image")
-    coloured = array.ndim > 2 and shape[-1] in (1, 3)
-    if array.ndim == 4 and not coloured:
-        raise UsageError(f"an array of shape {shape} has neither 1 nor 3 channels")
-    if array.ndim == 2:
-        return array[None, ..., None]
-    if array.ndim == 3:
-        return array[None] if coloured else array[..., None]
-    return array
+def _like(source: Source, image: Image) -> Image | NDArray[Any]:
+    """Return an array, of the same type and byte order, for an array."""
+    if not isinstance(source, np.ndarray):
+        return image
+    return array.to_array(image).astype(source.dtype, copy=False)
 
 
 class Model:
@@ -261,6 +288,7 @@ class Model:
 
     def __init__(self, name: str, options: EnhanceOptions) -> None:
         self._options = replace(options, model=name)
+        _refuse_file_options(options)
         self._models = ZooModels(self._options)
         self.card: ModelCard = self._models.resolve(Modality.UNKNOWN).card
         self._prepared = self._models.prepare(self.card)
@@ -283,7 +311,8 @@ class Model:
 
     def enhance(self, source: Source) -> Any:
         """Return an array for an array, else an Image."""
-        return enhance_one(self._prepared, source, axis=self._options.axis)
+        image = _as_image(source, self._options)
+        return _like(source, _run(self._prepared, image, self._options))
 
 
 def load_model(
