@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from medenh.formats.limits import Limits
     from medenh.pipeline.options import EnhanceOptions
     from medenh.pipeline.results import Summary
+    from medenh.pipeline.work import Plan
 
 __all__ = ["register"]
 
@@ -147,9 +150,7 @@ def enhance(
     if dry_run:
         _show_plan(inputs, output, asked, json=json)
         return
-    summary = _run(inputs, output, asked, report, quiet=quiet or json)
-    if json:
-        console.write_json(summary.to_json())
+    summary = _run(inputs, output, asked, report, quiet=quiet, json=json)
     _tell(summary, asked, output, quiet=quiet, verbose=verbose, json=json)
     raise typer.Exit(summary.exit_code())
 
@@ -177,31 +178,65 @@ def _run(
     report: Path | None,
     *,
     quiet: bool,
+    json: bool,
 ) -> Summary:
     from medenh.cli.interrupt import interruptible
     from medenh.cli.progress import ProgressListener
     from medenh.pipeline.enhance import enhance_files
 
-    with interruptible() as stop, ProgressListener(quiet=quiet) as listener:
+    with (
+        interruptible() as stop,
+        _document(wanted=json) as summary,
+        ProgressListener(quiet=quiet or json) as listener,
+    ):
         if report is None:
-            return enhance_files(inputs, output, asked, listener=listener, stop=stop)
-        from medenh.cli.enhance_report import ReportListener
+            return enhance_files(
+                inputs, output, asked, listener=listener, stop=stop, summary=summary
+            )
+        from medenh.cli.enhance_report import ReportListener, check_place
 
+        check_place(report, inputs)
         page = ReportListener(listener)
-        summary = enhance_files(inputs, output, asked, listener=page, stop=stop)
+        enhance_files(inputs, output, asked, listener=page, stop=stop, summary=summary)
         page.write(report, summary, asked)
         return summary
+
+
+@contextmanager
+def _document(*, wanted: bool) -> Iterator[Summary]:
+    """Give a summary to be filled, and print it as JSON however the run ends."""
+    from medenh.errors import MedenhError
+    from medenh.pipeline.results import Summary
+
+    summary = Summary()
+    try:
+        yield summary
+    except MedenhError as error:
+        summary.error, summary.code = str(error), error.code
+        raise
+    except KeyboardInterrupt:
+        summary.error = summary.code = "interrupted"
+        raise
+    finally:
+        if wanted:
+            console.write_json(summary.to_json())
 
 
 def _show_plan(
     inputs: list[Path], output: Path | None, asked: EnhanceOptions, *, json: bool
 ) -> None:
+    from medenh.cli.interrupt import interruptible
+    from medenh.pipeline.attempt import attempt
     from medenh.pipeline.enhance import chosen_model, plan_files
     from medenh.pipeline.loading import ZooModels
 
-    models = ZooModels(asked)
-    plan = plan_files(inputs, output, asked, models)
-    chosen = [chosen_model(item, models, asked) for item in plan.work]
+    def decide() -> tuple[Plan, list[tuple[str, str]]]:
+        models = ZooModels(asked)
+        plan = plan_files(inputs, output, asked, models)
+        return plan, [chosen_model(item, models, asked) for item in plan.work]
+
+    with interruptible() as stop:
+        plan, chosen = attempt(decide, name="plan", stop=stop)
     if json:
         document = plan.to_json()
         for entry, (model, reason) in zip(document["work"], chosen, strict=True):

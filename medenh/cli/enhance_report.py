@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medenh import __version__
+from medenh.errors import OutputError, UsageError
 from medenh.pipeline.results import Listener
 from medenh.reports.html import Case, Table, unit_view, write_report
 
@@ -17,10 +19,33 @@ if TYPE_CHECKING:
     from medenh.pipeline.results import Failure, FileResult, Summary
     from medenh.types import FloatArray, Image
 
-__all__ = ["ReportListener"]
+__all__ = ["ReportListener", "check_place"]
 
 _MOST_CASES = 24
 _MOST_SIDE = 1536  # pixels; a page shows less than this
+
+
+def check_place(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a page that could not be written after all the work, or must not be.
+
+    Raises
+    ------
+    UsageError
+        It would replace an input.
+    OutputError
+        It is a folder, or lies where nothing can be written.
+    """
+    if path.is_dir():
+        raise OutputError("the report would replace a folder", path=path)
+    if path.exists() and any(path.samefile(one) for one in inputs if one.exists()):
+        raise UsageError(f"the report {path} would replace an input")
+    folder = next(place for place in path.absolute().parents if place.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            "the report cannot be written there",
+            path=path,
+            hint="choose a folder you may write to",
+        )
 
 
 class ReportListener(Listener):

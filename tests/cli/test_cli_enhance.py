@@ -169,3 +169,47 @@ def test_help_is_cheap():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--on-exists" in done.stdout
+
+
+def test_json_is_printed_where_nothing_is_found(capsys, tmp_path):
+    (tmp_path / "in").mkdir()
+    words = ("enhance", tmp_path / "in", "-o", tmp_path / "out", "--json")
+    code, out, err = run(capsys, *words)
+    document = json.loads(out)
+    assert code == 3
+    assert (document["inputs"], document["files"]) == (0, [])
+    assert document["code"] == "nothing-readable"
+    assert "no image" in err
+
+
+def test_an_empty_shard_is_an_empty_success(capsys, folder, tmp_path):
+    words = ("-o", tmp_path / "out", "-m", "identity", "--shard", "5/8", "--json")
+    code, out, _ = run(capsys, "enhance", folder, *words)
+    document = json.loads(out)
+    assert code == 0
+    assert (document["inputs"], document["written"]) == (0, 0)
+    assert "code" not in document
+
+
+@pytest.mark.parametrize("place", ["in/a.png/page.html", "in", "in/a.png"])
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    capsys, folder, tmp_path, place
+):
+    before = (folder / "a.png").read_bytes()
+    words = ("-o", tmp_path / "out", "-m", "identity", "--report", tmp_path / place)
+    code, _, err = run(capsys, "enhance", folder / "a.png", *words)
+    assert code in (1, 2)
+    assert "report" in err
+    assert not (tmp_path / "out").exists()
+    assert (folder / "a.png").read_bytes() == before
+
+
+def test_a_name_of_another_format_than_asked_for_is_refused(capsys, folder, tmp_path):
+    out = tmp_path / "x.png"
+    words = ("-o", out, "-m", "identity", "--format", "tiff")
+    code, _, err = run(capsys, "enhance", folder / "a.png", *words)
+    assert code == 2
+    assert "--format" in err
+    assert not out.exists()
+    words = ("-o", tmp_path / "x.tif", "-m", "identity", "--format", "tiff")
+    assert run(capsys, "enhance", folder / "a.png", *words)[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -102,3 +103,57 @@ def test_a_run_asked_to_stop_ends_soon_and_cleanly(
     resumed = subprocess.run(command(folder, "-o", out), capture_output=True)
     assert resumed.returncode == 0, resumed.stderr
     assert digests(out) == undisturbed
+
+
+def interrupted(folder, out, slow, *words):
+    """Run with a part that takes for ever, press Ctrl-C in it, return what came."""
+    code = (
+        "import sys, threading\n"
+        f"import {slow.rpartition('.')[0]} as place\n"
+        "def wait(*a, **k):\n"
+        "    sys.stderr.write('waiting\\n'); sys.stderr.flush()\n"
+        "    threading.Event().wait(60)\n"
+        f"place.{slow.rpartition('.')[2]} = wait\n"
+        "from medenh.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "enhance", str(folder), "-o", str(out), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "waiting" in process.stderr.readline()
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err, time.monotonic() - asked
+
+
+@pytest.mark.parametrize(
+    ("slow", "words"),
+    [
+        ("medenh.pipeline.plan.discover", ["--json"]),
+        ("medenh.pipeline.plan.discover", ["--dry-run"]),
+        ("medenh.pipeline.loading.make_runner", ["-m", "clahe", "--json"]),
+    ],
+)
+def test_ctrl_c_while_planning_or_loading_ends_at_once(folder, tmp_path, slow, words):
+    code, out, err, seconds = interrupted(folder, tmp_path / "out", slow, *words)
+    assert code == 130, err
+    assert seconds < 3
+    assert "Traceback" not in err
+    if "--json" in words:
+        assert json.loads(out)["code"] == "interrupted"
+    else:
+        assert out == ""
+
+
+def test_json_is_printed_for_a_run_that_is_interrupted(folder, tmp_path):
+    slow = "medenh.formats.write"
+    words = ("-m", "clahe", "--json")
+    code, out, err, _ = interrupted(folder, tmp_path / "out", slow, *words)
+    assert code == 130, err
+    document = json.loads(out)
+    assert (document["code"], document["inputs"]) == ("interrupted", COUNT)

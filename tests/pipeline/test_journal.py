@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pytest
@@ -124,3 +125,47 @@ def test_what_was_begun_is_known_by_input_and_request(tmp_path):
     assert not again.was_begun([tmp_path / "a"], source, "something else")
     assert not again.was_begun([tmp_path / "a"], Fingerprint(7, 1, "00"), "asked")
     assert again.find(tmp_path / "a") is None
+
+
+def test_a_disk_that_takes_a_line_in_pieces_loses_none_of_it(tmp_path, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:7]))
+    record = make_record(tmp_path, "a")
+    journal = Journal(tmp_path)
+    journal.begin([tmp_path / "a"], record.source, "asked")
+    journal.add(record)
+    journal.close()
+    assert Journal(tmp_path).find(tmp_path / "a") == record
+
+
+def test_the_line_after_a_failed_one_is_whole(tmp_path, monkeypatch):
+    write = os.write
+    journal = Journal(tmp_path)
+    first, second = make_record(tmp_path, "a"), make_record(tmp_path, "b")
+    calls = []
+
+    def fills_up(handle, data):
+        calls.append(data)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return write(handle, data[:20])
+
+    monkeypatch.setattr(os, "write", fills_up)
+    with pytest.raises(OutputError, match="No space"):
+        journal.add(first)
+    monkeypatch.setattr(os, "write", write)
+    journal.add(second)
+    journal.close()
+    again = Journal(tmp_path)
+    assert again.find(tmp_path / "a") is None
+    assert again.find(tmp_path / "b") == second
+
+
+def test_records_of_all_journals_of_a_folder_are_known(tmp_path):
+    record = make_record(tmp_path, "a")
+    for shard, request in (((1, 2), "asked"), ((2, 2), "something else")):
+        journal = Journal(tmp_path, shard)
+        journal.add(dataclasses.replace(record, request=request))
+        journal.close()
+    found = Journal(tmp_path).records_of([tmp_path / "a"])
+    assert {one.request for one in found} == {"asked", "something else"}

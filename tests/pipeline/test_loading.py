@@ -19,6 +19,7 @@ from medenh.errors import WeightsError
 from medenh.pipeline.loading import ZooModels, certified, contract_of
 from medenh.pipeline.options import EnhanceOptions
 from medenh.zoo.cache import cached_name
+from medenh.zoo.card import Certificate
 from medenh.zoo.manifest import read_card
 
 GOOD = {"psnr_db": 58.0, "max_levels": 1.0}
@@ -144,3 +145,22 @@ def test_tiles_are_automatic_only_where_exact(global_ops, field, apart, halo):
     runner.has_condition = apart
     card = make_card(global_ops=global_ops, receptive_field=field)
     assert contract_of(card, runner).halo == halo
+
+
+def test_the_computation_is_told_without_loading_anything(monkeypatch):
+    monkeypatch.setattr(device_module, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    network = make_card().model_copy
+    certain = network(
+        update={"method": None, "precision": {"bf16": Certificate(**GOOD)}}
+    )
+    plain = network(update={"method": None, "id": "plain"})
+    models = ZooModels(EnhanceOptions(device="cpu"))
+    assert models.computation(certain) == "torch bf16 cpu"
+    assert models.computation(plain) == "torch fp32 cpu"
+    assert models.computation(make_card(id="method")) == "classical"
+    asked = ZooModels(EnhanceOptions(device="cpu", precision="fp32"))
+    assert asked.computation(certain) == "torch fp32 cpu"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "found")
+    again = ZooModels(EnhanceOptions(device="cpu"))
+    assert again.computation(certain) == "openvino bf16 cpu"

@@ -220,3 +220,44 @@ def test_a_link_out_of_the_output_folder_is_not_followed(folder, tmp_path):
     plan = make_plan([folder], out, EnhanceOptions())
     assert sorted(names(plan, out)) == ["a.npy", "b.npy"]
     assert len(plan.failed) == 2
+
+
+def test_an_output_folder_above_the_input_is_no_input(tmp_path):
+    scans = tmp_path / "scans"
+    save(scans / "raw" / "a.npy")
+    save(scans / "raw" / "sub" / "b.npy", 1)
+    plan = make_plan([scans / "raw"], scans, EnhanceOptions())
+    assert sorted(names(plan, scans)) == ["a.npy", "sub/b.npy"]
+    assert not plan.failed
+
+
+def test_outputs_never_land_among_the_inputs(tmp_path):
+    scans = tmp_path / "scans"
+    save(scans / "raw" / "raw" / "a.npy")
+    plan = make_plan([scans / "raw"], scans, EnhanceOptions())
+    assert plan.work == ()
+    assert "input folder" in plan.failed[0].reason
+
+
+def test_an_output_never_replaces_another_input(folder, tmp_path):
+    other = save(tmp_path / "out" / "a.npy")
+    options = EnhanceOptions(on_exists="overwrite")
+    with pytest.raises(UsageError, match="another input"):
+        make_plan([folder / "sub" / "a.npy", other], tmp_path / "out", options)
+
+
+def test_an_empty_part_of_something_is_known_from_nothing(folder, tmp_path):
+    part = make_plan([folder], tmp_path / "out", EnhanceOptions(shard=(8, 8)))
+    assert (part.inputs, part.found) == (0, 4)
+    (tmp_path / "empty").mkdir()
+    nothing = make_plan([tmp_path / "empty"], tmp_path / "out", EnhanceOptions())
+    assert (nothing.inputs, nothing.found) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.nii.gz", "x.npy"])
+def test_a_name_and_a_format_must_agree(folder, tmp_path, name):
+    options = EnhanceOptions(format="tiff")
+    with pytest.raises(UsageError, match="--format"):
+        make_plan([folder / "a.npy"], tmp_path / name, options)
+    plan = make_plan([folder / "a.npy"], tmp_path / "x.tif", options)
+    assert plan.work[0].targets == (tmp_path / "x.tif",)
