@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 import medenh
-from medenh.errors import RefusedError, UnreadableError, UsageError
+from medenh.errors import (
+    RefusedError,
+    UnreadableError,
+    UnsupportedError,
+    UsageError,
+)
 
 
 @pytest.fixture
@@ -211,3 +216,19 @@ def test_options_of_files_are_refused_in_memory(path, options):
         medenh.enhance(path, model="identity", **options)
     with pytest.raises(UsageError, match="memory"):
         medenh.load_model("identity", **options)
+
+
+def test_a_volume_for_a_png_is_refused_before_the_model_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("medenh.pipeline.loading.make_runner", lambda *a: 1 / 0)
+    with pytest.raises(UnsupportedError, match="frames"):
+        medenh.enhance(np.zeros((3, 20, 30)), tmp_path / "x.png", model="clahe")
+
+
+def test_half_precision_arrays_are_arrays_too():
+    array = np.random.default_rng(0).random((40, 50)).astype(np.float16)
+    same = medenh.enhance(array, model="identity")
+    assert same.dtype == np.float16
+    assert np.array_equal(same, array)
+    full = medenh.enhance(array.astype(np.float32), model="clahe")
+    half = medenh.enhance(array, model="clahe")
+    np.testing.assert_allclose(half, full, atol=2e-3)

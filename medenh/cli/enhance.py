@@ -211,8 +211,9 @@ def _document(*, wanted: bool) -> Iterator[Summary]:
     summary = Summary()
     try:
         yield summary
-    except MedenhError as error:
-        summary.error, summary.code = str(error), error.code
+    except Exception as error:
+        summary.error = str(error) or type(error).__name__
+        summary.code = error.code if isinstance(error, MedenhError) else "error"
         raise
     except KeyboardInterrupt:
         summary.error = summary.code = "interrupted"
@@ -271,7 +272,8 @@ def _tell(
     if quiet:
         return
     for result in summary.written:
-        for warning in result.warnings:
+        # the slices of a series share their warnings: once is enough
+        for warning in result.warnings if result.input == result.image else ():
             console.warn(f"{result.output}: {warning}")
         if verbose:
             console.warn(

@@ -60,6 +60,7 @@ class ReportListener(Listener):
     def __init__(self, listener: Listener) -> None:
         self._next = listener
         self._cases: dict[str, Case] = {}
+        self._images = 0
         self._lock = threading.Lock()
 
     def started(self, total: int) -> None:
@@ -80,6 +81,7 @@ class ReportListener(Listener):
         """Keep a view of an image; of many, those first in alphabetical order."""
         key = str(results[0].input)
         with self._lock:
+            self._images += 1
             wanted = len(self._cases) < _MOST_CASES or key < max(self._cases)
         if wanted:
             case = _case(results[0], image, enhanced)
@@ -107,7 +109,7 @@ class ReportListener(Listener):
             failures = [(str(f.path), f.reason) for f in summary.failed]
             tables.append(Table("Failed", ("input", "reason"), failures))
         note = "Not a medical device."
-        if len(summary.written) > len(self._cases):
+        if self._images > len(self._cases):
             note += f" The first {len(self._cases)} images are shown."
         write_report(
             path,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from medenh.errors import InputError, OutputError, UnreadableError
+from medenh.errors import InputError, OutputError, UnreadableError, UsageError
 from medenh.pipeline.journal import Fingerprint, Journal, Record
 from medenh.pipeline.naming import numbered
 from medenh.pipeline.results import Failure, Skip
@@ -62,7 +62,10 @@ class Judge:
         if self._policy == "rename":
             return [*verdicts, *self._renumbered(rest)]
         if self._policy == "skip":
-            skips = [Skip(path, there[0], "exists") for path in rest.sources]
+            skips = [
+                Skip(path, rest.target_of(index), "exists")
+                for index, path in enumerate(rest.sources)
+            ]
             return [*verdicts, *skips]
         error = OutputError(
             "is already there",
@@ -144,11 +147,15 @@ class Judge:
     def _same_model(self, record: Record) -> bool:
         if self._models is None:
             return True
-        card = self._models.resolve(Modality(record.modality)).card
+        try:
+            card = self._models.resolve(Modality(record.modality)).card
+            computation = self._models.computation(card)
+        except (ValueError, UsageError):  # a line that somebody else wrote
+            return False
         sha256 = card.weights.sha256 if card.weights is not None else ""
         made = (record.model, record.version, record.weights_sha256)
         return made == (card.id, card.version, sha256) and (
-            record.computation == self._models.computation(card)
+            record.computation == computation
         )
 
     def _was_cut_off(self, item: WorkItem) -> bool:

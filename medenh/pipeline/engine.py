@@ -200,7 +200,7 @@ class Engine:
     def _open(self, reading: Reading, started: float) -> None:
         """Send an image on its way, once there is room for it."""
         image = reading.image
-        check_fits(image, reading.item, self._options.format)
+        check_fits(image, reading.item.targets, self._options.format)
         resolution = self._models.resolve(image.modality)
         card = resolution.card
         if self._options.strict and (problems := fidelity.check_input(image, card)):
@@ -324,6 +324,7 @@ class Engine:
             FileResult(
                 input=source,
                 output=flight.item.target_of(index),
+                image=flight.item.path,
                 seconds=time.perf_counter() - flight.started,
                 model=card.id,
                 reason=flight.reason,

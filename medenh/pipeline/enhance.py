@@ -23,7 +23,7 @@ from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
 from medenh.pipeline.results import Listener, Summary
 from medenh.pipeline.work import Plan, WorkItem
-from medenh.pipeline.writing import provenance_of
+from medenh.pipeline.writing import check_fits, provenance_of
 from medenh.types import Image, Modality
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ def _enhance_in_memory(
     _refuse_file_options(options)
     kind = None if modality is None else _modality(modality)
     image = _as_image(source, options)
+    if output is not None:
+        check_fits(image, [Path(output)], options.format)
     models = ZooModels(options)
     card = models.resolve(kind or image.modality).card
     enhanced = _run(models.prepare(card), image, options, kind)

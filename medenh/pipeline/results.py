@@ -56,6 +56,8 @@ class FileResult:
     ----------
     input, output : path
         What was read, and where it went.
+    image : path
+        The first file of the image that it belongs to.
     seconds : float
         From the start of reading to the end of writing, waiting included; of the
         whole series for each of its slices.
@@ -69,6 +71,7 @@ class FileResult:
 
     input: Path
     output: Path
+    image: Path
     seconds: float
     model: str
     reason: str

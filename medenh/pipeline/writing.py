@@ -21,7 +21,6 @@ from medenh.pipeline.loading import Prepared
 from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import Reading
-from medenh.pipeline.work import WorkItem
 from medenh.types import Image, Provenance
 
 __all__ = ["Ledger", "check_fits", "provenance_of"]
@@ -51,21 +50,21 @@ def provenance_of(
     return Provenance(card.id, card.version, weights, settings)
 
 
-def check_fits(image: Image, item: WorkItem, wanted: str) -> None:
-    """Pass in silence if the format asked for can hold an image.
+def check_fits(image: Image, targets: Sequence[Path], wanted: str) -> None:
+    """Pass in silence if targets, in the format asked for, can hold an image.
 
     Raises
     ------
     UnsupportedError
         It cannot; better known before the model runs than after.
     """
-    kind = target_kind(item.targets[0], image.format, wanted)
+    kind = target_kind(targets[0], image.format, wanted)
     if kind == image.format:
         return
-    problem = _misfit(image, kind, len(item.targets))
+    problem = _misfit(image, kind, len(targets))
     if problem:
         raise UnsupportedError(
-            problem, path=item.path, hint="choose another output format"
+            problem, path=image.source, hint="choose another output format"
         )
 
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import dataclasses
 import os
 
+import numpy as np
 import pytest
+from fakes_pipeline import FakeModels
 
 from medenh.errors import OutputError
+from medenh.pipeline.done import Judge
 from medenh.pipeline.journal import (
     Fingerprint,
     Journal,
@@ -13,6 +16,7 @@ from medenh.pipeline.journal import (
     Record,
     journal_name,
 )
+from medenh.pipeline.work import WorkItem
 
 
 def make_record(root, name, content=b"pixels"):
@@ -169,3 +173,18 @@ def test_records_of_all_journals_of_a_folder_are_known(tmp_path):
         journal.close()
     found = Journal(tmp_path).records_of([tmp_path / "a"])
     assert {one.request for one in found} == {"asked", "something else"}
+
+
+def test_a_record_with_an_unknown_modality_does_not_end_the_plan(tmp_path):
+    np.save(tmp_path / "in.npy", np.zeros((8, 8)))
+    item = WorkItem((tmp_path / "in.npy",), (tmp_path / "out" / "a",), "npy")
+    (tmp_path / "out").mkdir()
+    record = dataclasses.replace(
+        make_record(tmp_path / "out", "a"),
+        source=Fingerprint.of(item.sources),
+        modality="palmistry",
+    )
+    journal = Journal(tmp_path / "out")
+    journal.add(record)
+    judge = Judge("skip", journal, "asked", FakeModels())
+    assert [verdict.reason for verdict in judge.judge(item)] == ["exists"]
