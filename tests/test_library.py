@@ -9,6 +9,7 @@ import pytest
 
 import medenh
 from medenh.errors import (
+    OutputError,
     RefusedError,
     UnreadableError,
     UnsupportedError,
@@ -232,3 +233,24 @@ def test_half_precision_arrays_are_arrays_too():
     full = medenh.enhance(array.astype(np.float32), model="clahe")
     half = medenh.enhance(array, model="clahe")
     np.testing.assert_allclose(half, full, atol=2e-3)
+
+
+def test_an_array_never_replaces_a_file_unasked(tmp_path):
+    target = tmp_path / "x.png"
+    pixels = np.full((20, 30), 90, np.uint8)
+    medenh.enhance(pixels, target, model="identity")
+    before = target.read_bytes()
+    with pytest.raises(OutputError, match="already there"):
+        medenh.enhance(255 - pixels, target, model="identity")
+    assert target.read_bytes() == before
+    medenh.enhance(255 - pixels, target, model="identity", on_exists="overwrite")
+    assert target.read_bytes() != before
+
+
+def test_a_file_is_what_the_user_says_it_is(tmp_path):
+    path = tmp_path / "x.png"
+    medenh.enhance(np.full((20, 30), 90, np.uint8), path, model="identity")
+    image = medenh.enhance(path, model="identity", modality="fundus")
+    assert image.modality == "fundus"
+    with pytest.raises(RefusedError):
+        medenh.enhance(path, model="ben-graham", modality="ct", strict=True)

@@ -95,6 +95,7 @@ def enhance(
     inputs: options.Inputs,
     output: options.Output = None,
     model: options.Model = "auto",
+    modality: options.Modality = None,
     device: options.Device = "auto",
     strength: _Strength = 1.0,
     tile: _Tile = "auto",
@@ -126,6 +127,7 @@ def enhance(
 
     asked = pipeline_options.EnhanceOptions(
         model=model,
+        modality=modality,
         device=device,
         strength=strength,
         tile=pipeline_options.parse_tile(tile),
@@ -198,7 +200,10 @@ def _run(
         check_place(report, inputs)
         page = ReportListener(listener)
         enhance_files(inputs, output, asked, listener=page, stop=stop, summary=summary)
-        page.write(report, summary, asked)
+        if summary.written or summary.failed or not report.exists():
+            page.write(report, summary, asked)
+        else:
+            console.warn(f"nothing is new: {report} stays as it is", kind="report")
         return summary
 
 

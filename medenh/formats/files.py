@@ -30,7 +30,7 @@ __all__ = [
 
 _PART = ".medenh-part"
 _NAME_BYTES = 255  # longest name on ext4, XFS, APFS and NTFS
-_STALE_AFTER_S = 1.0
+_UNLOCKED_AT_FIRST_S = 0.1
 _STALE_UNLOCKED_S = 6 * 3600.0  # no output takes longer without a write
 
 _HINTS = {
@@ -140,21 +140,25 @@ def remove_stale_parts(folder: str | Path) -> int:
     Temporary files that a living process still holds are kept; where the file system
     has no locks to tell, those of the last six hours.
     """
-    removed = 0
-    with contextlib.suppress(OSError):
-        for entry in list(os.scandir(folder)):
-            named = entry.name.startswith(".") and entry.name.endswith(_PART)
-            if named and entry.is_file(follow_symlinks=False):
-                removed += _remove_if_stale(Path(entry.path))
-    return removed
+    try:
+        parts = [
+            Path(entry.path)
+            for entry in os.scandir(folder)
+            if entry.name.startswith(".")
+            and entry.name.endswith(_PART)
+            and entry.is_file(follow_symlinks=False)
+        ]
+    except OSError:
+        return 0
+    if parts:
+        # between its making and its lock a living part looks dead
+        time.sleep(_UNLOCKED_AT_FIRST_S)
+    return sum(_remove_if_stale(part) for part in parts)
 
 
 def _remove_if_stale(part: Path) -> bool:
     try:
         age = time.time() - part.stat().st_mtime
-        # between its making and its lock a living part looks stale
-        if age < _STALE_AFTER_S:
-            return False
         handle = os.open(part, os.O_RDWR)
         try:
             locked = _lock(handle)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats
-from medenh.errors import InputError, UsageError
+from medenh.errors import InputError, OutputError, UsageError
 from medenh.formats import array
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
@@ -44,7 +44,7 @@ __all__ = [
 PathLike: TypeAlias = str | Path
 Source: TypeAlias = PathLike | Image | NDArray[Any]
 
-_FILE_OPTIONS = ("shard", "format", "on_exists", "recursive")
+_FILE_OPTIONS = ("shard", "format", "recursive")
 
 
 def plan_files(
@@ -69,7 +69,7 @@ def chosen_model(
         image = formats.read(item.sources, axis=options.axis, limits=options.limits)
     except InputError as error:
         return "none", f"it cannot be read: {error.what}"
-    resolution = models.resolve(image.modality)
+    resolution = models.resolve(options.told(image).modality)
     return resolution.card.id, resolution.reason
 
 
@@ -130,7 +130,6 @@ def enhance(
     output: PathLike | None = None,
     *,
     model: str = "auto",
-    modality: str | None = None,
     **options: Any,
 ) -> Any:
     """Enhance an array, an image, a file, or many.
@@ -144,10 +143,8 @@ def enhance(
         Where files go: a file for one file, else a folder.
     model : str
         Id, alias or "auto"; see `medenh.list_models`.
-    modality : str, optional
-        What an array shows, where the model is picked by it.
     **options
-        Fields of `EnhanceOptions`: ``strength=0.5``, ``device="cpu"``...
+        Fields of `EnhanceOptions`: ``strength=0.5``, ``modality="fundus"``...
 
     Returns
     -------
@@ -168,14 +165,9 @@ def enhance(
         )
     asked = EnhanceOptions(model=model, **options)
     if isinstance(input, np.ndarray | Image):
-        return _enhance_in_memory(input, output, asked, modality)
+        return _enhance_in_memory(input, output, asked)
     if output is None and isinstance(input, str | Path):
-        return _enhance_in_memory(input, None, asked, modality)
-    if modality is not None:
-        raise UsageError(
-            "modality is for arrays and images; files tell theirs",
-            hint="name the model instead",
-        )
+        return _enhance_in_memory(input, None, asked)
     inputs = [input] if isinstance(input, str | Path) else list(input)
     summary = enhance_files(inputs, output, asked)
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
@@ -190,24 +182,29 @@ def _enhance_in_memory(
     source: Source,
     output: PathLike | None,
     options: EnhanceOptions,
-    modality: str | None,
 ) -> Any:
-    _refuse_file_options(options)
-    kind = None if modality is None else _modality(modality)
-    image = _as_image(source, options)
+    _refuse_file_options(options, output)
+    image = options.told(_as_image(source, options))
     if output is not None:
         check_fits(image, [Path(output)], options.format)
     models = ZooModels(options)
-    card = models.resolve(kind or image.modality).card
-    enhanced = _run(models.prepare(card), image, options, kind)
+    card = models.resolve(image.modality).card
+    enhanced = _run(models.prepare(card), image, options)
     if output is not None:
         formats.write(enhanced, output)
         return Path(output)
     return _like(source, enhanced)
 
 
-def _refuse_file_options(options: EnhanceOptions) -> None:
-    """Refuse options that only a run over files can follow."""
+def _refuse_file_options(
+    options: EnhanceOptions, output: PathLike | None = None
+) -> None:
+    """Refuse options that only a run over files can follow, and lost outputs."""
+    allowed = ("error",) if output is None else ("error", "overwrite")
+    if options.on_exists not in allowed:
+        raise UsageError(f"in memory on_exists is {' or '.join(allowed)}")
+    if output is not None and options.on_exists == "error" and Path(output).exists():
+        raise OutputError("is already there", path=output, hint='on_exists="overwrite"')
     plain = EnhanceOptions()
     for name in _FILE_OPTIONS:
         if getattr(options, name) != getattr(plain, name):
@@ -216,30 +213,15 @@ def _refuse_file_options(options: EnhanceOptions) -> None:
             )
 
 
-def _modality(word: str) -> Modality:
-    try:
-        return Modality(word)
-    except ValueError as error:
-        raise UsageError(
-            f"unknown modality {word!r}", hint=f"one of {', '.join(Modality)}"
-        ) from error
-
-
-def _run(
-    prepared: Prepared,
-    image: Image,
-    options: EnhanceOptions,
-    kind: Modality | None = None,
-) -> Image:
-    """Return an image enhanced, frame by frame; ``kind`` says what it shows.
+def _run(prepared: Prepared, image: Image, options: EnhanceOptions) -> Image:
+    """Return an image enhanced, frame by frame.
 
     Raises
     ------
     RefusedError
         ``strict`` is set, and the input or the result is outside the model's card.
     """
-    judged = image if kind is None else replace(image, modality=kind)
-    if options.strict and (problems := fidelity.check_input(judged, prepared.card)):
+    if options.strict and (problems := fidelity.check_input(image, prepared.card)):
         raise fidelity.describe(problems, image)
     out = np.empty_like(image.pixels)
     tasks = prepared.enhancer.tasks(image, out)

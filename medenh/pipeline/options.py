@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from medenh.errors import UsageError
 from medenh.formats.limits import DEFAULT, Limits
+from medenh.types import Image, Modality
 
 __all__ = [
     "FORMATS",
@@ -33,6 +34,8 @@ class EnhanceOptions:
     ----------
     model : str
         Id, ``id@version``, alias or "auto".
+    modality : str, optional
+        What the images show, where the files do not tell or tell wrongly.
     device, precision, engine : str
         Where and how; "auto" picks.
     strength : float
@@ -60,6 +63,7 @@ class EnhanceOptions:
     """
 
     model: str = "auto"
+    modality: str | None = None
     device: str = "auto"
     precision: str = "auto"
     engine: str = "auto"
@@ -80,6 +84,8 @@ class EnhanceOptions:
         _one_of("on-exists", self.on_exists, ON_EXISTS)
         _one_of("engine", self.engine, _ENGINES)
         _one_of("precision", self.precision, _PRECISIONS)
+        if self.modality is not None:
+            _one_of("modality", self.modality, tuple(Modality))
         if not (math.isfinite(self.strength) and 0.0 <= self.strength <= 1.0):
             raise UsageError(f"strength must be in 0..1, not {self.strength:g}")
         if self.axis not in (None, 0, 1, 2):
@@ -92,6 +98,12 @@ class EnhanceOptions:
             index, count = self.shard
             if not 1 <= index <= count:
                 raise UsageError(f"shard {index}/{count} is not one of 1..{count}")
+
+    def told(self, image: Image) -> Image:
+        """Return an image that shows what the user says it shows."""
+        if self.modality is None:
+            return image
+        return replace(image, modality=Modality(self.modality))
 
     @property
     def pixel_settings(self) -> str:

@@ -123,7 +123,7 @@ def _sift(item: WorkItem, options: EnhanceOptions) -> tuple[list[int], list[Fail
 def _read(item: WorkItem, options: EnhanceOptions) -> Reading:
     prints = tuple(Fingerprint.of([path]) for path in item.sources)
     image = read_within(item.sources, options, time_limit_s(item.sources))
-    return Reading(item, image, prints)
+    return Reading(item, options.told(image), prints)
 
 
 def read_within(

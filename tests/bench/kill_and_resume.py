@@ -64,11 +64,17 @@ def main() -> None:
             code = subprocess.run(command, check=False).returncode
             after = hashes(target)
             parts = [p.name for p in target.iterdir() if p.name.endswith("-part")]
-            ok = whole_files and code == 0 and after == expected and not parts
-            good += ok
+            wrong = {
+                "half-written file": not whole_files,
+                "exit code": code != 0,
+                "other bytes": after != expected,
+                "stray part": bool(parts),
+            }
+            problems = [name for name, found in wrong.items() if found]
+            good += not problems
             print(  # noqa: T201
                 f"kill {number}: {len(partial)} outputs at the kill, exit {code} "
-                f"after the rerun, {'identical' if ok else 'DIFFERENT'}"
+                f"after the rerun, {', '.join(problems) or 'identical'}"
             )
     print(f"{good} of {arguments.kills} byte-identical")  # noqa: T201
     sys.exit(good != arguments.kills)

@@ -41,9 +41,10 @@ def seeds(folder: Path, data: Path | None) -> list[Path]:
     volume = nibabel.Nifti1Image(rng.integers(0, 900, (20, 24, 6), np.int16), np.eye(4))
     nibabel.save(volume, folder / "volume.nii.gz")
     nibabel.save(volume, folder / "volume.nii")
-    for name in ("CT_small.dcm", "MR_small.dcm", "SC_rgb.dcm", "MR_small_RLE.dcm"):
+    for name in ("CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm"):
         source = get_testdata_file(name, download=False)
-        (folder / name).write_bytes(Path(str(source)).read_bytes())
+        if source is not None:
+            (folder / name).write_bytes(Path(str(source)).read_bytes())
     if data is not None:
         for path in sorted(data.glob("*.dcm"))[:12] + sorted(data.glob("*.nii.gz"))[:6]:
             (folder / f"real-{path.name}").write_bytes(path.read_bytes())
