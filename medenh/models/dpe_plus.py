@@ -128,16 +128,28 @@ def _affine(
     share = torch.sigmoid(guess[:, 4])
     gain = (share * gain_two + (1 - share) * gain_one).clamp(0.05, 100.0)
     offset = share * offset_two + (1 - share) * offset_one
-    # a blank picture tells nothing of its exposure and is left as it is
-    known = ((white - black - 0.002) / 0.006).clamp(0.0, 1.0)
-    gain = known * gain + (1 - known)
-    offset = known * offset
-    guess = known.unsqueeze(1) * guess
     gains = gain.unsqueeze(1) * torch.exp(0.1 * guess[:, 5:8])
     # the trim of a channel turns about the mean, not about zero
     shift = (gain.unsqueeze(1) - gains) * mean.unsqueeze(1)
     offsets = offset.unsqueeze(1) + shift + 0.1 * guess[:, 8:11]
-    return torch.cat([gains, offsets], 1)
+    gains, offsets = _only_upwards(gains, offsets, mean.unsqueeze(1))
+    # a blank picture tells nothing of its exposure and is left as it is
+    known = ((white - black - 0.002) / 0.006).clamp(0.0, 1.0).unsqueeze(1)
+    return torch.cat([known * gains + (1 - known), known * offsets], 1)
+
+
+def _only_upwards(
+    gains: Tensor, offsets: Tensor, mean: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Keep gains and offsets, (B, 3), from lowering contrast or mean on the whole.
+
+    The degradation only takes away: a picture that was better than the guess keeps
+    what it has, and the trims between channels stay.
+    """
+    targets = gains * mean + offsets
+    gains = gains * (1.0 / gains.mean(1, keepdim=True)).clamp_min(1.0)
+    targets = targets + (mean - targets.mean(1, keepdim=True)).clamp_min(0.0)
+    return gains, targets - gains * mean
 
 
 class DPEPlusNet(nn.Module):

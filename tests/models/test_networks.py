@@ -75,12 +75,12 @@ def test_dpe_plus_is_local_under_its_condition():
 
 
 def test_dpe_plus_condition_undoes_any_exposure_alike():
-    """Standardised content: the target does not move with brightness and contrast."""
+    """The target does not move with brightness and contrast, below it."""
     network = models.create("dpe-plus").eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        bright = network(image)
-        dark = network(0.3 * image + 0.1)
+        bright = network(0.4 * image + 0.1)
+        dark = network(0.2 * image + 0.05)
     torch.testing.assert_close(bright, dark, atol=2e-3, rtol=0)
 
 
@@ -107,3 +107,15 @@ def test_dpe_plus_leaves_the_exposure_of_a_blank_picture_alone(value):
         condition = network.condition(torch.full((1, 3, 40, 40), value))
     expected = torch.tensor([[1.0, 1.0, 1.0, 0.0, 0.0, 0.0]])
     torch.testing.assert_close(condition, expected, atol=1e-6, rtol=0)
+
+
+def test_dpe_plus_lowers_neither_contrast_nor_mean():
+    """A picture better than the guess keeps its exposure."""
+    network = models.create("dpe-plus", "tiny").eval()  # guesses a mean near 0.4
+    torch.manual_seed(0)
+    good = (torch.rand(1, 3, 64, 64) > 0.3).float()  # mean 0.7, the widest contrast
+    with torch.no_grad():
+        condition = network.condition(good)
+    assert condition[:, :3].min() > 0.9999
+    after = condition[:, :3] * 0.7 + condition[:, 3:]
+    assert after.min() > 0.69
