@@ -12,7 +12,6 @@ __all__ = [
     "Engine",
     "Inputs",
     "Json",
-    "Limit",
     "Modality",
     "Model",
     "Offline",
@@ -58,10 +57,6 @@ Report = Annotated[
     typer.Option("--report", help="HTML page to write.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", min=1, help="Use at most so many.", show_default=False),
-]
 Modality = Annotated[
     str | None,
     typer.Option(

@@ -116,7 +116,7 @@ def _run(
             run_dir,
             resume=resume,
             max_minutes=max_minutes,
-            device=str(pick_device(device)),
+            device=pick_device(device).name,
             on_progress=show,
         )
     state = "finished" if result.finished else "stopped; --resume goes on"
