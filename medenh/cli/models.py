@@ -144,11 +144,14 @@ def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _tiling(card: ModelCard) -> str:
-    if card.global_ops:
-        return "whole image (it uses statistics of the whole)"
     if card.receptive_field is None:
         return "whole image"
-    return f"exact in tiles (sees {card.receptive_field} px)"
+    if card.global_ops:
+        return (
+            "statistics of the whole image; exact in tiles (halo of "
+            f"{card.receptive_field} px) where the network takes them apart"
+        )
+    return f"exact in tiles (halo of {card.receptive_field} px)"
 
 
 def _show_result(result: ResultTable) -> None:

@@ -266,7 +266,7 @@ class ModelCard(_Record):
     input : InputContract
         What it takes.
     receptive_field : int or None
-        Side in pixels of what one output pixel can see; None is unbounded.
+        Pixels that an output pixel can see on each side; None is unbounded.
     global_ops : bool
         True where statistics of the whole image enter: tiles would differ.
     precision : dict
