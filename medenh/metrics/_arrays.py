@@ -1,26 +1,74 @@
-"""What every metric checks before it measures."""
+"""What every metric checks before it measures, and how it walks over an image.
+
+Images are neither copied nor converted as a whole: a strip of rows at a time becomes
+float64, so that twelve megapixels need some megabytes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.colour import luma, strips
 from medenh.errors import NonFiniteError, UsageError
+from medenh.types import FloatArray
 
-__all__ = ["checked_mask", "checked_pair"]
+__all__ = [
+    "BoolArray",
+    "checked_image",
+    "checked_mask",
+    "checked_pair",
+    "checked_range",
+    "row_strips",
+    "unit_luma",
+]
+
+BoolArray = NDArray[np.bool_]
+
+_STRIP_PIXELS = 1 << 15  # a handful of float64 strips stays in the cache
+
+
+def checked_image(image: NDArray[Any], *, finite: bool = True) -> NDArray[Any]:
+    """Return a picture with a channel axis, shape (H, W, C), its numbers untouched.
+
+    Raises
+    ------
+    UsageError
+        The shape, or the type of the numbers, is not that of a picture.
+    NonFiniteError
+        It holds NaN or infinity, and ``finite`` asks for a check.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim not in (2, 3) or pixels.size == 0:
+        raise UsageError(
+            f"a picture of shape {pixels.shape} cannot be measured",
+            hint="(height, width) or (height, width, channels)",
+        )
+    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3):
+        raise UsageError(
+            f"{pixels.shape[2]} channels cannot be measured", hint="1 or 3"
+        )
+    if pixels.dtype.kind not in "buif":
+        raise UsageError(f"pixels of type {pixels.dtype} cannot be measured")
+    out = pixels if pixels.ndim == 3 else pixels[..., None]
+    if finite and pixels.dtype.kind == "f":
+        for rows in row_strips(out.shape):
+            _refuse_non_finite(out[rows])
+    return out
 
 
 def checked_pair(
     image: NDArray[Any], reference: NDArray[Any], *, finite: bool = True
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return two pictures as floats, shape (H, W, C); ``finite`` asks for a check.
+    """Return two pictures of one shape as `checked_image` does.
 
     Raises
     ------
     UsageError
-        The shapes differ, or are not those of a picture.
+        The shapes differ, or one is not a picture.
     NonFiniteError
         One of them holds NaN or infinity.
     """
@@ -30,27 +78,25 @@ def checked_pair(
             f"pictures of shapes {image.shape} and {reference.shape} do not compare",
             hint="both must have the same size and channels",
         )
-    if image.ndim not in (2, 3) or image.size == 0:
-        raise UsageError(
-            f"a picture of shape {image.shape} cannot be measured",
-            hint="(height, width) or (height, width, channels)",
-        )
-    if image.ndim == 3 and image.shape[2] not in (1, 3):
-        raise UsageError(f"{image.shape[2]} channels cannot be measured", hint="1 or 3")
-    return _floats(image, finite), _floats(reference, finite)
+    return (
+        checked_image(image, finite=finite),
+        checked_image(reference, finite=finite),
+    )
 
 
-def _floats(image: NDArray[Any], finite: bool) -> NDArray[Any]:
-    """Return floats with a channel axis; 32-bit floats are kept."""
-    out = image if image.dtype == np.float32 else image.astype(np.float64)
-    if finite and not np.isfinite(out).all():
+def _refuse_non_finite(values: NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
         raise NonFiniteError("a picture to measure holds NaN or infinity")
-    return out if out.ndim == 3 else out[..., None]
 
 
-def checked_mask(
-    mask: NDArray[Any] | None, shape: tuple[int, ...]
-) -> NDArray[np.bool_] | None:
+def checked_range(data_range: float) -> float:
+    """Return the range; raise UsageError where it is not a positive number."""
+    if not (np.isfinite(data_range) and data_range > 0):
+        raise UsageError(f"data_range={data_range} must be a positive number")
+    return float(data_range)
+
+
+def checked_mask(mask: NDArray[Any] | None, shape: tuple[int, ...]) -> BoolArray | None:
     """Return the region to measure, shape (H, W); None where that is all.
 
     Raises
@@ -68,3 +114,24 @@ def checked_mask(
     if not region.any():
         raise UsageError("the mask is empty: there is nothing to measure")
     return None if region.all() else region
+
+
+def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Return slices of rows of a size that the cache holds."""
+    yield from strips(shape[0], shape[1], pixels=_STRIP_PIXELS)
+
+
+def unit_luma(image: NDArray[Any], data_range: float) -> FloatArray:
+    """Return the luma of a picture over its data range, float32, shape (H, W).
+
+    Raises
+    ------
+    UsageError, NonFiniteError
+        As `checked_image` and `checked_range`.
+    """
+    pixels = checked_image(image)
+    scale = 1.0 / checked_range(data_range)
+    plane = np.empty(pixels.shape[:2], np.float32)
+    for rows in row_strips(pixels.shape):
+        plane[rows] = luma(pixels[rows].astype(np.float64)) * scale
+    return plane

@@ -114,15 +114,20 @@ def _sampled(values: NDArray[Any], factor: int, down: int = 0, across: int = 0) 
 def _reduced(pixels: NDArray[Any], factor: int) -> FloatArray:
     """Return the luma at every ``factor``-th place, the mean of four samples each."""
     if factor == 1:
-        total = pixels
+        total = _floats(pixels)
     else:
         shifts = (0, factor // 2)
         places = [(down, across) for down in shifts for across in shifts]
-        total = sum(_sampled(pixels, factor, *place) for place in places)
+        total = sum(_floats(_sampled(pixels, factor, *place)) for place in places)
     plane: FloatArray = luma(total).astype(np.float32)
     if not np.isfinite(plane).all():
         raise NonFiniteError("a picture to measure holds NaN or infinity")
     return plane
+
+
+def _floats(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values that do not overflow; 32-bit floats are kept."""
+    return values if values.dtype == np.float32 else values.astype(np.float64)
 
 
 def _standard(plane: FloatArray) -> FloatArray:

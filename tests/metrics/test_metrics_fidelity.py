@@ -1,7 +1,5 @@
 """What the fidelity measures see, and what they do not mind."""
 
-import time
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -110,17 +108,6 @@ def test_large_pictures_are_measured_reduced(channels, retina):
     mask[1000:] = True
     assert structure_correlation(large**0.7, large, mask=mask) > 0.99
     assert structure_correlation(1 - large, large) < -0.99
-
-
-def test_it_is_quick(retina):
-    brighter = retina**0.8
-    structure_correlation(brighter, retina)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        structure_correlation(brighter, retina)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.1  # some 10 ms alone on a core; room for a busy machine
 
 
 def test_unusable_input_is_refused():

@@ -1,16 +1,20 @@
 """Full-reference metrics against scikit-image, SciPy and published values."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage import color
 from skimage import metrics as reference_metrics
 from skimage.transform import downscale_local_mean
 
 from medenh.errors import NonFiniteError, UsageError
 from medenh.metrics import delta_e2000, mae, ms_ssim, psnr, ssim
+from medenh.metrics.ciede2000 import Lab, ciede2000
 
 ALL = [psnr, mae, ssim, ms_ssim, delta_e2000]
-MASKED = [psnr, mae, ssim, delta_e2000]
+NEAR = [psnr, mae, ssim, delta_e2000]  # those that look no further than 5 px
 
 
 @pytest.fixture(scope="module", params=["grey plane", "grey", "colour"])
@@ -113,13 +117,64 @@ def test_delta_e_is_scikit_images(pair):
         ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
     ],
 )
-def test_published_pairs_of_ciede2000(one, other, wanted, monkeypatch):
-    from medenh.metrics import full_reference
+def test_published_pairs_of_ciede2000(one, other, wanted):
+    colours = [Lab(*(np.array([v], float) for v in lab)) for lab in (one, other)]
+    assert ciede2000(*colours)[0] == pytest.approx(wanted, abs=5e-5)
+    assert ciede2000(*colours[::-1])[0] == pytest.approx(wanted, abs=5e-5)
 
-    monkeypatch.setattr(full_reference, "_lab", lambda pixels: lab[pixels[0, 0, 0]])
-    lab = {0.0: np.array([[one]], float), 1.0: np.array([[other]], float)}
-    picture = np.zeros((1, 1, 3))
-    assert delta_e2000(picture, picture + 1) == pytest.approx(wanted, abs=5e-5)
+
+def test_ciede2000_is_scikit_images_for_every_pair_of_hues():
+    rng = np.random.default_rng(0)
+    lab = rng.uniform((0, -110, -110), (100, 110, 110), (2, 20_000, 3))
+    lab[1, :10_000] = lab[0, :10_000] + rng.normal(0, 0.1, (10_000, 3))
+    lab[0, :200, 1:] = 0
+    lab[1, 100:300, 1:] = 0
+    wanted = color.deltaE_ciede2000(lab[0], lab[1])
+    both = (Lab(*side.T) for side in lab)
+    np.testing.assert_allclose(ciede2000(*both), wanted, rtol=1e-9, atol=1e-9)
+
+
+def _random_pair(index):
+    rng = np.random.default_rng(index)
+    height, width = rng.integers(11, 140, 2)
+    shape = (height, width) if index % 3 == 0 else (height, width, 3)
+    smooth = gaussian_filter(rng.random(shape), (2, 2, 0)[: len(shape)])
+    one = np.clip((smooth - 0.5) * 3 + rng.uniform(0.2, 0.8), 0, 1)
+    noise = rng.normal(0, 10 ** rng.uniform(-2.5, -0.7), shape)
+    other = np.clip(rng.uniform(0.5, 1) * one + noise, 0, 1)
+    if index % 2:
+        return *(np.rint(255 * p).astype(np.uint8) for p in (one, other)), 255
+    dtype = (np.float32, np.float64)[index // 2 % 2]
+    return one.astype(dtype), other.astype(dtype), 1.0
+
+
+def _as_lab(picture, white):
+    rgb = np.atleast_3d(picture).astype(float) / white
+    return color.rgb2lab(np.broadcast_to(rgb, (*rgb.shape[:2], 3)))
+
+
+@pytest.mark.parametrize("index", range(100))
+def test_random_pairs_agree_with_scikit_image(index):
+    one, other, white = _random_pair(index)
+    floats = one.astype(float), other.astype(float)
+    wanted = {
+        psnr: reference_metrics.peak_signal_noise_ratio(*floats, data_range=white),
+        mae: np.abs(floats[0] - floats[1]).mean() / white,
+        ssim: reference_metrics.structural_similarity(
+            *floats,
+            data_range=white,
+            channel_axis=2 if one.ndim == 3 else None,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        ),
+        delta_e2000: color.deltaE_ciede2000(
+            _as_lab(one, white), _as_lab(other, white)
+        ).mean(),
+    }
+    for metric, value in wanted.items():
+        figure = metric(one, other, data_range=white)
+        assert figure == pytest.approx(value, rel=1e-5), metric
 
 
 @pytest.mark.parametrize(
@@ -152,7 +207,7 @@ def test_worse_pictures_score_worse_at_any_size(shape):
         assert metric(near, picture) < metric(far, picture)
 
 
-@pytest.mark.parametrize("metric", MASKED)
+@pytest.mark.parametrize("metric", NEAR)
 def test_outside_of_the_mask_does_not_count(metric):
     rng = np.random.default_rng(2)
     reference = rng.random((60, 60, 3))
@@ -178,7 +233,7 @@ def test_what_does_not_compare_is_refused(metric):
         metric(grey + np.nan, grey)
 
 
-@pytest.mark.parametrize("metric", MASKED)
+@pytest.mark.parametrize("metric", ALL)
 def test_unusable_masks_are_refused(metric):
     grey = np.zeros((20, 20))
     with pytest.raises(UsageError, match="empty"):
@@ -215,3 +270,39 @@ def test_similarity_does_not_depend_on_the_unit(side):
     near = (one + 0.1 * other) / 1.1
     wide = ms_ssim(4095 * near, 4095 * one, data_range=4095)
     assert wide == pytest.approx(ms_ssim(near, one), rel=1e-9)
+
+
+def test_mask_of_the_multi_scale_metric_keeps_what_is_far_away_out():
+    rng = np.random.default_rng(3)
+    reference = rng.random((400, 200))
+    image = (reference + rng.normal(0, 0.05, reference.shape)).clip(0, 1)
+    mask = np.zeros(reference.shape, bool)
+    mask[300:] = True
+    spoilt = image.copy()
+    spoilt[:150] = 0
+    inside = ms_ssim(image, reference, mask=mask)
+    assert ms_ssim(spoilt, reference, mask=mask) == pytest.approx(inside, abs=1e-12)
+    assert inside == pytest.approx(ms_ssim(image, reference), abs=0.02)
+    assert ms_ssim(spoilt, reference) < 0.9
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_large_pictures_need_little_memory(metric):
+    rng = np.random.default_rng(0)
+    one = rng.integers(0, 256, (1500, 2000, 3), np.uint8)
+    other = one[::-1]
+    tracemalloc.start()
+    try:
+        metric(one, other, data_range=255)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # ms_ssim keeps both pictures at half size, as floats
+    assert peak < (8 if metric is ms_ssim else 4) * one.nbytes
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_numbers_of_no_picture_are_refused(metric):
+    for dtype in (complex, object, "U1"):
+        with pytest.raises(UsageError, match="type"):
+            metric(np.zeros((8, 8), dtype), np.zeros((8, 8), dtype))

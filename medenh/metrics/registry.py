@@ -1,0 +1,278 @@
+"""The table of metrics: what each measures, of what, and which direction is better.
+
+Every entry is called in one way, ``METRICS[name](image, reference, data_range=1.0,
+mask=None)``. Neither numpy nor any metric is imported here: a metric's module is
+loaded at its first use, so that listing them stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from medenh.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["METRICS", "Better", "Kind", "Metric", "resolve_metrics"]
+
+Kind = Literal["full-reference", "no-reference", "fidelity"]
+Better = Literal["higher", "lower", "zero"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric and all that a table or a plot needs to know of it.
+
+    Attributes
+    ----------
+    name : str
+        Its id on the command line.
+    title : str
+        Its name in full, for headings.
+    kind : str
+        "full-reference" compares with the reference, "fidelity" with the image before
+        enhancement, "no-reference" looks at one image alone.
+    better : "higher", "lower", "zero" or None
+        None where neither direction is better by itself.
+    unit : str
+        "dB", or "" for a pure number.
+    modalities : tuple of str
+        Kinds of image it is made for (values of `medenh.types.Modality`); empty for
+        all.
+    perfect : float or None
+        Its value for equal images; None for no-reference metrics.
+    module, attribute : str
+        Where it is written.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    better: Better | None
+    module: str
+    attribute: str
+    unit: str = ""
+    modalities: tuple[str, ...] = ()
+    perfect: float | None = None
+
+    @property
+    def needs_reference(self) -> bool:
+        """True where two images are needed."""
+        return self.kind != "no-reference"
+
+    @property
+    def function(self) -> Callable[..., float]:
+        """The function itself: (image, reference) or (image), keywords as in a call."""
+        found: Callable[..., float] = getattr(
+            import_module(f"medenh.metrics.{self.module}"), self.attribute
+        )
+        return found
+
+    def __call__(
+        self,
+        image: NDArray[Any],
+        reference: NDArray[Any] | None = None,
+        *,
+        data_range: float = 1.0,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> float:
+        """Return the figure of one image, or of one pair.
+
+        Parameters
+        ----------
+        image : array, shape (H, W) or (H, W, C), in [0, data_range]
+            The image that is judged. C is 1 or 3 (RGB).
+        reference : array, same shape, optional
+            What it is judged by: the reference (kind "full-reference"), or the image
+            before enhancement ("fidelity"). No-reference metrics leave it unused.
+        data_range : float
+            From the darkest to the brightest value possible: 1 for floats in [0, 1],
+            255 for 8 bits.
+        mask : bool array, shape (H, W), optional
+            Where to measure; all of the image if not given.
+
+        Returns
+        -------
+        float
+            Infinite for the PSNR of equal images; NaN where a metric is not defined
+            for the image (too small, or nothing in it to measure).
+
+        Raises
+        ------
+        UsageError
+            The reference is missing, shapes do not fit together, the mask is empty, or
+            the range makes no sense.
+        NonFiniteError
+            An image holds NaN or infinity.
+        """
+        if not self.needs_reference:
+            return self.function(image, data_range=data_range, mask=mask)
+        if reference is None:
+            raise UsageError(f"{self.name} compares two images; the second is missing")
+        return self.function(image, reference, data_range=data_range, mask=mask)
+
+
+def resolve_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
+    """Return the metrics of some names, in their order, each once.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown (the message lists the known ones), or there is none.
+
+    Examples
+    --------
+    >>> [metric.unit for metric in resolve_metrics(["psnr", "ssim", "psnr"])]
+    ['dB', '']
+    """
+    wanted = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    known = ", ".join(METRICS)
+    if not wanted:
+        raise UsageError("no metric is named", hint=f"known: {known}")
+    for name in wanted:
+        if name not in METRICS:
+            raise UsageError(f"there is no metric {name!r}", hint=f"known: {known}")
+    return tuple(METRICS[name] for name in wanted)
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            name="psnr",
+            title="Peak signal-to-noise ratio",
+            kind="full-reference",
+            better="higher",
+            unit="dB",
+            perfect=float("inf"),
+            module="full_reference",
+            attribute="psnr",
+        ),
+        Metric(
+            name="ssim",
+            title="Structural similarity",
+            kind="full-reference",
+            better="higher",
+            perfect=1.0,
+            module="similarity",
+            attribute="ssim",
+        ),
+        Metric(
+            name="ms-ssim",
+            title="Multi-scale structural similarity",
+            kind="full-reference",
+            better="higher",
+            perfect=1.0,
+            module="similarity",
+            attribute="ms_ssim",
+        ),
+        Metric(
+            name="de2000",
+            title="Colour difference CIEDE2000",
+            kind="full-reference",
+            better="lower",
+            perfect=0.0,
+            module="ciede2000",
+            attribute="delta_e2000",
+        ),
+        Metric(
+            name="mae",
+            title="Mean absolute error",
+            kind="full-reference",
+            better="lower",
+            perfect=0.0,
+            module="full_reference",
+            attribute="mae",
+        ),
+        Metric(
+            name="niqe",
+            title="Natural image quality evaluator, fitted on medical images",
+            kind="no-reference",
+            better="lower",
+            module="niqe",
+            attribute="niqe",
+        ),
+        Metric(
+            name="sharpness",
+            title="Sharpness",
+            kind="no-reference",
+            better="higher",
+            module="appearance",
+            attribute="sharpness",
+        ),
+        Metric(
+            name="cnr",
+            title="Contrast-to-noise ratio",
+            kind="no-reference",
+            better="higher",
+            module="appearance",
+            attribute="automatic_cnr",
+        ),
+        Metric(
+            name="contrast",
+            title="RMS contrast",
+            kind="no-reference",
+            better=None,
+            module="appearance",
+            attribute="contrast",
+        ),
+        Metric(
+            name="noise",
+            title="Noise standard deviation",
+            kind="no-reference",
+            better="lower",
+            module="appearance",
+            attribute="noise",
+        ),
+        Metric(
+            name="fundus-quality",
+            title="Quality of a fundus photograph",
+            kind="no-reference",
+            better="higher",
+            modalities=("fundus",),
+            module="fundus",
+            attribute="fundus_quality",
+        ),
+        Metric(
+            name="structure",
+            title="Structure kept",
+            kind="fidelity",
+            better="higher",
+            perfect=1.0,
+            module="uniform",
+            attribute="structure",
+        ),
+        Metric(
+            name="invented-edges",
+            title="Share of invented edges",
+            kind="fidelity",
+            better="lower",
+            perfect=0.0,
+            module="edges",
+            attribute="invented_edges",
+        ),
+        Metric(
+            name="clipped",
+            title="Share of newly clipped values",
+            kind="fidelity",
+            better="lower",
+            perfect=0.0,
+            module="uniform",
+            attribute="clipped",
+        ),
+        Metric(
+            name="mean-shift",
+            title="Shift of the mean",
+            kind="fidelity",
+            better="zero",
+            perfect=0.0,
+            module="uniform",
+            attribute="shift",
+        ),
+    )
+}
