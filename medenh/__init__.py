@@ -18,6 +18,7 @@ __all__ = [
     "Modality",
     "Model",
     "__version__",
+    "degrade",
     "enhance",
     "list_models",
     "load_model",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from medenh.degradations import degrade
     from medenh.errors import MedenhError
     from medenh.formats import read, write
     from medenh.pipeline.enhance import Model, enhance, list_models, load_model
@@ -38,6 +40,7 @@ _HOMES = {
     "MedenhError": "medenh.errors",
     "Modality": "medenh.types",
     "Model": "medenh.pipeline.enhance",
+    "degrade": "medenh.degradations",
     "enhance": "medenh.pipeline.enhance",
     "list_models": "medenh.pipeline.enhance",
     "load_model": "medenh.pipeline.enhance",

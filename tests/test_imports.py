@@ -35,6 +35,7 @@ RANK = {
 # reports score with models they load, and training validates with metrics: rank 4 may
 # import rank 4 where named
 ALLOWED = {
+    ("tasks", "zoo"),  # a recogniser's weights come from the zoo
     ("degradations", "metrics"),  # records keep the score of doing nothing
     ("reports", "pipeline"),
     (
@@ -54,7 +55,7 @@ HOMES = {
         "cli/doctor",
         "metrics/similarity",  # a Gaussian filter five times as fast as SciPy's
     },
-    "PIL": {"formats", "reports"},
+    "PIL": {"formats", "reports", "tasks"},  # tasks: only Pillow gives mask indices
     "typer": {"cli"},
     "rich": {"cli"},
     "pooch": {"zoo"},

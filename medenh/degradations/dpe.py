@@ -6,16 +6,19 @@ Read from the published code of the DPE paper (Algorithm 1 there): a colour jitt
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 
+from medenh.degradations.operator import Operator, Scene
+from medenh.degradations.recipe import Recipe, in_order
+from medenh.degradations.seeding import rng_for
 from medenh.types import FloatArray
 
-__all__ = ["DpeParameters", "apply", "from_record", "rng_for", "sample", "to_record"]
+__all__ = ["OPERATORS", "RECIPES", "DpeParameters", "apply", "rng_for", "sample"]
 
+_BRIGHTNESS = _CONTRAST = (0.8, 0.1)  # mild to strong
 _NOISE_MAX = 0.1**1.5  # in [-1, 1] units
 
 
@@ -41,20 +44,40 @@ class DpeParameters:
     sigma: float
     noise_seed: int
 
+    name: ClassVar[str] = "dpe"
+    volumetric: ClassVar[bool] = False
 
-def rng_for(name: str, *, seed: int = 0, draw: int = 0) -> np.random.Generator:
-    """Return a generator that depends on a relative file name, not on order.
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw as the paper's code does; a severity fixes the three strengths."""
+        drawn = sample(rng)
+        share = severity
+        if share is None:
+            return cls(**asdict(drawn))
+        return cls(
+            brightness=_between(_BRIGHTNESS, share),
+            contrast=_between(_CONTRAST, share),
+            brightness_first=drawn.brightness_first,
+            sigma=share * _NOISE_MAX,
+            noise_seed=drawn.noise_seed,
+        )
 
-    Parameters
-    ----------
-    name : str
-        Relative name of the file, "/" between folders.
-    seed, draw : int
-        The user's seed and the number of the copy.
-    """
-    digest = hashlib.sha256(name.encode()).digest()
-    words = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4)]
-    return np.random.default_rng(np.random.SeedSequence([seed, *words, draw]))
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Degrade one frame; of a volume each frame has its own noise."""
+        mine = self
+        if scene.frame:
+            mine = replace(self, noise_seed=self.noise_seed + scene.frame)
+        return apply(pixels, mine, quantise=scene.eight_bit)
+
+
+def _between(ends: tuple[float, float], share: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * share
 
 
 def sample(rng: np.random.Generator) -> DpeParameters:
@@ -127,11 +150,12 @@ def _flatten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
     return x * factor + np.float32((1.0 - factor) * mean)
 
 
-def to_record(parameters: DpeParameters) -> dict[str, Any]:
-    """Return the parameters as a JSON-able step of a degradation record."""
-    return {"op": "dpe", "params": asdict(parameters)}
-
-
-def from_record(record: dict[str, Any]) -> DpeParameters:
-    """Return the parameters that `to_record` wrote."""
-    return DpeParameters(**record["params"])
+OPERATORS: tuple[type[Operator], ...] = (DpeParameters,)
+RECIPES = (
+    Recipe(
+        name="dpe",
+        title="Brightness and contrast loss, faint one-sided noise (DPE)",
+        source="DPE paper, Algorithm 1 and released code [code]",
+        plan=in_order(DpeParameters),
+    ),
+)

@@ -174,25 +174,16 @@ def _degrade(
 ) -> _Pair:
     """Make a sample worse, by way of a file in its own format."""
     from medenh import formats
-    from medenh.degradations import dpe
+    from medenh.degradations import degrade_image, find_recipe
 
     say(f"degrading {sample.title}")
     original = formats.read(sample.path)
-    parameters = dpe.sample(dpe.rng_for(sample.output, seed=seed))
-    deep = original.storage.dtype.itemsize > 1
-    unit = dpe.apply(unit_view(original, 0), parameters, quantise=not deep)
-    # values beyond the window would keep their distance and stay black or white
-    window = original.unit_range
-    inside = np.clip(original.pixels, window.low, window.high)
-    inside = inside.astype(original.pixels.dtype)
-    worse = replace(original, pixels=inside).from_unit(
-        np.moveaxis(unit, -1, 0)[np.newaxis]
-    )
+    pair = degrade_image(original, find_recipe("dpe"), name=sample.output, seed=seed)
     made_by = Provenance("degrade", medenh_version(), options=f"recipe=dpe seed={seed}")
-    path = _write(worse, folder / "degraded", sample, made_by)
+    path = _write(pair.low, folder / "degraded", sample, made_by)
     # a darker file would get a darker range; the scanner's range has not changed
     degraded = replace(formats.read(path), unit_range=original.unit_range)
-    return _Pair(sample, original, degraded, dpe.to_record(parameters))
+    return _Pair(sample, original, degraded, pair.record.model_dump(by_alias=True))
 
 
 def _write(image: Image, folder: Path, sample: Sample, made_by: Provenance) -> Path:
@@ -278,7 +269,7 @@ def _figures(result: DemoResult, pair: _Pair, first: str, last: str) -> dict[str
         f"{after[metric]:.{digits[metric]}f}"
         for metric, label in METRICS.items()
     }
-    made = pair.record["params"]
+    made = pair.record["steps"][0]["params"]
     figures["Degraded by"] = (
         f"brightness {made['brightness']:.2f}, contrast {made['contrast']:.2f}, "
         f"noise {made['sigma']:.3f}"

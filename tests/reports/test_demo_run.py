@@ -124,7 +124,7 @@ def test_result_is_json(tmp_path, fakes):
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert list(document["rows"]) == list(fakes)
     assert document["images"] == ["ct", "mr"]
-    assert document["degradation"]["ct"]["op"] == "dpe"
+    assert document["degradation"]["ct"]["steps"][0]["op"] == "dpe"
 
 
 def test_zoo_models_run_on_dicom(tmp_path):

@@ -1,0 +1,106 @@
+"""Image <-> the numbers operators work on, see `Scene.domain`.
+
+What an operator changed is added to the native pixels, so that untouched pixels keep
+their value bit for bit, HU stay HU, and depth, slope and limits of the file hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh import intensity
+from medenh.degradations.operator import Domain
+from medenh.types import FloatArray, Image
+
+__all__ = ["clip_to_domain", "from_domain", "scale_for", "to_domain"]
+
+_WINDOW_HU = (-160.0, 240.0)  # assumed of CT pictures that are not in HU [C]
+
+
+def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
+    """Return the native values that are 0 and 1 of a domain.
+
+    "display": the picture's own range, widened to all its values, except the window
+    of CT in HU, to which it is clipped as a viewer would. "hu": HU themselves; grey
+    levels of a CT picture without units count as a soft-tissue window. "magnitude": 0
+    and the brightest tissue (99.5th percentile of the foreground) [C].
+    """
+    if domain == "hu":
+        if image.units == "HU":
+            return 0.0, 1.0
+        black, white = image.unit_range.low, image.unit_range.high
+        per_hu = (white - black) / (_WINDOW_HU[1] - _WINDOW_HU[0])
+        zero = black - _WINDOW_HU[0] * per_hu
+        return zero, zero + per_hu
+    if domain == "magnitude":
+        brightest = intensity.percentile_range(image.pixels).high
+        return 0.0, brightest if brightest > 0 else 1.0
+    low, high = image.unit_range.low, image.unit_range.high
+    if image.units == "HU" or image.pixels.dtype == np.uint8:
+        return low, high
+    finite = image.pixels[np.isfinite(image.pixels)]
+    if finite.size:
+        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return low, high
+
+
+def to_domain(image: Image, domain: Domain, scale: tuple[float, float]) -> FloatArray:
+    """Return the pixels in a domain, float32, shape (F, H, W, C); NaN becomes 0."""
+    low, high = scale
+    wide = image.pixels.dtype.itemsize > 2
+    values: NDArray[Any] = image.pixels.astype(np.float64 if wide else np.float32)
+    values -= low
+    values /= high - low
+    if domain == "display" and image.unit_range.inverted:
+        np.subtract(1.0, values, out=values)
+    if values.dtype.kind == "f" and image.pixels.dtype.kind == "f":
+        np.nan_to_num(values, copy=False, nan=0.0)
+    return clip_to_domain(values.astype(np.float32, copy=False), domain)
+
+
+def from_domain(
+    image: Image, degraded: FloatArray, domain: Domain, scale: tuple[float, float]
+) -> Image:
+    """Return the image with its pixels changed as its numbers in the domain were.
+
+    Parameters
+    ----------
+    image : Image
+        The picture before.
+    degraded : float32 array, shape (F, H, W, C)
+        What became of ``to_domain(image, domain, scale)``.
+    domain, scale
+        As given to `to_domain`.
+    """
+    low, high = scale
+    sign = -1.0 if domain == "display" and image.unit_range.inverted else 1.0
+    out = np.empty_like(image.pixels)
+    for frame in range(image.frames):
+        one = replace(image, pixels=image.pixels[frame : frame + 1])
+        before = to_domain(one, domain, scale)[0]
+        change = degraded[frame].astype(np.float64) - before
+        if domain == "display":  # values outside the window were clipped to it
+            clipped = np.clip(one.pixels[0].astype(np.float64), low, high)
+        else:
+            clipped = one.pixels[0].astype(np.float64)
+        native = clipped + change * (sign * (high - low))
+        moved = intensity.on_grid(native, image.pixels.dtype, image.storage)
+        keep = ~change.any(axis=-1)
+        if image.frozen is not None:
+            keep |= image.frozen[frame]
+        moved[keep] = one.pixels[0][keep]
+        out[frame] = moved
+    return replace(image, pixels=out)
+
+
+def clip_to_domain(pixels: FloatArray, domain: Domain) -> FloatArray:
+    """Return pixels inside the limits of a domain (in place where it can)."""
+    if domain == "display":
+        return np.clip(pixels, np.float32(0.0), np.float32(1.0), out=pixels)
+    if domain == "magnitude":
+        return np.maximum(pixels, np.float32(0.0), out=pixels)
+    return pixels

@@ -1,0 +1,256 @@
+"""Carries recipes out: draws operators one after the other, or replays a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import medenh
+from medenh.degradations import framing
+from medenh.degradations.domain import (
+    clip_to_domain,
+    from_domain,
+    scale_for,
+    to_domain,
+)
+from medenh.degradations.operator import Operator, Scene
+from medenh.degradations.recipe import Recipe
+from medenh.degradations.record import Record, read_step, write_step
+from medenh.degradations.registry import OPERATORS
+from medenh.degradations.seeding import rng_for
+from medenh.errors import UsageError
+from medenh.metrics import psnr, ssim
+from medenh.types import FloatArray, Image
+
+_SMALLEST_SSIM = 11  # its window
+
+__all__ = ["Pair", "apply_operators", "degrade_image", "replay_image", "sample_frames"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A degraded image beside its clean one.
+
+    Attributes
+    ----------
+    low, high : Image
+        Degraded and clean, of equal shape; `high` is the source, or what cropping
+        and resizing made of it.
+    record : Record
+        What was done.
+    """
+
+    low: Image
+    high: Image
+    record: Record
+
+
+def degrade_image(
+    image: Image,
+    recipe: Recipe,
+    *,
+    name: str = "",
+    seed: int = 0,
+    draw: int = 0,
+    severity: float | None = None,
+    size: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    field: FloatArray | None = None,
+) -> Pair:
+    """Degrade a picture or volume by a recipe.
+
+    Parameters
+    ----------
+    image : Image
+    recipe : Recipe
+    name : str
+        Relative name of the file: with seed and draw it fixes all chance.
+    seed, draw : int
+        The user's seed; the number of the copy.
+    severity : float, optional
+        In [0, 1], mild to strong; without it parameters come from their whole range.
+    size : int, optional
+        Side of the square the field is cropped and resized to ("fundus" framing), or
+        the long side the picture is resized to.
+    options : mapping, optional
+        Values of `Recipe.options`.
+    field : float32 array, shape (H, W), in [0, 1], optional
+        The field of view where the user knows it, instead of finding it.
+
+    Returns
+    -------
+    Pair
+
+    Raises
+    ------
+    UsageError
+        Unknown option, severity out of range, field of another shape.
+    """
+    chosen = _checked_options(recipe, options or {})
+    if severity is not None and not 0.0 <= severity <= 1.0:
+        raise UsageError(f"severity {severity} is not in 0 to 1")
+    rng = rng_for(name, seed=seed, draw=draw)
+
+    def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:
+        return sample_frames(pixels, recipe, scene, rng, severity)
+
+    head = Record(
+        tool_version=medenh.__version__,
+        source=name,
+        modality=str(image.modality),
+        preset=recipe.name,
+        severity=severity,
+        seed=seed,
+        draw=draw,
+        size=size,
+        domain=recipe.domain,
+        eight_bit=image.pixels.dtype == np.uint8,
+        steps=(),
+    )
+    view = framing.find(image, recipe.framing, size=size, field=field, options=chosen)
+    return _carry_out(image, view, head, chosen, work)
+
+
+def replay_image(
+    image: Image, record: Record, *, field: FloatArray | None = None
+) -> Pair:
+    """Do again what a record says, on the same picture: the same bytes come out.
+
+    Raises
+    ------
+    UsageError
+        The record names steps or parameters that do not exist.
+    """
+    operators = [read_step(step, OPERATORS) for step in record.steps]
+
+    def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:
+        return apply_operators(pixels, operators, scene), operators
+
+    view = framing.recall(image, record.framing, size=record.size, field=field)
+    return _carry_out(image, view, record, {}, work, scale=record.scale)
+
+
+def sample_frames(
+    pixels: FloatArray,
+    recipe: Recipe,
+    scene: Scene,
+    rng: np.random.Generator,
+    severity: float | None,
+) -> tuple[FloatArray, list[Operator]]:
+    """Draw and apply a recipe's operators; the path that training uses.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (F, H, W, C), in the recipe's domain
+    recipe, scene, rng, severity
+        As for `Operator.sample`.
+
+    Returns
+    -------
+    degraded : float32 array, same shape
+    operators : list
+        What was applied, with their parameters.
+    """
+    operators: list[Operator] = []
+    for kind in recipe.plan(rng):
+        middle = pixels[len(pixels) // 2]
+        operator = kind.sample(rng, middle, scene, severity)
+        pixels = _apply(pixels, operator, scene)
+        operators.append(operator)
+    return pixels, operators
+
+
+def apply_operators(
+    pixels: FloatArray, operators: list[Operator], scene: Scene
+) -> FloatArray:
+    """Apply operators to frames, shape (F, H, W, C), in a domain."""
+    for operator in operators:
+        pixels = _apply(pixels, operator, scene)
+    return pixels
+
+
+def _apply(pixels: FloatArray, operator: Operator, scene: Scene) -> FloatArray:
+    if operator.volumetric:
+        return clip_to_domain(operator.apply(pixels, scene), scene.domain)
+    frames = [
+        clip_to_domain(operator.apply(frame, replace(scene, frame=at)), scene.domain)
+        for at, frame in enumerate(pixels)
+    ]
+    return frames[0][None] if len(frames) == 1 else np.stack(frames)
+
+
+_Work = Callable[[FloatArray, Scene], tuple[FloatArray, list[Operator]]]
+
+
+def _carry_out(
+    image: Image,
+    view: framing.View,
+    head: Record,
+    options: Mapping[str, Any],
+    work: _Work,
+    *,
+    scale: tuple[float, float] | None = None,
+) -> Pair:
+    domain = head.domain
+    clean = view.reshape(image)  # cropped and resized where asked for
+    if scale is None:
+        scale = scale_for(clean, domain)
+    pixels = to_domain(clean, domain, scale)
+    square = view.cut(pixels)
+    scene = Scene(
+        domain=domain,
+        modality=head.modality,
+        spacing_mm=clean.geometry.spacing_mm,
+        field=view.field,
+        eight_bit=head.eight_bit,
+        options=options,
+    )
+    worked, operators = work(square, scene)
+    low = from_domain(clean, view.paste(pixels, worked), domain, scale)
+    record = head.model_copy(
+        update={
+            "scale": scale,
+            "framing": view.framing,
+            "steps": tuple(write_step(operator) for operator in operators),
+            "metrics": _score(low, clean, view.region(clean)),
+        }
+    )
+    return Pair(low, clean, record)
+
+
+def _checked_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every option of a recipe, the user's over the defaults."""
+    chosen = {name: words[0] for name, words in recipe.options.items()}
+    for name, value in given.items():
+        if name not in chosen:
+            raise UsageError(f"recipe {recipe.name} has no option {name!r}")
+        if value not in recipe.options[name]:
+            known = ", ".join(str(word) for word in recipe.options[name])
+            raise UsageError(f"{name} {value!r} is unknown", hint=f"one of {known}")
+        chosen[name] = value
+    return chosen
+
+
+def _score(
+    low: Image, high: Image, region: NDArray[np.bool_] | None
+) -> dict[str, float | None]:
+    """Return PSNR and SSIM of the degraded picture, mean over frames, in [0, 1]."""
+    pairs = list(
+        zip(
+            np.moveaxis(low.to_unit(), 1, -1),
+            np.moveaxis(high.to_unit(), 1, -1),
+            strict=True,
+        )
+    )
+    peak = float(np.mean([psnr(a, b, mask=region) for a, b in pairs]))
+    side = min(low.height, low.width)
+    similar = (
+        float(np.mean([ssim(a, b, mask=region) for a, b in pairs]))
+        if side >= _SMALLEST_SSIM
+        else None
+    )
+    return {"psnr_in": peak if np.isfinite(peak) else None, "ssim_in": similar}

@@ -1,0 +1,132 @@
+"""Which part of a picture is degraded: all of it, or the field of a fundus photograph.
+
+A view knows how to cut its part out of a picture and how to paste it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.degradations.record import Framing
+from medenh.errors import UsageError
+from medenh.types import FloatArray, Geometry, Image
+
+__all__ = ["View", "find", "recall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """A part of a picture.
+
+    Attributes
+    ----------
+    framing : Framing or None
+        What the record keeps of it; None is the whole picture.
+    field : float32 array, shape (h, w), in [0, 1], or None
+        Weights of the field of view inside the part that is worked on.
+    size : int or None
+        Long side the picture is resized to first.
+    """
+
+    framing: Framing | None = None
+    field: FloatArray | None = None
+    size: int | None = None
+
+    def reshape(self, image: Image) -> Image:
+        """Return the clean picture: the source, cropped and resized as asked."""
+        return image if self.size is None else _resized(image, self.size)
+
+    def cut(self, pixels: FloatArray) -> FloatArray:
+        """Return the part to work on of frames of shape (F, H, W, C)."""
+        return pixels
+
+    def paste(self, pixels: FloatArray, worked: FloatArray) -> FloatArray:
+        """Return the frames with their part replaced, inside the field only."""
+        if self.field is None:
+            return worked
+        weight = self.field[None, :, :, None]
+        return pixels + weight * (worked - pixels)
+
+    def region(self, image: Image) -> NDArray[np.bool_] | None:
+        """Return where the picture is scored, shape (H, W); None is everywhere."""
+        return None if self.field is None else self.field > 0.5
+
+
+def find(
+    image: Image,
+    kind: str,
+    *,
+    size: int | None,
+    field: FloatArray | None,
+    options: Mapping[str, Any],
+) -> View:
+    """Return the view of a picture that a recipe's framing asks for.
+
+    Parameters
+    ----------
+    image : Image
+    kind : str
+        `Recipe.framing`.
+    size : int or None
+        Side or long side of the result; None keeps the picture's size.
+    field : float32 array, shape (H, W), or None
+        The field where the user knows it.
+    options : mapping
+        The recipe's options.
+    """
+    _check_field(image, field)
+    return View(size=size, field=field if size is None else None)
+
+
+def recall(
+    image: Image,
+    framing: Framing | None,
+    *,
+    size: int | None,
+    field: FloatArray | None,
+) -> View:
+    """Return the view that a record describes."""
+    _check_field(image, field)
+    return View(size=size, field=field if size is None else None)
+
+
+def _check_field(image: Image, field: FloatArray | None) -> None:
+    if field is not None and field.shape != (image.height, image.width):
+        raise UsageError(
+            f"the mask is {field.shape[1]} x {field.shape[0]}, "
+            f"the picture {image.width} x {image.height}",
+            path=image.source,
+        )
+
+
+def _resized(image: Image, size: int) -> Image:
+    """Return the picture with its long side resized, its meaning kept."""
+    scale = size / max(image.height, image.width)
+    if scale == 1.0:
+        return image
+    side = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    dtype = image.pixels.dtype
+    frames = [
+        cv2.resize(frame.astype(np.float32), side, interpolation=how)
+        for frame in image.pixels
+    ]
+    pixels = np.stack(frames).reshape(len(frames), side[1], side[0], -1)
+    if dtype.kind in "iu":
+        pixels = np.rint(pixels)
+    frame_mm, row_mm, column_mm = image.geometry.spacing_mm
+    spacing = (frame_mm, row_mm / scale, column_mm / scale)
+    return replace(
+        image,
+        pixels=pixels.astype(dtype),
+        geometry=Geometry(spacing_mm=spacing),
+        alpha=None,
+        frozen=None,
+        header=None,
+    )

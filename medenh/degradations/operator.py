@@ -1,0 +1,131 @@
+"""What an operator is: one physical step, parameters drawn apart from applying them.
+
+An operator is a frozen dataclass whose fields are its parameters, all JSON-able
+(numbers, strings, booleans, tuples of them). `sample` draws one, `apply` carries it
+out and draws nothing, except noise from a generator seeded by a field of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+
+from medenh.types import FloatArray
+
+__all__ = ["Domain", "Operator", "Scene", "log_span", "new_seed", "noise_rng", "span"]
+
+Domain = Literal["display", "hu", "magnitude"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scene:
+    """What an operator may know about a picture beside its pixels.
+
+    Attributes
+    ----------
+    domain : str
+        "display": [0, 1], clipped after each step. "hu": Hounsfield units, never
+        clipped. "magnitude": 1 is the brightest tissue, not below 0, no upper limit.
+    modality : str
+        As in `medenh.types.Modality`.
+    spacing_mm : tuple of float
+        (frame, row, column) in mm; NaN where unknown.
+    field : float32 array, shape (H, W), or None
+        Weight in [0, 1] of the field of view; outside it nothing is changed. None is
+        everywhere.
+    eight_bit : bool
+        True where the pixels are 8-bit levels / 255 and must be rounded to them where
+        the published code rounds.
+    frame : int
+        Number of the frame in its volume: its noise differs from its neighbours'.
+    options : dict
+        What the user asked of the recipe beside severity ("mode": "exact").
+    """
+
+    domain: Domain = "display"
+    modality: str = "unknown"
+    spacing_mm: tuple[float, float, float] = (np.nan, np.nan, np.nan)
+    field: FloatArray | None = None
+    eight_bit: bool = False
+    frame: int = 0
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Operator(Protocol):
+    """One step of a recipe; a frozen dataclass of its parameters.
+
+    Attributes
+    ----------
+    name : str
+        Its name in records, kebab-case.
+    volumetric : bool
+        False: `apply` gets one frame, (H, W, C). True: all frames, (F, H, W, C).
+    """
+
+    name: ClassVar[str]
+    volumetric: ClassVar[bool]
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw parameters for a picture.
+
+        Parameters
+        ----------
+        rng : Generator
+            The only source of chance.
+        pixels : float32 array, shape (H, W, C)
+            The picture as the steps before left it; of a volume the middle frame.
+        scene : Scene
+        severity : float or None
+            In [0, 1], mild to strong; None draws from the whole range.
+        """
+        ...
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Return the degraded picture, same shape, float32; the input is not changed.
+
+        The engine clips to the domain and restores what lies outside the field.
+        """
+        ...
+
+
+def span(
+    rng: np.random.Generator, mild: float, strong: float, severity: float | None
+) -> float:
+    """Draw a parameter: uniform over its range, or at a severity's place in it.
+
+    Examples
+    --------
+    >>> span(np.random.default_rng(0), 1.0, 3.0, 0.5)
+    2.0
+    """
+    share = float(rng.random())  # drawn always: a severity must not shift what follows
+    return mild + (strong - mild) * (share if severity is None else severity)
+
+
+def log_span(
+    rng: np.random.Generator, mild: float, strong: float, severity: float | None
+) -> float:
+    """Draw like `span`, uniform in the logarithm; both ends of one sign."""
+    share = float(rng.random())
+    return float(mild * (strong / mild) ** (share if severity is None else severity))
+
+
+def new_seed(rng: np.random.Generator) -> int:
+    """Draw the seed of a noise field, to be kept among the parameters."""
+    return int(rng.integers(2**31))
+
+
+def noise_rng(noise_seed: int, scene: Scene) -> np.random.Generator:
+    """Return the generator of a noise field: one stream a seed and frame."""
+    return np.random.default_rng([noise_seed, scene.frame])

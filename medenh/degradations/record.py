@@ -1,0 +1,166 @@
+"""The record of a degradation: everything needed to make the same pixels again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from medenh.degradations.operator import Domain, Operator
+from medenh.errors import UsageError
+
+__all__ = ["Framing", "Record", "StepRecord", "read_step", "write_step"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
+
+
+class StepRecord(_Model):
+    """One operator and its parameters."""
+
+    op: str
+    params: dict[str, Any]
+
+
+class Framing(_Model):
+    """Which part of the picture was worked on; pixel coordinates as (x, y).
+
+    Attributes
+    ----------
+    method : str
+        How the field was found: "hough", "rows", "box", "frame", or "mask" where the
+        user gave one.
+    centre, radius : tuple of float, float
+        Of the disc, in pixels of the picture before cropping.
+    box : tuple of int
+        left, top, width, height of the crop; it may be padded to a square.
+    size : int or None
+        Side that the square was resized to; None where it kept its own and was pasted
+        back into the picture.
+    """
+
+    method: str
+    centre: tuple[float, float]
+    radius: float
+    box: tuple[int, int, int, int]
+    size: int | None = None
+
+
+class Record(_Model):
+    """A degradation, replayable.
+
+    Attributes
+    ----------
+    tool_version : str
+        Version of medenh that wrote it.
+    source, source_sha256 : str
+        Relative name and hash of the clean file; empty for arrays.
+    output, output_sha256 : str
+        Relative name of the degraded file, and hash of its bytes.
+    modality, preset : str
+        Kind of picture, name of the recipe.
+    severity : float or None
+        In [0, 1]; None where parameters came from the whole range.
+    seed, draw : int
+        The user's seed and the number of the copy.
+    size : int or None
+        Long side the picture was resized to before; None where it kept its size.
+    domain : str
+        See `Scene.domain`.
+    scale : tuple of two floats
+        Native values (in the picture's units) that were 0 and 1 of the domain.
+    framing : Framing or None
+        Where only a part of the picture was worked on.
+    eight_bit : bool
+        Whether operators rounded to 8-bit levels.
+    steps : tuple of StepRecord
+        What was done, in order.
+    metrics : dict
+        psnr_in, ssim_in of the degraded picture against the clean one; None where
+        undefined (equal pictures have no finite PSNR).
+    """
+
+    schema_: Literal["medenh.degradation/1"] = Field(
+        default="medenh.degradation/1", alias="schema"
+    )
+    tool_version: str = ""
+    source: str = ""
+    source_sha256: str = ""
+    output: str = ""
+    output_sha256: str = ""
+    modality: str = "unknown"
+    preset: str
+    severity: float | None = None
+    seed: int = 0
+    draw: int = 0
+    size: int | None = None
+    domain: Domain = "display"
+    scale: tuple[float, float] = (0.0, 1.0)
+    framing: Framing | None = None
+    eight_bit: bool = False
+    steps: tuple[StepRecord, ...]
+    metrics: dict[str, float | None] = Field(default_factory=dict)
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=True
+    )
+
+    def to_json(self) -> str:
+        """Return the record as one line of JSON, numbers in full precision."""
+        return self.model_dump_json(by_alias=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Record:
+        """Read a record.
+
+        Raises
+        ------
+        UsageError
+            Not JSON, or not a record of this schema; says which field.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise UsageError(f"not a degradation record: {_first(error)}") from error
+
+
+def write_step(operator: Operator) -> StepRecord:
+    """Return an operator as a step of a record."""
+    return StepRecord(op=operator.name, params=asdict(operator))  # type: ignore[call-overload]
+
+
+def read_step(step: StepRecord, operators: dict[str, type[Operator]]) -> Operator:
+    """Return the operator of a step.
+
+    Raises
+    ------
+    UsageError
+        Unknown operator, or parameters that are not its own.
+    """
+    if step.op not in operators:
+        raise UsageError(
+            f"the record names an unknown step {step.op!r}",
+            hint="it may come from a later version of medenh",
+        )
+    operator = operators[step.op]
+    strange = set(step.params) - {one.name for one in fields(operator)}  # type: ignore[arg-type]
+    if strange:
+        raise UsageError(f"step {step.op!r} of the record has no {strange.pop()!r}")
+    try:
+        return _adapter(operator).validate_python(step.params)
+    except ValidationError as error:
+        raise UsageError(f"step {step.op!r} of the record: {_first(error)}") from error
+
+
+@cache
+def _adapter(operator: type[Operator]) -> TypeAdapter[Operator]:
+    return TypeAdapter(operator)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

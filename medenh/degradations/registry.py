@@ -1,0 +1,37 @@
+"""All operators and recipes, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from medenh.degradations import dpe
+from medenh.degradations.operator import Operator
+from medenh.degradations.recipe import Recipe
+from medenh.errors import UsageError
+
+__all__ = ["OPERATORS", "RECIPES", "find_recipe"]
+
+_MODULES = (dpe,)
+
+
+def _by_name(groups: Iterable[Iterable[type[Operator]]]) -> dict[str, type[Operator]]:
+    return {operator.name: operator for group in groups for operator in group}
+
+
+# each module lists its own in OPERATORS and RECIPES
+OPERATORS: dict[str, type[Operator]] = _by_name(m.OPERATORS for m in _MODULES)
+RECIPES: dict[str, Recipe] = {r.name: r for m in _MODULES for r in m.RECIPES}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe.
+
+    Raises
+    ------
+    UsageError
+        No recipe of that name.
+    """
+    if name not in RECIPES:
+        known = ", ".join(sorted(RECIPES))
+        raise UsageError(f"no recipe named {name!r}", hint=f"one of {known}")
+    return RECIPES[name]

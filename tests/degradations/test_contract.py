@@ -1,0 +1,103 @@
+"""What every recipe keeps: shape, range, replay, the seed, the field, monotony."""
+
+import json
+
+import numpy as np
+import pytest
+from skimage import data
+
+from medenh import degradations
+from medenh.degradations import RECIPES, Record
+from medenh.errors import UsageError
+
+NAMES = sorted(RECIPES)
+
+
+def _picture(recipe, *, dtype=np.uint8, channels=3, side=96):
+    """A picture of a kind the recipe is made for."""
+    photo = data.retina()[200:1200, 200:1200]
+    step = -(-photo.shape[0] // side)
+    photo = photo[::step, ::step]
+    grey = photo.mean(-1, keepdims=True) / 255.0
+    if recipe.domain == "hu" and dtype != np.uint8:
+        return (grey * 400 - 160).astype(np.float32)
+    pixels = photo / 255.0 if channels == 3 and recipe.domain == "display" else grey
+    if dtype == np.float32:
+        return pixels.astype(np.float32)
+    return np.rint(pixels * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_replay_gives_the_same_pixels(name, dtype):
+    clean = _picture(RECIPES[name], dtype=dtype)
+    before = clean.copy()
+    low, record = degradations.degrade(clean, name, seed=3, name="a/b.png")
+    again = degradations.apply(clean, record.to_json())
+    np.testing.assert_array_equal(low, again)
+    np.testing.assert_array_equal(clean, before)
+    assert low.dtype == clean.dtype
+    assert low.shape == clean.shape
+    assert np.isfinite(low).all()
+    assert Record.from_json(record.to_json()) == record
+    json.loads(record.to_json())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_depend_on_name_seed_and_copy_alone(name):
+    clean = _picture(RECIPES[name])
+
+    def steps(**where):
+        return degradations.degrade(clean, name, **where)[1].steps
+
+    assert steps(name="x") == steps(name="x")
+    others = [steps(name="y"), steps(name="x", seed=1), steps(name="x", draw=1)]
+    fixed = not any(step.params for step in steps(name="x"))
+    assert fixed or any(other != steps(name="x") for other in others)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("side", [32, 33])
+def test_small_odd_grey_and_constant_pictures_pass(name, side):
+    recipe = RECIPES[name]
+    for clean in (
+        _picture(recipe, side=side)[:, :-3],
+        _picture(recipe, side=side, channels=1),
+        np.full((side, side + 5), 90, np.uint8),
+        np.zeros((side, side, 3), np.uint8),
+    ):
+        low, _ = degradations.degrade(clean, name, name="odd", severity=5)
+        assert low.shape == clean.shape
+        assert low.dtype == clean.dtype
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_severity_lowers_the_score(name):
+    recipe = RECIPES[name]
+    clean = _picture(recipe, side=128)
+
+    def mean_psnr(level):
+        scores = []
+        for draw in range(6):
+            _, record = degradations.degrade(clean, name, severity=level, draw=draw)
+            scores.append(record.metrics["psnr_in"] or 60.0)
+        return np.mean(scores)
+
+    levels = [mean_psnr(level) for level in (1, 3, 5)]
+    fixed = levels[0] == levels[1] == levels[2]
+    assert fixed or levels[0] > levels[2]
+    assert fixed or levels[0] >= levels[1] - 0.5 >= levels[2] - 1.0
+
+
+def test_unknown_names_and_values_are_refused():
+    clean = np.zeros((40, 40), np.uint8)
+    for wrong in ({"recipe": "nope"}, {"severity": 6}, {"options": {"x": 1}}):
+        with pytest.raises(UsageError):
+            degradations.degrade(clean, **{"recipe": "dpe", **wrong})
+    with pytest.raises(UsageError, match="not a degradation record"):
+        degradations.apply(clean, "{}")
+    record = degradations.degrade(clean, "dpe")[1].to_json()
+    with pytest.raises(UsageError, match="unknown step"):
+        degradations.apply(clean, record.replace('"op":"dpe"', '"op":"later"'))
+    with pytest.raises(UsageError, match="has no"):
+        degradations.apply(clean, record.replace('"sigma"', '"sigm"'))
