@@ -1,4 +1,4 @@
-"""Networks only: one paper a file, NCHW float32 in [0, 1] in and out, any size."""
+"""Networks only: one paper a file, NCHW float32 in [0, 1] in, any size."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ def _dpe_plus(**options: Any) -> nn.Module:
     return DPEPlusNet(**options)
 
 
+def _unet(**options: Any) -> nn.Module:
+    from medenh.models.unet import UNet
+
+    return UNet(**options)
+
+
+def _classifier(**options: Any) -> nn.Module:
+    from medenh.models.unet import Classifier
+
+    return Classifier(**options)
+
+
 # architecture -> (builder, presets: name -> options)
 ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any]]]] = {
     "dpe": (_dpe, {"default": {}, "compat": {"unused_blocks": True}}),
@@ -35,6 +47,15 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
             "tiny": {"widths": (8, 8, 12, 16), "estimator_width": 4},
         },
     ),
+    "unet": (
+        _unet,
+        {
+            "default": {},
+            "deep": {"widths": (16, 24, 32, 48, 64, 96)},
+            "tiny": {"widths": (4, 8)},
+        },
+    ),
+    "classifier": (_classifier, {"default": {}, "tiny": {"widths": (4, 8)}}),
 }
 
 
@@ -53,7 +74,9 @@ def create(architecture: str, preset: str = "default", **options: Any) -> nn.Mod
     Returns
     -------
     torch.nn.Module
-        Takes and gives float32 (B, 3, H, W) in [0, 1].
+        Takes float32 (B, 3, H, W) in [0, 1] and gives the same, or, from the networks
+        of the downstream tasks, logits: (B, K, H, W) of a "unet", (B, K) of a
+        "classifier".
 
     Raises
     ------

@@ -21,6 +21,8 @@ __all__ = [
     "InputContract",
     "Limits",
     "ModelCard",
+    "Recognition",
+    "RecognitionTable",
     "ResultTable",
     "TrainingRecord",
     "Weights",
@@ -216,6 +218,56 @@ class ResultTable(_Record):
         return self
 
 
+class RecognitionTable(_Record):
+    """How well a recogniser sees on clean pictures that it was not trained on.
+
+    Attributes
+    ----------
+    data, region : str
+        The pictures, and the pixels that count.
+    target : str
+        The class that was scored; empty for the picture as a whole.
+    n : int
+        Number of pictures.
+    scores : dict
+        Metric name -> estimate.
+    literature : str
+        What others report, in words.
+    """
+
+    data: Text
+    region: Text
+    target: str = ""
+    n: Positive
+    scores: dict[str, Estimate]
+    literature: str = ""
+
+
+class Recognition(_Record):
+    """What makes a model a recogniser: it answers a question, and enhances nothing.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the classes, in the order of the network's outputs.
+    thresholds : tuple of float
+        Probability from which on the answer is yes, a class; chosen on pictures held
+        back from training.
+    tables : tuple of RecognitionTable
+        What was measured.
+    """
+
+    classes: Annotated[tuple[Text, ...], Field(min_length=1)]
+    thresholds: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+    tables: tuple[RecognitionTable, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.classes) != len(self.thresholds):
+            raise ValueError("every class needs a threshold")
+        return self
+
+
 class Limits(_Record):
     """Where an output becomes suspicious; None is no limit.
 
@@ -279,6 +331,8 @@ class ModelCard(_Record):
         What was measured.
     limits : Limits
         Where an output becomes suspicious.
+    recognition : Recognition or None
+        Set for a recogniser of `medenh.tasks`; such a model enhances nothing.
     notes : str
         What to beware of, in words.
     """
@@ -307,6 +361,7 @@ class ModelCard(_Record):
     training: TrainingRecord | None = None
     results: tuple[ResultTable, ...] = ()
     limits: Limits = Limits()
+    recognition: Recognition | None = None
     notes: str = ""
 
     @model_validator(mode="after")
@@ -317,6 +372,8 @@ class ModelCard(_Record):
             raise ValueError("weights belong to networks, and every network has them")
         if not self.is_classical and not self.data:
             raise ValueError("weights must name the data behind them")
+        if self.recognition is not None and (self.default_for or self.is_classical):
+            raise ValueError("a recogniser is a network and no default for enhancement")
         strange = set(self.default_for) - {"unknown", *self.modalities}
         if self.modalities and strange:
             raise ValueError(f"default for {strange.pop()}, but not made for it")

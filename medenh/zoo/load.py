@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 from medenh.errors import UsageError, WeightsError
 from medenh.zoo.card import ModelCard
 from medenh.zoo.fetch import weights_path
+from medenh.zoo.manifest import load_manifest
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["HEADER_LIMIT", "check_header", "load_network", "read_weights"]
+__all__ = [
+    "HEADER_LIMIT",
+    "check_header",
+    "load_network",
+    "load_recogniser",
+    "read_weights",
+]
 
 HEADER_LIMIT = 1 << 20
 _DAMAGED = "fetch or import the weights again"
@@ -54,6 +61,37 @@ def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Mo
             f"{card.full_id} does not fit this version of medenh: {reason}", path=path
         ) from error
     return network.eval().requires_grad_(False)
+
+
+def load_recogniser(
+    name: str, classes: tuple[str, ...]
+) -> tuple[torch.nn.Module, tuple[float, ...]]:
+    """Return a recogniser's network and the threshold of each class.
+
+    Parameters
+    ----------
+    name : str
+        Id in the manifest.
+    classes : tuple of str
+        What it has to recognise, in this order.
+
+    Raises
+    ------
+    WeightsError
+        The zoo has no such recogniser, or its weights cannot be used.
+    """
+    try:
+        card = load_manifest().get(name)
+    except UsageError as error:
+        raise WeightsError(
+            f"the zoo has no recogniser {name!r}",
+            hint=f"train it: medenh train {name}",
+        ) from error
+    if card.recognition is None or card.recognition.classes != classes:
+        raise WeightsError(
+            f"{card.full_id} recognises something else than {', '.join(classes)}"
+        )
+    return load_network(card), card.recognition.thresholds
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,184 @@
+"""A trained recogniser: a picture of any size in, probabilities out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from medenh.errors import NonFiniteError, UsageError
+from medenh.tasks.table import Task, get_task
+from medenh.types import FloatArray
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Recogniser", "load", "to_working_size"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recogniser:
+    """A network that answers a task's question.
+
+    Attributes
+    ----------
+    task : Task
+        The question.
+    network : torch.nn.Module
+        float32 (1, 3, H, W) in [0, 1] to logits.
+    thresholds : tuple of float
+        For each class of a segmentation the probability from which on the answer is
+        yes, chosen on pictures held back from training.
+    device : str
+        torch device.
+    """
+
+    task: Task
+    network: torch.nn.Module
+    thresholds: tuple[float, ...]
+    device: str = "cpu"
+
+    def predict(
+        self, unit: ArrayLike, *, field: NDArray[np.bool_] | None = None
+    ) -> FloatArray:
+        """Return the probability of every class.
+
+        Parameters
+        ----------
+        unit : float array, shape (H, W, C) or (H, W), in [0, 1]
+            C is 1 or 3 (RGB); any size.
+        field : bool array, shape (H, W), optional
+            Field of view: outside of it a segmentation is 0, and a classifier sees
+            black.
+
+        Returns
+        -------
+        float32 array
+            (H, W, K) for a segmentation, each class for itself; (K,) for a
+            classification, with the sum 1.
+
+        Raises
+        ------
+        UsageError
+            The array has another shape, or no pixels.
+        NonFiniteError
+            It holds NaN or infinity.
+
+        Notes
+        -----
+        The network sees the picture with the long side at the task's own size, which
+        it was trained at; the answer is brought back bilinearly. float32 throughout,
+        so the same picture gives the same answer.
+        """
+        pixels = _checked(unit, field)
+        if field is not None and self.task.kind == "classification":
+            pixels = pixels * field[..., None]
+        height, width = pixels.shape[:2]
+        logits = self._logits(to_working_size(pixels, self.task.side))
+        if self.task.kind == "classification":
+            return _softmax(logits)
+        answer = _resize(_sigmoid(np.moveaxis(logits, 0, -1)), height, width)
+        return answer if field is None else answer * field[..., None]
+
+    def _logits(self, pixels: FloatArray) -> FloatArray:
+        import torch
+
+        planes = np.moveaxis(pixels, -1, 0)
+        planes = np.array(np.broadcast_to(planes, (3, *planes.shape[1:])), np.float32)
+        with torch.inference_mode():
+            batch = torch.from_numpy(planes[None]).to(self.device)
+            answer: FloatArray = self.network(batch)[0].float().cpu().numpy()
+        return answer
+
+
+def load(name: str, *, device: str = "cpu") -> Recogniser:
+    """Load the recogniser of a task.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TASKS`.
+    device : str
+        "cpu", "cuda"...
+
+    Raises
+    ------
+    UsageError
+        There is no such task.
+    WeightsError
+        Its weights are missing, damaged, or of another task.
+    """
+    from medenh.zoo.load import load_recogniser
+
+    task = get_task(name)
+    network, thresholds = load_recogniser(task.model, task.classes)
+    return Recogniser(task, network.to(device), thresholds, device)
+
+
+def to_working_size(pixels: NDArray[Any], side: int) -> FloatArray:
+    """Resize a picture so that its long side is ``side``; the aspect stays.
+
+    Parameters
+    ----------
+    pixels : float array, shape (H, W, C)
+    side : int
+        Pixels; the short side becomes at least 1.
+
+    Returns
+    -------
+    float32 array, shape (h, w, C)
+
+    Notes
+    -----
+    Anti-aliased when shrinking. Training and inference both come through here.
+    """
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    return _resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _resize(pixels: NDArray[Any], height: int, width: int) -> FloatArray:
+    """Resize (H, W, C) bilinearly, with a triangle filter where it shrinks."""
+    import torch
+    import torch.nn.functional as F
+
+    pixels = np.ascontiguousarray(pixels, np.float32)
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    planes = torch.from_numpy(np.moveaxis(pixels, -1, 0)[None].copy())
+    resized = F.interpolate(
+        planes, (height, width), mode="bilinear", align_corners=False, antialias=True
+    )
+    back: FloatArray = np.ascontiguousarray(np.moveaxis(resized[0].numpy(), 0, -1))
+    return back
+
+
+def _checked(unit: ArrayLike, field: NDArray[np.bool_] | None) -> FloatArray:
+    pixels = np.asarray(unit, np.float32)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
+        raise UsageError(
+            f"a picture of shape {pixels.shape} cannot be recognised",
+            hint="(H, W, C) with 1 or 3 channels",
+        )
+    if field is not None and np.shape(field) != pixels.shape[:2]:
+        raise UsageError(
+            f"field of view {np.shape(field)} and picture {pixels.shape[:2]} differ"
+        )
+    if not np.isfinite(pixels).all():
+        raise NonFiniteError("the picture holds NaN or infinity")
+    return np.clip(pixels, 0, 1)
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    out: FloatArray = np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * logits))
+    return out
+
+
+def _softmax(logits: FloatArray) -> FloatArray:
+    powers = np.exp(logits - logits.max())
+    out: FloatArray = powers / powers.sum()
+    return out
