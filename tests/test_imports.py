@@ -14,6 +14,7 @@ PACKAGE = Path(medenh.__file__).parent
 RANK = {
     "cli": 5,
     "reports": 4,
+    "evaluation": 4,
     "training": 4,
     "pipeline": 4,
     "tasks": 3,
@@ -38,6 +39,8 @@ ALLOWED = {
     ("tasks", "zoo"),  # a recogniser's weights come from the zoo
     ("degradations", "metrics"),  # records keep the score of doing nothing
     ("reports", "pipeline"),
+    ("reports", "evaluation"),
+    ("evaluation", "pipeline"),
     (
         "types",
         "intensity",

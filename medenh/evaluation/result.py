@@ -1,0 +1,156 @@
+"""What an evaluation found; what the report, the CSV and the JSON are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.metrics import PairedTests
+from medenh.types import FloatArray
+
+__all__ = ["Column", "Evaluation", "Pictures", "Row", "SetScore"]
+
+Better = Literal["higher", "lower", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One measure of every file: a metric, or a score of a downstream task.
+
+    Attributes
+    ----------
+    name : str
+        Key in JSON and CSV: "psnr", "vessels-fundus.iou".
+    title, unit : str
+        For people: "PSNR", "dB".
+    better : str
+        Which direction is better.
+    digits : int
+        Decimals worth showing.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Better = "higher"
+    digits: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetScore:
+    """A score of a whole set of files: AUC of a classifier, share of a score regained.
+
+    Attributes
+    ----------
+    name, title : str
+        "pneumonia-xray.auc", "vessels-fundus.iou.recovered".
+    value : float or None
+        None where it means nothing (one class only; nothing was lost).
+    ci95 : tuple of two floats, or None
+        Bootstrap interval over files.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One method: doing nothing, a model, a baseline folder, a bound.
+
+    Attributes
+    ----------
+    name : str
+        Model id, "identity", "enhanced", a baseline's folder name, "oracle-affine".
+    scores : mapping
+        Column name -> file -> value; None where undefined for that file.
+    set_scores : tuple of SetScore
+        Scores of the whole set.
+    seconds : float or None
+        Time the model took for all files.
+    note : str
+        What a reader must know: "bound, not a method", "sees the reference".
+    """
+
+    name: str
+    scores: Mapping[str, Mapping[str, float | None]]
+    set_scores: tuple[SetScore, ...] = ()
+    seconds: float | None = None
+    note: str = ""
+
+
+class Pictures(Protocol):
+    """Where a report gets pictures from, one file at a time."""
+
+    def get(self, file: str, row: str) -> FloatArray | None:
+        """Return a picture, shape (H, W, C) in [0, 1], or None where there is none.
+
+        ``row`` is a row's name, "degraded" (what the methods were given) or
+        "reference" (the clean one).
+        """
+        ...
+
+    def overlay(self, file: str, row: str, task: str) -> NDArray[np.bool_] | None:
+        """Return what a downstream task found, shape (H, W); row "mask" is the truth."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Everything measured.
+
+    Attributes
+    ----------
+    title : str
+    protocol : str or None
+        Name of the frozen protocol; None for folders of the user's own pairs.
+    subject : str
+        Name of the row that the paired tests compare with the others.
+    columns : tuple of Column
+    rows : tuple of Row
+        In the order to show; the do-nothing row first where there is one.
+    files : tuple of str
+        Relative names, in order.
+    tests : mapping
+        Row name -> column name -> paired tests of the subject against that row.
+    region : str
+        "whole", "fov" or "mask".
+    data_range : str
+        What 0 and 1 of the measured pictures were, in words: "0-255 (8-bit)".
+    unmatched : mapping
+        "enhanced", "reference", "masks"... -> files without partner.
+    failed : tuple of mappings
+        {"path", "error", "code"} of files that could not be measured.
+    tasks : tuple of str
+        Names of the downstream tasks scored.
+    settings : mapping
+        Versions, hashes, seed, recipe, options: everything needed to repeat it.
+    seconds : float
+    pictures : Pictures or None
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    files: tuple[str, ...]
+    subject: str
+    protocol: str | None = None
+    tests: Mapping[str, Mapping[str, PairedTests]] = field(default_factory=dict)
+    region: str = "whole"
+    data_range: str = ""
+    unmatched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    failed: tuple[Mapping[str, str], ...] = ()
+    tasks: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    pictures: Pictures | None = None
+
+    def row(self, name: str) -> Row:
+        """Return a row by name; KeyError where there is none."""
+        return {row.name: row for row in self.rows}[name]
