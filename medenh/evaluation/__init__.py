@@ -1,3 +1,3 @@
-"""Fair measurement: pairs of folders, frozen protocols, downstream tasks, statistics."""
+"""Fair measurement: pairs, frozen protocols, downstream tasks, statistics."""
 
 from __future__ import annotations

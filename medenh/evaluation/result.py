@@ -97,7 +97,7 @@ class Pictures(Protocol):
         ...
 
     def overlay(self, file: str, row: str, task: str) -> NDArray[np.bool_] | None:
-        """Return what a downstream task found, shape (H, W); row "mask" is the truth."""
+        """Return what a task found, shape (H, W); row "mask" is the truth."""
         ...
 
 
