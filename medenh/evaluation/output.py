@@ -1,0 +1,194 @@
+"""An evaluation as JSON and CSV: the same figures as on the page, for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from medenh.evaluation.result import Column, Evaluation, Row
+from medenh.formats.files import atomic_output
+from medenh.metrics import PairedTests, bootstrap_ci
+
+__all__ = ["Summary", "summarise", "to_json", "write_csv"]
+
+
+class Summary(NamedTuple):
+    """One column of one row, over the files.
+
+    Attributes
+    ----------
+    n : int
+        Files that have a figure.
+    mean : float
+        Infinite where one figure is (PSNR of equal images).
+    std : float or None
+        Of the sample (n - 1); None for fewer than two figures or infinite ones.
+    ci95 : tuple of two floats, or None
+        Bootstrap interval of the mean; None for fewer than two figures.
+    """
+
+    n: int
+    mean: float
+    std: float | None
+    ci95: tuple[float, float] | None
+
+
+def summarise(row: Row, column: str) -> Summary | None:
+    """Return a row's column over the files; None where no file has a figure.
+
+    Parameters
+    ----------
+    row : Row
+    column : str
+        Name of the column; one that the row lacks is as one without figures.
+    """
+    figures = row.scores.get(column, {}).values()
+    values = np.array([v for v in figures if _is_figure(v)], np.float64)
+    if not values.size:
+        return None
+    mean = float(values.mean())
+    if values.size < 2:
+        return Summary(1, mean, None, None)
+    std = float(values.std(ddof=1)) if math.isfinite(mean) else None
+    low, high = bootstrap_ci(values)
+    return Summary(values.size, mean, std, (low, high))
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the document of ``evaluate --json``: strict JSON, no NaN, no infinity.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+
+    Returns
+    -------
+    dict
+        With a protocol ``{"protocol", "n", "rows": {ROW: {...}}}``, else
+        ``{"pairs", "metrics": {...}, "baselines": {ROW: {...}}}``, where ``metrics``
+        are those of the subject. Both have ``tests``, ``region``, ``data_range``,
+        ``columns``, ``unmatched``, ``failed``, ``settings`` and ``seconds``. A column
+        is ``{"n", "mean", "std", "ci95", "per_file"}``, a score of the whole set
+        ``{"value", "ci95"}``. What is undefined or infinite is null; ``infinite``
+        names the files of infinite figures.
+    """
+    found: dict[str, Any] = {row.name: _row(row, evaluation) for row in evaluation.rows}
+    document: dict[str, Any] = {"title": evaluation.title}
+    if evaluation.protocol is not None:
+        document |= {"protocol": evaluation.protocol, "n": len(evaluation.files)}
+        document["rows"] = found
+    else:
+        document["pairs"] = len(evaluation.files)
+        document["metrics"] = found.pop(evaluation.subject, {})
+        document["baselines"] = found
+    document |= {
+        "subject": evaluation.subject,
+        "tests": {
+            name: {column: _test(tests) for column, tests in by_column.items()}
+            for name, by_column in evaluation.tests.items()
+        },
+        "columns": {column.name: _column(column) for column in evaluation.columns},
+        "tasks": evaluation.tasks,
+        "region": evaluation.region,
+        "data_range": evaluation.data_range,
+        "unmatched": evaluation.unmatched,
+        "failed": evaluation.failed,
+        "settings": evaluation.settings,
+        "seconds": round(evaluation.seconds, 3),
+    }
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def write_csv(evaluation: Evaluation, path: str | Path) -> None:
+    """Write one line a file and row: file, row, a field a column.
+
+    Figures have full precision; undefined ones are empty, infinite ones ``inf``.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "row", *(column.name for column in evaluation.columns)])
+    for file in evaluation.files:
+        for row in evaluation.rows:
+            scores = (row.scores.get(column.name, {}) for column in evaluation.columns)
+            writer.writerow([file, row.name, *(_field(s.get(file)) for s in scores)])
+    with atomic_output(path) as partial:
+        # names may hold bytes that are no UTF-8; they are written escaped
+        partial.write_bytes(text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _is_figure(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
+
+
+def _field(value: float | None) -> str:
+    return repr(float(value)) if value is not None and _is_figure(value) else ""
+
+
+def _row(row: Row, evaluation: Evaluation) -> dict[str, Any]:
+    """Return columns and scores of the set, by name; then time and note."""
+    document: dict[str, Any] = {
+        column.name: _scores(row, column.name, evaluation)
+        for column in evaluation.columns
+    }
+    document |= {
+        score.name: {"value": score.value, "ci95": score.ci95}
+        for score in row.set_scores
+    }
+    if row.seconds is not None:
+        document["seconds"] = round(row.seconds, 3)
+    if row.note:
+        document["note"] = row.note
+    return document
+
+
+def _scores(row: Row, column: str, evaluation: Evaluation) -> dict[str, Any]:
+    summary = summarise(row, column)
+    scores = row.scores.get(column, {})
+    per_file = {file: scores.get(file) for file in evaluation.files}
+    infinite = [f for f, v in per_file.items() if v is not None and math.isinf(v)]
+    document: dict[str, Any] = {
+        "n": summary.n if summary else 0,
+        "mean": summary.mean if summary else None,
+        "std": summary.std if summary else None,
+        "ci95": summary.ci95 if summary else None,
+        "per_file": per_file,
+    }
+    return document | ({"infinite": infinite} if infinite else {})
+
+
+def _test(tests: PairedTests) -> dict[str, Any]:
+    return dict(tests._asdict())
+
+
+def _column(column: Column) -> dict[str, str]:
+    return {"title": column.title, "unit": column.unit, "better": column.better}
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON knows: numpy's numbers and paths become Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(item) for item in value), key=str)
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | None) else str(value)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from medenh.errors import OutputError
+from medenh.evaluation.output import summarise, to_json, write_csv
+from medenh.evaluation.result import Column, Evaluation, Row, SetScore
+from medenh.metrics import paired_tests
+
+HOSTILE = '=1+1,"\n\udc80<b>.png'
+FILES = ("a.png", "b.png", HOSTILE)
+COLUMNS = (
+    Column(name="psnr", title="PSNR", unit="dB", digits=2),
+    Column(name="mae", title="MAE", better="lower"),
+)
+
+
+def row(name, psnr, mae=(0.3, 0.2, 0.1), **extra):
+    scores = {
+        "psnr": dict(zip(FILES, psnr, strict=True)),
+        "mae": dict(zip(FILES, mae, strict=True)),
+    }
+    return Row(name=name, scores=scores, **extra)
+
+
+def evaluation(**changes):
+    rows = (
+        row("identity", (20.0, 22.0, 24.5)),
+        row(
+            "enhanced",
+            (25.0, math.inf, None),
+            mae=(math.nan, 0.1, 0.05),
+            seconds=1.23456,
+            note="a note",
+            set_scores=(SetScore(name="t.auc", title="AUC", value=math.nan),),
+        ),
+    )
+    return Evaluation(
+        **{
+            "title": "T",
+            "columns": COLUMNS,
+            "rows": rows,
+            "files": FILES,
+            "subject": "enhanced",
+            "tests": {"identity": {"mae": paired_tests([0.1, 0.2], [0.3, 0.4])}},
+            "settings": {
+                "seed": np.int64(3),
+                "path": Path("a/b"),
+                "bad": float("inf"),
+                "list": np.array([1.0, math.nan]),
+                "flag": True,
+            },
+            "unmatched": {"reference": ("c.png",)},
+            "failed": ({"path": "d.png", "error": "broken", "code": "unreadable"},),
+        }
+        | changes
+    )
+
+
+def strict(document):
+    return json.loads(json.dumps(document, allow_nan=False))
+
+
+def test_pairs_have_the_documented_shape():
+    document = strict(to_json(evaluation()))
+    assert document["pairs"] == 3
+    psnr = document["metrics"]["psnr"]
+    assert psnr["per_file"] == {"a.png": 25.0, "b.png": None, HOSTILE: None}
+    assert psnr["infinite"] == ["b.png"]
+    assert psnr["n"] == 2
+    assert psnr["mean"] is None
+    identity = document["baselines"]["identity"]["psnr"]
+    assert identity["mean"] == pytest.approx(66.5 / 3)
+    low, high = identity["ci95"]
+    assert 20.0 <= low < identity["mean"] < high <= 24.5
+    assert set(document["tests"]["identity"]["mae"]) == {
+        "pairs",
+        "difference",
+        "wilcoxon_p",
+        "t_p",
+    }
+    assert document["metrics"]["t.auc"] == {"value": None, "ci95": None}
+    assert document["metrics"]["seconds"] == 1.235
+    assert document["settings"] == {
+        "seed": 3,
+        "path": "a/b",
+        "bad": None,
+        "list": [1.0, None],
+        "flag": True,
+    }
+    assert document["unmatched"] == {"reference": ["c.png"]}
+    assert document["failed"][0]["code"] == "unreadable"
+
+
+def test_protocol_has_a_row_a_model():
+    document = strict(to_json(evaluation(protocol="cofe-111")))
+    assert document["protocol"] == "cofe-111"
+    assert document["n"] == 3
+    assert list(document["rows"]) == ["identity", "enhanced"]
+    assert document["rows"]["enhanced"]["note"] == "a note"
+    assert document["rows"]["identity"]["mae"]["mean"] == pytest.approx(0.2)
+    assert "metrics" not in document
+
+
+def test_nothing_measured_is_still_a_document():
+    document = strict(to_json(evaluation(files=(), rows=(), tests={}, protocol="dpe")))
+    assert document["rows"] == {}
+    empty = Row(name="enhanced", scores={})
+    document = strict(to_json(evaluation(rows=(empty,))))
+    assert document["metrics"]["psnr"]["n"] == 0
+    assert document["metrics"]["psnr"]["mean"] is None
+
+
+def test_summary_is_that_of_the_defined_figures():
+    values = (20.0, None, 24.5)
+    found = summarise(row("x", values), "psnr")
+    assert found.n == 2
+    assert found.mean == 22.25
+    assert found.std == pytest.approx(stats.tstd([20.0, 24.5]))
+    assert summarise(row("x", (1.0, None, math.nan)), "psnr") == (1, 1.0, None, None)
+    assert summarise(row("x", (None, None, None)), "psnr") is None
+    assert summarise(row("x", values), "no such column") is None
+    infinite = summarise(row("x", (1.0, 2.0, math.inf)), "psnr")
+    assert infinite.mean == math.inf
+    assert infinite.std is None
+
+
+def test_csv_has_a_line_a_file_and_row(tmp_path):
+    write_csv(evaluation(), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    shown = HOSTILE.encode("utf-8", "backslashreplace").decode()
+    assert [(line["file"], line["row"]) for line in lines] == [
+        (file, name)
+        for file in ("a.png", "b.png", shown)
+        for name in ("identity", "enhanced")
+    ]
+    assert lines[0]["psnr"] == "20.0"
+    assert lines[1]["mae"] == ""
+    assert float(lines[3]["psnr"]) == math.inf
+    assert lines[5]["psnr"] == ""
+
+
+def test_csv_that_cannot_be_written_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write_csv(evaluation(), tmp_path / "file" / "out.csv")
