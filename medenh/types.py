@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,12 +107,15 @@ class Provenance:
         Hash of the weights; empty for methods without weights.
     options : str
         The settings that change pixels, in one stable line ("strength=0.5").
+    verb : str
+        "enhance", or "degrade", where `model` is a recipe.
     """
 
     model: str
     version: str = ""
     weights_sha256: str = ""
     options: str = ""
+    verb: Literal["enhance", "degrade"] = "enhance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

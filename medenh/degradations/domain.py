@@ -49,7 +49,10 @@ def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
 
 
 def to_domain(image: Image, domain: Domain, scale: tuple[float, float]) -> FloatArray:
-    """Return the pixels in a domain, float32, shape (F, H, W, C); NaN becomes 0."""
+    """Return the pixels in a domain, float32, shape (F, H, W, C).
+
+    NaN and infinity become 0.
+    """
     low, high = scale
     wide = image.pixels.dtype.itemsize > 2
     values: NDArray[Any] = image.pixels.astype(np.float64 if wide else np.float32)
@@ -58,7 +61,7 @@ def to_domain(image: Image, domain: Domain, scale: tuple[float, float]) -> Float
     if domain == "display" and image.unit_range.inverted:
         np.subtract(1.0, values, out=values)
     if values.dtype.kind == "f" and image.pixels.dtype.kind == "f":
-        np.nan_to_num(values, copy=False, nan=0.0)
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return clip_to_domain(values.astype(np.float32, copy=False), domain)
 
 

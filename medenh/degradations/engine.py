@@ -108,11 +108,12 @@ def degrade_image(
         draw=draw,
         size=size,
         domain=recipe.domain,
+        options=chosen,
         eight_bit=image.pixels.dtype == np.uint8,
         steps=(),
     )
     view = framing.find(image, recipe.framing, size=size, field=field, options=chosen)
-    return _carry_out(image, view, head, chosen, work)
+    return _carry_out(image, view, head, work)
 
 
 def replay_image(
@@ -131,7 +132,7 @@ def replay_image(
         return apply_operators(pixels, operators, scene), operators
 
     view = framing.recall(image, record.framing, size=record.size, field=field)
-    return _carry_out(image, view, record, {}, work, scale=record.scale)
+    return _carry_out(image, view, record, work, scale=record.scale)
 
 
 def sample_frames(
@@ -190,7 +191,6 @@ def _carry_out(
     image: Image,
     view: framing.View,
     head: Record,
-    options: Mapping[str, Any],
     work: _Work,
     *,
     scale: tuple[float, float] | None = None,
@@ -207,7 +207,7 @@ def _carry_out(
         spacing_mm=clean.geometry.spacing_mm,
         field=view.field,
         eight_bit=head.eight_bit,
-        options=options,
+        options=head.options,
     )
     worked, operators = work(square, scene)
     low = from_domain(clean, view.paste(pixels, worked), domain, scale)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from medenh.degradations.operator import Domain, Operator
 from medenh.errors import UsageError
 
-__all__ = ["Framing", "Record", "StepRecord", "read_step", "write_step"]
+__all__ = ["FileEntry", "Framing", "Record", "StepRecord", "read_step", "write_step"]
 
 
 class _Model(BaseModel):
@@ -23,6 +23,16 @@ class StepRecord(_Model):
 
     op: str
     params: dict[str, Any]
+
+
+class FileEntry(_Model):
+    """A file: its relative name and the hash of its bytes.
+
+    Of a NIfTI header and image pair the header is named, and both are hashed.
+    """
+
+    name: str
+    sha256: str
 
 
 class Framing(_Model):
@@ -58,8 +68,18 @@ class Record(_Model):
         Version of medenh that wrote it.
     source, source_sha256 : str
         Relative name and hash of the clean file; empty for arrays.
+    more_sources : tuple of FileEntry
+        The other slices of a DICOM series, by position.
     output, output_sha256 : str
         Relative name of the degraded file, and hash of its bytes.
+    more_outputs : tuple of FileEntry
+        The other degraded files, where a series was written as slices.
+    references : tuple of FileEntry
+        The clean pictures written beside, one for each degraded file.
+    format : str
+        What the files were written as, a key of `medenh.formats.EXTENSIONS`.
+    mask_sha256 : str
+        Hash of the file of the field of view, where the user gave one.
     modality, preset : str
         Kind of picture, name of the recipe.
     severity : float or None
@@ -68,6 +88,8 @@ class Record(_Model):
         The user's seed and the number of the copy.
     size : int or None
         Long side the picture was resized to before; None where it kept its size.
+    options : dict
+        The recipe's own options, see `Recipe.options`.
     domain : str
         See `Scene.domain`.
     scale : tuple of two floats
@@ -89,14 +111,20 @@ class Record(_Model):
     tool_version: str = ""
     source: str = ""
     source_sha256: str = ""
+    more_sources: tuple[FileEntry, ...] = ()
     output: str = ""
     output_sha256: str = ""
+    more_outputs: tuple[FileEntry, ...] = ()
+    references: tuple[FileEntry, ...] = ()
+    format: str = ""
+    mask_sha256: str = ""
     modality: str = "unknown"
     preset: str
     severity: float | None = None
     seed: int = 0
     draw: int = 0
     size: int | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
     domain: Domain = "display"
     scale: tuple[float, float] = (0.0, 1.0)
     framing: Framing | None = None

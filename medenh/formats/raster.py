@@ -246,7 +246,8 @@ def _other_texts(kept: tuple[bytes, ...]) -> list[bytes]:
 
 
 def _provenance_chunk(provenance: Provenance) -> bytes:
-    words = ["medenh", provenance.model, provenance.version, provenance.options]
+    verb = provenance.verb if provenance.verb != "enhance" else ""
+    words = ["medenh", verb, provenance.model, provenance.version, provenance.options]
     if provenance.weights_sha256:
         words.append(f"weights={provenance.weights_sha256}")
     return png.text_chunk(_KEYWORD, " ".join(word for word in words if word))

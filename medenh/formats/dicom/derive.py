@@ -121,6 +121,7 @@ def derived_uid(source: str, kind: str, provenance: Provenance) -> UID:
         provenance.version,
         provenance.weights_sha256,
         provenance.options,
+        *((provenance.verb,) if provenance.verb != "enhance" else ()),
     )
     digest = hashlib.sha256("\0".join(words).encode()).digest()
     number = int.from_bytes(digest[:16], "big")
@@ -266,9 +267,10 @@ def _set_lossy(dataset: Dataset, part: DicomPart) -> None:
 
 
 def _sentence(how: Provenance) -> str:
-    words = [f"Enhanced by medenh {_version()}"]
+    words = [f"{how.verb.capitalize()}d by medenh {_version()}"]
     if how.model:
-        words.append(f"model {how.model} {how.version}".strip())
+        kind = "recipe" if how.verb == "degrade" else "model"
+        words.append(f"{kind} {how.model} {how.version}".strip())
     if how.weights_sha256:
         words.append(f"weights sha256 {how.weights_sha256}")
     if how.options:
@@ -289,7 +291,7 @@ def _add_description(dataset: Dataset, how: Provenance) -> None:
         f"{sentence}; before that: {before}" if before else sentence
     )[:1024]
     label = text(dataset, "SeriesDescription")
-    longer = f"{label} enhanced {how.model}".strip()
+    longer = f"{label} {how.verb}d {how.model}".strip()
     if len(longer) <= 64:
         dataset.SeriesDescription = longer
 
