@@ -47,7 +47,7 @@ _HOMES = {
     "read": "medenh.formats",
     "write": "medenh.formats",
 }
-_ROOMS = ("classical", "degradations", "formats", "metrics", "models", "zoo")
+_ROOMS = ("classical", "degradations", "formats", "metrics", "models", "tasks", "zoo")
 
 
 def __getattr__(name: str) -> Any:

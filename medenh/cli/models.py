@@ -12,7 +12,7 @@ import typer
 from medenh.cli import console, options
 
 if TYPE_CHECKING:
-    from medenh.zoo.card import ModelCard, ResultTable
+    from medenh.zoo.card import Estimate, ModelCard, RecognitionTable, ResultTable
     from medenh.zoo.download import Progress
 
 __all__ = ["register"]
@@ -107,6 +107,9 @@ def show(
     for result in card.results:
         console.write("")
         _show_result(result)
+    for table in card.recognition.tables if card.recognition else ():
+        console.write("")
+        _show_recognition(table)
 
 
 def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
@@ -137,6 +140,10 @@ def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
     if card.weights is not None:
         yield "weights", f"{console.human_size(card.weights.size_bytes)}, {where}"
         yield "sha256", card.weights.sha256
+    if card.recognition is not None:
+        yield "recognises", ", ".join(card.recognition.classes)
+        thresholds = ", ".join(f"{t:g}" for t in card.recognition.thresholds)
+        yield "thresholds", thresholds
     if card.paper:
         yield "paper", card.paper
     if card.notes:
@@ -167,15 +174,26 @@ def _show_result(result: ResultTable) -> None:
         cells = [model]
         for metric in metrics:
             found = row.get(metric)
-            if found is None:
-                cells.append("-")
-            elif found.ci95 is None:
-                cells.append(f"{found.mean:.4g}")
-            else:
-                low, high = found.ci95
-                cells.append(f"{found.mean:.4g} [{low:.4g}, {high:.4g}]")
+            cells.append("-" if found is None else _cell(found))
         table.append(cells)
     console.write_table(["model", *metrics], table)
+
+
+def _show_recognition(table: RecognitionTable) -> None:
+    """Write what a recogniser scored on clean pictures, beside what others report."""
+    target = f", {table.target}" if table.target else ""
+    console.write(f"{table.data}{target}, {table.region}, n = {table.n}")
+    rows = [[metric, _cell(found)] for metric, found in table.scores.items()]
+    console.write_table(["metric", "mean and 95 % interval"], rows)
+    if table.literature:
+        console.write(console.one_line(f"others: {table.literature}"))
+
+
+def _cell(found: Estimate) -> str:
+    if found.ci95 is None:
+        return f"{found.mean:.4g}"
+    low, high = found.ci95
+    return f"{found.mean:.4g} [{low:.4g}, {high:.4g}]"
 
 
 def download(

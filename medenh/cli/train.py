@@ -44,7 +44,7 @@ def _train(
         typer.Option(metavar="NAME", help="Print a built-in configuration."),
     ] = None,
 ) -> None:
-    """Train a network on packs of clean images, degraded on the fly.
+    """Train a network on packs of images: restoration, or a recogniser of a task.
 
     Leaves last.pt (state), best.safetensors (weights), log.csv, curve.png and
     samples.png in the run folder.
@@ -97,17 +97,18 @@ def _run(
         TextColumn("{task.fields[figures]}"),
     )
     console = Console(stderr=True)
-    psnr = ""
+    measured = ""
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(settings.name, total=settings.steps, figures="")
 
         def show(progress: loop.Progress) -> None:
-            nonlocal psnr
-            if progress.psnr is not None:
-                psnr = f", validation {progress.psnr:.2f} dB"
+            nonlocal measured
+            if progress.figures:
+                name, value = next(iter(progress.figures.items()))
+                measured = f", validation {name} {value:.4g}"
             figures = (
                 f"loss {progress.loss:.4f}, "
-                f"{progress.images_per_second:.1f} images/s{psnr}"
+                f"{progress.images_per_second:.1f} images/s{measured}"
             )
             bar.update(task, completed=progress.step, figures=figures)
 
@@ -121,6 +122,6 @@ def _run(
         )
     state = "finished" if result.finished else "stopped; --resume goes on"
     console.print(
-        f"{state} at step {result.step}; best validation PSNR "
-        f"{result.best_psnr:.2f} dB; {run_dir}"
+        f"{state} at step {result.step}; best validation {result.score} "
+        f"{result.best:.4g}; {run_dir}"
     )

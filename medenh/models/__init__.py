@@ -51,7 +51,8 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         _unet,
         {
             "default": {},
-            "deep": {"widths": (16, 24, 32, 48, 64, 96)},
+            "vessels": {"widths": (16, 32, 48, 64)},
+            "deep": {"widths": (8, 16, 32, 64, 96, 128)},
             "tiny": {"widths": (4, 8)},
         },
     ),

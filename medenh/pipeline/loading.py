@@ -121,8 +121,21 @@ class ZooModels:
         self._computations: dict[str, str] = {}
 
     def resolve(self, modality: Modality) -> Resolution:
-        """Return the model for a kind of picture, and why."""
-        return self._manifest.resolve(self._options.model, modality.value)
+        """Return the model for a kind of picture, and why.
+
+        Raises
+        ------
+        UsageError
+            The name is unknown, or a recogniser's, which gives no picture back.
+        """
+        found = self._manifest.resolve(self._options.model, modality.value)
+        if found.card.recognition is not None:
+            classes = ", ".join(found.card.recognition.classes)
+            raise UsageError(
+                f"{found.card.id} recognises ({classes}) and enhances nothing",
+                hint="it is for `medenh evaluate --task` and medenh.tasks.load",
+            )
+        return found
 
     def computation(self, card: ModelCard) -> str:
         """Return engine, precision and kind of device; nothing is loaded for it.

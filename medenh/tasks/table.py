@@ -102,7 +102,7 @@ _ALL = (
         modality="xray",
         kind="segmentation",
         classes=("lung",),
-        side=192,
+        side=160,
         model="lung-xray",
         positive=((),),
     ),
@@ -136,13 +136,18 @@ _ALL = (
     ),
     Task(
         name="pneumonia-xray",
-        title="Pneumonia against no finding in frontal chest radiographs",
+        title="Pneumonia or tuberculosis against no finding in chest radiographs",
         modality="xray",
         kind="classification",
-        classes=("no finding", "pneumonia"),
+        classes=("no finding", "pneumonia or tuberculosis"),
         side=192,
         model="pneumonia-xray",
-        labels={"finding=no_finding": 0, "finding=pneumonia": 1},
+        labels={
+            "finding=no_finding": 0,
+            "finding=pneumonia": 1,
+            "tuberculosis=0": 0,
+            "tuberculosis=1": 1,
+        },
     ),
 )
 

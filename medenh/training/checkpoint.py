@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from medenh.errors import OutputError, UsageError
 
@@ -44,12 +44,16 @@ def load_state(path: Path) -> dict[str, Any]:
 def save_weights(path: Path, network: nn.Module) -> None:
     """Write a network's weights as fp16 safetensors, for publishing."""
     tensors = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        name: _half(tensor.detach().to("cpu")).contiguous()
         for name, tensor in network.state_dict().items()
     }
     temporary = path.with_name(f".{path.name}.medenh-part")
     save_file(tensors, temporary)
     temporary.replace(path)
+
+
+def _half(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.float16) if tensor.is_floating_point() else tensor
 
 
 def start_from(path: Path, network: nn.Module) -> int:
@@ -71,7 +75,7 @@ def start_from(path: Path, network: nn.Module) -> int:
         raise UsageError(f"cannot start from it: {error}", path=path) from error
     own = network.state_dict()
     fitting = {
-        name: tensor.float()
+        name: tensor
         for name, tensor in tensors.items()
         if name in own and own[name].shape == tensor.shape
     }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medenh.errors import UsageError
+from medenh.tasks.table import TASKS
 
 __all__ = [
+    "AugmentConfig",
     "DataConfig",
     "LossConfig",
     "NetworkConfig",
@@ -33,8 +35,8 @@ class NetworkConfig(_Section):
     Attributes
     ----------
     start_from : str
-        Safetensors whose tensors, where name and shape agree, replace the random
-        start; empty for none.
+        Safetensors file, or id of a model of the zoo, whose tensors replace the random
+        start where name and shape agree; empty for none.
     """
 
     architecture: str
@@ -69,6 +71,14 @@ class DataConfig(_Section):
         Share of samples with factors from U(0.1, 1.1) instead of the recipe's.
     quantise_share : float
         Share of samples rounded to 8 bits, the rest keep their depth.
+    datasets : dict of str to float
+        Recognisers: the source data sets to use, and how often an image of each is
+        drawn against the others'; empty is all of them, evenly.
+
+    Notes
+    -----
+    Recognisers use root, packs, qualities, size, holdout_share and datasets; their
+    images are loaded at the working size of the task.
     """
 
     root: str
@@ -81,6 +91,36 @@ class DataConfig(_Section):
     identity_share: float = Field(default=0.1, ge=0, le=1)
     wide_share: float = Field(default=0.15, ge=0, le=1)
     quantise_share: float = Field(default=0.8, ge=0, le=1)
+    datasets: dict[str, float] = {}
+
+
+class AugmentConfig(_Section):
+    """How a recogniser's samples are varied; clean variations only, no noise or blur.
+
+    Attributes
+    ----------
+    scale : float
+        Scale factors are drawn from 1 / scale to scale, evenly in the logarithm.
+    turn : float
+        Largest turn in degrees, either way.
+    flip, flip_vertical : bool
+        Mirror left and right, top and bottom, half of the time each.
+    shift : float
+        Largest shift of a picture that fits into the square, in parts of its side.
+    brightness, contrast, gamma, colour : float
+        Largest change: added; of the factor about the mean; of the exponent's
+        logarithm; of each channel's factor.
+    """
+
+    scale: float = Field(default=1.25, ge=1)
+    turn: float = Field(default=180.0, ge=0, le=180)
+    flip: bool = True
+    flip_vertical: bool = True
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    brightness: float = Field(default=0.1, ge=0)
+    contrast: float = Field(default=0.25, ge=0, lt=1)
+    gamma: float = Field(default=0.3, ge=0)
+    colour: float = Field(default=0.1, ge=0, lt=1)
 
 
 class LossConfig(_Section):
@@ -106,6 +146,13 @@ class TrainConfig(_Section):
 
     Attributes
     ----------
+    strategy : str
+        "restoration" (degraded and clean pairs), "segmentation" or "classification"
+        (recognisers of `medenh.tasks`).
+    task : str
+        What a recogniser learns, a key of `medenh.tasks.TASKS`.
+    augment : AugmentConfig
+        How a recogniser's samples are varied.
     steps : int
         Optimiser steps of the full schedule.
     validate_every : int
@@ -125,8 +172,11 @@ class TrainConfig(_Section):
     """
 
     name: str
+    strategy: Literal["restoration", "segmentation", "classification"] = "restoration"
+    task: str = ""
     network: NetworkConfig
     data: DataConfig
+    augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     batch: int = Field(default=16, ge=1)
@@ -138,6 +188,19 @@ class TrainConfig(_Section):
     teacher_share: float = Field(default=0.0, ge=0, le=1)
     validate_every: int = Field(default=500, ge=1)
     checkpoint_minutes: float = Field(default=3.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.strategy == "restoration":
+            if self.task:
+                raise ValueError("restoration has no task")
+            return self
+        task = TASKS.get(self.task)
+        if task is None or task.kind != self.strategy:
+            known = ", ".join(t.name for t in TASKS.values() if t.kind == self.strategy)
+            raise ValueError(f"{self.strategy} wants a task, one of {known}")
+        self.network.options.setdefault("classes", len(task.classes))
+        return self
 
 
 def named_configs() -> list[str]:

@@ -12,7 +12,7 @@ import hashlib
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -23,8 +23,23 @@ from medenh.errors import UsageError
 from medenh.training.config import DataConfig
 from medenh.types import FloatArray
 
-__all__ = ["CleanImage", "Sampler", "load_pack", "read_pack", "split_holdout"]
+__all__ = [
+    "CleanImage",
+    "Sampler",
+    "decode_image",
+    "load_pack",
+    "read_pack",
+    "read_rows",
+    "split_holdout",
+]
 
+
+class _Grouped(Protocol):
+    @property
+    def group(self) -> str: ...
+
+
+_Image = TypeVar("_Image", bound=_Grouped)
 _MODALITY_OF_PACK = {
     "fundus": "fundus",
     "xray": "xray",
@@ -58,17 +73,21 @@ class CleanImage:
     pixels: NDArray[np.uint8]
 
 
-def read_pack(folder: Path, qualities: list[str]) -> list[dict[str, str]]:
-    """Return the manifest rows of a pack that count as clean photographs."""
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    """Return the manifest of a pack, a dictionary a row."""
     manifest = folder / "manifest.csv"
     try:
         with manifest.open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
+            return list(csv.DictReader(handle))
     except OSError as error:
         raise UsageError(f"cannot read the pack: {error}", path=manifest) from error
+
+
+def read_pack(folder: Path, qualities: list[str]) -> list[dict[str, str]]:
+    """Return the manifest rows of a pack that count as clean photographs."""
     return [
         row
-        for row in rows
+        for row in read_rows(folder)
         if row["quality"] in qualities
         and row["split"] in ("train", "val", "test")
         and "tier=small" not in row["labels"]
@@ -106,21 +125,33 @@ def load_pack(
 def _decode(
     data: bytes, row: dict[str, str], folder: Path, max_side: int
 ) -> CleanImage:
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise UsageError("the pack holds a damaged image", path=folder / row["file"])
-    pixels: NDArray[Any] = _to_display(decoded, row)
+    pixels: NDArray[Any] = decode_image(data, row, folder)
     height, width = pixels.shape[:2]
     scale = max_side / max(height, width)
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    pixels = pixels.reshape(pixels.shape[0], pixels.shape[1], -1)
+    pixels = pixels.reshape(pixels.shape[0], pixels.shape[1], -1)  # OpenCV drops it
     if pixels.shape[2] == 3 and _is_grey(pixels):
         pixels = pixels[..., :1].copy()
     modality = _MODALITY_OF_PACK.get(folder.name, folder.name)
     name = f"{folder.name}/{row['file']}"
     return CleanImage(name, modality, row["split"], row["group"], pixels)
+
+
+def decode_image(data: bytes, row: dict[str, str], folder: Path) -> NDArray[np.uint8]:
+    """Return a pack's image as 8-bit (H, W, C), RGB or grey.
+
+    Raises
+    ------
+    UsageError
+        The pack holds a damaged image.
+    """
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise UsageError("the pack holds a damaged image", path=folder / row["file"])
+    pixels = _to_display(decoded, row)
+    return pixels.reshape(pixels.shape[0], pixels.shape[1], -1)
 
 
 def _to_display(pixels: NDArray[Any], row: dict[str, str]) -> NDArray[np.uint8]:
@@ -148,11 +179,11 @@ def _is_grey(pixels: NDArray[Any]) -> bool:
 
 
 def split_holdout(
-    images: list[CleanImage], share: float
-) -> tuple[list[CleanImage], list[CleanImage]]:
+    images: list[_Image], share: float
+) -> tuple[list[_Image], list[_Image]]:
     """Part images by a hash of their group: (train, held out for validation)."""
-    train: list[CleanImage] = []
-    held: list[CleanImage] = []
+    train: list[_Image] = []
+    held: list[_Image] = []
     for image in images:
         digest = hashlib.sha256(f"holdout/{image.group}".encode()).digest()
         chosen = int.from_bytes(digest[:4], "big") / 2**32 < share

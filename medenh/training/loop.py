@@ -15,14 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError
-from medenh.losses.reconstruction import charbonnier, gradient_l1, log_mse
 from medenh.training import plots
 from medenh.training.checkpoint import (
     load_state,
@@ -30,26 +30,32 @@ from medenh.training.checkpoint import (
     save_weights,
     start_from,
 )
-from medenh.training.config import LossConfig, OptimiserConfig, TrainConfig
-from medenh.training.data import Sampler, load_pack, split_holdout
-from medenh.training.validation import Validation
-from medenh.types import FloatArray
+from medenh.training.config import OptimiserConfig, TrainConfig
+from medenh.training.strategies import STRATEGIES, Batch, Strategy
+from medenh.zoo.fetch import weights_path
+from medenh.zoo.manifest import load_manifest
 
 __all__ = ["Progress", "TrainResult", "train"]
 
 _LOG_EVERY = 20
-_COLUMNS = ["step", "loss", "lr", "images_per_s", "psnr", "psnr_identity"]
+_COLUMNS = ["step", "loss", "lr", "images_per_s"]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a display may want to show after some steps."""
+    """What a display may want to show after some steps.
+
+    Attributes
+    ----------
+    figures : dict of str to float
+        What the validation measured; empty when this step had none.
+    """
 
     step: int
     steps: int
     loss: float
     images_per_second: float
-    psnr: float | None
+    figures: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +66,17 @@ class TrainResult:
     ----------
     step : int
         Steps done.
-    best_psnr : float
-        Best validation PSNR in dB; -inf before the first validation.
+    score : str
+        Name of the figure that chooses the best weights.
+    best : float
+        Its best value in a validation; -inf before the first.
     finished : bool
         False when `max_minutes` stopped it; resume goes on.
     """
 
     step: int
-    best_psnr: float
+    score: str
+    best: float
     finished: bool
 
 
@@ -87,7 +96,7 @@ def train(
     config : TrainConfig
     run_dir : path
         Gets last.pt (state), best.safetensors (averaged weights, fp16), log.csv,
-        curve.png, samples.png, config.json.
+        curve.png, samples.png (where there are pictures to show), config.json.
     resume : bool
         Go on from ``run_dir/last.pt``.
     max_minutes : float, optional
@@ -106,7 +115,7 @@ def train(
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     _prepare_folder(run_dir, config, resume=resume)
-    sampler, validation = _load_data(config)
+    strategy = STRATEGIES[config.strategy](config)
     network, average, optimiser = _build(config, device)
     step, best = 0, -math.inf
     if resume:
@@ -127,29 +136,30 @@ def train(
         save_state(run_dir / "last.pt", state)
 
     saved, since, last_logged = time.monotonic(), time.monotonic(), step
-    for batch in _batches(sampler, step, config):
+    for batch in _batches(strategy, step, config.steps):
         _set_lr(optimiser, _lr_at(step, config.optimiser, config.steps))
-        sides = [_to_device(side, device) for side in batch]
-        loss = _step(network, optimiser, sides, config)
+        tensors = [_to_device(side, device) for side in batch]
+        loss = _step(strategy, network, optimiser, tensors, config.optimiser.clip)
         step += 1
         _update_average(average, network, config.optimiser.ema, step)
 
-        psnr = None
+        figures: list[float] = []
         if step % config.validate_every == 0 or step == config.steps:
-            psnr, grid = validation.run(average, device)
-            plots.save_grid(run_dir / "samples.png", grid)
-            if psnr > best:
-                best = psnr
+            figures = _validate(strategy, average, device, run_dir)
+            if figures[0] > best:
+                best = figures[0]
                 save_weights(run_dir / "best.safetensors", average)
-        if psnr is not None or step % _LOG_EVERY == 0:
+        if figures or step % _LOG_EVERY == 0:
             now = time.monotonic()
             speed = config.batch * (step - last_logged) / max(now - since, 1e-9)
             since, last_logged = now, step
             lr = optimiser.param_groups[0]["lr"]
-            identity = None if psnr is None else validation.identity_psnr
-            _log(run_dir / "log.csv", [step, loss, lr, speed, psnr, identity])
-            on_progress(Progress(step, config.steps, loss, speed, psnr))
-        if psnr is not None:
+            _log(
+                run_dir / "log.csv", [step, loss, lr, speed], strategy.figures, figures
+            )
+            named = dict(zip(strategy.figures, figures, strict=False))
+            on_progress(Progress(step, config.steps, loss, speed, named))
+        if figures:
             plots.save_curve(run_dir / "log.csv", run_dir / "curve.png")
         stop = time.monotonic() > deadline or step >= config.steps
         if stop or time.monotonic() - saved > 60 * config.checkpoint_minutes:
@@ -157,7 +167,7 @@ def train(
             saved = time.monotonic()
         if stop:
             break
-    return TrainResult(step, best, step >= config.steps)
+    return TrainResult(step, strategy.figures[0], best, step >= config.steps)
 
 
 def _prepare_folder(run_dir: Path, config: TrainConfig, *, resume: bool) -> None:
@@ -187,7 +197,7 @@ def _build(
     ).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.network.start_from:
-        start_from(Path(config.network.start_from), network)
+        start_from(_weights_file(config.network.start_from), network)
     average = deepcopy(network).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         network.parameters(),
@@ -198,109 +208,58 @@ def _build(
     return network, average, optimiser
 
 
-def _load_data(config: TrainConfig) -> tuple[Sampler, Validation]:
-    images = []
-    for pack in config.data.packs:
-        folder = Path(config.data.root) / pack
-        images += load_pack(
-            folder, config.data.qualities, ("train",), config.data.max_side
-        )
-    train_images, held = split_holdout(images, config.data.holdout_share)
-    return Sampler(train_images, config.data, config.seed), Validation(held)
+def _weights_file(name: str) -> Path:
+    """Return a safetensors file by its path or by the id of a model of the zoo."""
+    if name.endswith(".safetensors"):
+        return Path(name)
+    return weights_path(load_manifest().get(name))
 
 
-def _batches(
-    sampler: Sampler, first: int, config: TrainConfig
-) -> Iterator[list[FloatArray]]:
-    """Draw the batches of the remaining steps, one ahead, on a thread of its own.
-
-    Yields degraded and clean, and where the configuration has a condition batch also
-    its degraded and clean.
-    """
-
-    def draw(step: int) -> list[FloatArray]:
-        sides = [*sampler.batch(step, config.batch)]
-        if config.condition_batch:
-            extra, side = config.condition_batch, config.condition_size
-            sides += sampler.small_batch(step, config.batch, extra, side)
-        return sides
-
+def _batches(strategy: Strategy, first: int, steps: int) -> Iterator[Batch]:
+    """Draw the batches of the remaining steps, one ahead, on a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(draw, first)
-        for step in range(first, config.steps):
+        ahead = pool.submit(strategy.draw, first)
+        for step in range(first, steps):
             batch = ahead.result()
-            if step + 1 < config.steps:
-                ahead = pool.submit(draw, step + 1)
+            if step + 1 < steps:
+                ahead = pool.submit(strategy.draw, step + 1)
             yield batch
 
 
-def _to_device(batch: FloatArray, device: str) -> Tensor:
-    return torch.from_numpy(batch).to(device, memory_format=torch.channels_last)
+def _to_device(side: NDArray[np.float32] | NDArray[np.int64], device: str) -> Tensor:
+    layout = torch.channels_last if side.ndim == 4 else torch.preserve_format
+    return torch.from_numpy(side).to(device, memory_format=layout)
 
 
 def _step(
+    strategy: Strategy,
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    sides: list[Tensor],
-    config: TrainConfig,
+    batch: list[Tensor],
+    clip: float,
 ) -> float:
     """Take one optimiser step and return the loss."""
     network.train()
-    low, high = sides[:2]
-    bf16 = config.precision == "bf16"
-    with torch.autocast(low.device.type, torch.bfloat16, enabled=bf16):
-        if config.teacher_share:
-            enhanced = _with_teacher(cast(Any, network), low, high, config)
-        else:
-            enhanced = network(low)
-    loss = _loss(enhanced.float(), high, config.loss)
-    if config.condition_batch:
-        low, high = sides[2:]
-        with torch.autocast(low.device.type, torch.bfloat16, enabled=bf16):
-            affine = (
-                cast(Any, network).condition(low).float().unsqueeze(-1).unsqueeze(-1)
-            )
-        loss = loss + _loss(low * affine[:, :3] + affine[:, 3:], high, config.loss)
+    loss = strategy.loss(network, batch)
     if not torch.isfinite(loss):
         raise MedenhError(
             "the loss is no longer finite", hint="a smaller learning rate, or fp32"
         )
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.clip)
+    nn.utils.clip_grad_norm_(network.parameters(), clip)
     optimiser.step()
     return loss.item()
 
 
-def _with_teacher(
-    network: Any, low: Tensor, high: Tensor, config: TrainConfig
-) -> Tensor:
-    """Run a batch whose first samples have the best condition in hindsight."""
-    taught = round(config.teacher_share * len(low))
-    condition = torch.cat(
-        [_best_affine(low[:taught], high[:taught]), network.condition(low[taught:])]
-    )
-    enhanced: Tensor = network.local(low, condition)
-    return enhanced
-
-
-def _best_affine(low: Tensor, high: Tensor) -> Tensor:
-    """Return the least-squares gain and offset of each pair, shape (B, 6)."""
-    x, y = low.flatten(1), high.flatten(1)
-    x_mean, y_mean = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-    covariance = ((x - x_mean) * (y - y_mean)).mean(1, keepdim=True)
-    variance = (x - x_mean).square().mean(1, keepdim=True).clamp_min(1e-7)
-    gain = (covariance / variance).clamp(0.05, 100.0)
-    return torch.cat([gain, y_mean - gain * x_mean], 1).repeat_interleave(3, 1)
-
-
-def _loss(enhanced: Tensor, reference: Tensor, weights: LossConfig) -> Tensor:
-    total = weights.charbonnier * charbonnier(enhanced, reference)
-    if weights.gradient:
-        total = total + weights.gradient * gradient_l1(enhanced, reference)
-    if weights.log_mse:
-        total = total + weights.log_mse * log_mse(enhanced, reference)
-    return total
+def _validate(
+    strategy: Strategy, average: nn.Module, device: str, run_dir: Path
+) -> list[float]:
+    """Return what the strategy measures, leaving its sample pictures, if any."""
+    figures, grid = strategy.validate(average, device)
+    if grid is not None:
+        plots.save_grid(run_dir / "samples.png", grid)
+    return figures
 
 
 def _lr_at(step: int, config: OptimiserConfig, steps: int) -> float:
@@ -322,16 +281,25 @@ def _set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
 def _update_average(
     average: nn.Module, network: nn.Module, decay: float, step: int
 ) -> None:
-    """Move the averaged weights; the average is shorter while the run is young."""
+    """Move the averaged weights; the average is shorter while the run is young.
+
+    Running statistics of batch normalisation are averaged along; they belong to them.
+    """
     keep = min(decay, (1 + step) / (10 + step))
-    for a, b in zip(average.parameters(), network.parameters(), strict=True):
-        a.lerp_(b.detach(), 1 - keep)
+    ours, theirs = average.state_dict(), network.state_dict()
+    for name, value in ours.items():
+        if value.is_floating_point():
+            value.lerp_(theirs[name], 1 - keep)
 
 
-def _log(path: Path, values: list[float | int | None]) -> None:
+def _log(
+    path: Path, values: list[float], names: tuple[str, ...], figures: list[float]
+) -> None:
+    """Add a row; figures of the validation are empty in rows without one."""
     new = not path.exists()
     with path.open("a", newline="") as handle:
         writer = csv.writer(handle)
         if new:
-            writer.writerow(_COLUMNS)
-        writer.writerow(["" if v is None else f"{v:.6g}" for v in values])
+            writer.writerow([*_COLUMNS, *names])
+        cells = [f"{value:.6g}" for value in (*values, *figures)]
+        writer.writerow([*cells, *[""] * (len(names) - len(figures))])

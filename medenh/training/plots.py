@@ -20,21 +20,23 @@ def save_grid(path: Path, grid: FloatArray) -> None:
 
 
 def save_curve(log: Path, path: Path) -> None:
-    """Draw loss and validation PSNR over steps from a log.csv."""
+    """Draw the loss and what validation measured over steps, from a log.csv."""
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     with log.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     steps = [int(row["step"]) for row in rows]
     losses = [float(row["loss"]) for row in rows]
-    scored = [row for row in rows if row["psnr"]]
+    figures = list(rows[0])[4:]
+    scored = [row for row in rows if row[figures[0]]]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(steps, losses, linewidth=0.6)
     left.set(xlabel="step", ylabel="training loss")
     at = [int(row["step"]) for row in scored]
-    right.plot(at, [float(row["psnr"]) for row in scored], marker=".", label="enhanced")
-    right.plot(at, [float(r["psnr_identity"]) for r in scored], "--", label="identity")
-    right.set(xlabel="step", ylabel="validation PSNR (dB)")
+    for name in figures:
+        values = [float(row[name]) for row in scored]
+        right.plot(at, values, marker=".", label=name.replace("_", " "))
+    right.set(xlabel="step", ylabel="validation")
     right.legend()
     figure.savefig(path, dpi=110)

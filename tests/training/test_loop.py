@@ -7,10 +7,10 @@ from safetensors.torch import load_file
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
-from medenh.training import loop
 from medenh.training.config import load_config
 from medenh.training.data import Sampler, load_pack, split_holdout
 from medenh.training.loop import train
+from medenh.training.strategies.restoration import _best_affine
 
 
 def _weights(run_dir):
@@ -145,7 +145,7 @@ def test_best_affine_undoes_an_affine_degradation():
     torch.manual_seed(0)
     clean = torch.rand(3, 3, 16, 16)
     scale = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1, 1)
-    condition = loop._best_affine(scale * clean + 0.05, clean)
+    condition = _best_affine(scale * clean + 0.05, clean)
     restored = (scale * clean + 0.05) * condition[:, :3, None, None]
     restored = restored + condition[:, 3:, None, None]
     torch.testing.assert_close(restored, clean, atol=1e-4, rtol=0)

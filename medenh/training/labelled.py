@@ -1,0 +1,258 @@
+"""Labelled images of packs, and the samples that recognisers learn from.
+
+Clean images only; they are varied (turned, scaled, brighter, another colour), never
+made worse: a recogniser's score must fall when a picture loses what it needs.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.errors import UsageError
+from medenh.tasks.masks import class_masks, read_mask
+from medenh.tasks.recogniser import to_working_size
+from medenh.tasks.table import Task
+from medenh.training.config import AugmentConfig, DataConfig
+from medenh.training.data import decode_image, read_rows, split_holdout
+from medenh.types import FloatArray
+
+__all__ = ["LabelledImage", "LabelledSampler", "load_labelled", "load_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """One image of a pack with its answer.
+
+    Attributes
+    ----------
+    name, dataset, group : str
+        "pack/file"; the source data set; patient, lesion or sequence.
+    pixels : float32 array, shape (H, W, 1 or 3), in [0, 1]
+    mask : float32 array, shape (H, W, K), or None
+        Coverage of each class, for segmentation.
+    label : int or None
+        Class number, for classification.
+    field : bool array, shape (H, W), or None
+        Field of view, where the pack has one and the size is the stored one.
+    """
+
+    name: str
+    dataset: str
+    group: str
+    pixels: FloatArray
+    mask: FloatArray | None
+    label: int | None
+    field: NDArray[np.bool_] | None
+
+
+def load_labelled(
+    config: DataConfig, task: Task, *, split: str, side: int | None
+) -> list[LabelledImage]:
+    """Read the images of a split that have an answer to a task.
+
+    Parameters
+    ----------
+    config : DataConfig
+        Which packs, qualities and data sets.
+    task : Task
+    split : str
+        "train", "val" or "test".
+    side : int or None
+        Long side in pixels; None keeps the stored size.
+    """
+    images: list[LabelledImage] = []
+    for pack in config.packs:
+        folder = Path(config.root) / pack
+        rows = [
+            row
+            for row in read_rows(folder)
+            if row["split"] == split
+            and row["quality"] in config.qualities
+            and (not config.datasets or row["source_dataset"] in config.datasets)
+            and _has_answer(row, task)
+        ]
+        for shard in sorted({row["shard"] for row in rows}):
+            with tarfile.open(folder / shard) as tar:
+                images += [
+                    _read(tar, row, folder, task, side)
+                    for row in rows
+                    if row["shard"] == shard
+                ]
+    return images
+
+
+def load_parts(
+    config: DataConfig, task: Task
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Return split "train" at the working size: (learnt from, held back).
+
+    Raises
+    ------
+    UsageError
+        One of the parts is empty.
+    """
+    images = load_labelled(config, task, split="train", side=task.side)
+    learnt, held = split_holdout(images, config.holdout_share)
+    if not learnt or not held:
+        raise UsageError(
+            f"{len(learnt)} images to learn from and {len(held)} held back for "
+            "validation: neither may be none",
+            hint="check data.packs, data.datasets and data.holdout_share",
+        )
+    return learnt, held
+
+
+def _has_answer(row: dict[str, str], task: Task) -> bool:
+    if task.kind == "classification":
+        return _label(row, task) is not None
+    return bool(row["mask_file"])
+
+
+def _label(row: dict[str, str], task: Task) -> int | None:
+    found = [task.labels[p] for p in row["labels"].split(";") if p in task.labels]
+    return found[0] if found else None
+
+
+def _read(
+    tar: tarfile.TarFile,
+    row: dict[str, str],
+    folder: Path,
+    task: Task,
+    side: int | None,
+) -> LabelledImage:
+    pixels = decode_image(_member(tar, row["file"], folder), row, folder)
+    unit = pixels.astype(np.float32) / np.float32(255)
+    mask = field = None
+    if task.kind == "segmentation":
+        numbers = read_mask(_member(tar, row["mask_file"], folder))
+        mask = class_masks(numbers, task).astype(np.float32)
+        if mask.shape[:2] != unit.shape[:2]:
+            raise UsageError(
+                f"mask {mask.shape[:2]} and image {unit.shape[:2]} differ in size",
+                path=folder / row["mask_file"],
+            )
+    if side is not None:
+        unit = to_working_size(unit, side)
+        mask = None if mask is None else to_working_size(mask, side)
+    elif row.get("fov_file"):
+        field = read_mask(_member(tar, row["fov_file"], folder)) != 0
+    return LabelledImage(
+        f"{folder.name}/{row['file']}",
+        row["source_dataset"],
+        row["group"],
+        unit,
+        mask,
+        _label(row, task),
+        field,
+    )
+
+
+def _member(tar: tarfile.TarFile, name: str, folder: Path) -> bytes:
+    try:
+        member = tar.extractfile(name)
+    except KeyError:
+        member = None
+    if member is None:
+        raise UsageError(
+            "named in the manifest, but not in the pack", path=folder / name
+        )
+    return member.read()
+
+
+class LabelledSampler:
+    """Draws varied squares with their answers; each from (seed, step, position)."""
+
+    def __init__(
+        self,
+        images: list[LabelledImage],
+        data: DataConfig,
+        augment: AugmentConfig,
+        seed: int,
+    ) -> None:
+        self._images = images
+        self._size = data.size
+        self._augment = augment
+        self._seed = seed
+        weights = _weights(images, data.datasets)
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def sample(self, step: int, position: int) -> tuple[FloatArray, FloatArray | int]:
+        """Return one sample.
+
+        Returns
+        -------
+        picture : float32 array, shape (3, S, S), in [0, 1]
+        answer : float32 array, shape (K, S, S), coverage; or the class number
+        """
+        rng = np.random.default_rng([self._seed, step, position])
+        index = int(np.searchsorted(self._cumulative, rng.random()))
+        image = self._images[min(index, len(self._images) - 1)]
+        place = self._place(image.pixels.shape, rng)
+        picture = _vary(self._warp(image.pixels, place), self._augment, rng)
+        planes = np.broadcast_to(picture, (*picture.shape[:2], 3))
+        if image.mask is None:
+            return _to_planes(planes), int(image.label or 0)
+        return _to_planes(planes), _to_planes(self._warp(image.mask, place))
+
+    def _place(
+        self, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Draw the affine map from the square to the picture, shape (2, 3)."""
+        config, size = self._augment, self._size
+        scale = config.scale ** rng.uniform(-1, 1)
+        angle = np.deg2rad(rng.uniform(-config.turn, config.turn))
+        flips = np.where(rng.random(2) < 0.5, -1.0, 1.0)
+        flips = np.where([config.flip, config.flip_vertical], flips, 1.0)
+        turn = np.array(
+            [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        )
+        linear = turn * flips / scale
+        extent = np.array([shape[1], shape[0]], float)
+        room = np.maximum(extent / 2 - size / scale / 2, 0) + config.shift * extent / 2
+        centre = extent / 2 + room * rng.uniform(-1, 1, 2)
+        offset = centre - linear @ np.full(2, size / 2)
+        return np.column_stack([linear, offset - 0.5 + linear.sum(1) / 2])
+
+    def _warp(self, pixels: FloatArray, place: NDArray[np.float64]) -> FloatArray:
+        warped = cv2.warpAffine(
+            pixels,
+            place,
+            (self._size, self._size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+        return np.asarray(warped, np.float32).reshape(self._size, self._size, -1)
+
+
+def _weights(
+    images: list[LabelledImage], datasets: dict[str, float]
+) -> NDArray[np.float64]:
+    """Weigh images by data set, and the classes of a classification evenly."""
+    weights = np.array([datasets.get(image.dataset, 1.0) for image in images])
+    labels = np.array([-1 if image.label is None else image.label for image in images])
+    for label in np.unique(labels):
+        weights[labels == label] /= weights[labels == label].sum()
+    return weights
+
+
+def _vary(
+    picture: FloatArray, config: AugmentConfig, rng: np.random.Generator
+) -> FloatArray:
+    """Change exposure and colour, within what cameras and lamps do."""
+    brightness, contrast, gamma = rng.uniform(-1, 1, 3)
+    colour = 1 + config.colour * rng.uniform(-1, 1, picture.shape[2])
+    out = np.power(np.clip(picture, 0, 1), np.exp(config.gamma * gamma))
+    mean = out.mean()
+    out = (out - mean) * (1 + config.contrast * contrast) + mean
+    out = (out + config.brightness * brightness) * colour
+    return np.asarray(np.clip(out, 0, 1), np.float32)
+
+
+def _to_planes(pixels: FloatArray) -> FloatArray:
+    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
