@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from medenh.degradations.operator import Operator, Scene
+from medenh.degradations.operator import Drawn, Operator, Scene
 from medenh.degradations.recipe import Recipe, in_order
 from medenh.degradations.seeding import rng_for
 from medenh.types import FloatArray
@@ -36,6 +36,9 @@ class DpeParameters:
         Amplitude of the uniform noise on the [-1, 1] scale.
     noise_seed : int
         Seed of the noise field.
+    gaussian : bool
+        Noise is Gaussian with this sigma, as the paper says, instead of uniform, as
+        its code has it.
     """
 
     brightness: float
@@ -43,6 +46,7 @@ class DpeParameters:
     brightness_first: bool
     sigma: float
     noise_seed: int
+    gaussian: bool = False
 
     name: ClassVar[str] = "dpe"
     volumetric: ClassVar[bool] = False
@@ -129,7 +133,8 @@ def apply(
     x /= np.float32(255.0)
     if parameters.sigma:
         noise = np.random.default_rng(parameters.noise_seed)
-        field = noise.random(x.shape, dtype=np.float32)
+        draw = noise.standard_normal if parameters.gaussian else noise.random
+        field = draw(x.shape, dtype=np.float32)
         x += np.float32(parameters.sigma / 2) * field
     x = x.astype(np.float32, copy=False)
     return np.clip(x, np.float32(0.0), np.float32(1.0), out=x)
@@ -150,6 +155,16 @@ def _flatten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
     return x * factor + np.float32((1.0 - factor) * mean)
 
 
+def _draw_gaussian(
+    rng: np.random.Generator,
+    pixels: FloatArray,
+    scene: Scene,
+    severity: float | None,
+) -> DpeParameters:
+    drawn = DpeParameters.sample(rng, pixels, scene, severity)
+    return replace(drawn, gaussian=True)
+
+
 OPERATORS: tuple[type[Operator], ...] = (DpeParameters,)
 RECIPES = (
     Recipe(
@@ -157,5 +172,11 @@ RECIPES = (
         title="Brightness and contrast loss, faint one-sided noise (DPE)",
         source="DPE paper, Algorithm 1 and released code [code]",
         plan=in_order(DpeParameters),
+    ),
+    Recipe(
+        name="dpe-gauss",
+        title="Like dpe, with zero-mean Gaussian noise of the same sigma",
+        source="DPE paper, Algorithm 1, with the noise it names [paper]",
+        plan=in_order(Drawn(_draw_gaussian)),
     ),
 )

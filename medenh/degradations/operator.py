@@ -8,7 +8,7 @@ out and draws nothing, except noise from a generator seeded by a field of its ow
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, Self
 
@@ -16,7 +16,20 @@ import numpy as np
 
 from medenh.types import FloatArray
 
-__all__ = ["Domain", "Operator", "Scene", "log_span", "new_seed", "noise_rng", "span"]
+__all__ = [
+    "Domain",
+    "Drawn",
+    "Operator",
+    "Sampler",
+    "Scene",
+    "at_level",
+    "draw_share",
+    "log_span",
+    "new_seed",
+    "noise_rng",
+    "relative_size",
+    "span",
+]
 
 Domain = Literal["display", "hu", "magnitude"]
 
@@ -97,6 +110,67 @@ class Operator(Protocol):
         The engine clips to the domain and restores what lies outside the field.
         """
         ...
+
+
+class Sampler(Protocol):
+    """What draws an operator: its own class, or a `Drawn` with ranges of another."""
+
+    def sample(
+        self,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Operator:
+        """Draw parameters for a picture, see `Operator.sample`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An operator drawn by a recipe's own function instead of its class's `sample`.
+
+    Attributes
+    ----------
+    draw : callable
+        (rng, pixels, scene, severity) -> operator, as `Operator.sample`.
+    """
+
+    draw: Callable[[np.random.Generator, FloatArray, Scene, float | None], Operator]
+
+    def sample(
+        self,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Operator:
+        """Draw parameters for a picture, see `Operator.sample`."""
+        return self.draw(rng, pixels, scene, severity)
+
+
+def draw_share(rng: np.random.Generator, severity: float | None) -> float:
+    """Return the place in a range that parameters drawn together share."""
+    share = float(rng.random())  # drawn always: a severity must not shift what follows
+    return share if severity is None else severity
+
+
+def at_level(levels: Sequence[float], share: float) -> float:
+    """Return a value between levels, mild to strong: piecewise linear, exact at each.
+
+    Examples
+    --------
+    >>> at_level((1.0, 2.0, 3.0, 4.0, 6.0), 0.75)
+    4.0
+    """
+    place = share * (len(levels) - 1)
+    below = min(int(place), len(levels) - 2)
+    return levels[below] + (levels[below + 1] - levels[below]) * (place - below)
+
+
+def relative_size(pixels: FloatArray, reference: int) -> float:
+    """Return how much longer a frame's long side is than a reference, in pixels."""
+    return float(max(pixels.shape[:2])) / reference
 
 
 def span(

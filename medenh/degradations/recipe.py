@@ -8,18 +8,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medenh.degradations.operator import Domain, Operator
+from medenh.degradations.operator import Domain, Sampler
 
 __all__ = ["Recipe", "Step", "in_order", "one_of"]
 
-Plan = Callable[[np.random.Generator], tuple[type[Operator], ...]]
+Plan = Callable[[np.random.Generator], tuple[Sampler, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """An operator at its fixed place, applied with a probability."""
 
-    operator: type[Operator]
+    operator: Sampler
     probability: float = 1.0
 
 
@@ -47,6 +47,8 @@ class Recipe:
     options : dict
         Allowed words of each option, the first is the default: {"mode": ("scaled",
         "exact")}.
+    fixed : bool
+        The name says the strength: severity changes nothing.
     """
 
     name: str
@@ -57,14 +59,15 @@ class Recipe:
     domain: Domain = "display"
     framing: Literal["none", "fundus"] = "none"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    fixed: bool = False
 
 
-def in_order(*steps: Step | type[Operator]) -> Plan:
+def in_order(*steps: Step | Sampler) -> Plan:
     """Return a plan of steps in a fixed order, each applied with its probability."""
     fixed = [s if isinstance(s, Step) else Step(s) for s in steps]
     certain = all(step.probability == 1.0 for step in fixed)
 
-    def plan(rng: np.random.Generator) -> tuple[type[Operator], ...]:
+    def plan(rng: np.random.Generator) -> tuple[Sampler, ...]:
         chances = np.zeros(len(fixed)) if certain else rng.random(len(fixed))
         return tuple(
             step.operator
@@ -78,7 +81,7 @@ def in_order(*steps: Step | type[Operator]) -> Plan:
 def one_of(*plans: Plan) -> Plan:
     """Return a plan that follows one of several, each equally likely."""
 
-    def plan(rng: np.random.Generator) -> tuple[type[Operator], ...]:
+    def plan(rng: np.random.Generator) -> tuple[Sampler, ...]:
         return plans[int(rng.integers(len(plans)))](rng)
 
     return plan

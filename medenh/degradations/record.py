@@ -157,7 +157,8 @@ class Record(_Model):
 
 def write_step(operator: Operator) -> StepRecord:
     """Return an operator as a step of a record."""
-    return StepRecord(op=operator.name, params=asdict(operator))  # type: ignore[call-overload]
+    params = asdict(operator)  # type: ignore[call-overload]
+    return StepRecord(op=operator.name, params=_listed(params))
 
 
 def read_step(step: StepRecord, operators: dict[str, type[Operator]]) -> Operator:
@@ -181,6 +182,15 @@ def read_step(step: StepRecord, operators: dict[str, type[Operator]]) -> Operato
         return _adapter(operator).validate_python(step.params)
     except ValidationError as error:
         raise UsageError(f"step {step.op!r} of the record: {_first(error)}") from error
+
+
+def _listed(value: Any) -> Any:
+    """Return parameters with lists for tuples, as JSON gives them back."""
+    if isinstance(value, dict):
+        return {name: _listed(one) for name, one in value.items()}
+    return (
+        [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
+    )
 
 
 @cache

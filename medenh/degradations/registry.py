@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from medenh.degradations import dpe
+from medenh.degradations import (
+    blur,
+    compression,
+    dpe,
+    generic,
+    light,
+    noise,
+    resampling,
+)
 from medenh.degradations.operator import Operator
 from medenh.degradations.recipe import Recipe
 from medenh.errors import UsageError
 
 __all__ = ["OPERATORS", "RECIPES", "find_recipe"]
 
-_MODULES = (dpe,)
+_SHARED = (blur, compression, light, noise, resampling)  # operators only
+_MODULES = (dpe, generic)
 
 
 def _by_name(groups: Iterable[Iterable[type[Operator]]]) -> dict[str, type[Operator]]:
@@ -19,7 +28,9 @@ def _by_name(groups: Iterable[Iterable[type[Operator]]]) -> dict[str, type[Opera
 
 
 # each module lists its own in OPERATORS and RECIPES
-OPERATORS: dict[str, type[Operator]] = _by_name(m.OPERATORS for m in _MODULES)
+OPERATORS: dict[str, type[Operator]] = _by_name(
+    m.OPERATORS for m in (*_SHARED, *_MODULES)
+)
 RECIPES: dict[str, Recipe] = {r.name: r for m in _MODULES for r in m.RECIPES}
 
 

@@ -52,7 +52,7 @@ def test_draws_depend_on_name_seed_and_copy_alone(name):
 
     assert steps(name="x") == steps(name="x")
     others = [steps(name="y"), steps(name="x", seed=1), steps(name="x", draw=1)]
-    fixed = not any(step.params for step in steps(name="x"))
+    fixed = RECIPES[name].fixed  # such as a reduction by 4: nothing is drawn
     assert fixed or any(other != steps(name="x") for other in others)
 
 
@@ -84,7 +84,7 @@ def test_severity_lowers_the_score(name):
         return np.mean(scores)
 
     levels = [mean_psnr(level) for level in (1, 3, 5)]
-    fixed = levels[0] == levels[1] == levels[2]
+    fixed = RECIPES[name].fixed and levels[0] == levels[1] == levels[2]
     assert fixed or levels[0] > levels[2]
     assert fixed or levels[0] >= levels[1] - 0.5 >= levels[2] - 1.0
 

@@ -1,0 +1,335 @@
+"""Loss of sharpness: Gaussian, box, defocus, motion, hand shake, zoom.
+
+Kernels have unit sum and their centroid in the middle, so that a pair stays
+registered. Borders repeat the edge pixel (SciPy's "reflect"), which conserves the
+mean. Inside a field of view nothing leaks in from outside: weights are renormalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.degradations.operator import (
+    Operator,
+    Scene,
+    at_level,
+    draw_share,
+    new_seed,
+    relative_size,
+)
+from medenh.degradations.psf import disc_kernel, line_kernel, shake_kernel
+from medenh.types import FloatArray
+
+__all__ = [
+    "OPERATORS",
+    "BoxBlur",
+    "DefocusBlur",
+    "GaussianBlur",
+    "MotionBlur",
+    "TrajectoryBlur",
+    "ZoomBlur",
+]
+
+_IMAGENET_SIDE = 224  # the side that ImageNet-C's lengths are made for [code]
+_ZOOM_STEPS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianBlur:
+    """Gaussian blur; samples ImageNet-C's levels, sigma 1 to 6 at 224 px [code].
+
+    Attributes
+    ----------
+    sigma : float
+        In pixels; the window reaches 4 sigma.
+    """
+
+    sigma: float
+
+    name: ClassVar[str] = "gaussian-blur"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw sigma."""
+        level = at_level((1, 2, 3, 4, 6), draw_share(rng, severity))
+        return cls(level * relative_size(pixels, _IMAGENET_SIDE))
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Blur one frame."""
+        if self.sigma <= 0:
+            return pixels
+        side = 2 * round(4 * self.sigma) + 1
+        return _filtered(
+            pixels,
+            scene,
+            lambda x: cv2.GaussianBlur(
+                x, (side, side), self.sigma, borderType=cv2.BORDER_REFLECT
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BoxBlur:
+    """Mean over a rectangle; samples odd windows of 3 to 13 px at 224 px [C].
+
+    Attributes
+    ----------
+    width, height : int
+        Odd, in pixels.
+    """
+
+    width: int
+    height: int
+
+    name: ClassVar[str] = "box-blur"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw a square window."""
+        half = at_level((1, 6), draw_share(rng, severity))
+        side = 2 * round(half * relative_size(pixels, _IMAGENET_SIDE)) + 1
+        return cls(side, side)
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Blur one frame."""
+        window = (self.width, self.height)
+        return _filtered(
+            pixels,
+            scene,
+            lambda x: cv2.blur(x, window, borderType=cv2.BORDER_REFLECT),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DefocusBlur:
+    """Disc-shaped point spread; samples ImageNet-C's levels, 3 to 10 px [code].
+
+    Attributes
+    ----------
+    radius : float
+        In pixels.
+    softness : float
+        Sigma of the Gaussian that softens the disc's edge, in pixels (ImageNet-C's
+        "alias").
+    """
+
+    radius: float
+    softness: float = 0.0
+
+    name: ClassVar[str] = "defocus"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw radius and softness, both scaled with the picture."""
+        share = draw_share(rng, severity)
+        scale = relative_size(pixels, _IMAGENET_SIDE)
+        return cls(
+            radius=at_level((3, 4, 6, 8, 10), share) * scale,
+            softness=at_level((0.1, 0.5, 0.5, 0.5, 0.5), share) * scale,
+        )
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Blur one frame."""
+        return _convolved(pixels, scene, disc_kernel(self.radius, self.softness))
+
+
+@dataclass(frozen=True, slots=True)
+class MotionBlur:
+    """Straight motion; samples ImageNet-C's levels, radius/sigma 10/3 to 20/15 [code].
+
+    Attributes
+    ----------
+    length : float
+        Of the path, in pixels; a window of "radius" r reaches over 2 r.
+    angle_deg : float
+        Of the path to the horizontal.
+    sigma : float or None
+        Weights fall along the path like half a Gaussian of this sigma, in pixels;
+        None: constant speed.
+    """
+
+    length: float
+    angle_deg: float
+    sigma: float | None = None
+
+    name: ClassVar[str] = "motion-blur"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw length, sigma, and an angle of up to 45 degrees."""
+        share = draw_share(rng, severity)
+        scale = relative_size(pixels, _IMAGENET_SIDE)
+        return cls(
+            length=2 * at_level((10, 15, 15, 15, 20), share) * scale,
+            angle_deg=float(rng.uniform(-45.0, 45.0)),
+            sigma=at_level((3, 5, 8, 12, 15), share) * scale,
+        )
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Blur one frame."""
+        kernel = line_kernel(self.length, self.angle_deg, sigma=self.sigma)
+        return _convolved(pixels, scene, kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryBlur:
+    """Hand or eye shake along a random walk, after Boracchi & Foi 2012.
+
+    Samples a length of 3 to 25 px at 512 px [C].
+
+    Attributes
+    ----------
+    length : float
+        Of the path, in pixels.
+    inertia : float
+        Pull back to the start, 0 to 0.7.
+    shake : float
+        Chance of a sudden turn, over the whole path's steps, 0 to 0.2.
+    path_seed : int
+        Seed of the walk.
+    """
+
+    length: float
+    inertia: float
+    shake: float
+    path_seed: int
+
+    name: ClassVar[str] = "trajectory-blur"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw length, inertia, shake and path."""
+        share = draw_share(rng, severity)
+        return cls(
+            length=at_level((3, 25), share) * relative_size(pixels, 512),
+            inertia=float(rng.uniform(0.0, 0.7)),
+            shake=float(rng.uniform(0.0, 0.2)),
+            path_seed=new_seed(rng),
+        )
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Blur one frame."""
+        kernel = shake_kernel(
+            self.length, inertia=self.inertia, shake=self.shake, seed=self.path_seed
+        )
+        return _convolved(pixels, scene, kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoomBlur:
+    """Mean of ever larger views about the centre; samples zooms 1.11 to 1.31 [code].
+
+    Attributes
+    ----------
+    zoom : float
+        The largest view's scale, above 1.
+    """
+
+    zoom: float
+
+    name: ClassVar[str] = "zoom-blur"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw the zoom."""
+        return cls(at_level((1.11, 1.31), draw_share(rng, severity)))
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Blur one frame."""
+        return _filtered(pixels, scene, self._mean_of_views)
+
+    def _mean_of_views(self, pixels: FloatArray) -> FloatArray:
+        height, width = pixels.shape[:2]
+        reach = (self.zoom - 1.0) * max(height, width) / 2  # px moved at the border
+        steps = int(np.clip(np.ceil(reach), 2, _ZOOM_STEPS))
+        total = np.zeros_like(pixels)
+        for zoom in np.linspace(1.0, self.zoom, steps):
+            shift = [(side - 1) / 2 * (1 - zoom) for side in (width, height)]
+            matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
+            view = cv2.warpAffine(
+                pixels, matrix, (width, height), borderMode=cv2.BORDER_REFLECT
+            )
+            total += view.reshape(pixels.shape)
+        total /= np.float32(steps)
+        return total
+
+
+OPERATORS: tuple[type[Operator], ...] = (
+    GaussianBlur,
+    BoxBlur,
+    DefocusBlur,
+    MotionBlur,
+    TrajectoryBlur,
+    ZoomBlur,
+)
+
+
+def _convolved(pixels: FloatArray, scene: Scene, kernel: FloatArray) -> FloatArray:
+    turned = np.ascontiguousarray(kernel[::-1, ::-1])  # filter2D correlates
+    return _filtered(
+        pixels,
+        scene,
+        lambda x: cv2.filter2D(x, -1, turned, borderType=cv2.BORDER_REFLECT),
+    )
+
+
+def _filtered(
+    pixels: FloatArray, scene: Scene, smooth: Callable[[FloatArray], NDArray[Any]]
+) -> FloatArray:
+    """Filter a frame; with a field, only from pixels inside it."""
+    if scene.field is None:
+        whole: FloatArray = smooth(pixels).reshape(pixels.shape)
+        return whole
+    weight = scene.field[..., None]
+    inside = smooth(pixels * weight).reshape(pixels.shape)
+    mass = smooth(scene.field).reshape(weight.shape)
+    result: FloatArray = inside / np.maximum(mass, np.float32(1e-6))
+    return result

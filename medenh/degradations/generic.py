@@ -1,0 +1,94 @@
+"""Generic degradations in ImageNet-C's five levels, and the papers' fixed ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medenh.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
+from medenh.degradations.compression import Jpeg
+from medenh.degradations.light import Brightness, Contrast
+from medenh.degradations.noise import (
+    GaussianNoise,
+    ImpulseNoise,
+    ShotNoise,
+    SpeckleNoise,
+)
+from medenh.degradations.operator import Drawn, Operator, Scene, new_seed
+from medenh.degradations.recipe import Recipe, in_order
+from medenh.degradations.resampling import BicubicReduction, Pixelate
+from medenh.types import FloatArray
+
+__all__ = ["OPERATORS", "RECIPES"]
+
+OPERATORS: tuple[type[Operator], ...] = ()
+
+_GRADED: tuple[tuple[type[Operator], str], ...] = (
+    (GaussianNoise, "Additive Gaussian noise, sigma .08 to .38"),
+    (ShotNoise, "Photon noise, 60 to 3 photons"),
+    (ImpulseNoise, "Salt and pepper, 3 to 27 % of values"),
+    (SpeckleNoise, "Multiplicative noise, 15 to 60 %"),
+    (GaussianBlur, "Gaussian blur, sigma 1 to 6 px at 224"),
+    (DefocusBlur, "Defocus disc, radius 3 to 10 px at 224"),
+    (MotionBlur, "Straight motion blur, radius 10 to 20 px at 224"),
+    (Contrast, "Contrast loss, factor .4 to .05"),
+    (Brightness, "Brightening, +.1 to +.5"),
+    (Jpeg, "JPEG compression, quality 25 to 7"),
+    (Pixelate, "Pixelation, factor .6 to .25 at 224"),
+)
+
+
+def _gaussian(sigma: float) -> Drawn:
+    def draw(
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> GaussianNoise:
+        return GaussianNoise(sigma, new_seed(rng))
+
+    return Drawn(draw)
+
+
+def _bicubic(factor: float) -> Drawn:
+    def draw(
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> BicubicReduction:
+        return BicubicReduction(factor)
+
+    return Drawn(draw)
+
+
+RECIPES: tuple[Recipe, ...] = (
+    *(
+        Recipe(
+            name=operator.name,
+            title=title,
+            source="ImageNet-C, Hendrycks & Dietterich 2019, levels 1 to 5 [code]",
+            plan=in_order(operator),
+        )
+        for operator, title in _GRADED
+    ),
+    *(
+        Recipe(
+            name=f"gauss-{sigma}",
+            title=f"Additive Gaussian noise of sigma {sigma}, clipped (GradProm)",
+            source="GradProm; sigma .3 is the one in its figures [paper]",
+            plan=in_order(_gaussian(sigma)),
+            fixed=True,
+        )
+        for sigma in (0.1, 0.2, 0.3)
+    ),
+    *(
+        Recipe(
+            name=f"bicubic-x{factor}",
+            title=f"Antialiased bicubic reduction by {factor}, and back (GradProm)",
+            source="ESTR, GradProm: x4, 224 to 56 [code]; enlarged again [C]",
+            plan=in_order(_bicubic(float(factor))),
+            fixed=True,
+        )
+        for factor in (2, 4)
+    ),
+)

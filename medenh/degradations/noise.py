@@ -1,0 +1,304 @@
+"""Noise: Gaussian, uniform, shot, Poisson-Gaussian, speckle, impulse.
+
+Each value (pixel and channel) is independent. The stream is a generator seeded by a
+field of the operator, so that a record replays; frames of a volume differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from medenh.degradations.operator import (
+    Operator,
+    Scene,
+    at_level,
+    draw_share,
+    new_seed,
+    noise_rng,
+)
+from medenh.types import FloatArray
+
+__all__ = [
+    "OPERATORS",
+    "GaussianNoise",
+    "ImpulseNoise",
+    "PoissonGaussianNoise",
+    "ShotNoise",
+    "SpeckleNoise",
+    "UniformNoise",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianNoise:
+    """Additive, zero mean; samples ImageNet-C's levels, sigma .08 to .38 [code].
+
+    Attributes
+    ----------
+    sigma : float
+        Standard deviation, in units of the domain ([0, 1] for display).
+    noise_seed : int
+        Seed of the noise field.
+    """
+
+    sigma: float
+    noise_seed: int
+
+    name: ClassVar[str] = "gaussian-noise"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw sigma and seed."""
+        sigma = at_level((0.08, 0.12, 0.18, 0.26, 0.38), draw_share(rng, severity))
+        return cls(sigma, new_seed(rng))
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Add noise to one frame."""
+        noise = _normal(pixels.shape, self.noise_seed, scene)
+        noise *= np.float32(self.sigma)
+        noise += pixels
+        return noise
+
+
+@dataclass(frozen=True, slots=True)
+class UniformNoise:
+    """Additive, uniform; samples symmetric noise of half width .05 to .5 [C].
+
+    Attributes
+    ----------
+    low, high : float
+        Limits of what is added, in units of the domain.
+    noise_seed : int
+        Seed of the noise field.
+    """
+
+    low: float
+    high: float
+    noise_seed: int
+
+    name: ClassVar[str] = "uniform-noise"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw the half width and the seed."""
+        half = at_level((0.05, 0.5), draw_share(rng, severity))
+        return cls(-half, half, new_seed(rng))
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Add noise to one frame."""
+        noise = noise_rng(self.noise_seed, scene).random(pixels.shape, dtype=np.float32)
+        noise *= np.float32(self.high - self.low)
+        noise += np.float32(self.low)
+        noise += pixels
+        return noise
+
+
+@dataclass(frozen=True, slots=True)
+class ShotNoise:
+    """Photon counting, y = Poisson(N x) / N; samples ImageNet-C's levels [code].
+
+    Attributes
+    ----------
+    photons : float
+        Mean count N where the picture is 1: 60 to 3.
+    noise_seed : int
+        Seed of the noise field.
+    """
+
+    photons: float
+    noise_seed: int
+
+    name: ClassVar[str] = "shot-noise"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw the count and the seed."""
+        photons = at_level((60, 25, 12, 5, 3), draw_share(rng, severity))
+        return cls(photons, new_seed(rng))
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Count photons of one frame."""
+        rng = noise_rng(self.noise_seed, scene)
+        return _counted(pixels, self.photons, rng) / np.float32(self.photons)
+
+
+@dataclass(frozen=True, slots=True)
+class PoissonGaussianNoise:
+    """Sensor noise: y = Poisson(N x) / N + N(0, s^2), in linear light.
+
+    Without `gamma` its variance is a x + b, a = 1 / N, b = s^2 (Foi 2008).
+    Samples 5000 to 200 photons, read noise of 0 to .02, gamma 2.2 [C].
+
+    Attributes
+    ----------
+    photons : float
+        Mean count N where the picture is 1 (the full well).
+    read_sigma : float
+        Standard deviation s of the read noise, where 1 is the full well.
+    noise_seed : int
+        Seed of the noise field.
+    gamma : float
+        The picture to this power is linear light; 1 where it is linear already.
+    """
+
+    photons: float
+    read_sigma: float
+    noise_seed: int
+    gamma: float = 1.0
+
+    name: ClassVar[str] = "poisson-gaussian-noise"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw the full well (uniform in its logarithm), read noise and seed."""
+        share = draw_share(rng, severity)
+        return cls(
+            photons=float(5000.0 * (200.0 / 5000.0) ** share),
+            read_sigma=at_level((0.0, 0.02), share),
+            noise_seed=new_seed(rng),
+            gamma=2.2,
+        )
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Expose one frame."""
+        rng = noise_rng(self.noise_seed, scene)
+        light = pixels
+        if self.gamma != 1.0:
+            light = np.maximum(pixels, np.float32(0.0)) ** np.float32(self.gamma)
+        light = _counted(light, self.photons, rng) / np.float32(self.photons)
+        if self.read_sigma:
+            read = rng.standard_normal(pixels.shape, dtype=np.float32)
+            light += read * np.float32(self.read_sigma)
+        if self.gamma == 1.0:
+            return light
+        return np.maximum(light, np.float32(0.0)) ** np.float32(1.0 / self.gamma)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeckleNoise:
+    """Multiplicative, y = x + x n; samples ImageNet-C's levels, .15 to .6 [code].
+
+    Attributes
+    ----------
+    sigma : float
+        Standard deviation of n, relative.
+    noise_seed : int
+        Seed of the noise field.
+    """
+
+    sigma: float
+    noise_seed: int
+
+    name: ClassVar[str] = "speckle"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw sigma and seed."""
+        sigma = at_level((0.15, 0.2, 0.35, 0.45, 0.6), draw_share(rng, severity))
+        return cls(sigma, new_seed(rng))
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Multiply one frame by noise."""
+        noise = _normal(pixels.shape, self.noise_seed, scene)
+        noise *= np.float32(self.sigma)
+        noise += np.float32(1.0)
+        noise *= pixels
+        return noise
+
+
+@dataclass(frozen=True, slots=True)
+class ImpulseNoise:
+    """Salt and pepper, half each; samples ImageNet-C's levels, .03 to .27 [code].
+
+    Attributes
+    ----------
+    amount : float
+        Share of values replaced by 0 or 1.
+    noise_seed : int
+        Seed of the noise field.
+    """
+
+    amount: float
+    noise_seed: int
+
+    name: ClassVar[str] = "impulse"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw the share and the seed."""
+        amount = at_level((0.03, 0.06, 0.09, 0.17, 0.27), draw_share(rng, severity))
+        return cls(amount, new_seed(rng))
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Replace values of one frame."""
+        chance = noise_rng(self.noise_seed, scene).random(
+            pixels.shape, dtype=np.float32
+        )
+        half = np.float32(self.amount / 2)
+        salted = np.where(chance < half, np.float32(1.0), pixels)
+        return np.where(chance > 1 - half, np.float32(0.0), salted)
+
+
+OPERATORS: tuple[type[Operator], ...] = (
+    GaussianNoise,
+    UniformNoise,
+    ShotNoise,
+    PoissonGaussianNoise,
+    SpeckleNoise,
+    ImpulseNoise,
+)
+
+
+def _normal(shape: tuple[int, ...], noise_seed: int, scene: Scene) -> FloatArray:
+    return noise_rng(noise_seed, scene).standard_normal(shape, dtype=np.float32)
+
+
+def _counted(light: FloatArray, photons: float, rng: np.random.Generator) -> FloatArray:
+    """Return Poisson counts of a picture of light; none below 0."""
+    mean = np.maximum(light, np.float32(0.0)) * np.float32(photons)
+    return rng.poisson(mean).astype(np.float32)
