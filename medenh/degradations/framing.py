@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.record import Framing
+from medenh.degradations.surround import find_surround
 from medenh.errors import UsageError
 from medenh.types import FloatArray, Geometry, Image
 
@@ -81,7 +82,8 @@ def find(
         The recipe's options.
     """
     _check_field(image, field)
-    return View(size=size, field=field if size is None else None)
+    view = View(size=size, field=field if size is None else None)
+    return _inside_surround(view, image) if kind == "surround" else view
 
 
 def recall(
@@ -93,7 +95,16 @@ def recall(
 ) -> View:
     """Return the view that a record describes."""
     _check_field(image, field)
-    return View(size=size, field=field if size is None else None)
+    view = View(size=size, field=field if size is None else None)
+    if framing is not None and framing.method == "surround":
+        return _inside_surround(view, image)
+    return view
+
+
+def _inside_surround(view: View, image: Image) -> View:
+    """Return a view that leaves a dark surround out, unless its field is known."""
+    found = find_surround(view.reshape(image)) if view.field is None else None
+    return view if found is None else replace(view, framing=found[0], field=found[1])
 
 
 def _check_field(image: Image, field: FloatArray | None) -> None:

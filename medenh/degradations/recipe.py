@@ -43,7 +43,8 @@ class Recipe:
         Numbers the operators work on, see `Scene.domain`.
     framing : str
         "fundus": the disc is found, operators work on its square, the rest of the
-        photograph is kept. "none": the whole picture.
+        photograph is kept. "surround": black corners are found and left as they are.
+        "none": the whole picture.
     options : dict
         Allowed words of each option, the first is the default: {"mode": ("scaled",
         "exact")}.
@@ -57,7 +58,7 @@ class Recipe:
     plan: Plan
     modalities: tuple[str, ...] = ()
     domain: Domain = "display"
-    framing: Literal["none", "fundus"] = "none"
+    framing: Literal["none", "fundus", "surround"] = "none"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     fixed: bool = False
 

@@ -42,7 +42,7 @@ class Framing(_Model):
     ----------
     method : str
         How the field was found: "hough", "rows", "box", "frame", or "mask" where the
-        user gave one.
+        user gave one; "surround" beside a dark surround.
     centre, radius : tuple of float, float
         Of the disc, in pixels of the picture before cropping.
     box : tuple of int
