@@ -24,6 +24,7 @@ __all__ = [
     "num_threads",
     "pick_device",
     "pick_precision",
+    "usable_cores",
 ]
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -129,11 +130,12 @@ def num_threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
-    return _usable_cores()
+    return usable_cores()
 
 
 @cache
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores the process may use, by affinity and control group."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:

@@ -25,9 +25,12 @@ class ProgressListener(Listener):
     ----------
     quiet : bool
         Draw nothing.
+    label : str
+        What is being done.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, label: str = "enhancing") -> None:
+        self._label = label
         self._quiet = quiet or not sys.stderr.isatty()
         self._lock = threading.Lock()
         self._open: dict[Path, float] = {}
@@ -62,7 +65,7 @@ class ProgressListener(Listener):
         from medenh.cli.console import stderr_console
 
         self._bar = Progress(
-            TextColumn("enhancing"),
+            TextColumn(self._label),
             BarColumn(),
             MofNCompleteColumn() if total > 1 else TextColumn("{task.percentage:.0f}%"),
             TextColumn("{task.fields[rate]}"),
@@ -71,7 +74,7 @@ class ProgressListener(Listener):
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task("enhance", total=total, rate="")
+        self._task = self._bar.add_task(self._label, total=total, rate="")
 
     def progressed(self, path: Path, files: float) -> None:
         """Move the bar by part of an image."""
@@ -84,6 +87,10 @@ class ProgressListener(Listener):
     ) -> None:
         """Move the bar by the files of an image."""
         self._close([result.input for result in results])
+
+    def finished(self, path: Path) -> None:
+        """Move the bar by one file."""
+        self._close([path])
 
     def failed(self, failure: Failure) -> None:
         """Move the bar by a file."""

@@ -1,0 +1,327 @@
+"""`medenh degrade`: clean pictures in, low-quality ones with their records out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medenh.cli import console, options
+
+if TYPE_CHECKING:
+    from medenh.pipeline.degrade_options import DegradeOptions
+    from medenh.pipeline.degrade_results import DegradeSummary
+
+__all__ = ["register"]
+
+_Inputs = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Files or folders.", show_default=False),
+]
+_Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder to write.", show_default=False),
+]
+_Recipe = Annotated[
+    str,
+    typer.Option(
+        help="Recipe, or several joined by commas; --list shows them.",
+        metavar="NAME[,NAME...]",
+        show_default=False,
+    ),
+]
+_Severity = Annotated[
+    float | None,
+    typer.Option(
+        min=1.0,
+        max=5.0,
+        help="1 (mild) to 5 (strong); without it the recipe's whole range.",
+        show_default=False,
+    ),
+]
+_Copies = Annotated[
+    int, typer.Option(min=1, help="Degraded pictures of each input and recipe.")
+]
+_Size = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Long side of the result; for fundus the side of the cropped disc.",
+        show_default=False,
+    ),
+]
+_Pairs = Annotated[
+    bool, typer.Option("--pairs", help="Write low/ and high/, with equal names.")
+]
+_Mode = Annotated[
+    str | None,
+    typer.Option(
+        help="Fundus: scaled, or exact as in the published code.",
+        metavar="exact|scaled",
+        show_default=False,
+    ),
+]
+_Mask = Annotated[
+    Path | None,
+    typer.Option(
+        help="Field of view: a picture, or a folder of pictures of equal name.",
+        metavar="FILE|DIR",
+        show_default=False,
+    ),
+]
+_Format = Annotated[
+    str,
+    typer.Option(
+        help="same (JPEG becomes PNG), png, tiff, dicom, nifti or npy.",
+        metavar="FORMAT",
+    ),
+]
+_Replay = Annotated[
+    Path | None,
+    typer.Option(
+        help="Make the files of these records again, byte for byte.",
+        metavar="RECORDS.jsonl",
+        show_default=False,
+    ),
+]
+_LegacyIn = Annotated[
+    Path | None,
+    typer.Option(
+        help="Parameters in Cofe-Net's layout: a file, or a folder of NAME.json.",
+        metavar="FILE|DIR",
+        show_default=False,
+    ),
+]
+_LegacyOut = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for the parameters in Cofe-Net's layout.",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
+_Workers = Annotated[
+    str, typer.Option(help="Processes; auto is all cores.", metavar="auto|N")
+]
+_Recursive = Annotated[
+    bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
+]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+]
+_List = Annotated[bool, typer.Option("--list", help="Show the recipes and stop.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command(name="degrade", no_args_is_help=True)(degrade)
+
+
+def degrade(
+    inputs: _Inputs = None,
+    output: _Output = None,
+    recipe: _Recipe = "",
+    severity: _Severity = None,
+    copies: _Copies = 1,
+    seed: options.Seed = 0,
+    size: _Size = None,
+    pairs: _Pairs = False,
+    mode: _Mode = None,
+    mask: _Mask = None,
+    modality: options.Modality = None,
+    format: _Format = "same",
+    on_exists: options.OnExists = "error",
+    replay: _Replay = None,
+    legacy_json: _LegacyIn = None,
+    write_legacy_json: _LegacyOut = None,
+    workers: _Workers = "auto",
+    recursive: _Recursive = True,
+    dry_run: _DryRun = False,
+    list_recipes: _List = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Degrade clean images as bad acquisition would, with records that replay.
+
+    OUT mirrors the input folder and gets records.jsonl. The same seed gives the same
+    files on any number of cores; the same command again goes on where it stopped.
+    """
+    from medenh.pipeline.degrade_crew import one_thread_each
+
+    with one_thread_each():  # before NumPy is loaded
+        if list_recipes:
+            _show_recipes(json=json)
+            return
+        asked = _options(
+            recipe, workers, severity=severity, copies=copies, seed=seed, size=size,
+            pairs=pairs, recipe_options={} if mode is None else {"mode": mode},
+            mask=mask, modality=modality, format=format, on_exists=on_exists,
+            recursive=recursive, legacy_json=legacy_json,
+            write_legacy_json=write_legacy_json,
+        )  # fmt: skip
+        paths = list(inputs or [])
+        if dry_run:
+            _show_plan(paths, output, asked, replay, json=json)
+            return
+        summary = _run(paths, output, asked, replay, quiet=quiet, json=json)
+        _tell(summary, output, quiet=quiet, verbose=verbose, json=json)
+    raise typer.Exit(summary.exit_code())
+
+
+def _options(recipe: str, workers: str, **others: object) -> DegradeOptions:
+    from medenh.pipeline.degrade_options import DegradeOptions
+    from medenh.pipeline.options import parse_number
+
+    names = tuple(name.strip() for name in recipe.split(",") if name.strip())
+    count = "auto" if workers == "auto" else parse_number("workers", workers)
+    return DegradeOptions(recipes=names, workers=count, **others)  # type: ignore[arg-type]
+
+
+def _show_recipes(*, json: bool) -> None:
+    from medenh.degradations import RECIPES
+
+    recipes = [RECIPES[name] for name in sorted(RECIPES)]
+    if json:
+        console.write_json(
+            [
+                {
+                    "name": recipe.name,
+                    "modalities": recipe.modalities,
+                    "title": recipe.title,
+                    "source": recipe.source,
+                    "options": {k: list(v) for k, v in recipe.options.items()},
+                }
+                for recipe in recipes
+            ]
+        )
+        return
+    rows = [(r.name, ", ".join(r.modalities) or "any", r.title) for r in recipes]
+    console.write_table(("recipe", "modalities", "what it does"), rows)
+
+
+def _run(
+    inputs: list[Path],
+    output: Path | None,
+    asked: DegradeOptions,
+    replay: Path | None,
+    *,
+    quiet: bool,
+    json: bool,
+) -> DegradeSummary:
+    from medenh.cli.interrupt import interruptible
+    from medenh.cli.progress import ProgressListener
+    from medenh.pipeline.degrade import degrade_files
+
+    with (
+        interruptible() as stop,
+        _document(wanted=json) as summary,
+        ProgressListener(quiet=quiet or json, label="degrading") as listener,
+    ):
+        return degrade_files(
+            inputs,
+            output,
+            asked,
+            replay=replay,
+            listener=listener,
+            stop=stop,
+            summary=summary,
+        )
+
+
+@contextmanager
+def _document(*, wanted: bool) -> Iterator[DegradeSummary]:
+    """Give a summary to be filled, and print it as JSON however the run ends."""
+    from medenh.errors import MedenhError
+    from medenh.pipeline.degrade_results import DegradeSummary
+
+    summary = DegradeSummary()
+    try:
+        yield summary
+    except Exception as error:
+        summary.error = str(error) or type(error).__name__
+        summary.code = error.code if isinstance(error, MedenhError) else "error"
+        raise
+    except KeyboardInterrupt:
+        summary.error = summary.code = "interrupted"
+        raise
+    finally:
+        if wanted:
+            console.write_json(summary.to_json())
+
+
+def _show_plan(
+    inputs: list[Path],
+    output: Path | None,
+    asked: DegradeOptions,
+    replay: Path | None,
+    *,
+    json: bool,
+) -> None:
+    from medenh.pipeline.degrade import plan_degrade
+
+    plan = plan_degrade(inputs, output, asked, replay=replay)
+    if json:
+        console.write_json(plan.to_json())
+        return
+    for task in plan.tasks:
+        more = f" and {len(task.sources) - 1} more" if len(task.sources) > 1 else ""
+        target = plan.root / task.outputs[0]
+        _say(f"degrade {task.path}{more} -> {target} by {task.recipe}")
+    for skip in plan.skipped:
+        _say(f"skip    {skip.path}: {skip.reason}")
+    for failure in plan.failed:
+        _say(f"refuse  {failure.path}: {failure.reason}")
+
+
+def _say(line: str) -> None:
+    console.write(console.one_line(line))
+
+
+def _tell(
+    summary: DegradeSummary,
+    output: Path | None,
+    *,
+    quiet: bool,
+    verbose: bool,
+    json: bool,
+) -> None:
+    """Say on stderr what came of it: failures always, the rest unless quiet."""
+    for failure in summary.failed:
+        console.warn(f"{failure.path}: {failure.reason}", kind="failed")
+    if quiet:
+        return
+    _warn_once(summary)
+    if verbose:
+        for one in summary.written:
+            steps = ", ".join(step.op for step in one.record.steps) or "nothing"
+            console.warn(f"{one.input} -> {one.output}: {steps}", kind="degraded")
+    if json:
+        return
+    parts = [
+        f"{len(summary.written)} written",
+        f"{len(summary.skipped)} skipped",
+        f"{len(summary.failed)} failed",
+    ]
+    if summary.written:
+        rate = len(summary.written) / summary.seconds if summary.seconds else 0.0
+        parts.append(f"{summary.seconds:.1f} s ({rate:.1f} images/s)")
+        score = summary.mean_psnr()
+        if score is not None:
+            parts.append(f"mean PSNR to the clean images {score:.2f} dB")
+        parts.append(f"in {output}")
+    console.warn(", ".join(parts), kind="done")
+
+
+def _warn_once(summary: DegradeSummary) -> None:
+    """Say each warning once, with the first file and how many more."""
+    seen: dict[str, list[Path]] = {}
+    for one in summary.written:
+        for warning in one.warnings:
+            seen.setdefault(warning, []).append(one.input)
+    for warning, paths in seen.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        console.warn(f"{paths[0]}{more}: {warning}")

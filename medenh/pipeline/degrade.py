@@ -1,0 +1,262 @@
+"""`degrade` over files and folders: plan, processes, records, final names.
+
+Pictures are made in a hidden staging folder inside the output folder. Each is recorded
+in the journal, then moved to its name: whatever ends a run, no file stands without its
+record, and nothing half-written stands at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from medenh.errors import MedenhError, NothingReadableError, OutputError
+from medenh.formats.files import sync_folder
+from medenh.pipeline.degrade_crew import Crew, carry_out_here
+from medenh.pipeline.degrade_options import DegradeOptions
+from medenh.pipeline.degrade_plan import DegradePlan, make_plan
+from medenh.pipeline.degrade_records import files_of
+from medenh.pipeline.degrade_replay import make_replay_plan
+from medenh.pipeline.degrade_results import (
+    Degraded,
+    DegradeListener,
+    DegradeSummary,
+)
+from medenh.pipeline.degrade_work import Outcome, Task
+from medenh.pipeline.journal import with_partners
+from medenh.pipeline.results import Failure
+
+__all__ = ["degrade_files", "plan_degrade"]
+
+_STAGING = ".medenh-degrade-"
+
+
+def plan_degrade(
+    inputs: Sequence[str | Path],
+    output: str | Path | None,
+    options: DegradeOptions,
+    *,
+    replay: str | Path | None = None,
+) -> DegradePlan:
+    """Return what a run will do.
+
+    Parameters
+    ----------
+    inputs : sequence of path
+        Files and folders.
+    output : path
+        The output folder.
+    options : DegradeOptions
+    replay : path, optional
+        Records to be carried out again, instead of drawing new ones.
+
+    Raises
+    ------
+    UsageError
+        The request is wrong.
+    """
+    paths = [Path(one) for one in inputs]
+    root = None if output is None else Path(output)
+    if replay is None:
+        return make_plan(paths, root, options)
+    return make_replay_plan(paths, root, options, Path(replay))
+
+
+def degrade_files(
+    inputs: Sequence[str | Path],
+    output: str | Path | None,
+    options: DegradeOptions,
+    *,
+    replay: str | Path | None = None,
+    listener: DegradeListener | None = None,
+    stop: threading.Event | None = None,
+    summary: DegradeSummary | None = None,
+) -> DegradeSummary:
+    """Degrade files and folders into a folder, with `records.jsonl`.
+
+    Parameters
+    ----------
+    inputs, output, options, replay
+        As for `plan_degrade`.
+    listener : DegradeListener, optional
+    stop : threading.Event, optional
+        Set it to end the run early and cleanly.
+    summary : DegradeSummary, optional
+        Filled as the run goes on.
+
+    Raises
+    ------
+    UsageError
+        The request is wrong; nothing was written.
+    NothingReadableError
+        No image was found.
+    KeyboardInterrupt
+        ``stop`` was set. What is written is whole and recorded.
+
+    Notes
+    -----
+    More than one process (``options.workers``) needs the usual guard in scripts:
+    ``if __name__ == "__main__":``.
+    """
+    begun = time.perf_counter()
+    summary = summary or DegradeSummary()
+    plan = plan_degrade(inputs, output, options, replay=replay)
+    summary.recipe, summary.seed = plan.recipe, plan.seed
+    summary.inputs = plan.inputs
+    summary.skipped.extend(plan.skipped)
+    for failure in plan.failed:
+        summary.fail(failure)
+    if not plan.inputs:
+        raise NothingReadableError("no image was found in the input")
+    run = _Run(plan, options, listener or _Silent(), summary)
+    try:
+        run.work(stop or threading.Event())
+    finally:
+        summary.written.sort(key=lambda one: run.place_of(one))
+        summary.seconds = time.perf_counter() - begun
+    return summary
+
+
+class _Silent:
+    """A listener that says nothing."""
+
+    def started(self, total: int) -> None: ...
+
+    def finished(self, path: Path) -> None: ...
+
+
+class _Run:
+    """Carries out a plan."""
+
+    def __init__(
+        self,
+        plan: DegradePlan,
+        options: DegradeOptions,
+        listener: DegradeListener,
+        summary: DegradeSummary,
+    ) -> None:
+        self._plan = plan
+        self._options = options
+        self._listener = listener
+        self._summary = summary
+        self._order = {name: place for place, name in enumerate(plan.order)}
+
+    def place_of(self, one: Degraded) -> int:
+        """Return where an output stands in the plan."""
+        return self._order.get(one.record.output, len(self._order))
+
+    def work(self, stop: threading.Event) -> None:
+        """Make everything, and bring the records together however that ends."""
+        plan = self._plan
+        self._listener.started(len(plan.tasks))
+        try:
+            if plan.tasks:
+                with _staging_folder(plan.root) as staging:
+                    for outcome in self._outcomes(staging, stop):
+                        self._settle(outcome, staging)
+        finally:
+            if plan.root.is_dir():
+                plan.store.finish(plan.order)
+
+    def _outcomes(self, staging: Path, stop: threading.Event) -> Iterator[Outcome]:
+        tasks, options = self._plan.tasks, self._options
+        workers = options.num_workers(len(tasks))
+        if workers == 1:
+            return carry_out_here(tasks, options, staging, stop=stop)
+        return Crew(workers, options, staging, stop=stop).run(tasks)
+
+    def _settle(self, outcome: Outcome, staging: Path) -> None:
+        """Give an outcome's files their names, its record first."""
+        task = self._plan.tasks[outcome.index]
+        for failure in outcome.failures:
+            self._summary.fail(failure)
+        folder = staging / str(task.index)
+        try:
+            if outcome.record is not None:
+                self._publish(task, outcome, folder)
+        except OutputError as error:
+            self._summary.fail(Failure(task.path, error))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._listener.finished(task.path)
+
+    def _publish(self, task: Task, outcome: Outcome, folder: Path) -> None:
+        record, root = outcome.record, self._plan.root
+        if record is None:
+            return
+        self._plan.store.add(record)
+        for name, _ in files_of(record):
+            target = root / name
+            # the header of a pair last: without it the data are no picture
+            for made in reversed(with_partners([folder / name])):
+                _move(made, target.with_name(made.name))
+            sync_folder(target.parent)
+        warnings = outcome.warnings
+        if task.record is not None and files_of(record) != files_of(task.record):
+            error = MedenhError(
+                f"{root / record.output} is written, but differs from the record",
+                path=task.path,
+                hint=f"it was made by medenh {record.tool_version}; other versions of "
+                "medenh or its libraries may round differently",
+            )
+            self._summary.fail(Failure(task.path, error))
+        self._summary.written.append(
+            Degraded(task.path, root / record.output, record, warnings)
+        )
+
+
+def _move(made: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.replace(target)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot be written: {reason}", path=target) from error
+
+
+@contextlib.contextmanager
+def _staging_folder(root: Path) -> Iterator[Path]:
+    """Give a folder for files in the making, and remove those of killed runs."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = root / f"{_STAGING}{secrets.token_hex(6)}"
+        folder.mkdir()
+        lock = (folder / "lock").open("wb")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot be written: {reason}", path=root) from error
+    with lock:
+        _lock(lock.fileno())
+        _remove_stale(root, folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale(root: Path, own: Path) -> None:
+    for folder in root.glob(f"{_STAGING}*"):
+        if folder == own or not folder.is_dir() or folder.is_symlink():
+            continue
+        with contextlib.suppress(OSError), (folder / "lock").open("ab") as lock:
+            if not _lock(lock.fileno()):
+                continue  # of a run that goes on
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(handle: int) -> bool:
+    """Take a file's lock without waiting; True where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

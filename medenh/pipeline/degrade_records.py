@@ -1,0 +1,193 @@
+"""`records.jsonl`: one line for each degraded picture, complete whatever happens.
+
+While a run goes on, lines are appended to a journal, each before its files get their
+final names; at the end, or at the start of the next run, they become `records.jsonl`,
+in the order of the inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medenh.degradations import Record
+from medenh.errors import OutputError, UsageError
+from medenh.formats.files import atomic_output, sha256_file
+from medenh.pipeline.journal import with_partners
+
+__all__ = ["RECORDS", "RecordStore", "content_sha256", "files_of", "read_records"]
+
+RECORDS = "records.jsonl"
+_JOURNAL = ".medenh-degrade.jsonl"
+_SYNC_EVERY = 64
+
+
+def content_sha256(path: Path) -> str:
+    """Return the hash of a file; of a NIfTI pair that of both files' hashes."""
+    parts = with_partners([path])
+    if len(parts) == 1:
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(bytes.fromhex(sha256_file(part)))
+    return digest.hexdigest()
+
+
+def files_of(record: Record) -> list[tuple[str, str]]:
+    """Return name and hash of each file that was written for a record."""
+    first = (record.output, record.output_sha256)
+    more = [*record.more_outputs, *record.references]
+    return [first, *((one.name, one.sha256) for one in more)]
+
+
+def read_records(path: Path) -> list[Record]:
+    """Return the records of a file.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, is empty, or a line of it is no record.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot be read: {reason}", path=path) from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(Record.from_json(line))
+        except UsageError as error:
+            raise UsageError(f"line {number}: {error.what}", path=path) from error
+    if not records:
+        raise UsageError("holds no record", path=path)
+    return records
+
+
+class RecordStore:
+    """The records of one output folder.
+
+    Parameters
+    ----------
+    root : path
+        The output folder; may not exist yet.
+
+    Raises
+    ------
+    UsageError
+        It holds a `records.jsonl` that is something else.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._journal = root / _JOURNAL
+        self._handle = -1
+        self._count = 0
+        self._records: dict[str, Record] = {}
+        if (root / RECORDS).exists():
+            for record in read_records(root / RECORDS):
+                self._records[record.output] = record
+        self._load_journal()
+
+    def _load_journal(self) -> None:
+        try:
+            lines = self._journal.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                record = Record.from_json(line)
+            except UsageError:  # torn by a kill
+                continue
+            self._records[record.output] = record
+
+    def find(self, output: str) -> Record | None:
+        """Return the record of an output."""
+        return self._records.get(output)
+
+    def is_intact(self, record: Record) -> bool:
+        """Tell whether all files of a record are there as they were written."""
+        try:
+            return all(
+                content_sha256(self._root / name) == digest
+                for name, digest in files_of(record)
+            )
+        except OSError:
+            return False
+
+    def is_begun(self, record: Record) -> bool:
+        """Tell whether the files of a record that are there are as they were written.
+
+        A killed run may have moved some of them to their places, and not others.
+        """
+        try:
+            return all(
+                content_sha256(self._root / name) == digest
+                for name, digest in files_of(record)
+                if (self._root / name).exists()
+            )
+        except OSError:
+            return False
+
+    def add(self, record: Record) -> None:
+        """Append a record to the journal, before its files get their names.
+
+        Raises
+        ------
+        OutputError
+            The journal cannot be written.
+        """
+        try:
+            if self._handle < 0:
+                self._root.mkdir(parents=True, exist_ok=True)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                self._handle = os.open(self._journal, flags, 0o666)
+            # a line before, that a kill or a full disk cut off, ends here
+            data = b"\n" + record.to_json().encode() + b"\n"
+            while data:
+                data = data[os.write(self._handle, data) :]
+            self._count += 1
+            if self._count % _SYNC_EVERY == 0:
+                os.fsync(self._handle)
+        except OSError as error:
+            raise OutputError(
+                f"journal cannot be written: {error.strerror}", path=self._journal
+            ) from error
+        self._records[record.output] = record
+
+    def finish(self, order: Sequence[str]) -> None:
+        """Write `records.jsonl`: outputs in the order given, then those of other runs.
+
+        Records whose first file is gone are dropped.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written; the journal stays.
+        """
+        self._close()
+        names = dict.fromkeys(order)
+        names.update(dict.fromkeys(self._records))
+        kept = [
+            self._records[name]
+            for name in names
+            if name in self._records and (self._root / name).exists()
+        ]
+        if kept:
+            with atomic_output(self._root / RECORDS) as part:
+                part.write_text(_lines(kept), encoding="utf-8", newline="\n")
+        if self._journal.exists():
+            self._journal.unlink()
+
+    def _close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _lines(records: Iterable[Record]) -> str:
+    return "".join(record.to_json() + "\n" for record in records)

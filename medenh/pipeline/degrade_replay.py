@@ -1,0 +1,170 @@
+"""Records back to tasks: each finds its clean file by name, or by content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medenh.degradations import Record
+from medenh.errors import MedenhError, OutputError, UnreadableError, UsageError
+from medenh.formats.discover import Item
+from medenh.pipeline.degrade_companions import Companions
+from medenh.pipeline.degrade_options import DegradeOptions
+from medenh.pipeline.degrade_plan import (
+    DegradePlan,
+    Draft,
+    find_inputs,
+    output_root,
+)
+from medenh.pipeline.degrade_records import (
+    RecordStore,
+    content_sha256,
+    read_records,
+)
+from medenh.pipeline.degrade_work import Task
+from medenh.pipeline.results import Failure
+
+__all__ = ["make_replay_plan"]
+
+
+def make_replay_plan(
+    inputs: Sequence[Path],
+    output: Path | None,
+    options: DegradeOptions,
+    records: Path,
+) -> DegradePlan:
+    """Return what a replay will do.
+
+    Parameters
+    ----------
+    inputs : sequence of path
+        Where the clean files are.
+    output : path
+        The output folder.
+    options : DegradeOptions
+        Of these only masks, policy, workers and recursion count.
+    records : path
+        A `records.jsonl`.
+
+    Raises
+    ------
+    UsageError
+        The records cannot be read, or an option is given that they fix.
+    """
+    _refuse_fixed(options)
+    root = output_root(inputs, output)
+    wanted = read_records(records)
+    items, rejected = find_inputs(inputs, root, recursive=options.recursive)
+    plan = DegradePlan(root, RecordStore(root), failed=rejected)
+    plan.recipe = ",".join(dict.fromkeys(record.preset for record in wanted))
+    plan.seed = wanted[0].seed
+    plan.inputs = len(rejected) + sum(len(item.paths) for item in items)
+    files = _Files(items)
+    masks = None if options.mask is None else Companions.images(options.mask)
+    draft = Draft(plan, options, sources=[p for item in items for p in item.paths])
+    for record in wanted:
+        try:
+            draft.place(_task(record, files, masks))
+        except OutputError as error:
+            plan.failed.append(Failure(Path(record.output), error))
+        except MedenhError as error:
+            where = error.path or Path(record.source)
+            plan.failed.append(Failure(where, error))
+    return plan
+
+
+def _refuse_fixed(options: DegradeOptions) -> None:
+    plain = DegradeOptions()
+    fixed = (
+        "recipes",
+        "severity",
+        "copies",
+        "seed",
+        "size",
+        "pairs",
+        "recipe_options",
+        "modality",
+        "format",
+        "legacy_json",
+    )
+    for name in fixed:
+        if getattr(options, name) != getattr(plain, name):
+            word = {"recipes": "recipe", "recipe_options": "mode"}.get(name, name)
+            raise UsageError(
+                f"--replay and --{word.replace('_', '-')} do not go together",
+                hint="the records say it",
+            )
+
+
+class _Files:
+    """The clean files, by relative name and by content."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._by_name: dict[str, Path] = {}
+        self._kinds: dict[Path, str] = {}
+        for item in items:
+            for relative, path in zip(item.relative, item.paths, strict=True):
+                self._by_name.setdefault(relative.as_posix(), path)
+                self._kinds[path] = item.format
+        self._hashes: dict[str, Path] | None = None
+
+    def find(self, name: str, digest: str) -> Path:
+        """Return the file of a record, by its name, or by its content elsewhere.
+
+        Raises
+        ------
+        UnreadableError
+            No input is it.
+        """
+        path = self._by_name.get(name) or self._by_content().get(digest)
+        if path is None:
+            raise UnreadableError(
+                "is in the records and not among the inputs", path=name
+            )
+        return path
+
+    def kind(self, path: Path) -> str:
+        """Return a file's format."""
+        return self._kinds[path]
+
+    def _by_content(self) -> dict[str, Path]:
+        if self._hashes is None:
+            self._hashes = {content_sha256(path): path for path in self._kinds}
+        return self._hashes
+
+
+def _task(record: Record, files: _Files, masks: Companions | None) -> Task:
+    if not record.source or not record.output or not record.format:
+        raise UsageError("a record is of an array, not of a file")
+    names = (record.source, *(one.name for one in record.more_sources))
+    hashes = (record.source_sha256, *(one.sha256 for one in record.more_sources))
+    sources = tuple(
+        files.find(name, digest) for name, digest in zip(names, hashes, strict=True)
+    )
+    return Task(
+        index=0,
+        sources=sources,
+        names=names,
+        kind=files.kind(sources[0]),
+        format=record.format,
+        outputs=(record.output, *(one.name for one in record.more_outputs)),
+        references=tuple(one.name for one in record.references),
+        recipe=record.preset,
+        draw=record.draw,
+        mask=_mask(record, sources[0], masks),
+        record=record,
+    )
+
+
+def _mask(record: Record, path: Path, masks: Companions | None) -> Path | None:
+    if not record.mask_sha256:
+        return None
+    if masks is None:
+        raise UnreadableError(
+            "was degraded inside a mask", path=path, hint="give it with --mask"
+        )
+    item = Item((path,), (Path(record.source),), "")
+    mask = masks.find(item)
+    if content_sha256(mask) != record.mask_sha256:
+        raise UnreadableError(f"its mask {mask} is not that of the record", path=path)
+    return mask

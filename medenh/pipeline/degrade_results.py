@@ -1,0 +1,122 @@
+"""What came of a run of `degrade`: for the JSON, the summary line and the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from medenh.errors import InputError, exit_code
+from medenh.pipeline.results import Failure, Skip
+
+if TYPE_CHECKING:
+    from medenh.degradations import Record
+
+__all__ = ["DegradeListener", "DegradeSummary", "Degraded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """A degraded picture.
+
+    Attributes
+    ----------
+    input, output : path
+        First of its sources and of its files.
+    record : Record
+    warnings : tuple of str
+    """
+
+    input: Path
+    output: Path
+    record: Record
+    warnings: tuple[str, ...] = ()
+
+
+class DegradeListener(Protocol):
+    """Hears how a run goes."""
+
+    def started(self, total: int) -> None:
+        """Hear how many pictures will be made."""
+
+    def finished(self, path: Path) -> None:
+        """Hear that one was made of a file, or could not be."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DegradeSummary:
+    """A whole run.
+
+    Attributes
+    ----------
+    recipe : str
+        Names of the recipes, joined by a comma.
+    seed : int
+    inputs : int
+        Files found, readable or not; each slice of a series is one.
+    written : list of Degraded
+        In the order of the inputs; a series is one.
+    skipped, failed : list
+    seconds : float
+        Wall clock.
+    error, code : str
+        What ended the whole run early, if anything did.
+    """
+
+    recipe: str = ""
+    seed: int = 0
+    inputs: int = 0
+    written: list[Degraded] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+    code: str = ""
+
+    def fail(self, failure: Failure) -> None:
+        """Add a failure, once for each file and reason."""
+        known = {(one.path, one.reason) for one in self.failed}
+        if (failure.path, failure.reason) not in known:
+            self.failed.append(failure)
+
+    def mean_psnr(self) -> float | None:
+        """Return the mean PSNR of doing nothing, of the pictures that have one."""
+        scores = [one.record.metrics.get("psnr_in") for one in self.written]
+        known = [score for score in scores if score is not None]
+        return sum(known) / len(known) if known else None
+
+    def exit_code(self) -> int:
+        """Return the process exit code, as `Summary.exit_code` does for enhance."""
+        if not self.failed:
+            return 0
+        nothing_done = not self.written and not self.skipped
+        if nothing_done and all(isinstance(f.error, InputError) for f in self.failed):
+            return 3
+        codes = {exit_code(failure.error) for failure in self.failed}
+        return codes.pop() if len(codes) == 1 else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary in the documented shape of ``degrade --json``."""
+        document: dict[str, Any] = {
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "inputs": self.inputs,
+            "written": len(self.written),
+            "skipped": len(self.skipped),
+            "failed": [failure.to_json() for failure in self.failed],
+            "files": [
+                {
+                    "input": str(one.input),
+                    "output": str(one.output),
+                    "record": one.record.model_dump(mode="json", by_alias=True),
+                    "psnr_in": one.record.metrics.get("psnr_in"),
+                    "ssim_in": one.record.metrics.get("ssim_in"),
+                    "warnings": list(one.warnings),
+                }
+                for one in self.written
+            ],
+            "seconds": round(self.seconds, 3),
+        }
+        if self.error:
+            document |= {"error": self.error, "code": self.code}
+        return document

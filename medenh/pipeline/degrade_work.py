@@ -1,0 +1,331 @@
+"""One degraded picture from its files to a staging folder, with its record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medenh import formats
+from medenh.degradations import (
+    Pair,
+    Record,
+    degrade_image,
+    find_recipe,
+    replay_image,
+)
+from medenh.degradations.api import as_field, unit_severity
+from medenh.degradations.record import FileEntry
+from medenh.errors import InputError, UnreadableError, UsageError
+from medenh.formats.files import atomic_output
+from medenh.pipeline.degrade_options import DegradeOptions
+from medenh.pipeline.degrade_records import content_sha256
+from medenh.pipeline.failing import as_ours
+from medenh.pipeline.journal import with_partners
+from medenh.pipeline.options import EnhanceOptions
+from medenh.pipeline.reading import read_within, time_limit_s
+from medenh.pipeline.results import Failure
+from medenh.pipeline.writing import check_fits
+from medenh.types import FloatArray, Image, Modality, Provenance
+
+__all__ = ["Admit", "Outcome", "Task", "Workshop", "provenance_of"]
+
+_COPIES = 10  # float32 copies of a picture while operators and scores are at work
+
+Admit = Callable[[int], None]
+"""Called with the bytes that are needed before they are; returns once they may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One degraded picture to make.
+
+    Attributes
+    ----------
+    index : int
+        Its place in the plan.
+    sources : tuple of path
+        What is read: one file, or the slices of a DICOM series.
+    names : tuple of str
+        The same, relative, with "/" between folders: the first fixes chance.
+    kind, format : str
+        Format of the sources and of the outputs.
+    outputs, references : tuple of str
+        Names below the output folder, of degraded and (with pairs) clean pictures.
+    recipe : str
+    draw : int
+        Number of the copy.
+    mask : path, optional
+        File of the field of view.
+    record : Record, optional
+        To be replayed instead of drawing.
+    """
+
+    index: int
+    sources: tuple[Path, ...]
+    names: tuple[str, ...]
+    kind: str
+    format: str
+    outputs: tuple[str, ...]
+    references: tuple[str, ...] = ()
+    recipe: str = ""
+    draw: int = 0
+    mask: Path | None = None
+    record: Record | None = None
+
+    @property
+    def path(self) -> Path:
+        """The first source, which names the task."""
+        return self.sources[0]
+
+    def part(self, indices: Sequence[int]) -> Task:
+        """Return the task with some of its sources only."""
+
+        def some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+            parallel = len(values) == len(self.sources)
+            return tuple(values[i] for i in indices) if parallel else values
+
+        return replace(
+            self,
+            sources=some(self.sources),
+            names=some(self.names),
+            outputs=some(self.outputs),
+            references=some(self.references),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task: a record with its files in the staging folder, or why not.
+
+    A series may have both: a record of what is sound, and failures of damaged slices.
+    """
+
+    index: int
+    record: Record | None = None
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A picture that was read, kept for the next task on the same files."""
+
+    wanted: tuple[Path, ...]
+    task: Task
+    image: Image
+    hashes: tuple[str, ...]
+    failures: tuple[Failure, ...] = ()
+
+
+class Workshop:
+    """Carries out tasks, one at a time.
+
+    Parameters
+    ----------
+    options : DegradeOptions
+    staging : path
+        Outputs go to ``staging/INDEX/NAME``, for the caller to move or to drop.
+    """
+
+    def __init__(self, options: DegradeOptions, staging: Path) -> None:
+        self._options = options
+        self._staging = staging
+        self._last: _Read | None = None
+
+    def carry_out(self, task: Task, admit: Admit) -> Outcome:
+        """Return what came of a task; whatever goes wrong is in it."""
+        try:
+            return self._carry_out(task, admit)
+        except Exception as error:
+            ours = as_ours(error, task.path)
+            failures = tuple(Failure(path, ours) for path in task.sources)
+            return Outcome(task.index, failures=failures)
+
+    def _carry_out(self, task: Task, admit: Admit) -> Outcome:
+        if self._last is None or self._last.wanted != task.sources:
+            self._last = None  # its memory, before the next is read
+            self._last = _read(task, self._options)
+        read = self._last
+        task = task.part([task.sources.index(path) for path in read.task.sources])
+        if task.record is not None:
+            _check_sources(task, read.hashes)
+        image = read.image
+        check_fits(image, [Path(name) for name in task.outputs], task.format)
+        admit(image.pixels.size * 4 * _COPIES)
+        pair = self._pair(task, image)
+        record = self._write(task, pair, image, read.hashes)
+        return Outcome(task.index, record, read.failures, _warnings(task, image))
+
+    def _pair(self, task: Task, image: Image) -> Pair:
+        field = None if task.mask is None else _read_mask(task.mask)
+        asked = self._options
+        if task.record is not None:
+            return replay_image(image, task.record, field=field)
+        recipe = find_recipe(task.recipe)
+        options = asked.recipe_options
+        return degrade_image(
+            image,
+            recipe,
+            name=task.names[0],
+            seed=asked.seed,
+            draw=task.draw,
+            severity=None if asked.severity is None else unit_severity(asked.severity),
+            size=asked.size,
+            options={k: v for k, v in options.items() if k in recipe.options},
+            field=field,
+        )
+
+    def _write(
+        self, task: Task, pair: Pair, image: Image, hashes: tuple[str, ...]
+    ) -> Record:
+        """Write the pictures into the staging folder and return the whole record."""
+        folder = self._staging / str(task.index)
+        mask = "" if task.mask is None else content_sha256(task.mask)
+        record = pair.record.model_copy(
+            update={
+                "source": task.names[0],
+                "source_sha256": hashes[0],
+                "more_sources": _entries(task.names[1:], hashes[1:]),
+                "output": task.outputs[0],
+                "format": task.format,
+                "mask_sha256": mask,
+            }
+        )
+        low = [folder / name for name in task.outputs]
+        made_by = provenance_of(record)
+        formats.write(pair.low, low, format=task.format, provenance=made_by)
+        high = [folder / name for name in task.references]
+        if high:
+            _write_clean(pair, high, task, image)
+        done = [content_sha256(path) for path in low]
+        return record.model_copy(
+            update={
+                "output_sha256": done[0],
+                "more_outputs": _entries(task.outputs[1:], done[1:]),
+                "references": _entries(
+                    task.references, [content_sha256(path) for path in high]
+                ),
+            }
+        )
+
+
+def provenance_of(record: Record) -> Provenance:
+    """Return what an output says of its making; it follows from the record alone."""
+    parts = [f"seed={record.seed}", f"draw={record.draw}"]
+    if record.severity is not None:
+        parts.append(f"severity={1 + 4 * record.severity:g}")
+    if record.size is not None:
+        parts.append(f"size={record.size}")
+    parts += [f"{name}={value}" for name, value in sorted(record.options.items())]
+    if record.mask_sha256:
+        parts.append(f"mask={record.mask_sha256[:12]}")
+    return Provenance(
+        record.preset, record.tool_version, options=" ".join(parts), verb="degrade"
+    )
+
+
+def _entries(names: Sequence[str], hashes: Sequence[str]) -> tuple[FileEntry, ...]:
+    return tuple(
+        FileEntry(name=name, sha256=digest)
+        for name, digest in zip(names, hashes, strict=True)
+    )
+
+
+def _write_clean(pair: Pair, paths: list[Path], task: Task, image: Image) -> None:
+    """Write the clean picture; volumes that are as they were, byte for byte."""
+    high = pair.high
+    untouched = high is image or (
+        high.header is image.header
+        and np.array_equal(high.pixels, image.pixels, equal_nan=_is_float(image))
+    )
+    whole = with_partners(task.sources) == list(task.sources)
+    copied = task.kind in ("dicom", "nifti", "npy") and task.kind == task.format
+    if not (untouched and whole and copied):
+        formats.write(high, paths, format=task.format)
+        return
+    for source, target in zip(task.sources, paths, strict=True):
+        with atomic_output(target) as part:
+            shutil.copyfile(source, part)
+
+
+def _is_float(image: Image) -> bool:
+    return image.pixels.dtype.kind == "f"
+
+
+def _read(task: Task, options: DegradeOptions) -> _Read:
+    """Read a task's picture; of a damaged series what is sound.
+
+    Raises
+    ------
+    InputError
+        It is one file, and something is wrong with it; or no slice is sound.
+    """
+    hashes = [content_sha256(path) for path in task.sources]
+    try:
+        image = _read_image(task.sources, options)
+    except InputError:
+        if len(task.sources) == 1 or task.record is not None:
+            raise
+        sound, failures = _sift(task, options)
+        if not sound or not failures:
+            raise
+        image = _read_image(task.part(sound).sources, options)
+        kept = tuple(hashes[i] for i in sound)
+        return _Read(task.sources, task.part(sound), image, kept, tuple(failures))
+    return _Read(task.sources, task, image, tuple(hashes))
+
+
+def _sift(task: Task, options: DegradeOptions) -> tuple[list[int], list[Failure]]:
+    sound, failures = [], []
+    for index, path in enumerate(task.sources):
+        try:
+            _read_image([path], options)
+        except InputError as error:
+            failures.append(Failure(path, error))
+        else:
+            sound.append(index)
+    return sound, failures
+
+
+def _read_image(paths: Sequence[Path], options: DegradeOptions) -> Image:
+    image = read_within(paths, EnhanceOptions(), time_limit_s(paths))
+    if options.modality is None:
+        return image
+    return replace(image, modality=Modality(options.modality))
+
+
+def _read_mask(path: Path) -> FloatArray:
+    image = read_within([path], EnhanceOptions(), time_limit_s([path]))
+    field = as_field(image.pixels[0])
+    if field is None or image.frames != 1 or not field.any():
+        raise UsageError("is no mask: one frame, 0 outside the field", path=path)
+    return field
+
+
+def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
+    record = task.record
+    if record is None:
+        return
+    wanted = (record.source_sha256, *(one.sha256 for one in record.more_sources))
+    for path, found, expected in zip(task.sources, hashes, wanted, strict=True):
+        if found != expected:
+            raise UnreadableError(
+                "is not the file of the record: its content differs",
+                path=path,
+                hint=f"the record wants sha256 {expected[:12]}..., this is "
+                f"{found[:12]}...",
+            )
+
+
+def _warnings(task: Task, image: Image) -> tuple[str, ...]:
+    if task.record is not None:
+        return ()
+    meant = find_recipe(task.recipe).modalities
+    if not meant or image.modality == Modality.UNKNOWN or image.modality in meant:
+        return ()
+    return (f"{task.recipe} is made for {', '.join(meant)}, this is {image.modality}",)
