@@ -181,11 +181,13 @@ def ciede2000(one: Lab, other: Lab) -> NDArray[Any]:
     hue = _hue_difference(a1, b1, a2, b2, chroma1 * chroma2) / weight
     rotation = _rotation(cosine, sine, mean_chroma)
     squares = lightness * lightness + chroma * chroma + hue * hue
-    return np.sqrt(np.maximum(squares + rotation * chroma * hue, 0))
+    total: NDArray[Any] = np.sqrt(np.maximum(squares + rotation * chroma * hue, 0))
+    return total
 
 
 def _length(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    return np.sqrt(a * a + b * b)
+    length: NDArray[Any] = np.sqrt(a * a + b * b)
+    return length
 
 
 def _seventh_root_share(chroma: NDArray[Any]) -> NDArray[Any]:
@@ -193,7 +195,8 @@ def _seventh_root_share(chroma: NDArray[Any]) -> NDArray[Any]:
     ratio = chroma / 25
     cubed = ratio * ratio * ratio
     seventh = cubed * cubed * ratio
-    return np.sqrt(seventh / (seventh + 1))
+    share: NDArray[Any] = np.sqrt(seventh / (seventh + 1))
+    return share
 
 
 def _greyness(mean_chroma: NDArray[Any]) -> NDArray[Any]:
@@ -227,7 +230,8 @@ def _hue_difference(
     dot = a1 * a2 + b1 * b2
     narrow = cross / np.sqrt(np.maximum((product + dot) / 2, _TINY))
     wide = np.copysign(np.sqrt(np.maximum(2 * (product - dot), 0)), cross)
-    return np.where(dot > 0, narrow, wide)
+    difference: NDArray[Any] = np.where(dot > 0, narrow, wide)
+    return difference
 
 
 def _hue_weight(cosine: NDArray[Any], sine: NDArray[Any]) -> NDArray[Any]:
@@ -253,4 +257,7 @@ def _rotation(
     bell = np.exp(
         -np.square((np.where(degrees < 0, degrees + 360, degrees) - 275) / 25)
     )
-    return -2 * _seventh_root_share(mean_chroma) * np.sin(bell * float(np.pi / 3))
+    rotation: NDArray[Any] = (
+        -2 * _seventh_root_share(mean_chroma) * np.sin(bell * float(np.pi / 3))
+    )
+    return rotation

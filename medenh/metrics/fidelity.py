@@ -113,6 +113,7 @@ def _sampled(values: NDArray[Any], factor: int, down: int = 0, across: int = 0) 
 
 def _reduced(pixels: NDArray[Any], factor: int) -> FloatArray:
     """Return the luma at every ``factor``-th place, the mean of four samples each."""
+    total: Any
     if factor == 1:
         total = _floats(pixels)
     else:

@@ -10,6 +10,7 @@ use one thread each.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -40,6 +41,12 @@ def make_pairs(folder: Path, count: int, size: int) -> list[tuple[str, str]]:
             cv2.imwrite(name, np.ascontiguousarray(pixels.astype(np.uint8)[..., ::-1]))
         pairs.append((names[0], names[1]))
     return pairs
+
+
+def say(line: str) -> None:
+    """Write a line."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def read(name: str) -> np.ndarray:
@@ -94,22 +101,22 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         pairs = make_pairs(Path(folder), options.pairs, options.size)
-        print(f"reading a pair: {milliseconds(lambda: [*map(read, pairs[0])]):.1f} ms")
+        say(f"reading a pair: {milliseconds(lambda: [*map(read, pairs[0])]):.1f} ms")
         image, reference = map(read, pairs[0])
         for name, metric in METRICS.items():
             spent = milliseconds(lambda: metric(image, reference, data_range=255))  # noqa: B023
-            print(f"{name}: {spent:.1f} ms a pair")
+            say(f"{name}: {spent:.1f} ms a pair")
         theirs = {"ssim": their_ssim, "de2000": their_difference}
         for name, function in theirs.items():
             spent = milliseconds(lambda: function(image, reference))  # noqa: B023
-            print(f"scikit-image's {name}: {spent:.1f} ms a pair")
+            say(f"scikit-image's {name}: {spent:.1f} ms a pair")
         workers = options.workers
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             list(pool.map(score, pairs[:workers]))  # imports are not counted
             start = time.perf_counter()
             list(pool.map(score, pairs, chunksize=4))
             rate = len(pairs) / (time.perf_counter() - start)
-    print(f"{'+'.join(NAMES)} with reading: {rate:.1f} pairs/s, {workers} processes")
+    say(f"{'+'.join(NAMES)} with reading: {rate:.1f} pairs/s, {workers} processes")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""Images of the training packs, for the scripts that fit a metric's figures on them."""
+
+from __future__ import annotations
+
+import csv
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+__all__ = ["MODALITIES", "Row", "manifest", "pictures"]
+
+Row = dict[str, str]
+
+# folder of a pack -> the modality's name
+MODALITIES = {
+    "fundus": "fundus",
+    "xray": "xray",
+    "ct": "ct",
+    "mri": "mri",
+    "derm": "dermoscopy",
+    "micro": "microscopy",
+    "endo": "endoscopy",
+    "us": "ultrasound",
+}
+
+
+def manifest(pack: Path) -> list[Row]:
+    """Return the rows of a pack's manifest."""
+    with (pack / "manifest.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def pictures(
+    pack: Path, wanted: Callable[[Row], bool]
+) -> Iterator[tuple[Row, np.ndarray]]:
+    """Yield rows and their pixels, uint8, RGB or grey as stored; shard by shard.
+
+    Images of 16 bits are left out: their window is a choice, not a fact.
+    """
+    rows = [row for row in manifest(pack) if wanted(row) and row.get("bits") != "16"]
+    for shard in sorted({row["shard"] for row in rows}):
+        with tarfile.open(pack / shard) as archive:
+            for row in rows:
+                if row["shard"] != shard:
+                    continue
+                member = archive.extractfile(row["file"])
+                if member is None:
+                    raise FileNotFoundError(f"{row['file']} is not in {shard}")
+                data = np.frombuffer(member.read(), np.uint8)
+                pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
+                yield row, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
