@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,10 @@ from numpy.typing import NDArray
 
 from medenh import intensity
 from medenh.degradations.engine import degrade_image, replay_image
+from medenh.degradations.operator import Domain
 from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
-from medenh.errors import UsageError
+from medenh.errors import NonFiniteError, UsageError
 from medenh.types import FloatArray, Image, Modality, Storage, UnitRange
 
 __all__ = ["apply", "degrade"]
@@ -35,9 +38,10 @@ def degrade(
 
     Parameters
     ----------
-    image : Image, or array of shape (H, W) or (H, W, 1 or 3)
-        uint8 and uint16 have their full range, floats are [0, 1] for display recipes,
-        HU for CT ones, magnitudes for MRI ones.
+    image : Image, or array (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1 or 3
+        Integers have the range of their bit depth, floats that lie in it [0, 1].
+        For CT recipes floats and signed integers are HU. NaN and infinity keep their
+        place and are left out.
     recipe : str
         A key of `RECIPES`.
     seed : int
@@ -63,10 +67,26 @@ def degrade(
         As the input: same type, and same shape unless ``size`` is given.
     record : Record
         `apply` makes the same picture from it again.
+
+    Raises
+    ------
+    UsageError
+        Unknown recipe, option or modality; an array that is no picture.
+    NonFiniteError
+        No number in the array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clean = np.full((32, 32), 200, np.uint8)
+    >>> low, record = degrade(clean, "dpe", seed=1)
+    >>> low.dtype, bool((apply(clean, record) == low).all())
+    (dtype('uint8'), True)
     """
+    chosen = find_recipe(recipe)
     pair = degrade_image(
-        _as_image(image, modality),
-        find_recipe(recipe),
+        _as_image(image, chosen.domain, modality),
+        chosen,
         name=name,
         seed=seed,
         draw=draw,
@@ -94,12 +114,18 @@ def apply(
         As `degrade` returned it, or its JSON.
     mask : array, shape (H, W), optional
         The field of view that was given to `degrade`.
+
+    Raises
+    ------
+    UsageError
+        Not a record, or one of steps that do not exist; an array that is no picture.
     """
     if isinstance(record, str):
         record = Record.from_json(record)
     elif not isinstance(record, Record):
-        record = Record.model_validate(dict(record))
-    pair = replay_image(_as_image(image, None), record, field=as_field(mask))
+        record = Record.from_json(json.dumps(dict(record)))
+    clean = _as_image(image, record.domain, None)
+    pair = replay_image(clean, record, field=as_field(mask))
     return _like(image, pair.low)
 
 
@@ -123,34 +149,80 @@ def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
     return np.clip(weights, np.float32(0.0), np.float32(1.0))
 
 
-def _as_image(image: Image | NDArray[Any], modality: str | None) -> Image:
+def _as_image(
+    image: Image | NDArray[Any], domain: Domain, modality: str | None
+) -> Image:
+    """Return an array as a picture whose numbers mean what the domain expects."""
+    kind = None if modality is None else _modality(modality)
     if isinstance(image, Image):
-        return image
-    pixels = image[None, ..., None] if image.ndim == 2 else image[None]
-    if pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
-        raise UsageError(
-            f"an array of shape {image.shape} is not a picture",
-            hint="(height, width) or (height, width, 1 or 3)",
-        )
-    kind = Modality(modality) if modality else Modality.UNKNOWN
+        return image if kind is None else replace(image, modality=kind)
+    pixels = _frames(np.asarray(image))
+    frozen = None
     if pixels.dtype.kind == "f":
-        return Image(
-            pixels=pixels,
-            unit_range=UnitRange(0.0, 1.0, reason="0-1"),
-            storage=Storage(pixels.dtype),
-            modality=kind,
-        )
-    limits = np.iinfo(pixels.dtype)
+        frozen = ~np.isfinite(pixels).all(axis=-1)
+        if frozen.all():
+            raise NonFiniteError("the array holds no number, only NaN or infinity")
+    limits = np.iinfo(pixels.dtype) if pixels.dtype.kind in "iu" else None
+    low, high = (-np.inf, np.inf) if limits is None else (limits.min, limits.max)
+    in_hu = domain == "hu" and pixels.dtype.kind in "if"
     return Image(
         pixels=pixels,
-        unit_range=intensity.bit_depth_range(pixels),
-        storage=Storage(pixels.dtype, minimum=limits.min, maximum=limits.max),
-        modality=kind,
+        unit_range=intensity.soft_tissue_range() if in_hu else _unit_range(pixels),
+        storage=Storage(pixels.dtype, minimum=float(low), maximum=float(high)),
+        modality=kind or Modality.UNKNOWN,
+        units="HU" if in_hu else "",
+        frozen=frozen if frozen is not None and frozen.any() else None,
     )
 
 
+def _frames(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array as (frames, height, width, channels), in native byte order."""
+    colour = array.shape[-1:] in ((1,), (3,), (4,))
+    axes = {2: "HW", 3: "HWC" if colour else "NHW", 4: "NHWC" if colour else ""}
+    if not axes.get(array.ndim) or 0 in array.shape:
+        raise UsageError(
+            f"an array of shape {array.shape} is not a picture",
+            hint="(H, W), (H, W, 3), (N, H, W) or (N, H, W, C)",
+        )
+    if axes[array.ndim].endswith("C") and array.shape[-1] == 4:
+        raise UsageError(
+            f"an array of shape {array.shape} has an alpha channel",
+            hint="give the colours alone: array[..., :3]",
+        )
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        raise UsageError(
+            f"an array of {array.dtype} is not a picture",
+            hint="integers or floats; booleans are masks",
+        )
+    pixels = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.ndim == 2 or axes[array.ndim] == "HWC":
+        pixels = pixels[None]
+    return pixels if colour and array.ndim > 2 else pixels[..., None]
+
+
+def _unit_range(pixels: NDArray[Any]) -> UnitRange:
+    if pixels.dtype.kind != "f":
+        return intensity.bit_depth_range(pixels)
+    finite = pixels[np.isfinite(pixels)]
+    if finite.min() >= 0.0 and finite.max() <= 1.0:
+        return UnitRange(0.0, 1.0, reason="0-1")
+    return intensity.float_range(pixels)
+
+
+def _modality(word: str) -> Modality:
+    try:
+        return Modality(word)
+    except ValueError:
+        known = ", ".join(Modality)
+        raise UsageError(f"unknown modality {word!r}", hint=f"one of {known}") from None
+
+
 def _like(source: Image | NDArray[Any], degraded: Image) -> Image | NDArray[Any]:
+    """Return an array with the axes and type of the source, or the image itself."""
     if isinstance(source, Image):
         return degraded
-    frame: NDArray[Any] = degraded.pixels[0]
-    return frame[..., 0] if source.ndim == 2 else frame
+    pixels = degraded.pixels.astype(source.dtype, copy=False)
+    if source.shape[-1] not in (1, 3) or source.ndim == 2:
+        pixels = pixels[..., 0]
+    framed = source.ndim == 4 or (source.ndim == 3 and source.shape[-1] not in (1, 3))
+    return pixels if framed else pixels[0]

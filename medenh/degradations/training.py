@@ -1,0 +1,107 @@
+"""Degrade crops inside a training loop: no records, no scores, nothing but arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from medenh.degradations.engine import sample_frames
+from medenh.degradations.operator import Scene
+from medenh.degradations.recipe import Recipe
+from medenh.degradations.registry import find_recipe
+from medenh.errors import UsageError
+from medenh.types import FloatArray
+
+__all__ = ["degrade_crop"]
+
+_WINDOW_HU = (-160.0, 240.0)  # what [0, 1] stands for in CT: soft tissue [chosen]
+
+
+def degrade_crop(
+    crop: FloatArray,
+    recipe: str,
+    *,
+    rng: np.random.Generator,
+    severity: float | None = None,
+    modality: str = "unknown",
+    eight_bit: bool = False,
+    field: FloatArray | None = None,
+    window_hu: tuple[float, float] = _WINDOW_HU,
+    options: Mapping[str, Any] | None = None,
+) -> FloatArray:
+    """Return a crop degraded by a fresh draw of a recipe.
+
+    Parameters
+    ----------
+    crop : float32 array, shape (H, W, C), in [0, 1], C 1 or 3
+        Not changed. Of a fundus photograph it counts as inside the disc.
+    recipe : str
+        A key of `RECIPES`.
+    rng : Generator
+        All chance comes from it: give each worker of a loader its own.
+    severity : float, optional
+        1 (mild) to 5 (strong); without it the recipe's whole range.
+    modality : str
+        Kind of picture.
+    eight_bit : bool
+        Round to 8-bit levels where the published code does.
+    field : float32 array, shape (H, W), in [0, 1], optional
+        Weight of the field of view; outside it nothing changes.
+    window_hu : (float, float)
+        For recipes in HU, what 0 and 1 stand for.
+    options : mapping, optional
+        The recipe's own options.
+
+    Returns
+    -------
+    float32 array, shape (H, W, C), in [0, 1]
+
+    Raises
+    ------
+    UsageError
+        Unknown recipe, a severity outside 1 to 5, or a crop of another shape.
+
+    Examples
+    --------
+    >>> clean = np.full((32, 32, 3), 0.5, np.float32)
+    >>> degrade_crop(clean, "gauss-0.1", rng=np.random.default_rng(0)).shape
+    (32, 32, 3)
+    """
+    chosen = find_recipe(recipe)
+    if crop.ndim != 3 or crop.shape[2] not in (1, 3) or crop.dtype != np.float32:
+        raise UsageError(
+            f"a crop is float32 (height, width, 1 or 3), not {crop.dtype} {crop.shape}"
+        )
+    if severity is not None and not 1.0 <= severity <= 5.0:
+        raise UsageError(f"severity {severity:g} is not in 1 to 5")
+    scene = Scene(
+        domain=chosen.domain,
+        modality=modality,
+        field=field,
+        eight_bit=eight_bit,
+        options={**_defaults(chosen.name), **(options or {})},
+    )
+    low, high = window_hu if chosen.domain == "hu" else (0.0, 1.0)
+    frames = crop[None] if (low, high) == (0.0, 1.0) else _stretched(crop, low, high)
+    share = None if severity is None else (severity - 1.0) / 4.0
+    degraded, _ = sample_frames(frames, chosen, scene, rng, share)
+    out = degraded[0]
+    if (low, high) != (0.0, 1.0):
+        out = (out - np.float32(low)) / np.float32(high - low)
+    out = np.clip(out, np.float32(0.0), np.float32(1.0))
+    if field is not None:
+        out = crop + field[..., None] * (out - crop)
+    return np.ascontiguousarray(out, dtype=np.float32)
+
+
+def _stretched(crop: FloatArray, low: float, high: float) -> FloatArray:
+    return (crop * np.float32(high - low) + np.float32(low))[None]
+
+
+@cache
+def _defaults(name: str) -> dict[str, Any]:
+    recipe: Recipe = find_recipe(name)
+    return {option: words[0] for option, words in recipe.options.items()}
