@@ -10,7 +10,7 @@ import numpy as np
 
 from medenh.degradations.operator import Domain, Sampler
 
-__all__ = ["Recipe", "Step", "in_order", "one_of"]
+__all__ = ["Recipe", "Step", "in_order", "one_of", "then"]
 
 Plan = Callable[[np.random.Generator], tuple[Sampler, ...]]
 
@@ -84,5 +84,14 @@ def one_of(*plans: Plan) -> Plan:
 
     def plan(rng: np.random.Generator) -> tuple[Sampler, ...]:
         return plans[int(rng.integers(len(plans)))](rng)
+
+    return plan
+
+
+def then(*plans: Plan) -> Plan:
+    """Return a plan that follows several, one after the other."""
+
+    def plan(rng: np.random.Generator) -> tuple[Sampler, ...]:
+        return tuple(step for part in plans for step in part(rng))
 
     return plan

@@ -87,7 +87,5 @@ def _hull_of_largest(bright: NDArray[np.bool_]) -> NDArray[np.int32] | None:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     rows, columns = np.nonzero(parts == largest)
-    hull: NDArray[np.int32] = cv2.convexHull(
-        np.stack([columns, rows], axis=1).astype(np.int32)
-    )
-    return hull
+    points = np.stack([columns, rows], axis=1).astype(np.int32)
+    return cv2.convexHull(points).astype(np.int32)
