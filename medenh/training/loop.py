@@ -139,6 +139,7 @@ def train(
     for batch in _batches(strategy, step, config.steps):
         _set_lr(optimiser, _lr_at(step, config.optimiser, config.steps))
         tensors = [_to_device(side, device) for side in batch]
+        torch.manual_seed(config.seed * 1_000_003 + step)  # what dropout drops
         loss = _step(strategy, network, optimiser, tensors, config.optimiser.clip)
         step += 1
         _update_average(average, network, config.optimiser.ema, step)

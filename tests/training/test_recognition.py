@@ -1,0 +1,255 @@
+import csv
+import io
+import json
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from medenh import models, tasks
+from medenh.errors import UsageError
+from medenh.tasks.recogniser import Recogniser
+from medenh.training.config import load_config
+from medenh.training.labelled import LabelledSampler, load_labelled, load_parts
+from medenh.training.loop import train
+from medenh.training.strategies.segmentation import bce_dice
+
+_COLUMNS = (
+    "file",
+    "shard",
+    "split",
+    "labels",
+    "group",
+    "quality",
+    "source_dataset",
+    "mask_file",
+)
+
+
+def _scene(index):
+    """A bright disc on grey noise, and where it is; odd scenes are reddish."""
+    rng = np.random.default_rng(index)
+    rows, columns = np.mgrid[:60, :80]
+    centre = rng.uniform([18, 18], [42, 62])
+    disc = np.hypot(rows - centre[0], columns - centre[1]) < rng.uniform(8, 14)
+    pixels = rng.normal(90, 6, (60, 80, 3)) + 90 * disc[..., None]
+    if index % 2:
+        pixels[..., 1:] -= 60
+    return np.clip(pixels, 0, 255).astype(np.uint8), disc
+
+
+def _indexed(numbers):
+    picture = Image.fromarray(numbers.astype(np.uint8), "P")
+    picture.putpalette([0, 0, 0, 10, 10, 10])
+    handle = io.BytesIO()
+    picture.save(handle, "PNG")
+    return handle.getvalue()
+
+
+def _add(tar, name, payload):
+    info = tarfile.TarInfo(name)
+    info.size = len(payload)
+    tar.addfile(info, io.BytesIO(payload))
+
+
+@pytest.fixture
+def labelled_root(tmp_path):
+    """A pack of discs with masks and labels; one row in test, one without an answer."""
+    folder = tmp_path / "data" / "derm"
+    folder.mkdir(parents=True)
+    rows = []
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for index in range(20):
+            pixels, disc = _scene(index)
+            image, mask = f"images/{index}.png", f"masks/{index}.png"
+            _add(tar, image, cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())
+            _add(tar, mask, _indexed(disc))
+            split = "test" if index == 1 else "train"
+            label = "dx=mel;tier=small" if index % 2 else "dx=nv"
+            if index == 2:
+                mask, label = "", "hair=none"
+            source = "OTHER" if index == 3 else "SET"
+            rows.append(
+                (image, "a.tar", split, label, f"g{index}", "high", source, mask)
+            )
+    with (folder / "manifest.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows([_COLUMNS, *rows])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def settings(labelled_root):
+    return [
+        f"data.root='{labelled_root.as_posix()}'",
+        "data.datasets={SET=1.0}",
+        "data.size=48",
+        "data.holdout_share=0.3",
+        "network.preset=tiny",
+        "network.start_from=''",
+        "precision=fp32",
+        "batch=4",
+        "steps=6",
+        "validate_every=3",
+        "optimiser.warmup_steps=2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [("lesion-derm", ["dice", "auc"]), ("class-derm", ["auc", "balanced_accuracy"])],
+)
+def test_a_run_leaves_weights_that_a_recogniser_takes(
+    settings, tmp_path, name, figures
+):
+    run = tmp_path / "run"
+    result = train(load_config(name, settings), run)
+    assert result.finished
+    assert result.score == figures[0]
+    rows = list(csv.DictReader((run / "log.csv").open()))
+    assert list(rows[0])[4:] == figures
+    assert [row["step"] for row in rows if row[figures[0]]] == ["3", "6"]
+    assert (run / "curve.png").exists()
+    assert (run / "samples.png").exists() == (name == "lesion-derm")
+    config = json.loads((run / "config.json").read_text())["network"]
+    network = models.create(config["architecture"], "tiny", **config["options"])
+    network.load_state_dict(load_file(run / "best.safetensors"))
+    recogniser = Recogniser(tasks.TASKS[name], network.eval(), (0.5,))
+    answer = recogniser.predict(_scene(5)[0] / 255.0)
+    assert answer.shape == ((60, 80, 1) if name == "lesion-derm" else (2,))
+
+
+@pytest.mark.parametrize("name", ["lesion-derm", "class-derm"])
+def test_resume_equals_the_undisturbed_run_bit_for_bit(settings, tmp_path, name):
+    config = load_config(name, settings)
+    train(config, tmp_path / "whole")
+    assert not train(config, tmp_path / "parts", max_minutes=0).finished
+    train(config, tmp_path / "parts", resume=True)
+    whole, parts = (
+        torch.load(tmp_path / part / "last.pt", weights_only=True)
+        for part in ("whole", "parts")
+    )
+    for key in ("network", "average"):
+        for tensor_name, tensor in whole[key].items():
+            assert torch.equal(tensor, parts[key][tensor_name]), tensor_name
+
+
+@pytest.mark.parametrize(("name", "bar"), [("lesion-derm", 0.85), ("class-derm", 0.95)])
+def test_learns_what_is_easy(settings, tmp_path, name, bar):
+    """Held-back discs are found, and their colour told, after a few steps."""
+    longer = ["steps=80", "validate_every=80", "optimiser.lr=0.02", "optimiser.ema=0.8"]
+    longer += ["data.size=96", "augment.brightness=0.02", "augment.gamma=0.1"]
+    result = train(load_config(name, [*settings, *longer]), tmp_path / "run")
+    assert result.best > bar
+
+
+def test_only_rows_of_the_split_with_an_answer_are_read(settings):
+    data = load_config("lesion-derm", settings).data
+    task = tasks.TASKS["lesion-derm"]
+    kept = {i.name for i in load_labelled(data, task, split="train", side=None)}
+    assert kept == {f"derm/images/{i}.png" for i in range(20) if i not in (1, 2, 3)}
+    (test,) = load_labelled(data, task, split="test", side=None)
+    assert test.name == "derm/images/1.png"
+    learnt, held = load_parts(data, task)
+    assert not {i.group for i in learnt} & {i.group for i in held}
+    assert "derm/images/1.png" not in {i.name for i in (*learnt, *held)}
+
+
+def test_images_come_at_the_working_size_with_their_masks(settings):
+    config = load_config("lesion-derm", settings)
+    task = tasks.TASKS["lesion-derm"]
+    image, *_ = load_labelled(config.data, task, split="train", side=40)
+    assert image.pixels.shape == (30, 40, 3)
+    assert image.mask.shape == (30, 40, 1)
+    assert 0 < image.mask.mean() < 1
+    _, disc = _scene(0)
+    assert image.mask.mean() == pytest.approx(disc.mean(), abs=0.01)
+
+
+def test_picture_and_mask_move_together(settings):
+    config = load_config("lesion-derm", settings)
+    learnt, _ = load_parts(config.data, tasks.TASKS["lesion-derm"])
+    sampler = LabelledSampler(learnt, config.data, config.augment, seed=1)
+    for position in range(12):
+        picture, mask = sampler.sample(0, position)
+        assert picture.shape == (3, 48, 48)
+        assert mask.shape == (1, 48, 48)
+        assert picture.min() >= 0
+        assert picture.max() <= 1
+        inside, outside = picture[0][mask[0] > 0.99], picture[0][mask[0] < 0.01]
+        if inside.size and outside.size:
+            assert inside.mean() > outside.mean() + 0.1
+
+
+def test_samples_depend_on_seed_step_and_position_only(settings):
+    config = load_config("class-derm", settings)
+    learnt, _ = load_parts(config.data, tasks.TASKS["class-derm"])
+    one, two = (
+        LabelledSampler(learnt, config.data, config.augment, seed=0) for _ in range(2)
+    )
+    two.sample(2, 3)
+    np.testing.assert_array_equal(one.sample(5, 1)[0], two.sample(5, 1)[0])
+    assert not np.array_equal(one.sample(5, 1)[0], one.sample(5, 2)[0])
+
+
+def test_classes_are_drawn_evenly(settings):
+    config = load_config("class-derm", settings)
+    learnt, held = load_parts(config.data, tasks.TASKS["class-derm"])
+    few = [i for i in learnt + held if i.label == 0][:1]
+    many = [i for i in learnt + held if i.label == 1]
+    sampler = LabelledSampler(few + many, config.data, config.augment, seed=0)
+    labels = [sampler.sample(0, position)[1] for position in range(200)]
+    assert 0.35 < np.mean(labels) < 0.65
+
+
+def test_loss_agrees_with_its_definition():
+    torch.manual_seed(0)
+    logits, truth = torch.randn(2, 2, 5, 6), (torch.rand(2, 2, 5, 6) > 0.5).float()
+    guess = 1 / (1 + np.exp(-logits.numpy().astype(float)))
+    t = truth.numpy()
+    bce = -np.mean(t * np.log(guess) + (1 - t) * np.log(1 - guess))
+    dice = [
+        (2 * (guess[:, k] * t[:, k]).sum() + 1)
+        / ((guess[:, k] ** 2).sum() + (t[:, k] ** 2).sum() + 1)
+        for k in range(2)
+    ]
+    assert float(bce_dice(logits, truth)) == pytest.approx(
+        bce + 1 - np.mean(dice), rel=1e-5
+    )
+    perfect = bce_dice(100 * (truth - 0.5), truth)
+    assert float(perfect) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("task=''", "segmentation wants a task"),
+        ("task=class-derm", "segmentation wants a task"),
+        ("strategy=restoration", "restoration has no task"),
+        ("augment.scale=0.5", "augment.scale"),
+        ("strategy=magic", "strategy"),
+    ],
+)
+def test_impossible_settings_are_named(settings, change, message):
+    with pytest.raises(UsageError, match=message):
+        load_config("lesion-derm", [*settings, change])
+
+
+def test_empty_parts_and_damaged_packs_are_usage_errors(settings, labelled_root):
+    config = load_config("lesion-derm", [*settings, "data.datasets={NONE=1.0}"])
+    with pytest.raises(UsageError, match="0 images to learn from"):
+        load_parts(config.data, tasks.TASKS["lesion-derm"])
+    manifest = labelled_root / "derm" / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("masks/5.png", "masks/99.png"))
+    config = load_config("lesion-derm", settings)
+    with pytest.raises(UsageError, match="not in the pack"):
+        load_parts(config.data, tasks.TASKS["lesion-derm"])
+
+
+def test_start_from_a_model_of_the_zoo_that_is_not_there(settings, tmp_path):
+    config = load_config("class-derm", [*settings, "network.start_from='nobody'"])
+    with pytest.raises(UsageError, match="unknown model 'nobody'"):
+        train(config, tmp_path / "run")
