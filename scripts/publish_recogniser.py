@@ -8,10 +8,10 @@ stored size, copies the weights into the package and writes the model's entry in
 weights_manifest.json. With --score-only it prints the table and changes nothing.
 
 Segmentation: a score an image and class, inside the field of view where the pack has
-one; means over images with 95 % bootstrap intervals; rows named "pooled" take all pixels
-of all images together, as most of the literature on DRIVE does. Classification: scores
-over all images, intervals by drawing images anew 2000 times; its held-back images count
-as test images too, for nothing is selected on them.
+one; means over images with 95 % bootstrap intervals; rows named "pooled" take the
+pixels of all images together, as most of the literature on DRIVE does. Classification:
+scores over all images, intervals by drawing images anew 2000 times; its held-back
+images count as test images too, for nothing is selected on them.
 """
 
 from __future__ import annotations
