@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from training_packs import MODALITIES, Row, manifest, pictures
 
-from medenh.metrics.niqe import Gaussian, fit_gaussian, patch_features
+from medenh.metrics.natural_statistics import Gaussian, fit_gaussian, patch_features
 
 SHARPEST = 0.75  # as the paper has it: a model is of the sharpest patches
 CLOSE_UPS = ("disc-cup.tar", "drive-test.tar")  # fundus shards to stay out of

@@ -10,46 +10,83 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from medenh.metrics.registry import METRICS, Metric, resolve_metrics
+
 if TYPE_CHECKING:
+    from medenh.metrics.appearance import (
+        automatic_cnr,
+        cnr,
+        contrast,
+        noise,
+        sharpness,
+    )
     from medenh.metrics.ciede2000 import delta_e2000
+    from medenh.metrics.edges import invented_edges
     from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
     from medenh.metrics.full_reference import mae, psnr
+    from medenh.metrics.fundus import fundus_quality
+    from medenh.metrics.natural_statistics import niqe
     from medenh.metrics.similarity import ms_ssim, ssim
     from medenh.metrics.statistics import (
         Interval,
         PairedTests,
+        Summary,
         bootstrap_ci,
         paired_tests,
+        summarise,
     )
 
 __all__ = [
+    "METRICS",
     "Interval",
+    "Metric",
     "PairedTests",
+    "Summary",
+    "automatic_cnr",
     "bootstrap_ci",
     "clipped_share",
+    "cnr",
+    "contrast",
     "delta_e2000",
+    "fundus_quality",
+    "invented_edges",
     "mae",
     "mean_shift",
     "ms_ssim",
+    "niqe",
+    "noise",
     "paired_tests",
     "psnr",
+    "resolve_metrics",
+    "sharpness",
     "ssim",
     "structure_correlation",
+    "summarise",
 ]
 
 _HOMES = {
     "Interval": "statistics",
     "PairedTests": "statistics",
+    "Summary": "statistics",
+    "automatic_cnr": "appearance",
     "bootstrap_ci": "statistics",
     "clipped_share": "fidelity",
+    "cnr": "appearance",
+    "contrast": "appearance",
     "delta_e2000": "ciede2000",
+    "fundus_quality": "fundus",
+    "invented_edges": "edges",
     "mae": "full_reference",
     "mean_shift": "fidelity",
     "ms_ssim": "similarity",
+    "niqe": "natural_statistics",
+    "noise": "appearance",
     "paired_tests": "statistics",
     "psnr": "full_reference",
+    "sharpness": "appearance",
     "ssim": "similarity",
     "structure_correlation": "fidelity",
+    "summarise": "statistics",
 }
 
 

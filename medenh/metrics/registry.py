@@ -1,8 +1,8 @@
 """The table of metrics: what each measures, of what, and which direction is better.
 
 Every entry is called in one way, ``METRICS[name](image, reference, data_range=1.0,
-mask=None)``. Neither numpy nor any metric is imported here: a metric's module is
-loaded at its first use, so that listing them stays quick.
+mask=None, modality=None)``. Neither numpy nor any metric is imported here: the module
+of a metric is loaded at its first use, so that listing them stays quick.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Metric:
         all.
     perfect : float or None
         Its value for equal images; None for no-reference metrics.
+    by_modality : bool
+        True where it compares with a model of the modality.
     module, attribute : str
         Where it is written.
     """
@@ -59,6 +61,7 @@ class Metric:
     unit: str = ""
     modalities: tuple[str, ...] = ()
     perfect: float | None = None
+    by_modality: bool = False
 
     @property
     def needs_reference(self) -> bool:
@@ -80,6 +83,7 @@ class Metric:
         *,
         data_range: float = 1.0,
         mask: NDArray[np.bool_] | None = None,
+        modality: str | None = None,
     ) -> float:
         """Return the figure of one image, or of one pair.
 
@@ -95,6 +99,9 @@ class Metric:
             255 for 8 bits.
         mask : bool array, shape (H, W), optional
             Where to measure; all of the image if not given.
+        modality : str, optional
+            What kind of image it is (a value of `medenh.types.Modality`); for metrics
+            that compare with a model of the kind, unused by the others.
 
         Returns
         -------
@@ -110,11 +117,13 @@ class Metric:
         NonFiniteError
             An image holds NaN or infinity.
         """
-        if not self.needs_reference:
-            return self.function(image, data_range=data_range, mask=mask)
-        if reference is None:
-            raise UsageError(f"{self.name} compares two images; the second is missing")
-        return self.function(image, reference, data_range=data_range, mask=mask)
+        images = [image]
+        if self.needs_reference:
+            if reference is None:
+                raise UsageError(f"{self.name} compares two images; one is missing")
+            images.append(reference)
+        options = {"modality": modality} if self.by_modality else {}
+        return self.function(*images, data_range=data_range, mask=mask, **options)
 
 
 def resolve_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
@@ -194,7 +203,8 @@ METRICS: dict[str, Metric] = {
             title="Natural image quality evaluator, fitted on medical images",
             kind="no-reference",
             better="lower",
-            module="niqe",
+            by_modality=True,
+            module="natural_statistics",
             attribute="niqe",
         ),
         Metric(

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from medenh.errors import UsageError
 
-__all__ = ["Interval", "PairedTests", "bootstrap_ci", "paired_tests"]
+__all__ = [
+    "Interval",
+    "PairedTests",
+    "Summary",
+    "bootstrap_ci",
+    "paired_tests",
+    "summarise",
+]
 
 _CHUNK = 2_000_000  # indices drawn at once
 
@@ -29,18 +36,48 @@ class PairedTests(NamedTuple):
     Attributes
     ----------
     pairs : int
-        Number of pairs.
+        Number of pairs tested.
     difference : float
-        Mean of first minus second.
+        Mean of first minus second; NaN without pairs.
     wilcoxon_p, t_p : float
         Two-sided p of the signed-rank test and of the t test; 1 where all pairs are
         equal, NaN where there are too few pairs for a test.
+    left_out : int
+        Pairs not tested, for one of their figures is infinite or not a number.
     """
 
     pairs: int
     difference: float
     wilcoxon_p: float
     t_p: float
+    left_out: int = 0
+
+
+class Summary(NamedTuple):
+    """What a table says of a set of figures.
+
+    Attributes
+    ----------
+    mean, std : float
+        Of the finite figures; std with n - 1 below, 0 for a single one.
+    median : float
+        Of all that are numbers, infinite ones too.
+    ci95 : Interval
+        95 % bootstrap interval of the mean.
+    n : int
+        Figures given.
+    n_infinite, n_undefined : int
+        Infinite ones (PSNR of equal images), and those that are not numbers (no value
+        is defined for the image). Neither has a part in mean, std and interval.
+    """
+
+    mean: float
+    std: float
+    median: float
+    ci95: Interval
+    n: int
+    n_infinite: int = 0
+    n_undefined: int = 0
 
 
 def bootstrap_ci(
@@ -89,6 +126,56 @@ def bootstrap_ci(
     return Interval(float(ends[0]), float(ends[1]))
 
 
+def summarise(
+    values: Sequence[float] | NDArray[np.floating], *, seed: int = 0
+) -> Summary:
+    """Return mean, standard deviation, median and interval of a set of figures.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One figure an image; infinite ones and NaN are counted apart.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    Summary
+        Where all numbers are infinite the mean is infinite too; without any number
+        all is NaN.
+
+    Raises
+    ------
+    UsageError
+        ``values`` is not one list.
+
+    Examples
+    --------
+    >>> result = summarise([30.0, 32.0, float("inf")])
+    >>> result.mean, result.median, result.n, result.n_infinite
+    (31.0, 32.0, 3, 1)
+    """
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1:
+        raise UsageError("statistics need one list of figures")
+    numbers = sample[~np.isnan(sample)]
+    finite = numbers[np.isfinite(numbers)]
+    # where all is perfect, perfect is the mean
+    counted = finite if finite.size else numbers
+    counts = (sample.size, numbers.size - finite.size, sample.size - numbers.size)
+    if counted.size == 0:
+        nan = float("nan")
+        return Summary(nan, nan, nan, Interval(nan, nan), *counts)
+    several = finite.size > 1
+    return Summary(
+        float(counted.mean()),
+        float(finite.std(ddof=1)) if several else 0.0,
+        float(np.median(numbers)),
+        bootstrap_ci(counted, seed=seed),
+        *counts,
+    )
+
+
 def paired_tests(
     first: Sequence[float] | NDArray[np.floating],
     second: Sequence[float] | NDArray[np.floating],
@@ -107,30 +194,35 @@ def paired_tests(
     Raises
     ------
     UsageError
-        Different lengths, no values, NaN, or infinite figures.
+        Different lengths, or not one list each.
     """
     from scipy import stats
 
-    one, other = _sample(first), _sample(second)
+    one, other = (np.asarray(side, np.float64) for side in (first, second))
+    if one.ndim != 1 or other.ndim != 1:
+        raise UsageError("statistics need one list of figures a side")
     if one.size != other.size:
         raise UsageError(
             f"{one.size} and {other.size} figures are no pairs",
             hint="both must be of the same images",
         )
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        raise UsageError("infinite figures cannot be tested")
+    usable = np.isfinite(one) & np.isfinite(other)
+    left_out = int(one.size - np.count_nonzero(usable))
+    one, other = one[usable], other[usable]
+    if one.size == 0:
+        return PairedTests(0, float("nan"), float("nan"), float("nan"), left_out)
     difference = one - other
     mean = float(difference.mean())
     if not difference.any():
-        return PairedTests(one.size, mean, 1.0, 1.0)
+        return PairedTests(one.size, mean, 1.0, 1.0, left_out)
     if one.size < 2:
-        return PairedTests(one.size, mean, float("nan"), float("nan"))
+        return PairedTests(one.size, mean, float("nan"), float("nan"), left_out)
     with warnings.catch_warnings():
         # SciPy warns of ties, and of differences that are all the same
         warnings.simplefilter("ignore", (RuntimeWarning, UserWarning))
         signed_rank = float(stats.wilcoxon(difference).pvalue)
         t = float(stats.ttest_rel(one, other).pvalue)
-    return PairedTests(one.size, mean, signed_rank, t)
+    return PairedTests(one.size, mean, signed_rank, t, left_out)
 
 
 def _sample(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:

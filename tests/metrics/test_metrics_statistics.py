@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from medenh.errors import UsageError
-from medenh.metrics import bootstrap_ci, paired_tests
+from medenh.metrics import bootstrap_ci, paired_tests, summarise
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -82,16 +82,57 @@ def test_paired_tests_are_scipys():
 
 
 def test_degenerate_pairs_are_answered_without_warning():
-    assert paired_tests([1.0, 2.0], [1.0, 2.0]) == (2, 0.0, 1.0, 1.0)
+    assert paired_tests([1.0, 2.0], [1.0, 2.0]) == (2, 0.0, 1.0, 1.0, 0)
     single = paired_tests([2.0], [1.0])
     assert single[:2] == (1, 1.0)
-    assert np.isnan(single[2:]).all()
+    assert np.isnan(single[2:4]).all()
     assert paired_tests([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).t_p == 0
     assert paired_tests([2.0, 3.0, 4.0], [2.0, 2.0, 3.0]).wilcoxon_p > 0.05
+
+
+def test_pairs_without_a_finite_figure_are_left_out_and_counted():
+    one = [30.0, np.inf, 31.0, np.nan, 33.0, 35.0]
+    other = [29.0, 30.0, 29.5, 30.0, np.inf, 31.0]
+    result = paired_tests(one, other)
+    assert result == (*paired_tests([30.0, 31.0, 35.0], [29.0, 29.5, 31.0])[:4], 3)
+    for empty in ([], [np.inf, np.nan]):
+        nothing = paired_tests(empty, empty)
+        assert nothing.pairs == 0
+        assert nothing.left_out == len(empty)
+        assert np.isnan(nothing[1:4]).all()
 
 
 def test_what_is_no_pairs_is_refused():
     with pytest.raises(UsageError, match="no pairs"):
         paired_tests([1.0], [1.0, 2.0])
-    with pytest.raises(UsageError, match="nfinite"):
-        paired_tests([np.inf, 1.0], [1.0, 2.0])
+    with pytest.raises(UsageError, match="one list"):
+        paired_tests([[1.0, 2.0]], [[1.0, 2.0]])
+
+
+def test_summary_is_numpys():
+    values = np.random.default_rng(4).normal(30, 2, 25)
+    result = summarise(values)
+    assert result.mean == pytest.approx(np.mean(values))
+    assert result.std == pytest.approx(np.std(values, ddof=1))
+    assert result.median == np.median(values)
+    assert result.ci95 == bootstrap_ci(values)
+    assert result[4:] == (25, 0, 0)
+
+
+def test_summary_counts_perfect_and_undefined_figures_apart():
+    result = summarise([30.0, np.nan, np.inf, 32.0, np.inf])
+    assert (result.mean, result.median) == (31.0, np.inf)
+    assert result.std == pytest.approx(np.sqrt(2))
+    assert result.ci95 == bootstrap_ci([30.0, 32.0])
+    assert result[4:] == (5, 2, 1)
+
+
+def test_summary_of_next_to_nothing_is_defined():
+    assert summarise([0.5]) == (0.5, 0.0, 0.5, (0.5, 0.5), 1, 0, 0)
+    assert summarise([np.inf] * 2) == (np.inf, 0.0, np.inf, (np.inf, np.inf), 2, 2, 0)
+    for nothing in ([], [np.nan]):
+        result = summarise(nothing)
+        assert np.isnan([*result[:3], *result.ci95]).all()
+        assert result[4:] == (len(nothing), 0, len(nothing))
+    with pytest.raises(UsageError):
+        summarise([[1.0, 2.0]])

@@ -1,0 +1,134 @@
+"""Fit the logistic model behind `fundus_quality` on graded fundus photographs.
+
+    python scripts/fit_fundus_quality.py PACK [-o medenh/metrics/fundus_quality.json]
+
+PACK is the fundus training pack. Grades good, usable and reject count as 1, 0.5 and 0;
+a photograph graded by people weighs as much as four graded by prediction. The model
+written is fitted on `split=train`. How well it does is measured on graders' labels only
+(EyeQ): on the other splits, and by five folds of patients over all of them, each fold
+scored by a model that saw none of its patients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.stats import rankdata
+from training_packs import pictures
+
+from medenh.metrics.fundus import FEATURES, fundus_features
+
+GRADES = {"good": 1.0, "usable": 0.5, "reject": 0.0}
+LEFT_OUT = ("disc-cup.tar", "drive-test.tar", "vessels-train.tar")
+RIDGE = 1e-2  # on weights of standardised features, a mean loss a photograph
+
+
+def is_by_people(source: str) -> bool:
+    """Return whether the EyeQ graders gave the label."""
+    return "eyeq" in source.lower() and "predicted" not in source.lower()
+
+
+def fit(features: np.ndarray, grades: np.ndarray, weights: np.ndarray) -> dict:
+    """Return mean and deviation of the features, weights and offset."""
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
+    standard = np.clip((features - mean) / deviation, -4, 4)
+    share = weights / weights.sum()
+
+    def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = standard @ free[1:] + free[0]
+        terms = np.logaddexp(0, logits) - grades * logits
+        slope = share * (1 / (1 + np.exp(-logits)) - grades)
+        gradient = np.concatenate([[slope.sum()], standard.T @ slope])
+        gradient[1:] += 2 * RIDGE * free[1:]
+        return float(share @ terms + RIDGE * free[1:] @ free[1:]), gradient
+
+    best = minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B")
+    return {"mean": mean, "std": deviation, "weight": best.x[1:], "offset": best.x[0]}
+
+
+def score(model: dict, features: np.ndarray) -> np.ndarray:
+    """Return the model's scores, as `fundus_quality` does."""
+    standard = np.clip((features - model["mean"]) / model["std"], -4, 4)
+    return 1 / (1 + np.exp(-(standard @ model["weight"] + model["offset"])))
+
+
+def auc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Return the area under the curve."""
+    count, others = positive.sum(), (~positive).sum()
+    ranks = rankdata(scores)[positive].sum()
+    return float((ranks - count * (count + 1) / 2) / (count * others))
+
+
+def report(scores: np.ndarray, grades: np.ndarray) -> dict[str, float | int]:
+    """Return counts, and the areas at both cuts of the grades."""
+    return {
+        **{name: int((grades == value).sum()) for name, value in GRADES.items()},
+        "auc_good_against_rest": round(auc(scores, grades == 1), 3),
+        "auc_reject_against_rest": round(auc(scores, grades > 0), 3),
+    }
+
+
+def main() -> None:
+    """Measure the features, fit, validate, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pack", type=Path)
+    parser.add_argument(
+        "-o", "--output", type=Path, default="medenh/metrics/fundus_quality.json"
+    )
+    options = parser.parse_args()
+    rows, figures = [], []
+    graded = pictures(
+        options.pack,
+        lambda row: row["quality"] in GRADES and row["shard"] not in LEFT_OUT,
+    )
+    for row, pixels in graded:
+        rows.append(row)
+        figures.append(fundus_features(pixels, data_range=255))
+    features = np.array(figures)
+    grades = np.array([GRADES[row["quality"]] for row in rows])
+    people = np.array([is_by_people(row["quality_source"]) for row in rows])
+    train = np.array([row["split"] == "train" for row in rows])
+    groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
+    weights = np.where(people, 4.0, 1.0)
+
+    model = fit(features[train], grades[train], weights[train])
+    held = ~train & people
+    fold = np.random.default_rng(0).integers(5, size=groups.max() + 1)[groups]
+    crossed = np.empty(len(rows))
+    for index in range(5):
+        rest = fold != index
+        part = fit(features[rest], grades[rest], weights[rest])
+        crossed[~rest] = score(part, features[~rest])
+    validation = {
+        "held-out splits, EyeQ labels": report(
+            score(model, features[held]), grades[held]
+        ),
+        "five folds of patients, EyeQ labels": report(crossed[people], grades[people]),
+        "held-out splits, all labels": report(
+            score(model, features[~train]), grades[~train]
+        ),
+    }
+    stored = {
+        "about": "weights of medenh.metrics.fundus_quality; features standardised",
+        "training_images": int(train.sum()),
+        "validation": validation,
+        "offset": round(float(model["offset"]), 5),
+        "features": {
+            name: {
+                key: round(float(model[key][at]), 5)
+                for key in ("mean", "std", "weight")
+            }
+            for at, name in enumerate(FEATURES)
+        },
+    }
+    options.output.write_text(json.dumps(stored, indent=1) + "\n")
+    sys.stdout.write(json.dumps(validation, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The contract of every metric in the table, and of the table itself."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from skimage import data
+
+import medenh.metrics
+from medenh.errors import NonFiniteError, UsageError
+from medenh.metrics import METRICS, resolve_metrics
+from medenh.types import Modality
+
+PAIRED = [m for m in METRICS.values() if m.needs_reference]
+ALONE = [m for m in METRICS.values() if not m.needs_reference]
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return data.retina()[300:812, 300:820]
+
+
+def _id(metric):
+    return metric.name
+
+
+def test_names_are_those_of_the_command_line():
+    assert set(METRICS) == {
+        *("psnr", "ssim", "ms-ssim", "de2000", "mae"),
+        *("niqe", "sharpness", "cnr", "contrast", "noise", "fundus-quality"),
+        *("structure", "invented-edges", "clipped", "mean-shift"),
+    }
+    for name, metric in METRICS.items():
+        assert metric.name == name
+        assert metric.title
+        assert set(metric.modalities) <= set(Modality)
+        assert callable(metric.function)
+
+
+def test_exported_names_exist():
+    for name in medenh.metrics.__all__:
+        assert getattr(medenh.metrics, name) is not None
+    with pytest.raises(AttributeError):
+        _ = medenh.metrics.nothing
+
+
+def test_listing_metrics_loads_nothing_heavy_and_measuring_no_torch():
+    code = """
+import sys
+from medenh.metrics import METRICS
+print([m for m in ("numpy", "scipy", "skimage", "cv2", "torch") if m in sys.modules])
+import numpy as np
+picture = np.random.default_rng(0).random((80, 80, 3))
+for metric in METRICS.values():
+    metric(picture, picture)
+print("torch" in sys.modules)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(UsageError, match=r"'snr'.*psnr.*invented-edges"):
+        resolve_metrics(["psnr", "snr"])
+    with pytest.raises(UsageError, match="known"):
+        resolve_metrics([" ", ""])
+    names = [metric.name for metric in resolve_metrics(["ssim", " psnr", "ssim"])]
+    assert names == ["ssim", "psnr"]
+
+
+@pytest.mark.parametrize("metric", PAIRED, ids=_id)
+def test_equal_images_are_perfect(metric, photograph):
+    figure = metric(photograph, photograph, data_range=255)
+    assert figure == pytest.approx(metric.perfect, abs=1e-6)
+    with pytest.raises(UsageError, match="two images"):
+        metric(photograph, data_range=255)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
+def test_bit_depth_does_not_matter(metric, photograph):
+    rough = np.clip(photograph * 0.8 + 20, 0, 255).astype(np.uint8)
+    figures = []
+    for white, dtype in ((255, np.uint8), (65535, np.uint16), (1.0, np.float32)):
+        pair = ((p * (white / 255)).astype(dtype) for p in (rough, photograph))
+        figures.append(metric(*pair, data_range=white))
+    assert figures[1:] == pytest.approx([figures[0]] * 2, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
+def test_every_size_and_kind_of_content_has_an_answer(metric):
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (1, 70), (7, 5, 3), (65, 130, 1), (97, 64, 3)):
+        for picture in (rng.random(shape), np.zeros(shape), np.ones(shape)):
+            other = rng.random(shape)
+            assert isinstance(metric(picture, other), float)
+            assert isinstance(metric(other, picture), float)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
+def test_unusable_input_is_refused(metric):
+    grey = np.random.default_rng(0).random((70, 70))
+    with pytest.raises(NonFiniteError):
+        metric(np.where(grey > 0.99, np.nan, grey), grey)
+    for mask in (np.zeros((70, 70), bool), np.ones((70, 69), bool)):
+        with pytest.raises(UsageError, match="mask"):
+            metric(grey, grey, mask=mask)
+    for data_range in (0, np.nan):
+        with pytest.raises(UsageError, match="data_range"):
+            metric(grey, grey, data_range=data_range)
+    with pytest.raises(UsageError, match="measured"):
+        metric(np.zeros((8, 8, 2)), np.zeros((8, 8, 2)))
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
+def test_only_the_region_counts(metric, photograph):
+    reference = photograph.astype(np.float64) / 255
+    image = np.clip(reference * 0.9 + 0.02, 0, 1)
+    mask = np.zeros(image.shape[:2], bool)
+    mask[:250, :400] = True
+    image_elsewhere, reference_elsewhere = image.copy(), reference.copy()
+    image_elsewhere[370:] = image_elsewhere[370:] ** 2
+    reference_elsewhere[370:, ::2] *= 0.5
+    here = metric(image, reference, mask=mask)
+    there = metric(image_elsewhere, reference_elsewhere, mask=mask)
+    # shares of contrast, and resampling, reach a little over the edge
+    loose = metric.name in ("structure", "invented-edges", "fundus-quality")
+    assert there == pytest.approx(here, rel=0.05 if loose else 1e-9, abs=2e-3)
