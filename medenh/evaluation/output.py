@@ -8,36 +8,14 @@ import math
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
+from medenh import metrics
 from medenh.evaluation.result import Column, Evaluation, Row
 from medenh.formats.files import atomic_output
-from medenh.metrics import PairedTests, bootstrap_ci
+from medenh.metrics import PairedTests, Summary
 
-__all__ = ["Summary", "summarise", "to_json", "write_csv"]
-
-
-class Summary(NamedTuple):
-    """One column of one row, over the files.
-
-    Attributes
-    ----------
-    n : int
-        Files that have a figure.
-    mean : float
-        Infinite where one figure is (PSNR of equal images).
-    std : float or None
-        Of the sample (n - 1); None for fewer than two figures or infinite ones.
-    ci95 : tuple of two floats, or None
-        Bootstrap interval of the mean; None for fewer than two figures.
-    """
-
-    n: int
-    mean: float
-    std: float | None
-    ci95: tuple[float, float] | None
+__all__ = ["plain", "summarise", "to_json", "write_csv"]
 
 
 def summarise(row: Row, column: str) -> Summary | None:
@@ -50,15 +28,8 @@ def summarise(row: Row, column: str) -> Summary | None:
         Name of the column; one that the row lacks is as one without figures.
     """
     figures = row.scores.get(column, {}).values()
-    values = np.array([v for v in figures if _is_figure(v)], np.float64)
-    if not values.size:
-        return None
-    mean = float(values.mean())
-    if values.size < 2:
-        return Summary(1, mean, None, None)
-    std = float(values.std(ddof=1)) if math.isfinite(mean) else None
-    low, high = bootstrap_ci(values)
-    return Summary(values.size, mean, std, (low, high))
+    summary = metrics.summarise([math.nan if v is None else v for v in figures])
+    return None if math.isnan(summary.mean) else summary
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -75,9 +46,9 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         ``{"pairs", "metrics": {...}, "baselines": {ROW: {...}}}``, where ``metrics``
         are those of the subject. Both have ``tests``, ``region``, ``data_range``,
         ``columns``, ``unmatched``, ``failed``, ``settings`` and ``seconds``. A column
-        is ``{"n", "mean", "std", "ci95", "per_file"}``, a score of the whole set
-        ``{"value", "ci95"}``. What is undefined or infinite is null; ``infinite``
-        names the files of infinite figures.
+        is ``{"mean", "std", "ci95", "median", "n", "per_file"}``, a score of the whole
+        set ``{"value", "ci95"}``. What is undefined or infinite is null; ``infinite``
+        names the files of infinite figures, which have no part in mean, std and ci95.
     """
     found: dict[str, Any] = {row.name: _row(row, evaluation) for row in evaluation.rows}
     document: dict[str, Any] = {"title": evaluation.title}
@@ -103,8 +74,8 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "settings": evaluation.settings,
         "seconds": round(evaluation.seconds, 3),
     }
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    strict: dict[str, Any] = plain(document)
+    return strict
 
 
 def write_csv(evaluation: Evaluation, path: str | Path) -> None:
@@ -159,13 +130,13 @@ def _scores(row: Row, column: str, evaluation: Evaluation) -> dict[str, Any]:
     scores = row.scores.get(column, {})
     per_file = {file: scores.get(file) for file in evaluation.files}
     infinite = [f for f, v in per_file.items() if v is not None and math.isinf(v)]
-    document: dict[str, Any] = {
-        "n": summary.n if summary else 0,
-        "mean": summary.mean if summary else None,
-        "std": summary.std if summary else None,
-        "ci95": summary.ci95 if summary else None,
-        "per_file": per_file,
-    }
+    document: dict[str, Any] = dict.fromkeys(("mean", "std", "ci95", "median"))
+    document |= {"n": 0, "per_file": per_file}
+    if summary is not None:
+        document |= {"mean": summary.mean, "median": summary.median}
+        document["n"] = summary.n - summary.n_undefined
+        if document["n"] - summary.n_infinite > 1:  # one figure has no spread
+            document |= {"std": summary.std, "ci95": summary.ci95}
     return document | ({"infinite": infinite} if infinite else {})
 
 
@@ -177,18 +148,18 @@ def _column(column: Column) -> dict[str, str]:
     return {"title": column.title, "unit": column.unit, "better": column.better}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return what JSON knows: numpy's numbers and paths become Python's."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, set | frozenset):
-        return sorted((_plain(item) for item in value), key=str)
+        return sorted((plain(item) for item in value), key=str)
     if isinstance(value, PathLike):
         return fspath(value)
     if hasattr(value, "tolist"):  # numpy's numbers and arrays
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, bool | int | float | None) else str(value)

@@ -1,0 +1,287 @@
+"""The tables of an evaluation: means, scores of the set, tests, every file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medenh.evaluation.output import summarise
+from medenh.evaluation.result import Column, Evaluation, Row, SetScore
+from medenh.metrics import PairedTests, Summary
+from medenh.reports.ranking import baseline, change, rank, score
+from medenh.reports.tables import Cell, Table, Value, figure_text
+
+__all__ = ["FileTable", "Group", "file_table", "mean_table", "set_table", "test_table"]
+
+_BETTER = {"higher": "higher is better", "lower": "lower is better", "none": ""}
+# words of a note that tell a row which does not compete for the star
+_BOUNDS = ("bound", "sees the reference")
+_SIGNIFICANT = 0.05
+
+
+def mean_table(evaluation: Evaluation) -> Table:
+    """Return rows by columns: means with intervals; the best one has a star."""
+    columns, rows = evaluation.columns, evaluation.rows
+    found = {
+        (row.name, column.name): summarise(row, column.name)
+        for row in rows
+        for column in columns
+    }
+    best = {column.name: _best(rows, column, found) for column in columns}
+    timed = any(row.seconds is not None for row in rows)
+    cells: list[list[Value]] = [
+        [
+            row_name(row, evaluation.subject),
+            *(
+                _mean_cell(
+                    found[row.name, column.name],
+                    column,
+                    files=len(evaluation.files),
+                    best=row.name in best[column.name],
+                )
+                for column in columns
+            ),
+            *([row.seconds] if timed else []),
+        ]
+        for row in rows
+    ]
+    headings = [heading(column) for column in columns]
+    return Table(
+        "Results",
+        ["Method", *headings, *(["Seconds"] if timed else [])],
+        cells,
+        "Means over the files, with 95 % bootstrap intervals. ★ marks the best mean of "
+        "a column; bounds are not ranked. Infinite figures (equal pictures) are "
+        "counted, but have no part in mean and interval."
+        + (" Seconds: what the method took for all files." if timed else ""),
+    )
+
+
+def heading(column: Column) -> Cell:
+    """Return a column's title with its unit, and which direction is better."""
+    unit = f" ({column.unit})" if column.unit else ""
+    return Cell(column.title + unit, below=_BETTER[column.better])
+
+
+def row_name(row: Row, subject: str) -> Cell:
+    """Return a row's name with its note."""
+    notes = [
+        "does nothing" if row.name == "identity" else "",
+        "compared with the others below" if row.name == subject else "",
+        row.note,
+    ]
+    return Cell(row.name, row.name, "; ".join(dict.fromkeys(filter(None, notes))))
+
+
+def _best(
+    rows: Sequence[Row],
+    column: Column,
+    found: dict[tuple[str, str], Summary | None],
+) -> set[str]:
+    """Return the rows with the best mean; none where a star would say nothing."""
+    ranked = {
+        row.name: summary
+        for row in rows
+        if (summary := found[row.name, column.name]) is not None
+        and not any(word in row.note for word in _BOUNDS)
+    }
+    # a mean without the perfect files cannot be ranked against one with them
+    unequal = len({summary.n_infinite for summary in ranked.values()}) > 1
+    if column.better == "none" or len(ranked) < 2 or unequal:
+        return set()
+    means = {name: summary.mean for name, summary in ranked.items()}
+    top = (max if column.better == "higher" else min)(means.values())
+    best = {name for name, mean in means.items() if mean == top}
+    return best if len(best) < len(means) else set()
+
+
+def _mean_cell(
+    summary: Summary | None, column: Column, *, files: int, best: bool
+) -> Cell:
+    if summary is None:
+        return Cell("")
+    defined = summary.n - summary.n_undefined
+    several = defined - summary.n_infinite > 1
+    below = [_interval(summary.ci95 if several else None, column.digits)]
+    if defined < files:
+        below.append(f"n = {defined}")
+    if summary.n_infinite:
+        below.append(f"{summary.n_infinite} infinite")
+    return Cell(
+        figure_text(summary.mean, column.digits),
+        summary.mean,
+        ", ".join(filter(None, below)),
+        "best" if best else "",
+    )
+
+
+def _interval(ends: tuple[float, float] | None, digits: int) -> str:
+    if ends is None:
+        return ""
+    return f"[{figure_text(ends[0], digits)}, {figure_text(ends[1], digits)}]"
+
+
+def set_table(evaluation: Evaluation) -> Table | None:
+    """Return the scores of the whole set; None where there are none."""
+    titles: dict[str, str] = {
+        s.name: s.title for row in evaluation.rows for s in row.set_scores
+    }
+    if not titles:
+        return None
+    rows: list[list[Value]] = []
+    for row in evaluation.rows:
+        scores = {one.name: one for one in row.set_scores}
+        cells = [_set_cell(scores.get(name)) for name in titles]
+        rows.append([row_name(row, evaluation.subject), *cells])
+    return Table(
+        "Scores of the whole set",
+        ["Method", *titles.values()],
+        rows,
+        "One figure for all files together, with 95 % bootstrap intervals over files. "
+        "A share that came back is 0 where nothing was regained, 1 where all was.",
+    )
+
+
+def _set_cell(one: SetScore | None) -> Cell:
+    if one is None or one.value is None or math.isnan(one.value):
+        return Cell("")
+    return Cell(figure_text(one.value, 3), one.value, _interval(one.ci95, 3))
+
+
+def test_table(evaluation: Evaluation) -> Table | None:
+    """Return the subject against every other row; None where nothing was tested."""
+    rows: list[list[Value]] = [
+        [
+            name,
+            column.title,
+            tests.pairs,
+            Cell(
+                figure_text(tests.difference, column.digits, signed=True),
+                tests.difference,
+                column.unit,
+            ),
+            p_value(tests.wilcoxon_p),
+            p_value(tests.t_p),
+            _verdict(tests, column),
+        ]
+        for name, by_column in evaluation.tests.items()
+        for column in evaluation.columns
+        if (tests := by_column.get(column.name)) is not None
+    ]
+    if not rows:
+        return None
+    return Table(
+        f"Paired tests of {evaluation.subject}",
+        [
+            "Against",
+            "Measure",
+            "Pairs",
+            "Mean difference",
+            "Wilcoxon p",
+            "t-test p",
+            "Verdict",
+        ],
+        rows,
+        f"{evaluation.subject} minus the other method on the same files; two-sided p, "
+        "not corrected for the number of tests. The verdict says which way the mean "
+        "differs where the Wilcoxon p is below 0.05.",
+    )
+
+
+def p_value(p: float) -> Cell:
+    """Return a p as people write it.
+
+    Examples
+    --------
+    >>> p_value(0.0312).text, p_value(1e-9).text, p_value(float("nan")).text
+    ('0.031', '< 0.001', '')
+    """
+    if math.isnan(p):
+        return Cell("")
+    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+
+
+def _verdict(tests: PairedTests, column: Column) -> str:
+    if math.isnan(tests.wilcoxon_p):
+        return "too few pairs"
+    if tests.wilcoxon_p >= _SIGNIFICANT or not tests.difference:
+        return "no difference shown"
+    if column.better == "none":
+        return "higher" if tests.difference > 0 else "lower"
+    return (
+        "better" if (tests.difference > 0) == (column.better == "higher") else "worse"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Columns of one measure in the table of files: one a row, then the change."""
+
+    title: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileTable:
+    """Every file's figures.
+
+    Attributes
+    ----------
+    groups : tuple of Group
+    headings : tuple of str
+        One a column, after the file's.
+    lines : tuple of (file, figures as text)
+    total : int
+        Files in all; more than lines where some are left out.
+    """
+
+    groups: tuple[Group, ...]
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[str, ...]], ...]
+    total: int
+
+
+def file_table(evaluation: Evaluation, most: int) -> FileTable:
+    """Return the table of files; of too many, those that gained least.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    most : int
+        Files to show.
+    """
+    base = baseline(evaluation)
+    compared = base is not None and any(
+        row.name == evaluation.subject for row in evaluation.rows
+    )
+    names = [row.name for row in evaluation.rows]
+    headings = [*names, *(["change"] if compared else [])]
+    files = evaluation.files
+    if len(files) > most:
+        ranked = rank(evaluation)
+        known = set(ranked)
+        ranked += [file for file in files if file not in known]
+        kept = set(ranked[:most])
+        files = tuple(file for file in files if file in kept)
+    return FileTable(
+        groups=tuple(
+            Group(heading(column).text, len(headings)) for column in evaluation.columns
+        ),
+        headings=tuple(headings) * len(evaluation.columns),
+        lines=tuple((file, _line(evaluation, file, compared)) for file in files),
+        total=len(evaluation.files),
+    )
+
+
+def _line(evaluation: Evaluation, file: str, compared: bool) -> tuple[str, ...]:
+    cells: list[str] = []
+    for column in evaluation.columns:
+        cells.extend(
+            figure_text(score(row, column.name, file), column.digits)
+            for row in evaluation.rows
+        )
+        if compared:
+            difference = change(evaluation, column, file)
+            cells.append(figure_text(difference, column.digits, signed=True))
+    return tuple(cells)
