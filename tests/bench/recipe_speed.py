@@ -57,10 +57,10 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=sorted(RECIPES))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    print("recipe".ljust(20), *(f"{side:>7} px" for side in arguments.sides))
+    print("recipe".ljust(20), *(f"{side:>7} px" for side in arguments.sides))  # noqa: T201
     for name in arguments.recipes:
         rates = [rate_of(name, side, arguments.seconds) for side in arguments.sides]
-        print(name.ljust(20), *(f"{rate:>8.0f}/s" for rate in rates), flush=True)
+        print(name.ljust(20), *(f"{one:>8.0f}/s" for one in rates), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

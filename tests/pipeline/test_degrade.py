@@ -1,0 +1,418 @@
+"""Degrading folders: names, bytes that depend on names alone, records, resumption."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from degrade_folder import contents, make_folder, photo, save_ct
+
+from medenh import formats
+from medenh.degradations import Record, apply
+from medenh.errors import (
+    NothingReadableError,
+    OutputError,
+    UnreadableError,
+    UsageError,
+)
+from medenh.pipeline.degrade import degrade_files, plan_degrade
+from medenh.pipeline.degrade_options import DegradeOptions
+
+
+def asked(*recipes, **more):
+    return DegradeOptions(recipes=recipes or ("dpe",), **{"workers": 1, **more})
+
+
+def records_of(root):
+    lines = (root / "records.jsonl").read_bytes().splitlines()
+    return [Record.from_json(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("degrade") / "in")
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    out = folder.parent / "done"
+    summary = degrade_files([folder], out, asked())
+    assert not summary.failed
+    return out
+
+
+def test_a_folder_is_mirrored_and_jpeg_becomes_png(folder, done):
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    names = (names - {"sub/camera.jpg"}) | {"sub/camera.png"}
+    assert set(contents(done)) == names | {"records.jsonl"}
+    for record in records_of(done):
+        clean = formats.read(
+            [
+                folder / n
+                for n in (record.source, *(m.name for m in record.more_sources))
+            ]
+        )
+        low = formats.read(
+            [done / n for n in (record.output, *(m.name for m in record.more_outputs))]
+        )
+        assert low.pixels.shape == clean.pixels.shape
+        assert low.pixels.dtype == clean.pixels.dtype
+        assert low.units == clean.units
+        assert (low.pixels != clean.pixels).any()
+
+
+def test_records_tell_all_and_apply_makes_the_pixels_again(folder, done):
+    records = records_of(done)
+    assert [r.source for r in records] == [
+        "a.png",
+        "b.bmp",
+        "deep.png",
+        "n.npy",
+        "t.tif",
+        "series/1.dcm",
+        "sub/a.png",
+        "sub/camera.jpg",
+        "sub/v.nii.gz",
+    ]
+    record = records[2]
+    assert record.format == "png"
+    assert record.source_sha256 == formats.files.sha256_file(folder / "deep.png")
+    assert record.output_sha256 == formats.files.sha256_file(done / "deep.png")
+    clean = formats.read(folder / "deep.png")
+    low = formats.read(done / "deep.png")
+    np.testing.assert_array_equal(apply(clean, record).pixels, low.pixels)
+    unit = [np.float64(i.pixels) / 65535 for i in (clean, low)]
+    psnr = -10 * np.log10(np.mean((unit[0] - unit[1]) ** 2))
+    assert record.metrics["psnr_in"] == pytest.approx(psnr, abs=1e-4)
+    assert 0 < record.metrics["ssim_in"] < 1
+
+
+def test_equal_pictures_of_different_names_are_degraded_differently(done):
+    a, b = (r for r in records_of(done) if r.source.endswith("a.png"))
+    assert a.source_sha256 == b.source_sha256
+    assert a.steps != b.steps
+
+
+def test_neither_order_nor_the_rest_of_the_folder_changes_bytes(folder, done, tmp_path):
+    some = tmp_path / "some"
+    (some / "sub").mkdir(parents=True)
+    for name in ("sub/camera.jpg", "t.tif"):
+        shutil.copy(folder / name, some / name)
+    degrade_files([some], tmp_path / "out", asked())
+    expected = contents(done)
+    for name in ("sub/camera.png", "t.tif"):
+        assert (tmp_path / "out" / name).read_bytes() == expected[name]
+    inputs = [folder / "t.tif", folder / "a.png"]
+    degrade_files(inputs, tmp_path / "named", asked())
+    assert (tmp_path / "named" / "a.png").read_bytes() == expected["a.png"]
+
+
+def test_two_processes_write_the_same_bytes(folder, tmp_path):
+    more = {"copies": 2, "pairs": True}
+    one = asked("dpe", "gauss-0.1", **more)
+    two = asked("dpe", "gauss-0.1", **more, workers=2)
+    degrade_files([folder], tmp_path / "1", one)
+    degrade_files([folder], tmp_path / "2", two)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    assert len(records_of(tmp_path / "1")) == 9 * 2 * 2
+
+
+def test_names_carry_recipe_and_copy_only_where_there_are_several(folder, tmp_path):
+    image = folder / "a.png"
+
+    def names(**more):
+        recipes = more.pop("recipes", ("dpe",))
+        plan = plan_degrade([image], tmp_path / "o", asked(*recipes, **more))
+        return [name for task in plan.tasks for name in task.outputs + task.references]
+
+    assert names() == ["a.png"]
+    assert names(copies=2) == ["a.d0.png", "a.d1.png"]
+    assert names(recipes=("dpe", "jpeg"), copies=1) == ["a.dpe.png", "a.jpeg.png"]
+    assert names(pairs=True) == ["low/a.png", "high/a.png"]
+    assert names(format="tiff", copies=2) == ["a.d0.tif", "a.d1.tif"]
+
+
+def test_pairs_have_equal_names_and_shapes_and_the_clean_is_clean(folder, tmp_path):
+    degrade_files([folder], tmp_path, asked(pairs=True))
+    low, high = (
+        {p.relative_to(tmp_path / kind): p for p in (tmp_path / kind).rglob("*.*")}
+        for kind in ("low", "high")
+    )
+    assert low.keys() == high.keys()
+    for name, path in high.items():
+        clean, degraded = formats.read(path), formats.read(low[name])
+        assert clean.pixels.shape == degraded.pixels.shape
+        assert clean.pixels.dtype == degraded.pixels.dtype
+    for name in ("series/1.dcm", "n.npy", "sub/v.nii.gz"):
+        same = (tmp_path / "high" / name).read_bytes()
+        assert same == (folder / name).read_bytes()
+    jpeg = formats.read(folder / "sub" / "camera.jpg").pixels
+    png = formats.read(tmp_path / "high" / "sub" / "camera.png").pixels
+    np.testing.assert_array_equal(jpeg, png)
+
+
+def test_dicom_outputs_are_derived_images_that_say_degraded(folder, done):
+    source = pydicom.dcmread(folder / "series" / "1.dcm")
+    made = pydicom.dcmread(done / "series" / "1.dcm")
+    assert made.ImageType[0] == "DERIVED"
+    assert made.SOPInstanceUID != source.SOPInstanceUID
+    assert made.StudyInstanceUID == source.StudyInstanceUID
+    assert (made.RescaleSlope, made.RescaleIntercept) == (1, -1024)
+    said = made.DerivationDescription
+    assert said.startswith("Degraded by medenh")
+    assert "recipe dpe" in said
+    assert "seed=0" in said
+    series = {pydicom.dcmread(p).SeriesInstanceUID for p in (done / "series").iterdir()}
+    assert len(series) == 1
+
+
+def test_size_is_refused_where_geometry_would_not_hold(folder, tmp_path):
+    with pytest.raises(UsageError, match="geometry"):
+        degrade_files([folder], tmp_path / "o", asked(size=32))
+    assert not (tmp_path / "o").exists()
+    ct = folder / "series" / "1.dcm"
+    summary = degrade_files([ct], tmp_path / "o", asked(size=32, format="png"))
+    assert not summary.failed
+    assert formats.read(tmp_path / "o" / "1.png").pixels.shape[1:3] == (32, 32)
+    assert records_of(tmp_path / "o")[0].size == 32
+
+
+def test_bad_files_are_listed_and_the_rest_goes_on(folder, tmp_path):
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    shutil.copy(folder / "a.png", inputs)
+    (inputs / "empty.png").touch()
+    whole = (folder / "deep.png").read_bytes()
+    (inputs / "half.png").write_bytes(whole[: len(whole) // 2])
+    summary = degrade_files([inputs], tmp_path / "out", asked(copies=2))
+    assert sorted(f.path.name for f in summary.failed) == ["empty.png", "half.png"]
+    assert len(summary.written) == 2
+    assert summary.exit_code() == 1
+    assert summary.inputs == 3
+    alone = degrade_files([inputs / "half.png"], tmp_path / "o", asked())
+    assert alone.exit_code() == 3
+    (tmp_path / "none").mkdir()
+    with pytest.raises(NothingReadableError):
+        degrade_files([tmp_path / "none"], tmp_path / "o", asked())
+
+
+def test_a_damaged_slice_costs_itself_alone(folder, tmp_path):
+    shutil.copytree(folder / "series", tmp_path / "in")
+    cut = (tmp_path / "in" / "2.dcm").read_bytes()[:-900]
+    (tmp_path / "in" / "2.dcm").write_bytes(cut)
+    summary = degrade_files([tmp_path / "in"], tmp_path / "out", asked())
+    assert [f.path.name for f in summary.failed] == ["2.dcm"]
+    assert {p.name for p in (tmp_path / "out").glob("*.dcm")} == {"1.dcm", "3.dcm"}
+    record = records_of(tmp_path / "out")[0]
+    assert [one.name for one in record.more_sources] == ["3.dcm"]
+    again = degrade_files(
+        [tmp_path / "in"],
+        tmp_path / "again",
+        DegradeOptions(workers=1),
+        replay=tmp_path / "out" / "records.jsonl",
+    )
+    assert not again.failed
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+
+
+def test_the_same_command_again_does_nothing(folder, done, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    before = contents(out)
+    for policy in ("error", "skip", "overwrite", "rename"):
+        summary = degrade_files([folder], out, asked(on_exists=policy))
+        assert not summary.written
+        assert {skip.reason for skip in summary.skipped} == {"done"}
+        assert summary.exit_code() == 0
+    assert contents(out) == before
+
+
+def test_what_is_in_the_way_is_kept_unless_told_otherwise(folder, tmp_path):
+    image, out = folder / "a.png", tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"mine")
+    summary = degrade_files([image], out, asked())
+    assert isinstance(summary.failed[0].error, OutputError)
+    assert degrade_files([image], out, asked(on_exists="skip")).skipped
+    assert (out / "a.png").read_bytes() == b"mine"
+    assert not (out / "records.jsonl").exists()
+    for _ in range(2):  # the second time it is known
+        degrade_files([image], out, asked(on_exists="rename"))
+        assert [r.output for r in records_of(out)] == ["a-1.png"]
+    assert (out / "a.png").read_bytes() == b"mine"
+    degrade_files([image], out, asked(on_exists="overwrite"))
+    assert (out / "a.png").read_bytes() != b"mine"
+    assert [r.output for r in records_of(out)] == ["a.png", "a-1.png"]
+
+
+def test_another_seed_or_setting_is_another_request(folder, tmp_path):
+    image, out = folder / "a.png", tmp_path / "out"
+    degrade_files([image], out, asked())
+    for change in ({"seed": 1}, {"severity": 2}, {"modality": "fundus"}):
+        summary = degrade_files([image], out, asked(on_exists="overwrite", **change))
+        assert len(summary.written) == 1
+    assert len(records_of(out)) == 1
+
+
+def test_a_records_file_of_something_else_is_never_touched(folder, tmp_path):
+    (tmp_path / "records.jsonl").write_text('{"mine": 1}\n')
+    with pytest.raises(UsageError, match="line 1"):
+        degrade_files([folder / "a.png"], tmp_path, asked())
+    assert (tmp_path / "records.jsonl").read_text() == '{"mine": 1}\n'
+
+
+def test_outputs_that_collide_are_refused(folder, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(folder / "a.png", tmp_path / "in" / "x.png")
+    shutil.copy(folder / "sub" / "camera.jpg", tmp_path / "in" / "x.jpg")
+    summary = degrade_files([tmp_path / "in"], tmp_path / "out", asked())
+    assert len(summary.written) == len(summary.failed) == 1
+    assert "as well" in summary.failed[0].reason
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"recipes": ()},
+        {"recipes": ("nope",)},
+        {"recipes": ("dpe", "dpe")},
+        {"recipe_options": {"mode": "exact"}},
+        {"severity": 0.5},
+        {"copies": 0},
+        {"seed": -1},
+        {"size": 0},
+        {"format": "gif"},
+        {"workers": 0},
+        {"mask": "missing"},
+    ],
+)
+def test_wrong_requests_are_usage_errors(folder, tmp_path, wrong):
+    from pathlib import Path
+
+    if "mask" in wrong:
+        wrong = {"mask": Path("missing")}
+    with pytest.raises(UsageError):
+        degrade_files(
+            [folder], tmp_path / "o", DegradeOptions(**{"recipes": ("dpe",), **wrong})
+        )
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("bad", ["in", "in/a.png", "x.png", None])
+def test_places_that_cannot_be_the_output(folder, tmp_path, bad):
+    out = None if bad is None else folder.parent / bad
+    if bad == "x.png":
+        out = tmp_path / bad
+    with pytest.raises(UsageError):
+        degrade_files([folder], out, asked())
+
+
+def test_masks_keep_what_is_outside_and_are_found_by_name(folder, tmp_path):
+    inputs, masks = tmp_path / "in", tmp_path / "masks"
+    inputs.mkdir()
+    masks.mkdir()
+    field = np.zeros((48, 56), np.uint8)
+    field[10:30, 10:40] = 255
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(inputs / f"{name}.png"), photo(seed=1))
+    cv2.imwrite(str(masks / "a.png"), field)
+    cv2.imwrite(str(masks / "b_mask.png"), field[:-1])
+    out = tmp_path / "out"
+    summary = degrade_files([inputs], out, asked(mask=masks))
+    assert [p.name for p in out.glob("*.png")] == ["a.png"]
+    assert {f.path.name: f.error.code for f in summary.failed} == {
+        "b.png": "usage",
+        "c.png": "unreadable",
+    }
+    clean, low = (formats.read(d / "a.png").pixels[0] for d in (inputs, out))
+    changed = (clean != low).any(axis=-1)
+    assert not changed[field == 0].any()
+    assert changed[field > 0].mean() > 0.9
+    replay = out / "records.jsonl"
+    plain = DegradeOptions(workers=1)
+    bare = degrade_files([inputs], tmp_path / "r", plain, replay=replay)
+    assert "--mask" in bare.failed[0].reason
+    again = degrade_files(
+        [inputs], tmp_path / "r", DegradeOptions(workers=1, mask=masks), replay=replay
+    )
+    assert not again.failed
+    assert contents(tmp_path / "r") == contents(out)
+
+
+def test_a_full_disk_is_an_output_error(folder, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OutputError("cannot be written: no space left", path=tmp_path)
+
+    monkeypatch.setattr("medenh.formats.write", full)
+    summary = degrade_files([folder / "a.png"], tmp_path / "out", asked())
+    assert summary.failed[0].error.code == "output"
+    assert summary.exit_code() == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_summary_has_the_documented_shape(folder, tmp_path):
+    summary = degrade_files([folder / "a.png"], tmp_path, asked(seed=7))
+    document = json.loads(json.dumps(summary.to_json()))
+    assert (document["recipe"], document["seed"], document["inputs"]) == ("dpe", 7, 1)
+    assert (document["written"], document["skipped"], document["failed"]) == (1, 0, [])
+    entry = document["files"][0]
+    assert entry["record"]["schema"] == "medenh.degradation/1"
+    assert entry["psnr_in"] == entry["record"]["metrics"]["psnr_in"]
+    assert summary.mean_psnr() == pytest.approx(entry["psnr_in"])
+
+
+def test_multi_frame_dicom_stays_one_file(tmp_path):
+    save_ct(tmp_path / "m.dcm", 5, frames=3)
+    summary = degrade_files([tmp_path / "m.dcm"], tmp_path / "out", asked())
+    assert not summary.failed
+    assert formats.read(tmp_path / "out" / "m.dcm").frames == 3
+    wrong = degrade_files([tmp_path / "m.dcm"], tmp_path / "o", asked(format="png"))
+    assert "frames" in wrong.failed[0].reason
+
+
+def test_a_hidden_damage_of_the_journal_costs_nothing(folder, done, tmp_path):
+    """Torn lines are passed over, and what they told is done again."""
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    lines = (out / "records.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "records.jsonl").unlink()
+    journal = b"".join(reversed(lines[:4])) + lines[4][: len(lines[4]) // 2]
+    (out / ".medenh-degrade.jsonl").write_bytes(journal)
+    for line in lines[4:]:
+        record = Record.from_json(line)
+        for name in (record.output, *(m.name for m in record.more_outputs)):
+            (out / name).unlink()
+    degrade_files([folder], out, asked(on_exists="skip"))
+    assert contents(out) == contents(done)
+
+
+def test_unreadable_records_are_refused(folder, tmp_path):
+    records = tmp_path / "r.jsonl"
+    plain = DegradeOptions(workers=1)
+    for text in ("", "{", '{"schema": "other"}'):
+        records.write_text(text)
+        with pytest.raises(UsageError):
+            degrade_files([folder], tmp_path / "o", plain, replay=records)
+    with pytest.raises(UsageError, match="--seed"):
+        degrade_files([folder], tmp_path / "o", DegradeOptions(seed=1), replay=records)
+
+
+def test_replay_says_which_files_are_missing_or_differ(folder, done, tmp_path):
+    inputs = tmp_path / "in"
+    shutil.copytree(folder, inputs)
+    cv2.imwrite(str(inputs / "a.png"), photo(seed=99))
+    (inputs / "b.bmp").unlink()
+    (inputs / "t.tif").rename(inputs / "moved.tif")
+    out = tmp_path / "out"
+    replay = done / "records.jsonl"
+    summary = degrade_files([inputs], out, DegradeOptions(workers=1), replay=replay)
+    reasons = {f.path.name: f for f in summary.failed}
+    assert set(reasons) == {"a.png", "b.bmp"}
+    assert "content differs" in reasons["a.png"].reason
+    assert isinstance(reasons["b.bmp"].error, UnreadableError)
+    assert (out / "t.tif").read_bytes() == (done / "t.tif").read_bytes()
+    assert summary.exit_code() == 1
