@@ -1,0 +1,69 @@
+"""Paired tests between rows: over the files that both have figures of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from medenh.evaluation.output import summarise
+from medenh.evaluation.result import Column, Row
+from medenh.metrics import PairedTests, paired_tests
+
+__all__ = ["best_row", "compare", "compare_all"]
+
+
+def compare(
+    subject: Row, other: Row, columns: Sequence[Column]
+) -> dict[str, PairedTests]:
+    """Test a row against another, column by column.
+
+    Returns
+    -------
+    dict
+        Column name -> tests; columns that share no file are left out.
+    """
+    found: dict[str, PairedTests] = {}
+    for column in columns:
+        one = _known(subject.scores.get(column.name, {}))
+        two = _known(other.scores.get(column.name, {}))
+        shared = [file for file in one if file in two]
+        if shared:
+            found[column.name] = paired_tests(
+                [one[file] for file in shared], [two[file] for file in shared]
+            )
+    return found
+
+
+def compare_all(
+    subject: Row, rows: Sequence[Row], columns: Sequence[Column]
+) -> dict[str, dict[str, PairedTests]]:
+    """Test a row against every other: row name -> column name -> tests."""
+    found = {
+        row.name: compare(subject, row, columns)
+        for row in rows
+        if row.name != subject.name
+    }
+    return {name: tests for name, tests in found.items() if tests}
+
+
+def best_row(rows: Sequence[Row], column: Column) -> Row | None:
+    """Return the row of the best mean in a column; None where none has a figure.
+
+    The first one of equals, so that order decides and not rounding.
+    """
+    sign = -1.0 if column.better == "lower" else 1.0
+    best: Row | None = None
+    highest = -math.inf
+    for row in rows:
+        summary = summarise(row, column.name)
+        if summary is not None and sign * summary.mean > highest:
+            best, highest = row, sign * summary.mean
+    return best
+
+
+def _known(scores: Mapping[str, float | None]) -> dict[str, float]:
+    return {
+        file: value
+        for file, value in scores.items()
+        if value is not None and math.isfinite(value)
+    }

@@ -1,0 +1,205 @@
+"""Figures of one picture, or of one pair, on one common range of values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.errors import InputError, NonFiniteError, UsageError
+from medenh.evaluation.result import Better, Column
+from medenh.metrics.registry import METRICS, Metric
+from medenh.types import FloatArray, Image, UnitRange
+
+__all__ = [
+    "NO_REFERENCE",
+    "PAIRED",
+    "PSNR_CAP_DB",
+    "columns_of",
+    "describe_range",
+    "measure_image",
+    "unit_frame",
+]
+
+BoolArray = NDArray[np.bool_]
+
+PAIRED = ("psnr", "ssim", "de2000")
+NO_REFERENCE = ("niqe", "sharpness", "cnr", "contrast", "noise")
+PSNR_CAP_DB = 100.0  # equal pictures have no finite PSNR, and a mean needs one
+_DIGITS = {"psnr": 2, "de2000": 2, "niqe": 2, "cnr": 2, "mae": 4, "noise": 4}
+
+
+def columns_of(metrics: Sequence[str]) -> tuple[Column, ...]:
+    """Return the columns of metrics, by their names in the registry."""
+    return tuple(_column(METRICS[name]) for name in metrics)
+
+
+def _column(metric: Metric) -> Column:
+    better: Better = "none"
+    if metric.better == "higher" or metric.better == "lower":
+        better = metric.better
+    return Column(
+        name=metric.name,
+        title=metric.title,
+        unit=metric.unit,
+        better=better,
+        digits=_DIGITS.get(metric.name, 3),
+    )
+
+
+def describe_range(image: Image) -> str:
+    """Return what 0 and 1 of a picture are, in words: "0-255 (8-bit)"."""
+    low, high = image.unit_range.low, image.unit_range.high
+    joint = "-" if low >= 0 else " to "
+    words = " ".join(part for part in (image.units, _depth(image)) if part)
+    return f"{low:g}{joint}{high:g} ({words})"
+
+
+def _depth(image: Image) -> str:
+    reason, dtype = image.unit_range.reason, image.storage.dtype
+    if "bit" in reason:
+        return reason
+    return ", ".join(part for part in (reason, str(dtype)) if part)
+
+
+def measure_image(
+    image: Image,
+    reference: Image | None,
+    metrics: Sequence[str],
+    *,
+    region: BoolArray | None = None,
+) -> dict[str, float | None]:
+    """Measure a picture or volume: the mean over its frames.
+
+    Parameters
+    ----------
+    image : Image
+        What is judged.
+    reference : Image or None
+        What it is judged by; None for metrics without reference.
+    metrics : sequence of str
+        Keys of `METRICS`.
+    region : bool array, shape (frames or 1, H, W), optional
+        Where to measure; all if not given.
+
+    Returns
+    -------
+    dict
+        Metric -> figure; None where it is undefined. PSNR is at most 100 dB.
+
+    Raises
+    ------
+    InputError
+        Sizes, frames or units differ.
+    NonFiniteError
+        NaN or infinity where it is measured.
+
+    Notes
+    -----
+    Both pictures go through the reference's range, so that a shift of values is seen
+    and not normalised away; where their files store other types of numbers (8 bits
+    against 16), each goes through its own. A grey picture compared with a colour one
+    counts as R = G = B.
+    """
+    if reference is not None:
+        _check_sizes(image, reference)
+        image = _on_range_of(image, reference)
+    totals: dict[str, list[float]] = {name: [] for name in metrics}
+    for frame in range(image.frames):
+        mask = None if region is None else region[min(frame, len(region) - 1)]
+        pair = [_numbers(image, frame, mask)]
+        if reference is not None:
+            pair.append(_numbers(reference, frame, mask))
+        pixels, white = _alike(pair)
+        for name in metrics:
+            totals[name].append(_figure(METRICS[name], pixels, white, mask))
+    return {name: _mean(values) for name, values in totals.items()}
+
+
+def _check_sizes(image: Image, reference: Image) -> None:
+    if (image.height, image.width) != (reference.height, reference.width):
+        raise InputError(
+            f"{image.width} x {image.height} pixels, its reference "
+            f"{reference.width} x {reference.height}",
+            path=image.source,
+            hint="only pictures of one size compare",
+        )
+    if image.frames != reference.frames:
+        raise InputError(
+            f"{image.frames} frames, its reference {reference.frames}",
+            path=image.source,
+        )
+    if image.units != reference.units:
+        one, two = (i.units or "grey levels" for i in (image, reference))
+        raise InputError(f"in {one}, its reference in {two}", path=image.source)
+
+
+def _on_range_of(image: Image, reference: Image) -> Image:
+    """Return the image under the reference's range, where both store alike."""
+    one, two = image.pixels.dtype, reference.pixels.dtype
+    if one.kind in "iu" and two.kind in "iu" and one.itemsize != two.itemsize:
+        return image
+    if (one.kind == "f") != (two.kind == "f") and not image.units:
+        return image
+    common = replace(reference.unit_range, inverted=image.unit_range.inverted)
+    return replace(image, unit_range=common)
+
+
+def unit_frame(image: Image, frame: int) -> FloatArray:
+    """Return one frame in [0, 1], float32, shape (H, W, C)."""
+    one = replace(image, pixels=image.pixels[frame : frame + 1])
+    return np.ascontiguousarray(np.moveaxis(one.to_unit()[0], 0, -1))
+
+
+def _numbers(
+    image: Image, frame: int, mask: BoolArray | None
+) -> tuple[NDArray[Any], float]:
+    """Return a frame (H, W, C) and the number that is white in it."""
+    pixels = image.pixels[frame]
+    if pixels.dtype.kind == "f":
+        inside = pixels if mask is None else pixels[mask]
+        if not np.isfinite(inside).all():
+            raise NonFiniteError(
+                "holds NaN or infinity",
+                path=image.source,
+                hint="repair it, or measure with --region mask",
+            )
+    plain = UnitRange(0.0, 255.0)
+    limits = image.unit_range
+    if pixels.dtype == np.uint8 and (limits.low, limits.high) == (0.0, 255.0):
+        return (255 - pixels if limits.inverted else pixels), plain.high
+    return unit_frame(image, frame), 1.0
+
+
+def _alike(
+    pair: list[tuple[NDArray[Any], float]],
+) -> tuple[list[NDArray[Any]], float]:
+    """Return frames of one scale and number of channels, and their white."""
+    white = max(scale for _, scale in pair)
+    channels = max(pixels.shape[2] for pixels, _ in pair)
+    out = []
+    for pixels, scale in pair:
+        frame = pixels if scale == white else pixels * np.float32(white / scale)
+        if frame.shape[2] != channels:
+            frame = np.repeat(frame, channels, axis=2)
+        out.append(frame)
+    return out, white
+
+
+def _figure(
+    metric: Metric, pixels: list[NDArray[Any]], white: float, mask: BoolArray | None
+) -> float:
+    if metric.needs_reference and len(pixels) < 2:
+        raise UsageError(f"{metric.name} compares with a reference, and there is none")
+    other = pixels[1] if metric.needs_reference else None
+    value = metric(pixels[0], other, data_range=white, mask=mask)
+    return min(value, PSNR_CAP_DB) if metric.name == "psnr" else value
+
+
+def _mean(values: list[float]) -> float | None:
+    known = [value for value in values if math.isfinite(value)]
+    return math.fsum(known) / len(known) if known else None

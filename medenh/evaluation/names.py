@@ -1,0 +1,183 @@
+"""Which file belongs to which: by name without extension, never by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from medenh.errors import InputError, NothingReadableError, UsageError
+from medenh.formats import EXTENSIONS
+from medenh.formats.discover import discover
+
+__all__ = ["Listing", "Pairing", "key_of", "list_pictures", "match", "named_like"]
+
+_ENHANCED = ".enhanced"  # what `enhance` adds to a name beside its input
+_ENDINGS = sorted(
+    (ending for endings in EXTENSIONS.values() for ending in endings),
+    key=len,
+    reverse=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The pictures of a folder, or one file.
+
+    Attributes
+    ----------
+    root : path
+        As the user named it.
+    files : dict
+        Key -> path, sorted by key.
+    rejected : list of (path, InputError)
+        Files that look like pictures and are none.
+    is_file : bool
+        True where the user named one file.
+    """
+
+    root: Path
+    files: dict[str, Path]
+    rejected: list[tuple[Path, InputError]] = field(default_factory=list)
+    is_file: bool = False
+
+    def name_of(self, key: str) -> str:
+        """Return a file's relative name, extension and all."""
+        path = self.files[key]
+        return path.name if self.is_file else path.relative_to(self.root).as_posix()
+
+    def names_of(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return relative names, sorted by key."""
+        return tuple(self.name_of(key) for key in sorted(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Files of equal names.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        In every listing that had to have them, sorted.
+    unmatched : dict
+        Name of a listing -> relative names of its files without partner.
+    """
+
+    keys: tuple[str, ...]
+    unmatched: dict[str, tuple[str, ...]]
+
+
+def key_of(relative: str | Path) -> str:
+    """Return what two files must share to be a pair.
+
+    Examples
+    --------
+    >>> key_of("left/eye.enhanced.png"), key_of("left/eye.nii.gz")
+    ('left/eye', 'left/eye')
+    """
+    name = Path(relative).as_posix()
+    lower = name.lower()
+    ending = next((end for end in _ENDINGS if lower.endswith(end)), "")
+    stem = name[: len(name) - len(ending)]
+    return stem.removesuffix(_ENHANCED) or name
+
+
+def list_pictures(source: str | Path) -> Listing:
+    """List the pictures of a folder, or take one file.
+
+    Each file of a DICOM series stands for itself.
+
+    Raises
+    ------
+    NothingReadableError
+        It does not exist, or holds no picture.
+    UsageError
+        Two files of a folder have the same name but for the extension.
+    """
+    root = Path(source)
+    if not root.exists():
+        raise NothingReadableError("no such file or folder", path=root)
+    found = discover([root])
+    files: dict[str, Path] = {}
+    for item in found.items:
+        for path, relative in zip(item.paths, item.relative, strict=True):
+            key = key_of(relative)
+            if key in files:
+                raise UsageError(
+                    f"{files[key]} and {path} have the same name but for the extension",
+                    hint="pairs are found by name: keep one of them in the folder",
+                )
+            files[key] = path
+    if not files:
+        raise _nothing(root, found.rejected)
+    ordered = {key: files[key] for key in sorted(files)}
+    return Listing(root, ordered, found.rejected, root.is_file())
+
+
+def _nothing(
+    root: Path, rejected: Sequence[tuple[Path, InputError]]
+) -> NothingReadableError:
+    if not rejected:
+        return NothingReadableError(
+            "no picture in this folder", path=root, hint="is it the right folder?"
+        )
+    path, error = rejected[0]
+    more = f", and {len(rejected) - 1} more" if len(rejected) > 1 else ""
+    return NothingReadableError(f"{error.what}{more}", path=path, hint=error.hint)
+
+
+def match(subject: Listing, others: Mapping[str, Listing], *, name: str) -> Pairing:
+    """Return the names that the subject shares with every other listing.
+
+    Parameters
+    ----------
+    subject : Listing
+        What is measured.
+    others : mapping
+        Word for messages ("reference", "masks") -> listing.
+    name : str
+        Word for the subject.
+
+    Raises
+    ------
+    NothingReadableError
+        Nothing is shared.
+    """
+    lacking: set[str] = set()
+    unmatched: dict[str, tuple[str, ...]] = {}
+    keys = set(subject.files)
+    for word, listing in others.items():
+        common = set(subject.files) & set(listing.files)
+        if not common:
+            raise _no_pair(subject, listing)
+        if not listing.is_file:
+            lacking |= set(subject.files) - common
+        if not subject.is_file:
+            unmatched[word] = listing.names_of(set(listing.files) - common)
+        keys &= common
+    if not keys:
+        raise _no_pair(subject, next(iter(others.values())))
+    unmatched = {name: subject.names_of(lacking), **unmatched}
+    left = {word: names for word, names in unmatched.items() if names}
+    return Pairing(tuple(sorted(keys)), left)
+
+
+def named_like(listing: Listing, subject: Listing) -> Listing:
+    """Return a listing under the subject's name where both are single files.
+
+    The user named both, so they are a pair whatever they are called.
+    """
+    if not (listing.is_file and subject.is_file):
+        return listing
+    files = dict(zip(subject.files, listing.files.values(), strict=True))
+    return replace(listing, files=files)
+
+
+def _no_pair(subject: Listing, other: Listing) -> NothingReadableError:
+    one, two = next(iter(subject.files)), next(iter(other.files))
+    return NothingReadableError(
+        f"no file has a partner of the same name in {other.root} "
+        f"(for example {one!r} here, {two!r} there)",
+        path=subject.root,
+        hint="names must be equal but for the extension and '.enhanced'",
+    )

@@ -1,0 +1,241 @@
+"""The user's own pairs: enhanced files against references, and against baselines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from medenh import formats
+from medenh.errors import InputError, MedenhError
+from medenh.evaluation.answers import Answers, read_labels
+from medenh.evaluation.comparing import compare_all
+from medenh.evaluation.downstream import Recognisers
+from medenh.evaluation.measuring import (
+    columns_of,
+    describe_range,
+    measure_image,
+    unit_frame,
+)
+from medenh.evaluation.pictures import FilePictures, PictureFolder
+from medenh.evaluation.planning import (
+    REFERENCE,
+    SUBJECT,
+    Job,
+    PairOptions,
+    PairPlan,
+    plan_pairs,
+)
+from medenh.evaluation.regions import BoolArray, Region, field_of_view, read_region
+from medenh.evaluation.result import Evaluation, Row
+from medenh.evaluation.settings import common_settings, joined_ranges
+from medenh.evaluation.workers import count_workers, in_order, workers
+from medenh.types import Image
+
+__all__ = ["evaluate_pairs", "failure"]
+
+Failure = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The figures of one name: row -> metric -> figure."""
+
+    name: str
+    figures: Mapping[str, Mapping[str, float | None]]
+    data_range: str
+    failed: tuple[Failure, ...]
+
+
+def evaluate_pairs(
+    enhanced: Path,
+    reference: Path | None,
+    baselines: Sequence[Path],
+    options: PairOptions,
+) -> Evaluation:
+    """Measure files against references of the same name.
+
+    Parameters
+    ----------
+    enhanced : path
+        File or folder.
+    reference : path or None
+        File or folder; None measures without reference.
+    baselines : sequence of path
+        Other answers for the same names, to test the enhanced ones against.
+    options : PairOptions
+
+    Returns
+    -------
+    Evaluation
+        Files that could not be measured are in ``failed``; its ``files`` have figures.
+
+    Raises
+    ------
+    UsageError
+        Contradicting options, or two files of one name.
+    NothingReadableError
+        No picture, or no pair.
+    WeightsError
+        A task's weights cannot be had.
+    """
+    start = time.monotonic()
+    plan = plan_pairs(enhanced, reference, baselines, options)
+    recognisers = Recognisers(options.tasks)
+    jobs = plan.jobs()
+    measured = list(_measure_all(jobs, plan))
+    files = tuple(one.name for one in measured if SUBJECT in one.figures)
+    folder = PictureFolder() if options.overlays and options.tasks else None
+    asked = [job for job in jobs if job.name in files]
+    failed = [
+        *_rejected(plan),
+        *(one for measured_one in measured for one in measured_one.failed),
+        *_recognise(recognisers, asked, options, folder),
+    ]
+    rows = _rows(plan, measured, files, recognisers)
+    columns = (*columns_of(plan.metrics), *recognisers.columns)
+    return Evaluation(
+        title=_title(enhanced, reference),
+        columns=columns,
+        rows=(*rows, *_clean_rows(recognisers, plan)),
+        files=files,
+        subject=SUBJECT,
+        tests=compare_all(rows[0], rows, columns),
+        region=plan.region,
+        data_range=joined_ranges(one.data_range for one in measured if one.figures),
+        unmatched=plan.pairing.unmatched,
+        failed=tuple(failed),
+        tasks=options.tasks,
+        settings=_settings(plan),
+        seconds=time.monotonic() - start,
+        pictures=FilePictures(_paths(jobs), folder),
+    )
+
+
+def failure(error: MedenhError, path: Path | str) -> Failure:
+    """Return an error as evaluations list it; ``path`` where it names none."""
+    what = error.what + (f" ({error.hint})" if error.hint else "")
+    return {"path": str(error.path or path), "error": what, "code": error.code}
+
+
+def _title(enhanced: Path, reference: Path | None) -> str:
+    against = f" against {reference.name or reference}" if reference else ""
+    return f"{enhanced.name or enhanced}{against}"
+
+
+def _measure_all(jobs: Sequence[Job], plan: PairPlan) -> Iterator[_Measured]:
+    count = count_workers(plan.options.workers, len(jobs))
+    work = partial(_measure, metrics=plan.metrics, region=plan.region)
+    with workers(count) as pool:
+        yield from in_order(pool, work, jobs, ahead=4 * count)
+
+
+def _measure(job: Job, *, metrics: tuple[str, ...], region: Region) -> _Measured:
+    """Measure one name, in a worker."""
+    alone = job.reference is None
+    path = job.reference or job.rows[SUBJECT]
+    figures: dict[str, Mapping[str, float | None]] = {}
+    try:
+        standard = formats.read(path)  # the reference; without one the subject
+        where = _region(region, standard, job.mask)
+    except MedenhError as error:
+        return _Measured(job.name, figures, "", (failure(error, path),))
+    failed: list[Failure] = []
+    for name, path in job.rows.items():
+        try:
+            image = standard if alone and name == SUBJECT else formats.read(path)
+            other = None if alone else standard
+            figures[name] = measure_image(image, other, metrics, region=where)
+        except MedenhError as error:
+            failed.append(failure(error, path))
+    return _Measured(job.name, figures, describe_range(standard), tuple(failed))
+
+
+def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None:
+    if region == "fov":
+        return field_of_view(image)
+    if region == "mask" and mask is not None:
+        return read_region(mask, image)
+    return None
+
+
+def _rejected(plan: PairPlan) -> Iterator[Failure]:
+    for listing in plan.lists.values():
+        yield from (failure(error, path) for path, error in listing.rejected)
+
+
+def _recognise(
+    recognisers: Recognisers,
+    jobs: Sequence[Job],
+    options: PairOptions,
+    folder: PictureFolder | None,
+) -> list[Failure]:
+    """Ask about every picture, in this process, which loaded the recognisers."""
+    failed: list[Failure] = []
+    if not recognisers.tasks:
+        return failed
+    labels = read_labels(options.labels, recognisers.tasks) if options.labels else {}
+    for job in jobs:
+        views = dict(job.rows)
+        if job.reference is not None:
+            views[REFERENCE] = job.reference
+        try:
+            answers = Answers.of_files(job.mask, labels.get(job.key), recognisers.tasks)
+            for name, path in views.items():
+                image = formats.read(path)
+                unit = unit_frame(image, image.frames // 2)
+                recognisers.ask(job.name, name, unit, answers, folder=folder)
+        except InputError as error:
+            failed.append(failure(error, job.rows[SUBJECT]))
+    return failed
+
+
+def _rows(
+    plan: PairPlan,
+    measured: Sequence[_Measured],
+    files: Sequence[str],
+    recognisers: Recognisers,
+) -> tuple[Row, ...]:
+    """Return the subject and the baselines; of these the first is what was lost."""
+    figures = {one.name: one.figures for one in measured}
+    lost = plan.rows[1] if len(plan.rows) > 1 else None
+
+    def row(name: str) -> Row:
+        scores: dict[str, Mapping[str, float | None]] = {
+            metric: {f: figures[f].get(name, {}).get(metric) for f in files}
+            for metric in plan.metrics
+        }
+        scores |= recognisers.scores(name)
+        set_scores = recognisers.set_scores(name, lost=lost)
+        return Row(name=name, scores=scores, set_scores=set_scores)
+
+    return tuple(row(name) for name in plan.rows)
+
+
+def _clean_rows(recognisers: Recognisers, plan: PairPlan) -> tuple[Row, ...]:
+    there = recognisers.tasks and REFERENCE in plan.lists
+    return (recognisers.clean_row(),) if there else ()
+
+
+def _paths(jobs: Sequence[Job]) -> dict[str, dict[str, Path]]:
+    """Return row -> file -> path, the references among them."""
+    paths: dict[str, dict[str, Path]] = {}
+    for job in jobs:
+        for row, path in job.rows.items():
+            paths.setdefault(row, {})[job.name] = path
+        if job.reference is not None:
+            paths.setdefault(REFERENCE, {})[job.name] = job.reference
+    return paths
+
+
+def _settings(plan: PairPlan) -> dict[str, object]:
+    options = plan.options
+    return {
+        **{name: str(listing.root) for name, listing in plan.lists.items()},
+        "labels": str(options.labels) if options.labels else None,
+        "metrics": list(plan.metrics),
+        "modality": options.modality,
+        **common_settings(),
+    }

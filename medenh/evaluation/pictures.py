@@ -1,0 +1,160 @@
+"""Pictures for the report: read again from the user's files, or kept in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh import formats
+from medenh.errors import InputError, OutputError
+from medenh.evaluation.measuring import unit_frame
+from medenh.formats import raster
+from medenh.formats.array import from_array
+from medenh.types import FloatArray, Image
+
+__all__ = [
+    "FilePictures",
+    "PictureFolder",
+    "keep_overlay",
+    "keep_picture",
+    "middle_frame",
+]
+
+BoolArray = NDArray[np.bool_]
+
+_MAX_SIDE = 1024  # a page shows no more
+
+
+def middle_frame(image: Image) -> FloatArray:
+    """Return the middle frame in [0, 1], shape (H, W, C)."""
+    return unit_frame(image, image.frames // 2)
+
+
+def keep_picture(folder: Path, file: str, row: str, pixels: FloatArray) -> None:
+    """Put a picture in [0, 1] into a folder, 8 bits, reduced to 1024 pixels."""
+    levels = np.rint(np.clip(_reduced(pixels), 0, 1) * 255).astype(np.uint8)
+    _write(_place(folder, file, row, "picture"), levels)
+
+
+def keep_overlay(
+    folder: Path, file: str, row: str, task: str, found: BoolArray
+) -> None:
+    """Put what a task found into a folder, of the size of its picture there."""
+    factor = _factor(found.shape)
+    height, width = (side // factor * factor for side in found.shape)
+    plane = found[:height:factor, :width:factor]
+    path = _place(folder, file, row, f"task-{task}")
+    _write(path, plane.astype(np.uint8) * np.uint8(255))
+
+
+class PictureFolder:
+    """Pictures kept in a temporary folder, which goes when this object does.
+
+    Fulfils `medenh.evaluation.result.Pictures`.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="medenh-evaluate-")
+        self.path = Path(self._folder.name)
+
+    def get(self, file: str, row: str) -> FloatArray | None:
+        """Return a picture, shape (H, W, C) in [0, 1], or None."""
+        return _read(_place(self.path, file, row, "picture"))
+
+    def overlay(self, file: str, row: str, task: str) -> BoolArray | None:
+        """Return what a task found, shape (H, W), or None."""
+        plane = _read(_place(self.path, file, row, f"task-{task}"))
+        return None if plane is None else plane[..., 0] > 0.5
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._folder.cleanup()
+
+
+class FilePictures:
+    """Pictures of the user's files, read when they are asked for.
+
+    Fulfils `medenh.evaluation.result.Pictures`.
+
+    Parameters
+    ----------
+    paths : mapping
+        Row name (or "reference") -> file -> path.
+    overlays : PictureFolder, optional
+        Where tasks kept what they found.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Mapping[str, Path]],
+        overlays: PictureFolder | None = None,
+    ) -> None:
+        self._paths = paths
+        self._overlays = overlays
+
+    def get(self, file: str, row: str) -> FloatArray | None:
+        """Return a picture, shape (H, W, C) in [0, 1], or None."""
+        path = self._paths.get(row, {}).get(file)
+        if path is None:
+            return None
+        try:
+            return _reduced(middle_frame(self._on_reference_range(path, file)))
+        except InputError:
+            return None
+
+    def _on_reference_range(self, path: Path, file: str) -> Image:
+        image = formats.read(path)
+        other = self._paths.get("reference", {}).get(file)
+        if other is None or other == path or image.pixels.dtype == np.uint8:
+            return image
+        limits = formats.read(other).unit_range
+        return replace(image, unit_range=limits)
+
+    def overlay(self, file: str, row: str, task: str) -> BoolArray | None:
+        """Return what a task found, shape (H, W), or None."""
+        found = self._overlays
+        return None if found is None else found.overlay(file, row, task)
+
+
+def _write(path: Path, levels: NDArray[np.uint8]) -> None:
+    try:
+        path.write_bytes(raster.encode(from_array(levels), path, "png"))
+    except OSError as error:
+        raise OutputError(
+            f"no place for the report's pictures: {error.strerror}",
+            path=path.parent,
+            hint="free space there, or name another folder in TMPDIR",
+        ) from error
+
+
+def _place(folder: Path, file: str, row: str, kind: str) -> Path:
+    row = "degraded" if row == "identity" else row  # one picture under two names
+    name = hashlib.sha256(f"{file}\0{row}\0{kind}".encode(errors="replace"))
+    return folder / f"{name.hexdigest()[:32]}.png"
+
+
+def _read(path: Path) -> FloatArray | None:
+    return unit_frame(formats.read(path), 0) if path.exists() else None
+
+
+def _factor(shape: tuple[int, ...]) -> int:
+    return max(1, -(-max(shape[:2]) // _MAX_SIDE))
+
+
+def _reduced(pixels: FloatArray) -> FloatArray:
+    """Return the means of whole blocks."""
+    factor = _factor(pixels.shape)
+    if factor == 1:
+        return pixels
+    height, width = (max(1, side // factor) for side in pixels.shape[:2])
+    blocks = pixels[: height * factor, : width * factor]
+    step = (min(factor, pixels.shape[0]), min(factor, pixels.shape[1]))
+    parted = blocks.reshape(height, step[0], width, step[1], -1)
+    means: FloatArray = parted.mean((1, 3), dtype=np.float32)
+    return means

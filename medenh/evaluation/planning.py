@@ -1,0 +1,224 @@
+"""What an evaluation of the user's files will do: checked, listed, matched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medenh.errors import UsageError
+from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
+from medenh.evaluation.names import (
+    Listing,
+    Pairing,
+    list_pictures,
+    match,
+    named_like,
+)
+from medenh.evaluation.regions import Region, checked_region
+from medenh.metrics.registry import METRICS, resolve_metrics
+from medenh.types import Modality
+
+__all__ = [
+    "MASKS",
+    "REFERENCE",
+    "SUBJECT",
+    "Job",
+    "PairOptions",
+    "PairPlan",
+    "plan_pairs",
+]
+
+SUBJECT, REFERENCE, MASKS = "enhanced", "reference", "masks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairOptions:
+    """What is asked of an evaluation of files.
+
+    Attributes
+    ----------
+    metrics : tuple of str
+        Keys of `METRICS`; empty takes the usual ones.
+    region : str
+        "whole"; "fov", found on the reference; "mask", from ``masks``.
+    masks : path or None
+        Folder of masks by name: where to measure (region "mask"), or the truth of a
+        segmentation task.
+    tasks : tuple of str
+        Downstream tasks.
+    labels : path or None
+        CSV of file and label: the truth of a classification task.
+    modality : str or None
+        What the pictures show, where the files do not tell.
+    workers : int or None
+        Processes; 1 is this one, None as many as pay.
+    overlays : bool
+        Keep what tasks found, for a report.
+    """
+
+    metrics: tuple[str, ...] = ()
+    region: str = "whole"
+    masks: Path | None = None
+    tasks: tuple[str, ...] = ()
+    labels: Path | None = None
+    modality: str | None = None
+    workers: int | None = None
+    overlays: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One name and its files.
+
+    Attributes
+    ----------
+    key : str
+        What its files share.
+    name : str
+        Relative name of the reference, or of the subject where there is none.
+    rows : mapping
+        Row -> path.
+    reference, mask : path or None
+    """
+
+    key: str
+    name: str
+    rows: Mapping[str, Path]
+    reference: Path | None
+    mask: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairPlan:
+    """What will be measured.
+
+    Attributes
+    ----------
+    options : PairOptions
+    region : Region
+    metrics : tuple of str
+    lists : dict
+        SUBJECT, REFERENCE, MASKS and the baselines' names -> Listing.
+    pairing : Pairing
+    """
+
+    options: PairOptions
+    region: Region
+    metrics: tuple[str, ...]
+    lists: dict[str, Listing]
+    pairing: Pairing
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the subject and the baselines."""
+        return tuple(name for name in self.lists if name not in (REFERENCE, MASKS))
+
+    def jobs(self) -> list[Job]:
+        """Return what is to be measured, a job a name."""
+        return [_job(key, self.lists) for key in self.pairing.keys]
+
+
+def plan_pairs(
+    enhanced: Path,
+    reference: Path | None,
+    baselines: Sequence[Path],
+    options: PairOptions,
+) -> PairPlan:
+    """Check and list everything; nothing is decoded.
+
+    Raises
+    ------
+    UsageError, NothingReadableError
+        As `evaluate_pairs` raises them.
+    """
+    region = checked_region(options.region)
+    _check(options, region)
+    metrics = _metrics(options, paired=reference is not None)
+    lists, pairing = _matched(enhanced, reference, baselines, options, region)
+    return PairPlan(options, region, metrics, lists, pairing)
+
+
+def _metrics(options: PairOptions, *, paired: bool) -> tuple[str, ...]:
+    usual = PAIRED if paired else NO_REFERENCE
+    if not paired and options.modality == Modality.FUNDUS:
+        usual = (*usual, "fundus-quality")
+    chosen = resolve_metrics(options.metrics or usual)
+    for metric in chosen:
+        if metric.needs_reference and not paired:
+            raise UsageError(
+                f"{metric.name} compares with a reference, and none is given",
+                hint="give REFERENCE, or one of "
+                + ", ".join(n for n, m in METRICS.items() if not m.needs_reference),
+            )
+    return tuple(metric.name for metric in chosen)
+
+
+def _check(options: PairOptions, region: Region) -> None:
+    if options.modality is not None and options.modality not in tuple(Modality):
+        raise UsageError(
+            f"unknown modality {options.modality!r}",
+            hint=f"one of {', '.join(Modality)}",
+        )
+    if region == "mask" and options.masks is None:
+        raise UsageError("--region mask needs --masks DIR")
+    if region == "mask" and options.tasks and options.labels is None:
+        raise UsageError(
+            "with a task, masks are its answers and not a region",
+            hint="use --region fov or whole",
+        )
+    if options.masks is not None and region != "mask" and not options.tasks:
+        raise UsageError("masks are for --region mask, or for --task NAME")
+    if options.tasks and options.masks is None and options.labels is None:
+        raise UsageError("a task needs answers", hint="--masks DIR or --labels CSV")
+
+
+def _matched(
+    enhanced: Path,
+    reference: Path | None,
+    baselines: Sequence[Path],
+    options: PairOptions,
+    region: Region,
+) -> tuple[dict[str, Listing], Pairing]:
+    """Return all listings by word or row name, and the names to measure."""
+    subject = list_pictures(enhanced)
+    lists = {SUBJECT: subject}
+    if reference is not None:
+        lists[REFERENCE] = named_like(list_pictures(reference), subject)
+    if options.masks is not None:
+        lists[MASKS] = named_like(list_pictures(options.masks), subject)
+    needed = [REFERENCE] if reference is not None else []
+    needed += [MASKS] if region == "mask" else []
+    pairing = match(subject, {word: lists[word] for word in needed}, name=SUBJECT)
+    unmatched = dict(pairing.unmatched)
+    for path in baselines:
+        listing = named_like(list_pictures(path), subject)
+        match(listing, {SUBJECT: subject}, name="baseline")  # it shares something
+        name = _free_name(path, lists)
+        lists[name] = listing
+        if lacking := set(pairing.keys) - set(listing.files):
+            unmatched[name] = subject.names_of(lacking)
+    return lists, replace(pairing, unmatched=unmatched)
+
+
+def _free_name(path: Path, taken: Mapping[str, object]) -> str:
+    """Return a folder's name, with those above it where it is taken."""
+    parts = path.resolve().parts
+    for count in range(1, len(parts)):
+        name = "/".join(parts[-count:])
+        if name not in taken and name not in (SUBJECT, REFERENCE, MASKS):
+            return name
+    raise UsageError("given twice as a baseline", path=path)
+
+
+def _job(key: str, lists: Mapping[str, Listing]) -> Job:
+    rows = {
+        name: listing.files[key]
+        for name, listing in lists.items()
+        if name not in (REFERENCE, MASKS) and key in listing.files
+    }
+    standard = lists.get(REFERENCE)
+    reference = standard.files[key] if standard else None
+    mask = lists[MASKS].files.get(key) if MASKS in lists else None
+    name = (standard or lists[SUBJECT]).name_of(key)
+    return Job(key, name, rows, reference, mask)

@@ -1,0 +1,201 @@
+"""The frozen protocols: what is degraded how, and what is measured. Never edited.
+
+A change of any value makes other figures under the same name. What must change gets a
+new name here; seeds depend on this file and on relative file names alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from medenh.errors import UsageError
+
+__all__ = ["PROTOCOLS", "Protocol", "find_protocol"]
+
+_FULL = ("psnr", "ssim", "de2000")
+_GREY = ("psnr", "ssim", "ms-ssim", "mae")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """A frozen benchmark.
+
+    Attributes
+    ----------
+    name, title : str
+        As on the command line, and for people.
+    recipe : str
+        A key of `medenh.degradations.RECIPES`.
+    source : str
+        Where its definition comes from.
+    modalities : tuple of str
+        Kinds of picture it is for; empty is any. The first one is assumed of pictures
+        that do not say.
+    options : mapping
+        Options of the recipe.
+    severity : float or None
+        1 to 5; None draws from the recipe's whole range.
+    seed : int
+        Of the recipe; with the relative name it fixes all chance.
+    size : int or None
+        Side that pictures are brought to before; None keeps theirs.
+    depth : str
+        "8-bit": clean and degraded pictures are rounded to 8 bits of their display
+        range first. "native": they keep their own numbers.
+    metrics : tuple of str
+        Names of metrics; the first ranks the methods.
+    region : str
+        "whole", or "fov" for the field of view.
+    tasks : tuple of str
+        Downstream tasks, scored where the data has answers.
+    bound : bool
+        Whether the row "oracle-affine" is shown: the best single gain and offset in
+        hindsight.
+    """
+
+    name: str
+    title: str
+    recipe: str
+    source: str
+    modalities: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    severity: float | None = None
+    seed: int = 0
+    size: int | None = None
+    depth: Literal["8-bit", "native"] = "native"
+    metrics: tuple[str, ...] = _FULL
+    region: Literal["whole", "fov"] = "whole"
+    tasks: tuple[str, ...] = ()
+    bound: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the definition as plain data."""
+        return {**asdict(self), "options": dict(self.options)}
+
+
+_ALL = (
+    Protocol(
+        name="cofe-111",
+        title="Fundus: uneven light, blur and spots together (Cofe-Net)",
+        recipe="cofe-111",
+        source="Shen et al., IEEE TMI 2020, all three factors; size of MAGE-Net [code]",
+        modalities=("fundus",),
+        size=512,
+        depth="8-bit",
+        region="fov",
+        tasks=("vessels-fundus", "lesions-fundus"),
+    ),
+    Protocol(
+        name="cofe-mix7",
+        title="Fundus: one of the seven mixtures of light, blur and spots (Cofe-Net)",
+        recipe="cofe-mix7",
+        source="Shen et al., IEEE TMI 2020, types 001 to 111 equally likely [C]",
+        modalities=("fundus",),
+        size=512,
+        depth="8-bit",
+        region="fov",
+        tasks=("vessels-fundus", "lesions-fundus"),
+    ),
+    Protocol(
+        name="dpe",
+        title="Brightness and contrast loss with faint noise (DPE)",
+        recipe="dpe",
+        source="DPE, Algorithm 1 and released code [code]; any size, 8 bits [C]",
+        depth="8-bit",
+        tasks=("lesion-derm", "nuclei-micro", "lung-xray", "pneumonia-xray"),
+        bound=True,
+    ),
+    Protocol(
+        name="gauss-0.1",
+        title="Gaussian noise of sigma 0.1 (GradProm)",
+        recipe="gauss-0.1",
+        source="GradProm, additive noise on [0, 1], clipped [paper]",
+        modalities=("dermoscopy", "xray"),
+        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
+    ),
+    Protocol(
+        name="gauss-0.3",
+        title="Gaussian noise of sigma 0.3 (GradProm)",
+        recipe="gauss-0.3",
+        source="GradProm, additive noise on [0, 1], clipped [paper]",
+        modalities=("dermoscopy", "xray"),
+        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
+    ),
+    Protocol(
+        name="bicubic-x4",
+        title="Resolution lost by a factor of 4 (GradProm)",
+        recipe="bicubic-x4",
+        source="GradProm, antialiased bicubic [code]; compared at full size [C]",
+        modalities=("dermoscopy", "xray", "microscopy"),
+        tasks=("lesion-derm", "class-derm"),
+    ),
+    Protocol(
+        name="ct-low-dose",
+        title="CT at low dose, noise of the projections",
+        recipe="ct-low-dose",
+        source="Zeng et al., IEEE TNS 2015; whole range of doses [C]",
+        modalities=("ct",),
+        metrics=_GREY,
+    ),
+    Protocol(
+        name="mri-rician",
+        title="MRI with Rician noise",
+        recipe="mri-rician",
+        source="Gudbjartsson and Patz, MRM 1995; levels of BrainWeb [C]",
+        modalities=("mri",),
+        metrics=_GREY,
+    ),
+    Protocol(
+        name="xray-low-dose",
+        title="Radiographs at low dose",
+        recipe="xray-low-dose",
+        source="Poisson and Gaussian noise of the line integrals; whole range [C]",
+        modalities=("xray",),
+        metrics=_GREY,
+        tasks=("lung-xray", "pneumonia-xray"),
+    ),
+    Protocol(
+        name="derm-mixed",
+        title="Dermoscopy: blur, uneven light, noise, JPEG, hair",
+        recipe="derm-mixed",
+        source="specification of the degradations, part B.4; whole range [C]",
+        modalities=("dermoscopy",),
+        depth="8-bit",
+        tasks=("lesion-derm", "class-derm"),
+    ),
+    Protocol(
+        name="micro-mixed",
+        title="Microscopy: defocus, uneven light, photon noise",
+        recipe="micro-mixed",
+        source="specification of the degradations, part B.5; whole range [C]",
+        modalities=("microscopy",),
+        tasks=("nuclei-micro",),
+    ),
+    Protocol(
+        name="endo-mixed",
+        title="Endoscopy: low light, motion blur, specular spots",
+        recipe="endo-mixed",
+        source="specification of the degradations, part B.6; whole range [C]",
+        modalities=("endoscopy",),
+        depth="8-bit",
+        tasks=("polyp-endo",),
+    ),
+)
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return a protocol.
+
+    Raises
+    ------
+    UsageError
+        No protocol of that name.
+    """
+    if name not in PROTOCOLS:
+        known = ", ".join(PROTOCOLS)
+        raise UsageError(f"no protocol named {name!r}", hint=f"one of {known}")
+    return PROTOCOLS[name]

@@ -1,0 +1,78 @@
+"""Where a picture is measured: all of it, its field of view, or a mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh import formats
+from medenh.classical.common import fov_mask
+from medenh.errors import InputError, UnsupportedError, UsageError
+from medenh.evaluation.measuring import unit_frame
+from medenh.tasks.masks import read_mask
+from medenh.types import Image
+
+__all__ = ["REGIONS", "Region", "checked_region", "field_of_view", "read_region"]
+
+BoolArray = NDArray[np.bool_]
+Region = Literal["whole", "fov", "mask"]
+REGIONS: tuple[Region, ...] = ("whole", "fov", "mask")
+
+
+def checked_region(name: str) -> Region:
+    """Return a region's name.
+
+    Raises
+    ------
+    UsageError
+        There is no such region.
+    """
+    for region in REGIONS:
+        if region == name:
+            return region
+    raise UsageError(f"unknown region {name!r}", hint=f"one of {', '.join(REGIONS)}")
+
+
+def field_of_view(image: Image) -> BoolArray:
+    """Return where the picture is in its dark surround, shape (frames, H, W)."""
+    frames = range(image.frames)
+    return np.stack([fov_mask(unit_frame(image, frame)) for frame in frames])
+
+
+def read_region(path: Path, image: Image) -> BoolArray:
+    """Return where a mask file is not 0, shape (1 or frames, H, W).
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is empty, or is of another size than the picture.
+    """
+    plane = _numbers(path)
+    if plane.shape[1:] != (image.height, image.width):
+        raise InputError(
+            f"the mask is {plane.shape[2]} x {plane.shape[1]} pixels, "
+            f"the picture {image.width} x {image.height}",
+            path=path,
+        )
+    if len(plane) not in (1, image.frames):
+        raise InputError(
+            f"the mask has {len(plane)} frames, the picture {image.frames}", path=path
+        )
+    region: BoolArray = plane != 0
+    if not region.reshape(len(region), -1).any(1).all():
+        raise InputError("the mask is empty: there is nothing to measure", path=path)
+    return region
+
+
+def _numbers(path: Path) -> NDArray[np.generic]:
+    try:
+        volume = formats.sniff(path) in ("nifti", "npy", "dicom")
+    except UnsupportedError:  # a mask may be in any format that Pillow knows
+        volume = False
+    if volume:
+        numbers: NDArray[np.generic] = formats.read(path).pixels.max(-1)
+        return numbers
+    return read_mask(path)[None]

@@ -1,0 +1,125 @@
+"""Worker processes: one thread each, results in order, quick to stop."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from medenh.device import usable_cores
+from medenh.errors import OutOfMemoryError
+
+__all__ = ["count_workers", "in_order", "workers"]
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+_ITEMS_A_WORKER = 8  # fewer are measured sooner than a process has started
+# one thread a process: the processes are the threads, and sums of floats come out the
+# same whatever the machine
+_SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+}
+
+
+class _Inline(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(
+        self, fn: Callable[..., Made], /, *args: Any, **kwargs: Any
+    ) -> Future[Made]:
+        future: Future[Made] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def count_workers(asked: int | None, items: int) -> int:
+    """Return how many processes serve a number of items; 1 is this one."""
+    if asked is not None:
+        return max(1, min(asked, items))
+    return max(1, min(usable_cores(), items // _ITEMS_A_WORKER))
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """Give an executor of ``count`` processes; 1 works in this process.
+
+    Leaving by an error or Ctrl-C ends the processes at once. Functions and what they
+    take and give must be picklable.
+
+    Raises
+    ------
+    OutOfMemoryError
+        A process ended without a word.
+    """
+    if count <= 1:
+        yield _Inline()
+        return
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(count, mp_context=context)
+    try:
+        with _surroundings_of_children():
+            executor.submit(os.getpid)  # the first call starts all processes
+        yield executor
+    except BaseException as error:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise OutOfMemoryError(
+                "a worker process ended without a word",
+                hint="probably memory: try --workers 1, which also names a file that "
+                "crashes a decoder",
+            ) from error
+        raise
+    executor.shutdown()
+
+
+@contextmanager
+def _surroundings_of_children() -> Iterator[None]:
+    """Set what children inherit: one thread, and deaf to the Ctrl-C meant for us."""
+    before = {name: os.environ.get(name) for name in _SURROUNDINGS}
+    os.environ.update(_SURROUNDINGS)
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
+    try:
+        yield
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, handler)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def in_order(
+    executor: Executor,
+    function: Callable[[Given], Made],
+    items: Iterable[Given],
+    *,
+    ahead: int,
+) -> Iterator[Made]:
+    """Yield the results in the items' order; at most ``ahead`` are under way."""
+    window: deque[Future[Made]] = deque()
+    for item in items:
+        window.append(executor.submit(function, item))
+        if len(window) >= ahead:
+            yield window.popleft().result()
+    while window:
+        yield window.popleft().result()
