@@ -98,10 +98,10 @@ def draw_glare(
     ellipses = []
     for _ in range(round(at_level((1, 6), share))):
         x, y = rng.random(2) * (width, height)
-        a, b = rng.uniform(0.03, 0.15, 2) * side
-        strength = rng.uniform(0.5, 1.0) * at_level((0.2, 0.7), share)
+        a, b = rng.uniform(0.05, 0.2) * side, rng.uniform(0.02, 0.06) * side
+        strength = rng.uniform(0.5, 1.0) * at_level((0.15, 0.5), share)
         ellipses.append(_ellipse(x, y, a, b, rng.uniform(0.0, 180.0), strength))
-    return Highlights(tuple(ellipses), 0.03 * side)
+    return Highlights(tuple(ellipses), 0.04 * side)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ Order: optics -> illumination -> sensor -> processing -> compression. Lengths ar
 
 from __future__ import annotations
 
-import numpy as np
-
 from medenh.degradations.blobs import Bubbles, draw_glare
 from medenh.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
 from medenh.degradations.compression import Jpeg
@@ -27,41 +25,19 @@ from medenh.degradations.noise import (
 from medenh.degradations.operator import (
     Drawn,
     Operator,
-    Scene,
-    at_level,
-    draw_share,
     log_span,
     new_seed,
     relative_size,
     span,
 )
 from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of, then
-from medenh.degradations.shading import LinearRamp, RadialRamp
-from medenh.types import FloatArray
+from medenh.degradations.shading import LightSpot, LinearRamp
 
 __all__ = ["OPERATORS", "RECIPES"]
 
 OPERATORS: tuple[type[Operator], ...] = HAIR
 
 _SOURCE = "ranges of DermaSR-GAN 2025 and MedMNIST-C derma [paper], at 512 px [C]"
-
-
-def _elliptic(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> RadialRamp:
-    share = draw_share(rng, severity)
-    x, y = rng.uniform(0.3, 0.7, 2)
-    a, b = rng.uniform(0.6, 1.2, 2)
-    return RadialRamp(
-        centre=(float(x), float(y)),
-        axes=(float(a), float(b)),
-        angle_deg=float(rng.uniform(0.0, 180.0)),
-        inner=at_level((1.05, 1.3), share),
-        outer=at_level((0.9, 0.5), share),
-    )
 
 
 _gaussian_blur = Drawn(
@@ -110,7 +86,7 @@ _jpeg = Drawn(
 )
 
 _blur = one_of(in_order(_gaussian_blur), in_order(_motion), in_order(_defocus))
-_ramp = one_of(in_order(LinearRamp), in_order(Drawn(_elliptic)))
+_ramp = one_of(in_order(LinearRamp), in_order(LightSpot))
 _sensor = one_of(in_order(_gaussian_noise), in_order(_photon_noise))
 
 

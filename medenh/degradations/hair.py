@@ -82,7 +82,7 @@ class RealHair:
             flip_x=bool(rng.integers(2)),
             flip_y=bool(rng.integers(2)),
             turned=bool(rng.integers(2)),
-            zoom=float(rng.uniform(1.0, 1.5)),
+            zoom=float(rng.uniform(1.0, 1.25)),
             offset=(float(x), float(y)),
             colour=_draw_colour(rng),
             opacity=at_level((0.6, 0.95), share),
@@ -212,9 +212,11 @@ def _painted(
     colour: tuple[float, float, float],
     opacity: float,
 ) -> FloatArray:
-    """Blend a frame towards a colour where hairs cover it, edges half a pixel soft."""
-    soft = cv2.GaussianBlur(cover, (5, 5), 0.6, borderType=cv2.BORDER_REFLECT)
-    alpha = soft.astype(np.float32)[..., None] * np.float32(opacity)
+    """Blend a frame towards a colour; a hair is thinnest at its edges."""
+    sigma = max(0.5, relative_size(pixels, _MASK_SIDE))
+    side = 2 * round(3 * sigma) + 1
+    soft = cv2.GaussianBlur(cover, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
+    alpha = np.power(soft, np.float32(1.5))[..., None] * np.float32(opacity)
     tone = np.array(colour if pixels.shape[-1] == 3 else colour[1:2], np.float32)
     result: FloatArray = pixels + alpha * (tone - pixels)
     return result

@@ -31,7 +31,7 @@ from medenh.degradations.operator import (
     span,
 )
 from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of, then
-from medenh.degradations.shading import RadialRamp
+from medenh.degradations.shading import Vignette
 from medenh.degradations.stain import OPERATORS as STAIN
 from medenh.degradations.stain import StainJitter
 from medenh.types import FloatArray
@@ -58,18 +58,6 @@ def _fluorescence(
     return PoissonGaussianNoise(photons, electrons / photons, new_seed(rng))
 
 
-def _shading(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> RadialRamp:
-    """Draw S = 1 - v r^2, r = 1 half a diagonal from an offset centre."""
-    x, y = rng.uniform(0.3, 0.7, 2)
-    outer = 1.0 - span(rng, 0.1, 0.5, severity)
-    return RadialRamp((float(x), float(y)), (1.0, 1.0), 0.0, 1.0, outer)
-
-
 _defocus = Drawn(
     lambda rng, pixels, scene, severity: DefocusBlur(
         span(rng, 2.0, 7.0, severity) * relative_size(pixels, 224)
@@ -82,7 +70,7 @@ _weak_defocus = Drawn(
 )
 _psf = Drawn(
     lambda rng, pixels, scene, severity: GaussianBlur(
-        span(rng, 0.5, 4.0, severity) * relative_size(pixels, 224)
+        span(rng, 0.5, 3.0, severity) * relative_size(pixels, 224)
     )
 )
 _motion = Drawn(  # ImageNet-C's (radius, sigma), (3, 3) to (15, 12)
@@ -151,7 +139,7 @@ RECIPES: tuple[Recipe, ...] = (
         "micro-light",
         "Uneven light and background, y = S x + D",
         "BaSiC's form [recalled]; ranges [C]",
-        in_order(Drawn(_shading), Offset),
+        in_order(Vignette, Offset),
     ),
     _recipe(
         "micro-stain",
@@ -167,7 +155,7 @@ RECIPES: tuple[Recipe, ...] = (
             in_order(Step(StainJitter, 0.5), Step(Deposits, 0.15), Step(Bubbles, 0.1)),
             one_of(in_order(_weak_defocus), in_order(_motion), in_order()),
             in_order(
-                Step(Drawn(_shading), 0.5),
+                Step(Vignette, 0.5),
                 Step(_lamp, 0.5),
                 Step(_camera, 0.7),
                 Step(_contrast, 0.3),
@@ -182,7 +170,7 @@ RECIPES: tuple[Recipe, ...] = (
         "the forms above in order of the instrument [C]",
         in_order(
             Step(_weak_defocus, 0.7),
-            Step(Drawn(_shading), 0.6),
+            Step(Vignette, 0.6),
             Step(Offset, 0.4),
             Drawn(_fluorescence),
             Step(_light_jpeg, 0.3),

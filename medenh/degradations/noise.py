@@ -1,7 +1,8 @@
 """Noise: Gaussian, uniform, shot, Poisson-Gaussian, speckle, impulse.
 
-Each value (pixel and channel) is independent. The stream is a generator seeded by a
-field of the operator, so that a record replays; frames of a volume differ.
+Each value (pixel and channel) is independent, except that a grey picture stays grey:
+where its three channels are equal they get the same noise. The stream is a generator
+seeded by a field of the operator, so that a record replays; frames of a volume differ.
 """
 
 from __future__ import annotations
@@ -64,10 +65,9 @@ class GaussianNoise:
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Add noise to one frame."""
-        noise = _normal(pixels.shape, self.noise_seed, scene)
+        noise = _normal(_drawn_shape(pixels), self.noise_seed, scene)
         noise *= np.float32(self.sigma)
-        noise += pixels
-        return noise
+        return pixels + noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,9 @@ class ShotNoise:
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Count photons of one frame."""
         rng = noise_rng(self.noise_seed, scene)
-        return _counted(pixels, self.photons, rng) / np.float32(self.photons)
+        light = pixels[..., : _drawn_shape(pixels)[-1]]
+        counted = _counted(light, self.photons, rng) / np.float32(self.photons)
+        return _spread(counted, pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,16 +195,16 @@ class PoissonGaussianNoise:
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Expose one frame."""
         rng = noise_rng(self.noise_seed, scene)
-        light = pixels
+        light = pixels[..., : _drawn_shape(pixels)[-1]]
         if self.gamma != 1.0:
-            light = np.maximum(pixels, np.float32(0.0)) ** np.float32(self.gamma)
+            light = np.maximum(light, np.float32(0.0)) ** np.float32(self.gamma)
         light = _counted(light, self.photons, rng) / np.float32(self.photons)
         if self.read_sigma:
-            read = rng.standard_normal(pixels.shape, dtype=np.float32)
+            read = rng.standard_normal(light.shape, dtype=np.float32)
             light += read * np.float32(self.read_sigma)
-        if self.gamma == 1.0:
-            return light
-        return np.maximum(light, np.float32(0.0)) ** np.float32(1.0 / self.gamma)
+        if self.gamma != 1.0:
+            light = np.maximum(light, np.float32(0.0)) ** np.float32(1.0 / self.gamma)
+        return _spread(light, pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +239,10 @@ class SpeckleNoise:
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Multiply one frame by noise."""
-        noise = _normal(pixels.shape, self.noise_seed, scene)
+        noise = _normal(_drawn_shape(pixels), self.noise_seed, scene)
         noise *= np.float32(self.sigma)
         noise += np.float32(1.0)
-        noise *= pixels
-        return noise
+        return pixels * noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +278,7 @@ class ImpulseNoise:
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Replace values of one frame."""
         chance = noise_rng(self.noise_seed, scene).random(
-            pixels.shape, dtype=np.float32
+            _drawn_shape(pixels), dtype=np.float32
         )
         half = np.float32(self.amount / 2)
         salted = np.where(chance < half, np.float32(1.0), pixels)
@@ -292,6 +293,25 @@ OPERATORS: tuple[type[Operator], ...] = (
     SpeckleNoise,
     ImpulseNoise,
 )
+
+
+def _drawn_shape(pixels: FloatArray) -> tuple[int, int, int]:
+    """Return the shape of noise to draw: one plane for a grey picture of 3 channels."""
+    height, width, channels = pixels.shape
+    coarse = pixels[::16, ::16]  # decides for nearly all colour pictures
+    grey = channels == 1 or all(
+        np.array_equal(part[..., 0], part[..., one])
+        for part in (coarse, pixels)
+        for one in range(1, channels)
+    )
+    return height, width, 1 if grey else channels
+
+
+def _spread(plane: FloatArray, pixels: FloatArray) -> FloatArray:
+    """Return what was drawn in as many channels as the picture has."""
+    if plane.shape == pixels.shape:
+        return plane
+    return np.repeat(plane, pixels.shape[-1], axis=-1)
 
 
 def _normal(shape: tuple[int, ...], noise_seed: int, scene: Scene) -> FloatArray:

@@ -10,7 +10,7 @@ import numpy as np
 from medenh.degradations.operator import Operator, Scene, at_level, draw_share, span
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "LinearRamp", "RadialRamp"]
+__all__ = ["OPERATORS", "LightSpot", "LinearRamp", "Vignette"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +61,19 @@ class LinearRamp:
 
 
 @dataclass(frozen=True, slots=True)
-class RadialRamp:
-    """Light that falls off from a centre: vignette, elliptic ramp.
-
-    Samples a vignette that leaves .8 to .3 at the corners [C].
+class LightSpot:
+    """A lamp's elliptic spot: Gaussian between two factors, 1.05 / .9 to 1.3 / .5 [C].
 
     Attributes
     ----------
     centre : tuple of float
         (x, y) as shares of width and height.
     axes : tuple of float
-        Half axes of the ellipse where `outer` is reached, in half diagonals.
+        Half axes, in half diagonals, where it has fallen to 1 / e.
     angle_deg : float
-        Of the first axis.
+        Of the first axis, counter-clockwise.
     inner, outer : float
-        Factors at the centre, and at and beyond the ellipse; in between it follows
-        the square of the distance.
+        Factors at the centre and far away.
     """
 
     centre: tuple[float, float]
@@ -85,7 +82,7 @@ class RadialRamp:
     inner: float
     outer: float
 
-    name: ClassVar[str] = "radial-ramp"
+    name: ClassVar[str] = "light-spot"
     volumetric: ClassVar[bool] = False
 
     @classmethod
@@ -96,10 +93,17 @@ class RadialRamp:
         scene: Scene,
         severity: float | None,
     ) -> Self:
-        """Draw a round vignette, its centre up to 10 % off."""
-        outer = span(rng, 0.8, 0.3, severity)
-        x, y = rng.uniform(0.4, 0.6, 2)
-        return cls((float(x), float(y)), (1.0, 1.0), 0.0, 1.0, outer)
+        """Draw place, shape and factors."""
+        share = draw_share(rng, severity)
+        x, y = rng.uniform(0.3, 0.7, 2)
+        a, b = rng.uniform(0.6, 1.2, 2)
+        return cls(
+            centre=(float(x), float(y)),
+            axes=(float(a), float(b)),
+            angle_deg=float(rng.uniform(0.0, 180.0)),
+            inner=at_level((1.05, 1.3), share),
+            outer=at_level((0.9, 0.5), share),
+        )
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Light one frame."""
@@ -107,13 +111,53 @@ class RadialRamp:
         angle = np.deg2rad(self.angle_deg)
         along = (x * np.cos(angle) - y * np.sin(angle)) / self.axes[0]
         across = (x * np.sin(angle) + y * np.cos(angle)) / self.axes[1]
-        fall = np.minimum(np.square(along) + np.square(across), 1.0)
-        factor = self.inner + (self.outer - self.inner) * fall
+        spot = np.exp(-np.square(along) - np.square(across))
+        factor = self.outer + (self.inner - self.outer) * spot
         result: FloatArray = pixels * factor.astype(np.float32)[..., None]
         return result
 
 
-OPERATORS: tuple[type[Operator], ...] = (LinearRamp, RadialRamp)
+@dataclass(frozen=True, slots=True)
+class Vignette:
+    """Fall-off from a centre, S = 1 - v r^2; samples v of .1 to .5 [C].
+
+    Attributes
+    ----------
+    centre : tuple of float
+        (x, y) as shares of width and height.
+    strength : float
+        v; r is 1 at half a diagonal. S is not below 0.
+    """
+
+    centre: tuple[float, float]
+    strength: float
+
+    name: ClassVar[str] = "vignette"
+    volumetric: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw the strength, and a centre up to a fifth off."""
+        strength = span(rng, 0.1, 0.5, severity)
+        x, y = rng.uniform(0.3, 0.7, 2)
+        return cls((float(x), float(y)), strength)
+
+    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
+        """Light one frame."""
+        x, y = _grid(pixels, centre=self.centre)
+        factor = 1.0 - self.strength * (np.square(x) + np.square(y))
+        factor = np.maximum(factor, 0.0).astype(np.float32)
+        result: FloatArray = pixels * factor[..., None]
+        return result
+
+
+OPERATORS: tuple[type[Operator], ...] = (LinearRamp, LightSpot, Vignette)
 
 
 def _grid(

@@ -6,6 +6,8 @@ degraded.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +44,18 @@ def find_surround(image: Image) -> tuple[Framing, FloatArray] | None:
     dark lumen or lesion that touches the border stays inside [C].
     """
     level = image.to_unit().max((0, 1))
-    dark = _dark_at_border(level)
-    if dark is None:
+    black = _level_of_border(level)
+    if black is None:
         return None
-    hull = _hull_of_largest(~dark)
+    hull = _hull_of_largest(~_dark_at_border(level, black + _MARGIN))
     if hull is None:
         return None
     field = np.zeros(level.shape, np.uint8)
     cv2.fillConvexPoly(field, hull, (1.0,))
+    # the outermost pixels may be the surround's, lifted by ringing
+    deep = cv2.erode(field, np.ones((9, 9), np.uint8), borderValue=(1.0,))
+    field[(deep == 0) & (level < black + 2 * _MARGIN)] = 0
+    field = cv2.morphologyEx(field, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     if not _SMALLEST <= float(field.mean()) <= _LARGEST:
         return None
     left, top, width, height = (int(one) for one in cv2.boundingRect(hull))
@@ -62,19 +68,24 @@ def find_surround(image: Image) -> tuple[Framing, FloatArray] | None:
     return framing, field.astype(np.float32)
 
 
-def _dark_at_border(level: FloatArray) -> NDArray[np.bool_] | None:
-    """Return the dark pixels that are connected to the border, None without any."""
+def _level_of_border(level: FloatArray) -> float | None:
+    """Return how bright the black part of the border is, None without any."""
     smooth = cv2.blur(level, (3, 3))
-    rim = np.concatenate([smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]])
+    rim = _rim(smooth)
     rim = rim[rim < _BLACK]
-    if not rim.size:
-        return None
-    dark = (smooth < float(np.median(rim)) + _MARGIN).astype(np.uint8)
-    _, parts = cv2.connectedComponents(dark)
-    edges = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    touching = np.setdiff1d(edges, [0])  # 0 is what is not dark
+    return float(np.median(rim)) if rim.size else None
+
+
+def _dark_at_border(level: FloatArray, limit: float) -> NDArray[np.bool_]:
+    """Return the pixels below a level that are connected to the border."""
+    _, parts = cv2.connectedComponents((cv2.blur(level, (3, 3)) < limit).astype("u1"))
+    touching = np.setdiff1d(_rim(parts), [0])  # 0 is what is not dark
     found: NDArray[np.bool_] = np.isin(parts, touching)
     return found
+
+
+def _rim(plane: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]])
 
 
 def _hull_of_largest(bright: NDArray[np.bool_]) -> NDArray[np.int32] | None:
