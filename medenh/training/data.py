@@ -24,9 +24,11 @@ from medenh.training.config import DataConfig
 from medenh.types import FloatArray
 
 __all__ = [
+    "MODALITY_OF_PACK",
     "CleanImage",
     "Sampler",
     "decode_image",
+    "is_grey",
     "load_pack",
     "read_pack",
     "read_rows",
@@ -40,7 +42,7 @@ class _Grouped(Protocol):
 
 
 _Image = TypeVar("_Image", bound=_Grouped)
-_MODALITY_OF_PACK = {
+MODALITY_OF_PACK = {
     "fundus": "fundus",
     "xray": "xray",
     "ct": "ct",
@@ -132,9 +134,9 @@ def _decode(
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     pixels = pixels.reshape(pixels.shape[0], pixels.shape[1], -1)  # OpenCV drops it
-    if pixels.shape[2] == 3 and _is_grey(pixels):
+    if pixels.shape[2] == 3 and is_grey(pixels):
         pixels = pixels[..., :1].copy()
-    modality = _MODALITY_OF_PACK.get(folder.name, folder.name)
+    modality = MODALITY_OF_PACK.get(folder.name, folder.name)
     name = f"{folder.name}/{row['file']}"
     return CleanImage(name, modality, row["split"], row["group"], pixels)
 
@@ -172,7 +174,7 @@ def _to_display(pixels: NDArray[Any], row: dict[str, str]) -> NDArray[np.uint8]:
     return pixels.astype(np.uint8, copy=False)
 
 
-def _is_grey(pixels: NDArray[Any]) -> bool:
+def is_grey(pixels: NDArray[Any]) -> bool:
     """Say whether an RGB image is a grey one saved in colour (JPEG noise aside)."""
     spread = pixels.max(2).astype(int) - pixels.min(2)
     return bool(np.percentile(spread, 99) <= 2)
