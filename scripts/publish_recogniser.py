@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 
 from medenh import models, tasks
 from medenh.metrics import bootstrap_ci
-from medenh.training.config import TrainConfig
+from medenh.training.config import TrainConfig, load_config
 from medenh.training.data import read_rows, split_holdout
 from medenh.training.labelled import LabelledImage, load_labelled
 
@@ -275,7 +275,9 @@ def _publish(
     target.chmod(0o644)
     data = target.read_bytes()
     stored = config.model_dump(mode="json")
-    stored["data"]["root"] = "../shared/data"
+    ready = load_config(config.name)
+    stored["data"]["root"] = ready.data.root
+    stored["network"]["start_from"] = ready.network.start_from
     card = {
         "id": task.model,
         "version": words["version"],
