@@ -274,5 +274,5 @@ def test_bad_extra_manifest_names_itself(tmp_path, monkeypatch):
 def test_networks_never_see_a_picture_whose_deepest_map_is_one_pixel_wide():
     """OpenVINO's bf16 kernels gave other numbers at every call on such maps."""
     for card in load_manifest().cards:
-        if not card.is_classical:
+        if not card.is_classical and card.recognition is None:
             assert card.input.min_size >= 2 * card.input.multiple_of, card.id
