@@ -103,11 +103,12 @@ class UniformNoise:
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Add noise to one frame."""
-        noise = noise_rng(self.noise_seed, scene).random(pixels.shape, dtype=np.float32)
+        noise = noise_rng(self.noise_seed, scene).random(
+            _drawn_shape(pixels), dtype=np.float32
+        )
         noise *= np.float32(self.high - self.low)
         noise += np.float32(self.low)
-        noise += pixels
-        return noise
+        return pixels + noise
 
 
 @dataclass(frozen=True, slots=True)
