@@ -7,11 +7,15 @@ from collections.abc import Iterable
 from medenh.degradations import (
     blur,
     compression,
+    dermoscopy,
     dpe,
+    endoscopy,
     generic,
     light,
+    microscopy,
     noise,
     resampling,
+    shading,
 )
 from medenh.degradations.operator import Operator
 from medenh.degradations.recipe import Recipe
@@ -19,8 +23,8 @@ from medenh.errors import UsageError
 
 __all__ = ["OPERATORS", "RECIPES", "find_recipe"]
 
-_SHARED = (blur, compression, light, noise, resampling)  # operators only
-_MODULES = (dpe, generic)
+_SHARED = (blur, compression, light, noise, resampling, shading)  # operators only
+_MODULES = (dpe, generic, dermoscopy, microscopy, endoscopy)
 
 
 def _by_name(groups: Iterable[Iterable[type[Operator]]]) -> dict[str, type[Operator]]:
