@@ -1,8 +1,10 @@
 """Fit the logistic model behind `fundus_quality` on graded fundus photographs.
 
     python scripts/fit_fundus_quality.py PACK [-o medenh/metrics/fundus_quality.json]
+        [--others 400]
 
-PACK is the fundus training pack. Grades good, usable and reject count as 1, 0.5 and 0;
+PACK is the fundus training pack. Of photographs that no EyeQ grader saw, OTHERS are
+drawn by a fixed seed, all that there are if 0. Grades good, usable and reject count as 1, 0.5 and 0;
 a photograph graded by people weighs as much as four graded by prediction. The model
 written is fitted on `split=train`. How well it does is measured on graders' labels only
 (EyeQ): on the other splits, and by five folds of patients over all of them, each fold
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import rankdata
-from training_packs import pictures
+from training_packs import Row, manifest, pictures
 
 from medenh.metrics.fundus import FEATURES, fundus_features
 
@@ -31,6 +33,17 @@ RIDGE = 1e-2  # on weights of standardised features, a mean loss a photograph
 def is_by_people(source: str) -> bool:
     """Return whether the EyeQ graders gave the label."""
     return "eyeq" in source.lower() and "predicted" not in source.lower()
+
+
+def drawn(rows: list[Row], others: int) -> set[str]:
+    """Return the files to use: all that graders saw, and some of the others."""
+    usable = [
+        row for row in rows if row["quality"] in GRADES and row["shard"] not in LEFT_OUT
+    ]
+    people = {row["file"] for row in usable if is_by_people(row["quality_source"])}
+    rest = sorted(row["file"] for row in usable if row["file"] not in people)
+    order = np.random.default_rng(0).permutation(rest).tolist()
+    return people | set(order[:others] if others else order)
 
 
 def fit(features: np.ndarray, grades: np.ndarray, weights: np.ndarray) -> dict:
@@ -80,13 +93,11 @@ def main() -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default="medenh/metrics/fundus_quality.json"
     )
+    parser.add_argument("--others", type=int, default=400)
     options = parser.parse_args()
+    chosen = drawn(manifest(options.pack), options.others)
     rows, figures = [], []
-    graded = pictures(
-        options.pack,
-        lambda row: row["quality"] in GRADES and row["shard"] not in LEFT_OUT,
-    )
-    for row, pixels in graded:
+    for row, pixels in pictures(options.pack, lambda row: row["file"] in chosen):
         rows.append(row)
         figures.append(fundus_features(pixels, data_range=255))
     features = np.array(figures)

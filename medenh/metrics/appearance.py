@@ -20,7 +20,7 @@ __all__ = ["automatic_cnr", "cnr", "contrast", "noise", "plane_noise", "sharpnes
 
 _DARK = 0.05  # of the brightest 1 %: darker is surround
 _FINE, _COARSE = 1.0, 8.0  # px: sigmas of the band in which sharpness is measured
-_MARGIN = 5  # px from the surround, whose edge is no detail
+_MARGIN = 12  # px from the surround, whose edge, blurred too, is no detail
 _ROUNDING = 1 / (255 * 12**0.5)  # noise of 8 bits: no image is known better
 
 # Immerkaer's difference of two Laplacians: blind to planes and straight edges
@@ -62,7 +62,7 @@ def sharpness(
     Root of the energy of the gradient over that of the detail, both of the band
     between Gaussians of 1 and 8 px, less what white noise as strong as `noise` finds
     adds to each [chosen]. A blur lowers the high frequencies of any image most, and so
-    this ratio. Surround, darker than 5 % of the brightest percent, and 5 px beside it
+    this ratio. Surround, darker than 5 % of the brightest percent, and 12 px beside it
     are left out. It depends on the size in pixels: compare images of one size.
     """
     from scipy.ndimage import gaussian_filter

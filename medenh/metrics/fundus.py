@@ -152,7 +152,7 @@ def _standard_size(
     source = checked_image(image)
     white = np.float32(checked_range(data_range))
     region = checked_mask(mask, source.shape)
-    factor = max(1, max(source.shape[:2]) // (2 * _SIDE))
+    factor = max(1, max(source.shape[:2]) // _SIDE)
     pixels = _block_means(source, factor) / white
     scale = _SIDE / max(pixels.shape[:2])
     shape = [max(1, round(side * scale)) for side in pixels.shape[:2]]

@@ -41,15 +41,8 @@ def _with_lines(image, count):
         lambda x: x,
     ],
     ids=[
-        "brighter",
-        "darker",
-        "paler",
-        "gamma-up",
-        "gamma-down",
-        "shading",
-        "clahe",
-        "blur",
-        "same",
+        *("brighter", "darker", "paler", "gamma-up", "gamma-down"),
+        *("shading", "clahe", "blur", "same"),
     ],
 )
 def test_changes_of_tone_invent_nothing(retina, change):
@@ -97,5 +90,5 @@ def test_mask_and_reduction_keep_the_place(retina):
     assert invented_edges(spoilt, retina, mask=mask) < 0.01
     assert invented_edges(spoilt, retina, mask=~mask) > 0.05
     large, before = (np.kron(x[..., 1], np.ones((4, 4))) for x in (spoilt, retina))
-    assert invented_edges(large, before) > 0.02
-    assert invented_edges(large, before, mask=np.kron(mask, np.ones((4, 4)))) < 0.02
+    assert invented_edges(large, before) > 0.015
+    assert invented_edges(large, before, mask=np.kron(mask, np.ones((4, 4)))) < 0.005
