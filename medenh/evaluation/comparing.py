@@ -9,7 +9,7 @@ from medenh.evaluation.output import summarise
 from medenh.evaluation.result import Column, Row
 from medenh.metrics import PairedTests, paired_tests
 
-__all__ = ["best_row", "compare", "compare_all"]
+__all__ = ["best_row", "compare", "compare_all", "compare_with"]
 
 
 def compare(
@@ -42,6 +42,16 @@ def compare_all(
         row.name: compare(subject, row, columns)
         for row in rows
         if row.name != subject.name
+    }
+    return {name: tests for name, tests in found.items() if tests}
+
+
+def compare_with(
+    other: Row, rows: Sequence[Row], columns: Sequence[Column]
+) -> dict[str, dict[str, PairedTests]]:
+    """Test every row against one: row name -> column name -> tests."""
+    found = {
+        row.name: compare(row, other, columns) for row in rows if row.name != other.name
     }
     return {name: tests for name, tests in found.items() if tests}
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import InputError
+from medenh.errors import InputError, WeightsError
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.pictures import PictureFolder, keep_overlay
 from medenh.evaluation.regained import CLEAN, mean_regained, set_figures
 from medenh.evaluation.result import Column, Row, SetScore
-from medenh.tasks import Task, get_task, load, score_segmentation
+from medenh.tasks import Task, load, score_segmentation
 from medenh.tasks.recogniser import Recogniser
 from medenh.types import FloatArray
 
@@ -36,6 +36,8 @@ class Recognisers:
     names : sequence of str
         Tasks.
     device : str
+    optional : bool
+        Go without the tasks whose weights cannot be had; ``missing`` tells why.
 
     Raises
     ------
@@ -45,9 +47,19 @@ class Recognisers:
         A recogniser's weights cannot be had.
     """
 
-    def __init__(self, names: Sequence[str], *, device: str = "cpu") -> None:
-        self.tasks: tuple[Task, ...] = tuple(get_task(name) for name in names)
-        self._recognisers = [load(name, device=device) for name in names]
+    def __init__(
+        self, names: Sequence[str], *, device: str = "cpu", optional: bool = False
+    ) -> None:
+        self.missing: dict[str, str] = {}
+        self._recognisers: list[Recogniser] = []
+        for name in names:
+            try:
+                self._recognisers.append(load(name, device=device))
+            except WeightsError as error:
+                if not optional:
+                    raise
+                self.missing[name] = error.what
+        self.tasks: tuple[Task, ...] = tuple(one.task for one in self._recognisers)
         # row -> column -> file -> score of a segmentation
         self._scores: dict[str, dict[str, dict[str, float | None]]] = {}
         # task -> row -> file -> probabilities; task -> file -> class

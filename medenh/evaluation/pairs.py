@@ -13,6 +13,7 @@ from medenh.errors import InputError, MedenhError
 from medenh.evaluation.answers import Answers, read_labels
 from medenh.evaluation.comparing import compare_all
 from medenh.evaluation.downstream import Recognisers
+from medenh.evaluation.failures import Failure, failure
 from medenh.evaluation.measuring import (
     columns_of,
     describe_range,
@@ -34,9 +35,7 @@ from medenh.evaluation.settings import common_settings, joined_ranges
 from medenh.evaluation.workers import count_workers, in_order, workers
 from medenh.types import Image
 
-__all__ = ["evaluate_pairs", "failure"]
-
-Failure = Mapping[str, str]
+__all__ = ["evaluate_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +111,6 @@ def evaluate_pairs(
         seconds=time.monotonic() - start,
         pictures=FilePictures(_paths(jobs), folder),
     )
-
-
-def failure(error: MedenhError, path: Path | str) -> Failure:
-    """Return an error as evaluations list it; ``path`` where it names none."""
-    what = error.what + (f" ({error.hint})" if error.hint else "")
-    return {"path": str(error.path or path), "error": what, "code": error.code}
 
 
 def _title(enhanced: Path, reference: Path | None) -> str:

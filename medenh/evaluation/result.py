@@ -119,6 +119,9 @@ class Evaluation:
         Relative names, in order.
     tests : mapping
         Row name -> column name -> paired tests of the subject against that row.
+    against_identity : mapping
+        Row name -> column name -> paired tests of that row against doing nothing;
+        empty without such a row.
     region : str
         "whole", "fov" or "mask".
     data_range : str
@@ -142,6 +145,9 @@ class Evaluation:
     subject: str
     protocol: str | None = None
     tests: Mapping[str, Mapping[str, PairedTests]] = field(default_factory=dict)
+    against_identity: Mapping[str, Mapping[str, PairedTests]] = field(
+        default_factory=dict
+    )
     region: str = "whole"
     data_range: str = ""
     unmatched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

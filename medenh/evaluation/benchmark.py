@@ -1,0 +1,312 @@
+"""A frozen protocol, run: degrade, enhance, score, compare, in one command.
+
+Reading, degrading, weight-free methods and metrics run in worker processes; networks
+and recognisers in this one, which loads each once. A few pictures are under way at a
+time, so that memory stays bounded, and results come in the order of the cases.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from medenh.degradations import find_recipe
+from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.evaluation.cases import DataSet, choose, read_folder
+from medenh.evaluation.comparing import best_row, compare_all, compare_with
+from medenh.evaluation.degrading import IDENTITY, ORACLE, Prepared, prepare
+from medenh.evaluation.downstream import Recognisers
+from medenh.evaluation.entrants import Entrants, enter
+from medenh.evaluation.failures import Failure, failure
+from medenh.evaluation.figures import Figures, measure
+from medenh.evaluation.measuring import columns_of, unit_frame
+from medenh.evaluation.packs import find_pack, is_pack, read_set
+from medenh.evaluation.pictures import PictureFolder
+from medenh.evaluation.protocols import Protocol, find_protocol
+from medenh.evaluation.regained import CLEAN
+from medenh.evaluation.result import Evaluation, Row
+from medenh.evaluation.settings import common_settings, joined_ranges
+from medenh.evaluation.workers import count_workers, in_order, workers
+from medenh.tasks import get_task
+from medenh.types import Modality
+
+__all__ = ["BenchmarkOptions", "evaluate_protocol"]
+
+_NOTES = {
+    IDENTITY: "does nothing",
+    ORACLE: "bound, sees the reference: best single gain and offset in hindsight",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkOptions:
+    """What is asked of a run of a protocol.
+
+    Attributes
+    ----------
+    data : path or None
+        Folder of clean pictures, a file, or a data pack; None is the installed set.
+    models : tuple of str
+        Ids and aliases of the zoo; "classical" is all weight-free methods for the
+        kind of picture. "identity" is always there.
+    masks, labels : path or None
+        Truth of downstream tasks, by name, for a folder.
+    tasks : tuple of str
+        Downstream tasks in place of the protocol's own.
+    modality : str or None
+        What the pictures show, where neither they nor the protocol tell.
+    limit : int or None
+        At most so many pictures, spread over all, always the same.
+    output : path or None
+        Folder to keep the pictures in.
+    device : str
+        Where networks run; always in float32.
+    workers : int or None
+        Processes; 1 is this one, None as many as pay.
+    pictures : bool
+        Keep what a report shows.
+    """
+
+    data: Path | None = None
+    models: tuple[str, ...] = ()
+    masks: Path | None = None
+    labels: Path | None = None
+    tasks: tuple[str, ...] = ()
+    modality: str | None = None
+    limit: int | None = None
+    output: Path | None = None
+    device: str = "auto"
+    workers: int | None = None
+    pictures: bool = False
+
+
+def evaluate_protocol(name: str, options: BenchmarkOptions) -> Evaluation:
+    """Run a frozen protocol on clean pictures.
+
+    Parameters
+    ----------
+    name : str
+        A key of `PROTOCOLS`.
+    options : BenchmarkOptions
+
+    Returns
+    -------
+    Evaluation
+        First row "identity"; the subject is the best method.
+
+    Raises
+    ------
+    UsageError
+        Unknown protocol, recipe, model or task; contradicting options; no data.
+    NothingReadableError
+        The folder holds no picture.
+    WeightsError
+        Weights cannot be had; nothing was started.
+    OutputError
+        ``output`` cannot be written, or has something in it.
+    """
+    start = time.monotonic()
+    protocol = find_protocol(name)
+    find_recipe(protocol.recipe)
+    _check(options)
+    data = _data(protocol, options)
+    modality = _modality(protocol, data, options)
+    entrants = enter(options.models, modality, device=options.device)
+    recognisers = Recognisers(data.tasks, optional=not options.tasks)
+    folder = PictureFolder() if options.pictures else None
+    run = _Run(protocol, modality, entrants, recognisers, folder, options)
+    try:
+        measured = list(run.measure(data))
+    except BaseException:
+        if folder is not None:
+            folder.close()
+        raise
+    return _evaluation(run, data, measured, start)
+
+
+def _check(options: BenchmarkOptions) -> None:
+    known = ", ".join(Modality)
+    if options.modality is not None and options.modality not in tuple(Modality):
+        raise UsageError(
+            f"unknown modality {options.modality!r}", hint=f"one of {known}"
+        )
+    output = options.output
+    if output is None or not output.exists():
+        return
+    if not output.is_dir() or any(output.iterdir()):
+        raise OutputError(
+            "is there already", path=output, hint="name a new folder with -o"
+        )
+
+
+def _data(protocol: Protocol, options: BenchmarkOptions) -> DataSet:
+    root = options.data
+    if root is None:
+        root = find_pack(protocol.modalities, protocol.name)
+    names = options.tasks or protocol.tasks
+    tasks = [get_task(name) for name in names]
+    if is_pack(root):
+        if options.masks or options.labels:
+            raise UsageError("a data pack brings its own masks and labels", path=root)
+        native, asked = protocol.depth == "native", bool(options.tasks)
+        data = read_set(root, names, asked=asked, native=native)
+    else:
+        data = read_folder(root, options.masks, options.labels, tasks)
+    if lacking := set(options.tasks) - set(data.tasks):
+        raise UsageError(
+            f"no picture has an answer to task {min(lacking)}",
+            path=root,
+            hint="--masks DIR or --labels CSV, by the pictures' names",
+        )
+    return replace(data, cases=choose(data.cases, options.limit))
+
+
+def _modality(protocol: Protocol, data: DataSet, options: BenchmarkOptions) -> Modality:
+    if options.modality is not None:
+        return Modality(options.modality)
+    if data.modality is not Modality.UNKNOWN:
+        return data.modality
+    return Modality((*protocol.modalities, Modality.UNKNOWN)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What stays the same over all pictures of a run."""
+
+    protocol: Protocol
+    modality: Modality
+    entrants: Entrants
+    recognisers: Recognisers
+    folder: PictureFolder | None
+    options: BenchmarkOptions
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        bound = (ORACLE,) if self.protocol.bound else ()
+        return (IDENTITY, *self.entrants.names, *bound)
+
+    def measure(self, data: DataSet) -> Iterator[Figures]:
+        """Yield the figures of every case, in order."""
+        count = count_workers(self.options.workers, len(data.cases))
+        first_half = partial(
+            prepare,
+            protocol=self.protocol,
+            modality=self.modality,
+            methods=self.entrants.methods,
+            tasks=self.recognisers.tasks,
+        )
+        waiting: deque[Future[Figures]] = deque()
+        with workers(count) as pool:
+            for prepared in in_order(pool, first_half, data.cases, ahead=count + 1):
+                waiting.append(self._finish(prepared, pool))
+                if len(waiting) > count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _finish(self, prepared: Prepared, pool: Executor) -> Future[Figures]:
+        """Enhance by networks and ask the recognisers; then have it measured."""
+        if prepared.clean is not None:
+            for name, model in self.entrants.networks.items():
+                prepared.add(name, model)
+            self._recognise(prepared)
+        return pool.submit(
+            measure,
+            prepared,
+            metrics=self.protocol.metrics,
+            folder=self.folder.path if self.folder else None,
+            keep=self.options.output,
+        )
+
+    def _recognise(self, prepared: Prepared) -> None:
+        if prepared.clean is None or not self.recognisers.tasks:
+            return
+        frame = prepared.clean.frames // 2
+        field = None if prepared.region is None else prepared.region[0]
+        for row, image in {CLEAN: prepared.clean, **prepared.outputs}.items():
+            unit = unit_frame(image, frame)
+            try:
+                self.recognisers.ask(
+                    prepared.name,
+                    row,
+                    unit,
+                    prepared.answers,
+                    field=field,
+                    folder=self.folder,
+                )
+            except MedenhError as error:
+                prepared.failed.append(failure(error, prepared.name, by=row))
+                return
+
+
+def _evaluation(
+    run: _Run, data: DataSet, measured: Sequence[Figures], start: float
+) -> Evaluation:
+    protocol, recognisers = run.protocol, run.recognisers
+    files = tuple(one.name for one in measured if IDENTITY in one.rows)
+    columns = (*columns_of(protocol.metrics), *recognisers.columns)
+    rows = [_row(name, run, measured, files) for name in run.rows]
+    methods = [row for row in rows if row.name not in (IDENTITY, ORACLE)]
+    best = best_row(methods, columns[0]) or rows[0]
+    failed: list[Failure] = [
+        failure(error, path)
+        for path, error in data.rejected
+        if isinstance(error, MedenhError)
+    ]
+    failed += [one for figures in measured for one in figures.failed]
+    clean = [recognisers.clean_row()] if recognisers.tasks else []
+    return Evaluation(
+        title=protocol.title,
+        protocol=protocol.name,
+        columns=columns,
+        rows=(*rows, *clean),
+        files=files,
+        subject=best.name,
+        tests=compare_all(best, rows, columns),
+        against_identity=compare_with(rows[0], rows, columns),
+        region=protocol.region,
+        data_range=joined_ranges(one.data_range for one in measured if one.rows),
+        unmatched=data.unmatched,
+        failed=tuple(failed),
+        tasks=tuple(task.name for task in recognisers.tasks),
+        settings=_settings(run, data),
+        seconds=time.monotonic() - start,
+        pictures=run.folder,
+    )
+
+
+def _row(
+    name: str, run: _Run, measured: Sequence[Figures], files: Sequence[str]
+) -> Row:
+    by_file = {one.name: one.rows.get(name, {}) for one in measured}
+    scores: dict[str, Mapping[str, float | None]] = {
+        metric: {file: by_file[file].get(metric) for file in files}
+        for metric in run.protocol.metrics
+    }
+    scores |= run.recognisers.scores(name)
+    timed = name not in (IDENTITY, ORACLE)
+    return Row(
+        name=name,
+        scores=scores,
+        set_scores=run.recognisers.set_scores(name, lost=IDENTITY),
+        seconds=sum(one.seconds.get(name, 0.0) for one in measured) if timed else None,
+        note=_NOTES.get(name, ""),
+    )
+
+
+def _settings(run: _Run, data: DataSet) -> dict[str, object]:
+    return {
+        "protocol": run.protocol.to_json(),
+        "recipe_source": find_recipe(run.protocol.recipe).source,
+        "modality": str(run.modality),
+        **data.settings,
+        "limit": run.options.limit,
+        "models": run.entrants.described(),
+        "tasks_without_weights": run.recognisers.missing,
+        **common_settings(),
+    }

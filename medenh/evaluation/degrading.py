@@ -1,0 +1,181 @@
+"""The first half of a protocol's work on one picture: read, degrade, simple methods."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.degradations import Record, degrade_image, find_recipe, framing
+from medenh.degradations.api import unit_severity
+from medenh.errors import MedenhError
+from medenh.evaluation.answers import Answers
+from medenh.evaluation.cases import Case, Clean, eight_bits
+from medenh.evaluation.failures import Failure, failure
+from medenh.evaluation.protocols import Protocol
+from medenh.evaluation.regions import BoolArray, field_of_view
+from medenh.formats.array import from_array
+from medenh.tasks import Task
+from medenh.types import FloatArray, Image, Modality
+
+if TYPE_CHECKING:
+    from medenh.pipeline.enhance import Model
+
+__all__ = ["IDENTITY", "ORACLE", "Prepared", "oracle_affine", "prepare"]
+
+IDENTITY, ORACLE = "identity", "oracle-affine"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A degraded picture beside its clean one, and what methods made of it.
+
+    Attributes
+    ----------
+    name : str
+    clean : Image or None
+        None where the case could not be read or degraded.
+    region : bool array, shape (1 or frames, H, W), or None
+        Where it is measured.
+    answers : Answers
+        Of the tasks, moved along with the picture.
+    outputs : dict
+        Row -> Image.
+    seconds : dict
+        Row -> time it took.
+    failed : list
+        What could not be done.
+    """
+
+    name: str
+    clean: Image | None = None
+    region: BoolArray | None = None
+    answers: Answers = field(default_factory=Answers)
+    outputs: dict[str, Image] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: list[Failure] = field(default_factory=list)
+
+    def add(self, row: str, model: Model) -> None:
+        """Let a model enhance the degraded picture; a failure costs its row only."""
+        start = time.monotonic()
+        try:
+            self.outputs[row] = model.enhance(self.outputs[IDENTITY])
+        except MedenhError as error:
+            self.failed.append(failure(error, self.name, by=row))
+        self.seconds[row] = time.monotonic() - start
+
+
+def prepare(
+    case: Case,
+    *,
+    protocol: Protocol,
+    modality: Modality,
+    methods: Sequence[str],
+    tasks: Sequence[Task],
+) -> Prepared:
+    """Read a clean picture, degrade it, and let the weight-free methods enhance it."""
+    prepared = Prepared(name=case.name)
+    try:
+        known = case.read(tasks)
+        low, record = _degrade(prepared, known, protocol, modality)
+    except MedenhError as error:
+        prepared.failed.append(failure(error, case.name))
+        return prepared
+    prepared.outputs[IDENTITY] = low
+    prepared.seconds[IDENTITY] = 0.0
+    prepared.answers = _moved(known, record)
+    for name in methods:
+        prepared.add(name, _method(name))
+    if protocol.bound and prepared.clean is not None:
+        prepared.outputs[ORACLE] = oracle_affine(low, prepared.clean)
+    return prepared
+
+
+def _degrade(
+    prepared: Prepared, known: Clean, protocol: Protocol, modality: Modality
+) -> tuple[Image, Record]:
+    image = known.image
+    if modality is not Modality.UNKNOWN:
+        image = replace(image, modality=modality)
+    if protocol.depth == "8-bit":
+        image = eight_bits(image)
+    level = protocol.severity
+    pair = degrade_image(
+        image,
+        find_recipe(protocol.recipe),
+        name=prepared.name,
+        seed=protocol.seed,
+        severity=None if level is None else unit_severity(level),
+        size=protocol.size,
+        options=protocol.options,
+        field=known.field,
+    )
+    # headers and paths are of no use from here on, and cost time between processes
+    prepared.clean = replace(pair.high, header=None, source=None)
+    if protocol.region == "fov":
+        prepared.region = _field(image, pair.high, pair.record, known.field)
+    return replace(pair.low, header=None, source=None), pair.record
+
+
+def _field(
+    image: Image, clean: Image, record: Record, given: FloatArray | None
+) -> BoolArray:
+    """Return the field that was degraded, else the one that is seen."""
+    view = framing.recall(
+        image,
+        record.framing,
+        size=record.size,
+        field=given,
+        eight_bit=record.eight_bit,
+    )
+    region = view.region(clean)
+    return field_of_view(clean) if region is None else region[None]
+
+
+def _moved(known: Clean, record: Record) -> Answers:
+    """Return masks as the picture was cropped and resized."""
+    masks = {
+        name: _moved_planes(planes, record, known.field)
+        for name, planes in known.answers.masks.items()
+    }
+    return Answers(masks, known.answers.labels)
+
+
+def _moved_planes(
+    planes: BoolArray, record: Record, given: FloatArray | None
+) -> BoolArray:
+    if record.size is None:
+        return planes
+    image = from_array(planes.astype(np.float32)[..., :1])
+    view = framing.recall(image, record.framing, size=record.size, field=given)
+    moved = view.reshape(replace(image, pixels=planes.astype(np.float32)[None]))
+    return np.asarray(moved.pixels[0] >= 0.5)
+
+
+@cache
+def _method(name: str) -> Model:
+    from medenh.pipeline.enhance import load_model
+
+    return load_model(name, device="cpu", precision="fp32")
+
+
+def oracle_affine(low: Image, clean: Image) -> Image:
+    """Return the best single gain and offset in hindsight: the bound of exposure.
+
+    Parameters
+    ----------
+    low, clean : Image
+        Of equal shape; the least squares are taken in [0, 1] over the whole picture.
+    """
+    x, y = low.to_unit(), clean.to_unit()
+    centred: NDArray[np.float64] = x.astype(np.float64)
+    mean_x, mean_y = centred.mean(), y.mean(dtype=np.float64)
+    centred -= mean_x
+    gain = np.mean(centred * (y - mean_y)) / max(float(np.mean(centred**2)), 1e-12)
+    answer = x * np.float32(gain) + np.float32(mean_y - gain * mean_x)
+    return low.from_unit(np.clip(answer, 0.0, 1.0).astype(np.float32))

@@ -1,0 +1,95 @@
+"""The second half of a protocol's work on one picture: figures, and pictures kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from medenh import formats
+from medenh.errors import MedenhError
+from medenh.evaluation.degrading import IDENTITY, Prepared
+from medenh.evaluation.failures import Failure, failure
+from medenh.evaluation.measuring import describe_range, measure_image
+from medenh.evaluation.names import key_of
+from medenh.evaluation.pictures import keep_picture, middle_frame
+from medenh.evaluation.regained import CLEAN
+from medenh.formats.files import safe_output_path
+from medenh.types import Image
+
+__all__ = ["Figures", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of one picture.
+
+    Attributes
+    ----------
+    name : str
+    rows : mapping
+        Row -> metric -> figure.
+    seconds : mapping
+        Row -> time it took.
+    data_range : str
+    failed : tuple of Failure
+    """
+
+    name: str
+    rows: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    data_range: str = ""
+    failed: tuple[Failure, ...] = ()
+
+
+def measure(
+    prepared: Prepared,
+    *,
+    metrics: Sequence[str],
+    folder: Path | None,
+    keep: Path | None,
+) -> Figures:
+    """Measure every row of a picture against the clean one.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    metrics : sequence of str
+    folder : path or None
+        Where the pictures of a report go.
+    keep : path or None
+        Where pictures are kept for the user: ``ROW/NAME.png``.
+
+    Raises
+    ------
+    OutputError
+        A picture cannot be written.
+    """
+    clean = prepared.clean
+    failed = list(prepared.failed)
+    rows: dict[str, Mapping[str, float | None]] = {}
+    if clean is None:
+        return Figures(prepared.name, failed=tuple(failed))
+    for row, image in prepared.outputs.items():
+        try:
+            rows[row] = measure_image(image, clean, metrics, region=prepared.region)
+        except MedenhError as error:
+            failed.append(failure(error, prepared.name, by=row))
+    for row, image in {CLEAN: clean, **prepared.outputs}.items():
+        if folder is not None:
+            keep_picture(folder, prepared.name, row, middle_frame(image))
+        if keep is not None:
+            _keep(keep, "degraded" if row == IDENTITY else row, prepared.name, image)
+    return Figures(
+        prepared.name, rows, prepared.seconds, describe_range(clean), tuple(failed)
+    )
+
+
+def _keep(root: Path, row: str, name: str, image: Image) -> None:
+    """Write a picture as PNG where that holds it, else as NPY in native units."""
+    raster = image.frames == 1 and image.pixels.dtype in (np.uint8, np.uint16)
+    ending = ".png" if raster and not image.units else ".npy"
+    path = safe_output_path(root, Path(row) / f"{key_of(name)}{ending}")
+    formats.write(image, path)
