@@ -37,7 +37,10 @@ def _train(
         str, typer.Option("-d", "--device", help="auto, cpu, cuda...")
     ] = ("auto"),
     list_configs: Annotated[
-        bool, typer.Option("--list", help="List built-in configurations and networks.")
+        bool,
+        typer.Option(
+            "--list", help="List configurations, strategies, tasks, networks."
+        ),
     ] = False,
     print_config: Annotated[
         str | None,
@@ -54,8 +57,13 @@ def _train(
 
     if list_configs:
         from medenh.models import ARCHITECTURES
+        from medenh.tasks.table import TASKS
+        from medenh.training.strategies import STRATEGIES
 
         typer.echo("configurations: " + ", ".join(named_configs()))
+        typer.echo("strategies: " + ", ".join(STRATEGIES))
+        for task in TASKS.values():
+            typer.echo(f"task {task.name} ({task.kind}): {', '.join(task.classes)}")
         for name, (_, presets) in sorted(ARCHITECTURES.items()):
             typer.echo(f"network {name}: presets {', '.join(presets)}")
         return
