@@ -174,7 +174,7 @@ class Bubbles:
     bend : float
         How much smaller the picture looks through them.
     rim : float
-        Share of the light that the rim takes.
+        Share of the light that the rim takes; below 0 the rim is brighter.
     """
 
     circles: tuple[Circle, ...]
@@ -239,7 +239,7 @@ class Bubbles:
         )
         # the lamp's reflection, up and left
         spot = np.hypot(dx + 0.4 * radius, dy + 0.4 * radius) / (0.12 * radius)
-        patch += 0.6 * np.float32(self.rim) * np.exp(-np.square(spot))[..., None]
+        patch += 0.6 * np.float32(abs(self.rim)) * np.exp(-np.square(spot))[..., None]
 
 
 OPERATORS: tuple[type[Operator], ...] = (Highlights, Deposits, Bubbles)

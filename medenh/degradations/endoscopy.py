@@ -7,6 +7,8 @@ and grow with the picture.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from medenh.degradations.blobs import Bubbles, Highlights
 from medenh.degradations.blur import MotionBlur, TrajectoryBlur
 from medenh.degradations.compression import Jpeg
@@ -61,6 +63,11 @@ _blood = Drawn(
         1.0, 1.0 - span(rng, 0.05, 0.35, severity), 1.0 - span(rng, 0.05, 0.4, severity)
     )
 )
+_bubbles = Drawn(  # of saliva or mucus: bright rims
+    lambda rng, pixels, scene, severity: replace(
+        Bubbles.sample(rng, pixels, scene, severity), rim=-span(rng, 0.2, 0.5, severity)
+    )
+)
 _video = Drawn(
     lambda rng, pixels, scene, severity: Jpeg(round(span(rng, 70.0, 20.0, severity)))
 )
@@ -99,7 +106,7 @@ RECIPES: tuple[Recipe, ...] = (
             in_order(
                 Step(Smoke, 0.2),
                 Step(Highlights, 0.3),
-                Step(Bubbles, 0.1),
+                Step(_bubbles, 0.1),
                 Step(_blood, 0.1),
             ),
             one_of(_motion, in_order()),

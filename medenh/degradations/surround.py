@@ -19,6 +19,7 @@ __all__ = ["find_surround"]
 
 _BLACK = 0.16  # a surround is at most this bright [M]: up to 23/255 in CVC-ClinicDB
 _MARGIN = 0.04  # and its pixels this close to their median; 10 levels of 255 [C]
+_RINGING = 0.3  # of the brightest neighbour, at most, is compression noise [C]
 _SMALLEST, _LARGEST = 0.1, 0.995  # share of the frame a field may have [C]
 
 
@@ -52,9 +53,11 @@ def find_surround(image: Image) -> tuple[Framing, FloatArray] | None:
         return None
     field = np.zeros(level.shape, np.uint8)
     cv2.fillConvexPoly(field, hull, (1.0,))
-    # the outermost pixels may be the surround's, lifted by ringing
-    deep = cv2.erode(field, np.ones((9, 9), np.uint8), borderValue=(1.0,))
-    field[(deep == 0) & (level < black + 2 * _MARGIN)] = 0
+    # the outermost pixels may be the surround's, lifted by ringing beside bright tissue
+    near = np.ones((9, 9), np.uint8)
+    outermost = cv2.erode(field, near, borderValue=(1.0,)) == 0
+    limit = np.maximum(_RINGING * cv2.dilate(level, near), black + 2 * _MARGIN)
+    field[outermost & (level < limit)] = 0
     field = cv2.morphologyEx(field, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     if not _SMALLEST <= float(field.mean()) <= _LARGEST:
         return None
