@@ -41,8 +41,8 @@ class CaseView:
         Which two the slider shows at first.
     width, height : int
         Of the pictures on the page.
-    size : tuple of two int
-        Width and height of the first picture in the file.
+    crisp : bool
+        True where pixels are to be shown as squares.
     residuals, scale : tuple of Shown, Scale or None
     overlays, legend : tuple of Shown, tuple of Legend
     """
@@ -55,21 +55,11 @@ class CaseView:
     right: int = 0
     width: int = 0
     height: int = 0
-    size: tuple[int, int] = (0, 0)
+    crisp: bool = False
     residuals: tuple[Shown, ...] = ()
     scale: Scale | None = None
     overlays: tuple[Shown, ...] = ()
     legend: tuple[Legend, ...] = ()
-
-    @property
-    def crisp(self) -> bool:
-        """True where pixels are to be shown as squares."""
-        return max(self.size) < CRISP_BELOW
-
-    @property
-    def reduced(self) -> bool:
-        """True where the page's pictures are smaller than the file's."""
-        return (self.width, self.height) != self.size
 
     @property
     def bytes_(self) -> int:
@@ -131,7 +121,7 @@ def _draw(evaluation: Evaluation, place: Place) -> CaseView:
         right=keys.index(right),
         width=shown.shape[1],
         height=shown.shape[0],
-        size=(pixels.shape[1], pixels.shape[0]),
+        crisp=max(pixels.shape[:2]) < CRISP_BELOW,
         residuals=residuals,
         scale=scale,
         overlays=overlays,

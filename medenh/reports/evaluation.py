@@ -14,13 +14,13 @@ from medenh.evaluation.result import Column, Evaluation
 from medenh.reports.boxplots import BoxPlot, box_plot
 from medenh.reports.cases import CaseView, draw_cases
 from medenh.reports.page import render, write_page
-from medenh.reports.ranking import GROUPS, choose, score
+from medenh.reports.ranking import GROUPS, baseline, choose, score
 from medenh.reports.score_tables import (
     file_table,
     heading,
     mean_table,
+    paired_table,
     set_table,
-    test_table,
 )
 from medenh.reports.tables import table_view
 
@@ -74,23 +74,18 @@ def write_evaluation_report(
     parts = _parts(evaluation)
     width = max(1, len(evaluation.columns) * (len(evaluation.rows) + 1))
     most = min(len(evaluation.files), max(1, _MOST_CELLS // width))
-    page = _page(parts, evaluation, most, ())
+    parts["files"] = file_table(evaluation, most)
+    page = _page(parts, ())
     while len(page) > limit_bytes and most:
         most //= 2
-        page = _page(parts, evaluation, most, ())
+        parts["files"] = file_table(evaluation, most)
+        page = _page(parts, ())
     places = choose(evaluation, max_cases if evaluation.pictures else 0)
     cases = draw_cases(evaluation, places, room=limit_bytes - len(page))
-    if cases:
-        page = _page(parts, evaluation, most, cases)
-    write_page(path, page)
+    write_page(path, _page(parts, cases) if cases else page)
 
 
-def _page(
-    parts: Mapping[str, Any],
-    evaluation: Evaluation,
-    most: int,
-    cases: Sequence[CaseView],
-) -> bytes:
+def _page(parts: Mapping[str, Any], cases: Sequence[CaseView]) -> bytes:
     groups = {
         group: sorted(
             (case for case in cases if case.place.group == group),
@@ -100,16 +95,16 @@ def _page(
         for group in GROUPS
     }
     shown = {name: group for name, group in groups.items() if group}
-    files = file_table(evaluation, most)
-    return render(_TEMPLATE, {**parts, "groups": shown, "files": files})
+    return render(_TEMPLATE, {**parts, "groups": shown})
 
 
 def _parts(evaluation: Evaluation) -> dict[str, Any]:
     """Return what the template wants, but for the files and the cases."""
+    base = baseline(evaluation)
     tables = [
         mean_table(evaluation) if evaluation.rows else None,
         set_table(evaluation),
-        test_table(evaluation),
+        paired_table(evaluation),
     ]
     return {
         "title": evaluation.title,
@@ -120,8 +115,19 @@ def _parts(evaluation: Evaluation) -> dict[str, Any]:
         "command": _command(evaluation),
         "settings": _settings(evaluation),
         "subject": evaluation.subject,
-        "first_column": evaluation.columns[0].title if evaluation.columns else "",
+        "compared_with": base.name if base else "",
+        "ranked_by": _ranked_by(evaluation),
     }
+
+
+def _ranked_by(evaluation: Evaluation) -> str:
+    base = baseline(evaluation)
+    if not evaluation.columns:
+        return "name"
+    title = evaluation.columns[0].title
+    if base is None:
+        return f"{title} of {evaluation.subject}"
+    return f"gain in {title}: {evaluation.subject} against {base.name}"
 
 
 def _facts(evaluation: Evaluation) -> dict[str, str]:

@@ -79,9 +79,11 @@ def data_uri(pixels: NDArray[Any], quality: int | None = None) -> str:
     from imagecodecs import webp_encode
 
     bytes_ = np.rint(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
-    encoded = webp_encode(
-        np.ascontiguousarray(bytes_), level=quality, lossless=quality is None
-    )
+    array = np.ascontiguousarray(bytes_)
+    if quality is None:
+        encoded = webp_encode(array, lossless=True)
+    else:  # method 1: four times as fast as the default, for 15 % more bytes
+        encoded = webp_encode(array, level=quality, lossless=False, method=1)
     return f"data:image/webp;base64,{base64.b64encode(encoded).decode('ascii')}"
 
 

@@ -12,7 +12,14 @@ from medenh.metrics import PairedTests, Summary
 from medenh.reports.ranking import baseline, change, rank, score
 from medenh.reports.tables import Cell, Table, Value, figure_text
 
-__all__ = ["FileTable", "Group", "file_table", "mean_table", "set_table", "test_table"]
+__all__ = [
+    "FileTable",
+    "Group",
+    "file_table",
+    "mean_table",
+    "paired_table",
+    "set_table",
+]
 
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "none": ""}
 # words of a note that tell a row which does not compete for the star
@@ -68,7 +75,7 @@ def row_name(row: Row, subject: str) -> Cell:
     """Return a row's name with its note."""
     notes = [
         "does nothing" if row.name == "identity" else "",
-        "compared with the others below" if row.name == subject else "",
+        "method under test" if row.name == subject else "",
         row.note,
     ]
     return Cell(row.name, row.name, "; ".join(dict.fromkeys(filter(None, notes))))
@@ -149,18 +156,14 @@ def _set_cell(one: SetScore | None) -> Cell:
     return Cell(figure_text(one.value, 3), one.value, _interval(one.ci95, 3))
 
 
-def test_table(evaluation: Evaluation) -> Table | None:
+def paired_table(evaluation: Evaluation) -> Table | None:
     """Return the subject against every other row; None where nothing was tested."""
     rows: list[list[Value]] = [
         [
             name,
             column.title,
             tests.pairs,
-            Cell(
-                figure_text(tests.difference, column.digits, signed=True),
-                tests.difference,
-                column.unit,
-            ),
+            _difference_cell(tests.difference, column),
             p_value(tests.wilcoxon_p),
             p_value(tests.t_p),
             _verdict(tests, column),
@@ -187,6 +190,13 @@ def test_table(evaluation: Evaluation) -> Table | None:
         "not corrected for the number of tests. The verdict says which way the mean "
         "differs where the Wilcoxon p is below 0.05.",
     )
+
+
+def _difference_cell(difference: float, column: Column) -> Cell:
+    text = figure_text(difference, column.digits, signed=True)
+    if not text:
+        return Cell("")
+    return Cell(f"{text} {column.unit}".strip(), difference)
 
 
 def p_value(p: float) -> Cell:

@@ -31,11 +31,12 @@ document.querySelectorAll(".compare").forEach(setUp);
 
 // a slider over the pictures of a gallery, which stay the only copy in the page
 document.querySelectorAll(".slider").forEach((place) => {
-  const shown = Array.from(place.parentElement.querySelectorAll(".gallery figure"));
+  const card = place.closest(".case");
+  const shown = Array.from(card.querySelectorAll(".gallery figure"));
   if (shown.length < 2) return;
   place.append(document.getElementById("slider").content.cloneNode(true));
   const compare = place.querySelector(".compare");
-  const name = place.parentElement.querySelector("h4").textContent;
+  const name = card.querySelector("h4").textContent;
   compare.querySelector("input").setAttribute("aria-label", `How much of the left picture of ${name} is shown`);
   const titles = shown.map((figure) => figure.querySelector(".what").textContent);
   const sides = [
