@@ -1,0 +1,124 @@
+"""Recipes for MRI, on magnitudes: shading, then k-space, then noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medenh.degradations import (
+    mri_bias,
+    mri_kspace,
+    mri_motion,
+    mri_noise,
+)
+from medenh.degradations.mri_bias import MriBias
+from medenh.degradations.mri_kspace import (
+    MriGhosting,
+    MriGibbs,
+    MriSpike,
+    MriUndersampling,
+)
+from medenh.degradations.mri_motion import MriMotion
+from medenh.degradations.mri_noise import MriNoise, draw_multi_coil
+from medenh.degradations.operator import Drawn, Operator, Sampler
+from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of
+from medenh.degradations.thick_slice import MriAnisotropy
+
+__all__ = ["OPERATORS", "RECIPES"]
+
+OPERATORS: tuple[type[Operator], ...] = (
+    *mri_bias.OPERATORS,
+    *mri_kspace.OPERATORS,
+    *mri_motion.OPERATORS,
+    *mri_noise.OPERATORS,
+    MriAnisotropy,
+)
+
+_MULTI_COIL = Drawn(draw_multi_coil)
+_scan = in_order(Step(MriBias, 0.5), Step(MriAnisotropy, 0.2))
+_fault = one_of(
+    *(
+        in_order(fault)
+        for fault in (MriMotion, MriGhosting, MriUndersampling, MriGibbs, MriSpike)
+    )
+)
+_noise = one_of(in_order(MriNoise), in_order(_MULTI_COIL))
+
+
+def _mixed(rng: np.random.Generator) -> tuple[Sampler, ...]:
+    fault = _fault(rng) if rng.random() < 0.7 else ()
+    return (*_scan(rng), *fault, *_noise(rng))
+
+
+def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
+    return Recipe(
+        name=name,
+        title=title,
+        source=source,
+        plan=plan,
+        modalities=("mri",),
+        domain="magnitude",
+    )
+
+
+RECIPES = (
+    _recipe(
+        "mri-rician",
+        "Rician noise, 1 to 9 % of the brightest tissue",
+        "Gudbjartsson & Patz 1995; BrainWeb's levels [known]",
+        in_order(MriNoise),
+    ),
+    _recipe(
+        "mri-multi-coil",
+        "Noise of 4 to 32 coils, non-central chi, uneven over the picture",
+        "Constantinides 1997 [known]; ranges [C]",
+        in_order(_MULTI_COIL),
+    ),
+    _recipe(
+        "mri-undersampled",
+        "2 to 8 times fewer phase-encode lines, zero-filled",
+        "fastMRI's factors and centres [known]; a smooth phase is added [C]",
+        in_order(MriUndersampling),
+    ),
+    _recipe(
+        "mri-motion",
+        "Two rigid moves during the scan, up to 10 degrees and 10 mm",
+        "TorchIO RandomMotion [known]",
+        in_order(MriMotion),
+    ),
+    _recipe(
+        "mri-ghosting",
+        "Every 4th to 10th line of k-space weaker",
+        "TorchIO RandomGhosting [known]",
+        in_order(MriGhosting),
+    ),
+    _recipe(
+        "mri-spike",
+        "One to three wrong points in k-space",
+        "TorchIO RandomSpike [known]; strengths [C]",
+        in_order(MriSpike),
+    ),
+    _recipe(
+        "mri-gibbs",
+        "k-space cut off at 90 to 30 %",
+        "TorchIO, MONAI [known]",
+        in_order(MriGibbs),
+    ),
+    _recipe(
+        "mri-bias",
+        "Smooth shading, polynomial of third order",
+        "TorchIO RandomBiasField [known]",
+        in_order(MriBias),
+    ),
+    _recipe(
+        "mri-thick-slice",
+        "One axis 1.5 to 5 times coarser, and back",
+        "TorchIO RandomAnisotropy [known]",
+        in_order(MriAnisotropy),
+    ),
+    _recipe(
+        "mri-mixed",
+        "Shading, thick slices, one fault of k-space, noise: some of each",
+        "Order of acquisition; probabilities [C]",
+        _mixed,
+    ),
+)
