@@ -4,11 +4,11 @@
         [--others 400]
 
 PACK is the fundus training pack. Of photographs that no EyeQ grader saw, OTHERS are
-drawn by a fixed seed, all that there are if 0. Grades good, usable and reject count as 1, 0.5 and 0;
-a photograph graded by people weighs as much as four graded by prediction. The model
-written is fitted on `split=train`. How well it does is measured on graders' labels only
-(EyeQ): on the other splits, and by five folds of patients over all of them, each fold
-scored by a model that saw none of its patients.
+drawn by a fixed seed, all that there are if 0. Grades good, usable and reject count as
+1, 0.5 and 0; a photograph graded by people weighs as much as four graded by prediction.
+The model written is fitted on `split=train`. How well it does is measured on graders'
+labels only (EyeQ): on the other splits, and by five folds of patients over all of them,
+each fold scored by a model that saw none of its patients.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ RIDGE = 1e-2  # on weights of standardised features, a mean loss a photograph
 def is_by_people(source: str) -> bool:
     """Return whether the EyeQ graders gave the label."""
     return "eyeq" in source.lower() and "predicted" not in source.lower()
+
+
+def of_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Return the features of an 8-bit photograph."""
+    return fundus_features(pixels, data_range=255)
 
 
 def drawn(rows: list[Row], others: int) -> set[str]:
@@ -94,13 +100,14 @@ def main() -> None:
         "-o", "--output", type=Path, default="medenh/metrics/fundus_quality.json"
     )
     parser.add_argument("--others", type=int, default=400)
+    parser.add_argument("--workers", type=int, default=4)
     options = parser.parse_args()
     chosen = drawn(manifest(options.pack), options.others)
-    rows, figures = [], []
-    for row, pixels in pictures(options.pack, lambda row: row["file"] in chosen):
-        rows.append(row)
-        figures.append(fundus_features(pixels, data_range=255))
-    features = np.array(figures)
+    found = list(pictures(options.pack, lambda row: row["file"] in chosen))
+    rows = [row for row, _ in found]
+    with ProcessPoolExecutor(options.workers) as pool:
+        figures = pool.map(of_bytes, (pixels for _, pixels in found), chunksize=8)
+        features = np.array(list(figures))
     grades = np.array([GRADES[row["quality"]] for row in rows])
     people = np.array([is_by_people(row["quality_source"]) for row in rows])
     train = np.array([row["split"] == "train" for row in rows])
