@@ -63,7 +63,8 @@ def sharpness(
     between Gaussians of 1 and 8 px, less what white noise as strong as `noise` finds
     adds to each [chosen]. A blur lowers the high frequencies of any image most, and so
     this ratio, down to that of the 8 px. Surround, darker than 5 % of the brightest
-    percent, and 12 px beside it are left out. It depends on the size in pixels: compare images of one size.
+    percent, and 12 px beside it are left out. It depends on the size in
+    pixels: compare images of one size.
     """
     from scipy.ndimage import gaussian_filter
 
