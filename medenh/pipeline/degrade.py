@@ -8,6 +8,7 @@ record, and nothing half-written stands at all.
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import shutil
 import threading
@@ -15,11 +16,19 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from medenh.errors import MedenhError, NothingReadableError, OutputError
-from medenh.formats.files import sync_folder
+from medenh.degradations.cofe_record import to_cofe
+from medenh.errors import (
+    MedenhError,
+    NothingReadableError,
+    OutputError,
+    UsageError,
+)
+from medenh.formats.files import atomic_output, safe_output_path, sync_folder
+from medenh.pipeline.degrade_companions import stem_of
 from medenh.pipeline.degrade_crew import Crew, carry_out_here
+from medenh.pipeline.degrade_draft import DegradePlan
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.degrade_plan import DegradePlan, make_plan
+from medenh.pipeline.degrade_plan import make_plan
 from medenh.pipeline.degrade_records import files_of
 from medenh.pipeline.degrade_replay import make_replay_plan
 from medenh.pipeline.degrade_results import (
@@ -159,9 +168,31 @@ class _Run:
                 with _staging_folder(plan.root) as staging:
                     for outcome in self._outcomes(staging, stop):
                         self._settle(outcome, staging)
+            self._write_legacy()
         finally:
             if plan.root.is_dir():
                 plan.store.finish(plan.order)
+
+    def _write_legacy(self) -> None:
+        """Write Cofe-Net's layout of each record, of earlier runs too, where asked."""
+        folder = self._options.write_legacy_json
+        if folder is None:
+            return
+        for name in self._plan.order:
+            record = self._plan.store.find(name)
+            if record is None:
+                continue
+            bare = Path(name.removeprefix("low/") if record.references else name)
+            target = safe_output_path(
+                folder, bare.with_name(stem_of(bare.name) + ".json")
+            )
+            try:
+                text = json.dumps(to_cofe(record), indent=1)
+            except UsageError as error:
+                self._summary.fail(Failure(self._plan.root / name, error))
+                continue
+            with atomic_output(target) as part:
+                part.write_text(text + "\n", encoding="utf-8", newline="\n")
 
     def _outcomes(self, staging: Path, stop: threading.Event) -> Iterator[Outcome]:
         tasks, options = self._plan.tasks, self._options

@@ -9,13 +9,9 @@ from medenh.degradations import Record
 from medenh.errors import MedenhError, OutputError, UnreadableError, UsageError
 from medenh.formats.discover import Item
 from medenh.pipeline.degrade_companions import Companions
+from medenh.pipeline.degrade_draft import DegradePlan, Draft
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.degrade_plan import (
-    DegradePlan,
-    Draft,
-    find_inputs,
-    output_root,
-)
+from medenh.pipeline.degrade_plan import find_inputs, output_root
 from medenh.pipeline.degrade_records import (
     RecordStore,
     content_sha256,

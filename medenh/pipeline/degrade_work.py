@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medenh import formats
+from medenh import __version__, formats
 from medenh.degradations import (
     Pair,
     Record,
@@ -19,6 +20,7 @@ from medenh.degradations import (
     replay_image,
 )
 from medenh.degradations.api import as_field, unit_severity
+from medenh.degradations.cofe_record import from_cofe, is_cofe, side_of
 from medenh.degradations.record import FileEntry
 from medenh.errors import InputError, UnreadableError, UsageError
 from medenh.formats.files import atomic_output
@@ -61,6 +63,8 @@ class Task:
         Number of the copy.
     mask : path, optional
         File of the field of view.
+    legacy : path, optional
+        File of Cofe-Net's parameters, instead of drawing.
     record : Record, optional
         To be replayed instead of drawing.
     """
@@ -75,6 +79,7 @@ class Task:
     recipe: str = ""
     draw: int = 0
     mask: Path | None = None
+    legacy: Path | None = None
     record: Record | None = None
 
     @property
@@ -166,6 +171,8 @@ class Workshop:
         asked = self._options
         if task.record is not None:
             return replay_image(image, task.record, field=field)
+        if task.legacy is not None:
+            return replay_image(image, _read_legacy(task.legacy, image), field=field)
         recipe = find_recipe(task.recipe)
         options = asked.recipe_options
         return degrade_image(
@@ -185,7 +192,10 @@ class Workshop:
     ) -> Record:
         """Write the pictures into the staging folder and return the whole record."""
         folder = self._staging / str(task.index)
-        mask = "" if task.mask is None else content_sha256(task.mask)
+        mask, legacy = task.mask, task.legacy
+        parameters = pair.record.parameters_sha256
+        if legacy is not None:
+            parameters = content_sha256(legacy)
         record = pair.record.model_copy(
             update={
                 "source": task.names[0],
@@ -193,7 +203,8 @@ class Workshop:
                 "more_sources": _entries(task.names[1:], hashes[1:]),
                 "output": task.outputs[0],
                 "format": task.format,
-                "mask_sha256": mask,
+                "mask_sha256": "" if mask is None else content_sha256(mask),
+                "parameters_sha256": parameters,
             }
         )
         low = [folder / name for name in task.outputs]
@@ -224,6 +235,8 @@ def provenance_of(record: Record) -> Provenance:
     parts += [f"{name}={value}" for name, value in sorted(record.options.items())]
     if record.mask_sha256:
         parts.append(f"mask={record.mask_sha256[:12]}")
+    if record.parameters_sha256:
+        parts.append(f"parameters={record.parameters_sha256[:12]}")
     return Provenance(
         record.preset, record.tool_version, options=" ".join(parts), verb="degrade"
     )
@@ -307,6 +320,20 @@ def _read_mask(path: Path) -> FloatArray:
     return field
 
 
+def _read_legacy(path: Path, image: Image) -> Record:
+    """Return Cofe-Net's parameters as a record for a picture."""
+    try:
+        data = json.loads(path.read_bytes())
+        if not isinstance(data, dict) or not is_cofe(data):
+            raise UsageError("not a Cofe-Net record: it has no parameters")
+        record = from_cofe(data, size=side_of(data, image.width))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"not a Cofe-Net record: {error}", path=path) from error
+    except UsageError as error:
+        raise UsageError(error.what, path=path, hint=error.hint) from error
+    return record.model_copy(update={"tool_version": __version__})
+
+
 def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
     record = task.record
     if record is None:
@@ -323,7 +350,7 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
 
 
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:
-    if task.record is not None:
+    if task.record is not None or task.legacy is not None:
         return ()
     meant = find_recipe(task.recipe).modalities
     if not meant or image.modality == Modality.UNKNOWN or image.modality in meant:

@@ -1,0 +1,143 @@
+"""The library's short names: what goes in, what comes out, what is refused."""
+
+import numpy as np
+import pytest
+
+import medenh
+from medenh import degradations
+from medenh.degradations.training import degrade_crop
+from medenh.errors import NonFiniteError, UsageError
+
+
+def ramp(shape, dtype):
+    top = 1.0 if np.dtype(dtype).kind == "f" else min(np.iinfo(dtype).max, 60000)
+    values = np.linspace(0.05 * top, 0.95 * top, int(np.prod(shape)))
+    return values.reshape(shape).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    "shape", [(20, 30), (20, 30, 1), (20, 30, 3), (4, 20, 30), (2, 20, 30, 3)]
+)
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "f8", ">u2"])
+def test_arrays_keep_shape_and_type_and_replay(shape, dtype):
+    clean = ramp(shape, dtype)
+    low, record = medenh.degrade(clean, "gauss-0.1", seed=2)
+    assert low.shape == clean.shape
+    assert low.dtype == clean.dtype
+    assert (low != clean).any()
+    np.testing.assert_array_equal(degradations.apply(clean, record), low)
+    as_dict = record.model_dump(mode="json", by_alias=True)
+    np.testing.assert_array_equal(degradations.apply(clean, as_dict), low)
+
+
+def test_sixteen_bits_stay_sixteen():
+    clean = ramp((64, 64), "u2")
+    low, _ = medenh.degrade(clean, "dpe", seed=1)
+    assert len(np.unique(low)) > 300
+
+
+def test_nan_and_infinity_stay_where_they_are():
+    clean = ramp((32, 32), "f4")
+    clean[3, 4], clean[5, 6] = np.nan, np.inf
+    low, record = medenh.degrade(clean, "gauss-0.1")
+    assert np.isnan(low[3, 4])
+    assert np.isinf(low[5, 6])
+    assert np.isfinite(low).sum() == low.size - 2
+    np.testing.assert_array_equal(degradations.apply(clean, record), low)
+    with pytest.raises(NonFiniteError):
+        medenh.degrade(np.full((8, 8), np.nan), "dpe")
+
+
+@pytest.mark.parametrize(
+    ("array", "word"),
+    [
+        (np.zeros((8, 8, 4), np.uint8), "alpha"),
+        (np.zeros((2, 8, 8, 4), np.uint8), "alpha"),
+        (np.zeros((8, 8), bool), "mask"),
+        (np.zeros((8, 8), complex), "complex"),
+        (np.zeros((0, 8), np.uint8), "shape"),
+        (np.zeros(8, np.uint8), "shape"),
+        (np.zeros((2, 8, 8, 2), np.uint8), "shape"),
+    ],
+)
+def test_arrays_that_are_no_pictures_are_refused(array, word):
+    with pytest.raises(UsageError) as refused:
+        medenh.degrade(array, "dpe")
+    assert word in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.float32])
+def test_masks_of_any_kind_mean_the_same(kind):
+    clean = ramp((40, 40), "u1")
+    mask = np.zeros((40, 40), kind)
+    mask[10:30, 10:30] = 255 if kind is np.uint8 else 1
+    low, record = medenh.degrade(clean, "gauss-0.3", mask=mask)
+    outside = mask == 0
+    np.testing.assert_array_equal(low[outside], clean[outside])
+    assert (low != clean)[~outside].any()
+    np.testing.assert_array_equal(degradations.apply(clean, record, mask=mask), low)
+    with pytest.raises(UsageError, match="mask"):
+        medenh.degrade(clean, "dpe", mask=mask[1:])
+
+
+def test_ct_arrays_are_hounsfield_units_where_they_are_signed():
+    inside = np.hypot(*np.mgrid[-32:32, -32:32]) < 25
+    clean = np.where(inside, 40, -1000).astype(np.int16)
+    low, record = medenh.degrade(clean, "ct-low-dose", seed=1, severity=2)
+    assert record.scale == (0.0, 1.0)
+    assert record.domain == "hu"
+    change = low.astype(float) - clean
+    assert 1 < change[inside].std() < 500
+    grey, levels = medenh.degrade(ramp((64, 64), "u1"), "ct-low-dose", seed=1)
+    assert grey.dtype == np.uint8
+    assert levels.scale != (0.0, 1.0)
+
+
+def test_unknown_words_are_refused():
+    clean = ramp((16, 16), "u1")
+    with pytest.raises(UsageError, match="modality"):
+        medenh.degrade(clean, "dpe", modality="fundsu")
+    with pytest.raises(UsageError, match="severity"):
+        medenh.degrade(clean, "dpe", severity=0)
+
+
+def test_images_stay_images():
+    image, record = medenh.degrade(
+        medenh.degradations.api._as_image(ramp((16, 16, 3), "u1"), "display", "fundus"),
+        "dpe",
+    )
+    assert isinstance(image, medenh.Image)
+    assert record.modality == "fundus"
+
+
+@pytest.mark.parametrize("name", sorted(degradations.RECIPES))
+def test_crops_for_training_keep_shape_and_range(name):
+    rng = np.random.default_rng(0)
+    crop = rng.random((48, 64, 3), np.float32) * 0.5 + 0.25
+    before = crop.copy()
+    for channels in (3, 1):
+        clean = np.ascontiguousarray(crop[..., :channels])
+        low = degrade_crop(clean, name, rng=rng)
+        assert low.shape == clean.shape
+        assert low.dtype == np.float32
+        assert np.isfinite(low).all()
+        assert 0 <= low.min() <= low.max() <= 1
+    np.testing.assert_array_equal(crop, before)
+
+
+def test_crops_follow_their_generator_and_field():
+    crop = np.full((32, 32, 3), 0.5, np.float32)
+    field = np.zeros((32, 32), np.float32)
+    field[8:, 8:] = 1
+
+    def draw(seed):
+        rng = np.random.default_rng(seed)
+        return degrade_crop(crop, "gauss-0.2", rng=rng, field=field)
+
+    np.testing.assert_array_equal(draw(1), draw(1))
+    assert (draw(1) != draw(2)).any()
+    np.testing.assert_array_equal(draw(1)[:8], crop[:8])
+    rng = np.random.default_rng(0)
+    for wrong in ({"crop": crop[0]}, {"severity": 6}, {"recipe": "nope"}):
+        with pytest.raises(UsageError):
+            degrade_crop(**{"crop": crop, "recipe": "dpe", "rng": rng, **wrong})

@@ -1,0 +1,132 @@
+"""Replay of every recipe on every format, and Cofe-Net's parameters in and out."""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import cycle
+
+import cv2
+import numpy as np
+import pytest
+from degrade_folder import contents, make_folder
+from skimage import data
+
+from medenh.degradations import RECIPES
+from medenh.errors import UsageError
+from medenh.formats.discover import discover
+from medenh.pipeline.degrade import degrade_files
+from medenh.pipeline.degrade_options import DegradeOptions
+from medenh.pipeline.degrade_records import read_records
+
+ONE = DegradeOptions(workers=1)
+
+
+def below(record, name):
+    """Return a record with its outputs in a folder."""
+
+    def moved(entries):
+        return tuple(e.model_copy(update={"name": f"{name}/{e.name}"}) for e in entries)
+
+    return record.model_copy(
+        update={
+            "output": f"{name}/{record.output}",
+            "more_outputs": moved(record.more_outputs),
+            "references": moved(record.references),
+        }
+    )
+
+
+def test_all_recipes_and_formats_replay_shuffled_in_two_processes(tmp_path):
+    folder = make_folder(tmp_path / "in")
+    items = cycle(discover([folder]).items)
+    made, lines = tmp_path / "made", []
+    for number, name in enumerate(sorted(RECIPES)):
+        options = DegradeOptions(
+            recipes=(name,), workers=1, seed=number, pairs=number % 4 == 0
+        )
+        paths = list(next(items).paths)
+        assert not degrade_files(paths, made / name, options).failed
+        records = made / name / "records.jsonl"
+        lines += [below(one, name).to_json() for one in read_records(records)]
+        records.unlink()
+    random.Random(0).shuffle(lines)
+    records = tmp_path / "shuffled.jsonl"
+    records.write_text("\n".join(lines))
+    again = tmp_path / "again"
+    two = DegradeOptions(workers=2)
+    # the files were named without their folders: they are found by content
+    summary = degrade_files([folder], again, two, replay=records)
+    assert not summary.failed
+    expected = contents(made)
+    found = contents(again)
+    assert [json.loads(line) for line in found.pop("records.jsonl").splitlines()] == [
+        json.loads(line) for line in lines
+    ]
+    assert found == expected
+
+
+@pytest.fixture
+def fundus(tmp_path):
+    folder = tmp_path / "fundus"
+    folder.mkdir()
+    small = cv2.resize(data.retina(), (512, 512), interpolation=cv2.INTER_AREA)
+    for name in ("x", "y"):
+        cv2.imwrite(str(folder / f"{name}.png"), small[..., ::-1])
+    return folder
+
+
+def test_cofe_parameters_go_out_and_come_in(fundus, tmp_path):
+    written = tmp_path / "json"
+    options = DegradeOptions(
+        recipes=("cofe-111",),
+        recipe_options={"mode": "exact"},
+        size=512,
+        pairs=True,
+        workers=1,
+        write_legacy_json=written,
+    )
+    first = degrade_files([fundus], tmp_path / "first", options)
+    assert not first.failed
+    assert {path.name for path in written.iterdir()} == {"x.json", "y.json"}
+    assert json.loads((written / "x.json").read_text())["type"] == "111"
+    legacy = DegradeOptions(legacy_json=written, workers=1)
+    clean, out = tmp_path / "first" / "high", tmp_path / "second"
+    second = degrade_files([clean], out, legacy)
+    assert not second.failed
+    inside = np.hypot(*np.mgrid[-256:256, -256:256]) < 240  # the rim is found anew
+    for name in ("x.png", "y.png"):
+        low = cv2.imread(str(tmp_path / "first" / "low" / name)).astype(int)
+        again = cv2.imread(str(out / name)).astype(int)
+        assert np.abs(low - again)[inside].max() <= 1
+    assert not degrade_files([clean], out, legacy).written
+    replay = out / "records.jsonl"
+    degrade_files([clean], tmp_path / "third", ONE, replay=replay)
+    assert contents(tmp_path / "third") == contents(out)
+
+
+def test_cofe_parameters_that_are_none_cost_their_file(fundus, tmp_path):
+    parameters = tmp_path / "json"
+    parameters.mkdir()
+    (parameters / "x.json").write_text('{"nothing": 1}')
+    legacy = DegradeOptions(legacy_json=parameters, workers=1)
+    summary = degrade_files([fundus], tmp_path / "out", legacy)
+    reasons = {f.path.name: f.reason for f in summary.failed}
+    assert "not a Cofe-Net record" in reasons["x.png"]
+    assert "no record of that name" in reasons["y.png"]
+    one = DegradeOptions(legacy_json=parameters / "x.json", workers=1)
+    with pytest.raises(UsageError, match="one image"):
+        degrade_files([fundus], tmp_path / "out", one)
+    both = DegradeOptions(legacy_json=parameters, recipes=("dpe",))
+    with pytest.raises(UsageError, match="--recipe"):
+        degrade_files([fundus], tmp_path / "out", both)
+
+
+def test_records_that_cofe_cannot_say_are_told(fundus, tmp_path):
+    options = DegradeOptions(
+        recipes=("dpe",), workers=1, write_legacy_json=tmp_path / "json"
+    )
+    summary = degrade_files([fundus / "x.png"], tmp_path / "out", options)
+    assert len(summary.written) == 1
+    assert "unknown step" in summary.failed[0].reason
+    assert not (tmp_path / "json" / "x.json").exists()
