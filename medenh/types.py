@@ -89,10 +89,13 @@ class Geometry:
         Distance between neighbours along (frame, row, column), in mm; NaN if unknown.
     affine : float array, shape (4, 4), or None
         Voxel (column, row, frame) to world in mm, in the file's own convention.
+    depth : int or None
+        Frames of one volume, where several (times, echoes) follow one another.
     """
 
     spacing_mm: tuple[float, float, float] = (np.nan, np.nan, np.nan)
     affine: NDArray[np.float64] | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def change_slice(pixels: FloatArray, scene: Scene, alter: Alter) -> FloatArray:
         black = _black_air(hu)
         physical = np.where(black, np.float32(_AIR_HU), hu)
         dense = np.clip(physical, np.float32(_AIR_HU), np.float32(_HIGHEST_HU))
-        altered = alter((1 + dense / np.float32(1000)) * np.float32(to_width))
+        relative = 1.0 + dense.astype(np.float32) / 1000.0
+        altered = alter(np.asarray(relative * to_width, np.float32))
         moved = altered * np.float32(1000.0 / to_width)
         moved[_padding(hu)] = 0.0
         if black.any():  # what falls below the window is cut off as air was

@@ -18,6 +18,7 @@ from medenh.types import FloatArray, Image
 
 __all__ = ["clip_to_domain", "from_domain", "scale_for", "to_domain"]
 
+_TWELVE_BITS, _OFFSET_HU = 4095.0, 1024.0
 _WINDOW_HU = (-160.0, 240.0)  # assumed of CT pictures that are not in HU [C]
 
 
@@ -25,13 +26,16 @@ def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
     """Return the native values that are 0 and 1 of a domain.
 
     "display": the picture's own range, widened to all its values, except the window
-    of CT in HU, to which it is clipped as a viewer would. "hu": HU themselves; grey
-    levels of a CT picture without units count as a soft-tissue window. "magnitude": 0
+    of CT in HU, to which it is clipped as a viewer would. "hu": HU themselves; levels
+    of a CT picture without units are HU + 1024 where it has 12 bits in 16, as such
+    slices are commonly stored, else a soft-tissue window [C]. "magnitude": 0
     and the brightest tissue (99.5th percentile of the foreground) [C].
     """
     if domain == "hu":
         if image.units == "HU":
             return 0.0, 1.0
+        if image.pixels.dtype == np.uint16 and image.unit_range.high == _TWELVE_BITS:
+            return _OFFSET_HU, _OFFSET_HU + 1.0
         black, white = image.unit_range.low, image.unit_range.high
         per_hu = (white - black) / (_WINDOW_HU[1] - _WINDOW_HU[0])
         zero = black - _WINDOW_HU[0] * per_hu

@@ -205,6 +205,7 @@ def _carry_out(
         domain=domain,
         modality=head.modality,
         spacing_mm=clean.geometry.spacing_mm,
+        depth=clean.geometry.depth or clean.frames,
         field=view.field,
         eight_bit=head.eight_bit,
         options=head.options,

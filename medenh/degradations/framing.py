@@ -136,7 +136,7 @@ def _resized(image: Image, size: int) -> Image:
     return replace(
         image,
         pixels=pixels.astype(dtype),
-        geometry=Geometry(spacing_mm=spacing),
+        geometry=Geometry(spacing_mm=spacing, depth=image.geometry.depth),
         alpha=None,
         frozen=None,
         header=None,

@@ -69,4 +69,4 @@ def smooth_phase(
     phase = np.zeros(shape)
     for c, (across, down) in zip(coefficients, _ORDERS, strict=False):
         phase += c * x**across * (y**down)[:, None]
-    return np.exp(1j * phase).astype(np.complex64)
+    return np.asarray(np.exp(1j * phase), np.complex64)

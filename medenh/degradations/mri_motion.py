@@ -32,9 +32,9 @@ class MriMotion:
     Attributes
     ----------
     moves : tuple of (float, float, float, float)
-        Time of a move as a share of the scan, within 0.2 of its middle [C], then turn in degrees, shift right and
-        shift down in mm; two moves, each part up to +-2 at the lowest severity and +-10
-        at the highest.
+        Time of a move as a share of the scan, U 0.2 to 0.02 from its middle [C]; then
+        turn in degrees, shift right and shift down in mm. Two moves, each part up to
+        +-2 at the lowest severity and +-10 at the highest.
     axis : str
         Phase encoding runs down the "row"s or across the "column"s.
     phase : tuple of float
@@ -66,7 +66,8 @@ class MriMotion:
     ) -> Self:
         """Draw when and how far the patient moves."""
         reach = span(rng, 2.0, 10.0, severity)
-        times = 0.5 + rng.uniform(0.03, 0.2, _MOVES) * rng.choice((-1.0, 1.0), _MOVES)
+        sides = rng.choice((-1.0, 1.0), _MOVES)
+        times = [0.5 + side * span(rng, 0.2, 0.02, severity) for side in sides]
         # a low severity moves less in every part: signs and shares are drawn once
         parts = rng.uniform(0.3, 1.0, (_MOVES, 3)) * rng.choice(
             (-1.0, 1.0), (_MOVES, 3)

@@ -55,6 +55,8 @@ class Scene:
         the published code rounds.
     frame : int
         Number of the frame in its volume: its noise differs from its neighbours'.
+    depth : int
+        Frames of one volume; several volumes (times, echoes) may follow one another.
     options : dict
         What the user asked of the recipe beside severity ("mode": "exact").
     """
@@ -65,6 +67,7 @@ class Scene:
     field: FloatArray | None = None
     eight_bit: bool = False
     frame: int = 0
+    depth: int = 1
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

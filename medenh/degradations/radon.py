@@ -170,7 +170,7 @@ def _response(length: int, kernel: Kernel) -> FloatArray:
     response = scipy.fft.rfft(taps, workers=1).real
     if kernel == "hann":
         response *= 0.5 + 0.5 * np.cos(2.0 * np.pi * scipy.fft.rfftfreq(length))
-    return response.astype(np.float32)
+    return np.asarray(response, np.float32)
 
 
 def _places(angles: FloatArray, shape: tuple[int, int]) -> Iterator[NDArray[np.intp]]:

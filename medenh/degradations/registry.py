@@ -7,15 +7,18 @@ from collections.abc import Iterable
 from medenh.degradations import (
     blur,
     compression,
+    ct,
     dermoscopy,
     dpe,
     endoscopy,
     generic,
     light,
     microscopy,
+    mri,
     noise,
     resampling,
     shading,
+    xray,
 )
 from medenh.degradations.operator import Operator
 from medenh.degradations.recipe import Recipe
@@ -24,7 +27,7 @@ from medenh.errors import UsageError
 __all__ = ["OPERATORS", "RECIPES", "find_recipe"]
 
 _SHARED = (blur, compression, light, noise, resampling, shading)  # operators only
-_MODULES = (dpe, generic, dermoscopy, microscopy, endoscopy)
+_MODULES = (dpe, generic, xray, ct, mri, dermoscopy, microscopy, endoscopy)
 
 
 def _by_name(groups: Iterable[Iterable[type[Operator]]]) -> dict[str, type[Operator]]:

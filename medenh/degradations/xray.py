@@ -23,8 +23,9 @@ def _draw_gamma(
     scene: Scene,
     severity: float | None,
 ) -> Gamma:
-    """Draw a wrong exposure: gamma 0.4 to 2, from near 1 outwards."""
-    return Gamma(span(rng, 1.0, draw_side(rng, 0.4, 2.0), severity))
+    """Draw a wrong exposure: gamma 0.85 to 0.4, or 1.15 to 2."""
+    strong = draw_side(rng, 0.4, 2.0)
+    return Gamma(span(rng, 0.85 if strong < 1 else 1.15, strong, severity))
 
 
 def _draw_contrast(
@@ -33,8 +34,9 @@ def _draw_contrast(
     scene: Scene,
     severity: float | None,
 ) -> Contrast:
-    """Draw a contrast of 0.4 to 1.6, from near 1 outwards."""
-    return Contrast(span(rng, 1.0, draw_side(rng, 0.4, 1.6), severity))
+    """Draw a contrast of 0.85 to 0.4, or 1.15 to 1.6."""
+    strong = draw_side(rng, 0.4, 1.6)
+    return Contrast(span(rng, 0.85 if strong < 1 else 1.15, strong, severity))
 
 
 def _draw_jpeg(

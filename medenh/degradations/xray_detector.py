@@ -36,7 +36,8 @@ class XrayDetector:
     peak_attenuation : float
         Line integral that is shown white; U 2 to 4 [C].
     photons : float
-        Counts a pixel gets through air at full dose; U(log) 20,000 to 500.
+        Counts a pixel gets through air at full dose; U(log) 20,000 to 2,000 [C]: the
+        500 of other detectors leaves nothing to see at a low dose.
     dose : float
         Share of the full dose; U(log) 0.5 to 0.05.
     read_noise : float
@@ -82,7 +83,7 @@ class XrayDetector:
         """Draw beam and detector of a low-dose picture."""
         return cls(
             peak_attenuation=float(rng.uniform(2.0, 4.0)),
-            photons=log_span(rng, 20_000.0, 500.0, severity),
+            photons=log_span(rng, 20_000.0, 2_000.0, severity),
             dose=log_span(rng, 0.5, 0.05, severity),
             read_noise=span(rng, 1.0, 10.0, severity),
             scatter=span(rng, 0.0, 1.0, severity),
@@ -176,7 +177,8 @@ class XrayGrid:
         count = pixels.shape[0] if self.axis == "row" else pixels.shape[1]
         angle = 2.0 * np.pi * np.arange(count) / self.period_px + self.offset
         wave = (self.depth * np.cos(angle)).astype(np.float32)
-        return pixels + (wave[:, None, None] if self.axis == "row" else wave[:, None])
+        lines: FloatArray = wave[:, None]
+        return pixels + (lines[:, None] if self.axis == "row" else lines)
 
 
 def _blur(image: FloatArray, sigma: float) -> FloatArray:

@@ -238,7 +238,7 @@ def _image(header: NiftiHeader, meta: Any, stored: NDArray[Any], path: Path) -> 
         format="nifti",
         modality=Modality.CT if computed else Modality.UNKNOWN,
         units="HU" if computed else "",
-        geometry=_geometry(meta, header.axis),
+        geometry=replace(_geometry(meta, header.axis), depth=header.shape[header.axis]),
         alpha=alpha,
         frozen=frozen,
         source=path,
