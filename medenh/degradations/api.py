@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import intensity
+from medenh.degradations import cofe_record
 from medenh.degradations.engine import degrade_image, replay_image
 from medenh.degradations.operator import Domain
 from medenh.degradations.record import Record
@@ -111,22 +112,37 @@ def apply(
     image : Image or array
         The clean picture the record was made from.
     record : Record, dict or str
-        As `degrade` returned it, or its JSON.
+        As `degrade` returned it, or its JSON; or one of Cofe-Net's own records, of
+        either layout, with a cleaned square.
     mask : array, shape (H, W), optional
-        The field of view that was given to `degrade`.
+        The field of view that was given to `degrade`, or that Cofe-Net's program had.
 
     Raises
     ------
     UsageError
         Not a record, or one of steps that do not exist; an array that is no picture.
     """
-    if isinstance(record, str):
-        record = Record.from_json(record)
-    elif not isinstance(record, Record):
-        record = Record.from_json(json.dumps(dict(record)))
-    clean = _as_image(image, record.domain, None)
-    pair = replay_image(clean, record, field=as_field(mask))
+    known = _as_record(record, image)
+    clean = _as_image(image, known.domain, None)
+    pair = replay_image(clean, known, field=as_field(mask))
     return _like(image, pair.low)
+
+
+def _as_record(
+    record: Record | Mapping[str, Any] | str, image: Image | NDArray[Any]
+) -> Record:
+    """Return a record of ours, whatever it is written in."""
+    if isinstance(record, Record):
+        return record
+    text = record if isinstance(record, str) else json.dumps(dict(record))
+    try:
+        data = json.loads(text)
+    except ValueError:
+        data = None
+    if isinstance(data, dict) and cofe_record.is_cofe(data):
+        width = image.width if isinstance(image, Image) else image.shape[1]
+        return cofe_record.from_cofe(data, size=cofe_record.side_of(data, width))
+    return Record.from_json(text)
 
 
 def unit_severity(level: float) -> float:
