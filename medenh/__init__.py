@@ -20,6 +20,8 @@ __all__ = [
     "__version__",
     "degrade",
     "enhance",
+    "evaluate",
+    "evaluate_protocol",
     "list_models",
     "load_model",
     "read",
@@ -29,6 +31,7 @@ __all__ = [
 if TYPE_CHECKING:
     from medenh.degradations import degrade
     from medenh.errors import MedenhError
+    from medenh.evaluation.api import evaluate, evaluate_protocol
     from medenh.formats import read, write
     from medenh.pipeline.enhance import Model, enhance, list_models, load_model
     from medenh.pipeline.options import EnhanceOptions
@@ -42,12 +45,23 @@ _HOMES = {
     "Model": "medenh.pipeline.enhance",
     "degrade": "medenh.degradations",
     "enhance": "medenh.pipeline.enhance",
+    "evaluate": "medenh.evaluation.api",
+    "evaluate_protocol": "medenh.evaluation.api",
     "list_models": "medenh.pipeline.enhance",
     "load_model": "medenh.pipeline.enhance",
     "read": "medenh.formats",
     "write": "medenh.formats",
 }
-_ROOMS = ("classical", "degradations", "formats", "metrics", "models", "tasks", "zoo")
+_ROOMS = (
+    "classical",
+    "degradations",
+    "evaluation",
+    "formats",
+    "metrics",
+    "models",
+    "tasks",
+    "zoo",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,7 @@ ALLOWED = {
     ("reports", "pipeline"),
     ("reports", "evaluation"),
     ("evaluation", "pipeline"),
+    ("evaluation", "training"),  # data packs are read in one place
     (
         "types",
         "intensity",

@@ -24,7 +24,16 @@ from medenh.errors import MedenhError, OutOfMemoryError, exit_code
 __all__ = ["VERBS", "create_app", "main"]
 
 # in the order of `--help`; each module has `register(app)` and imports nothing heavy
-VERBS = ("enhance", "degrade", "inspect", "train", "models", "doctor", "demo")
+VERBS = (
+    "enhance",
+    "degrade",
+    "evaluate",
+    "inspect",
+    "train",
+    "models",
+    "doctor",
+    "demo",
+)
 
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141

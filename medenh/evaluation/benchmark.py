@@ -31,11 +31,17 @@ from medenh.evaluation.protocols import Protocol, find_protocol
 from medenh.evaluation.regained import CLEAN
 from medenh.evaluation.result import Evaluation, Row
 from medenh.evaluation.settings import common_settings, joined_ranges
-from medenh.evaluation.workers import count_workers, in_order, workers
+from medenh.evaluation.workers import (
+    OnDone,
+    count_workers,
+    counted,
+    in_order,
+    workers,
+)
 from medenh.tasks import get_task
 from medenh.types import Modality
 
-__all__ = ["BenchmarkOptions", "evaluate_protocol"]
+__all__ = ["BenchmarkOptions", "run_protocol"]
 
 _NOTES = {
     IDENTITY: "does nothing",
@@ -85,7 +91,9 @@ class BenchmarkOptions:
     pictures: bool = False
 
 
-def evaluate_protocol(name: str, options: BenchmarkOptions) -> Evaluation:
+def run_protocol(
+    name: str, options: BenchmarkOptions, *, on_done: OnDone | None = None
+) -> Evaluation:
     """Run a frozen protocol on clean pictures.
 
     Parameters
@@ -93,6 +101,8 @@ def evaluate_protocol(name: str, options: BenchmarkOptions) -> Evaluation:
     name : str
         A key of `PROTOCOLS`.
     options : BenchmarkOptions
+    on_done : callable, optional
+        Told the number of files done and of all, file by file.
 
     Returns
     -------
@@ -121,7 +131,7 @@ def evaluate_protocol(name: str, options: BenchmarkOptions) -> Evaluation:
     folder = PictureFolder() if options.pictures else None
     run = _Run(protocol, modality, entrants, recognisers, folder, options)
     try:
-        measured = list(run.measure(data))
+        measured = counted(run.measure(data), len(data.cases), on_done)
     except BaseException:
         if folder is not None:
             folder.close()

@@ -44,8 +44,9 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
     dict
         With a protocol ``{"protocol", "n", "rows": {ROW: {...}}}``, else
         ``{"pairs", "metrics": {...}, "baselines": {ROW: {...}}}``, where ``metrics``
-        are those of the subject. Both have ``tests``, ``region``, ``data_range``,
-        ``columns``, ``unmatched``, ``failed``, ``settings`` and ``seconds``. A column
+        are those of the subject. Both have ``tests``, ``against_identity``, ``region``,
+        ``data_range``, ``columns``, ``unmatched``, ``failed``, ``settings`` and
+        ``seconds``. A column
         is ``{"mean", "std", "ci95", "median", "n", "per_file"}``, a score of the whole
         set ``{"value", "ci95"}``. What is undefined or infinite is null; ``infinite``
         names the files of infinite figures, which have no part in mean, std and ci95.
@@ -64,6 +65,10 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "tests": {
             name: {column: _test(tests) for column, tests in by_column.items()}
             for name, by_column in evaluation.tests.items()
+        },
+        "against_identity": {
+            name: {column: _test(tests) for column, tests in by_column.items()}
+            for name, by_column in evaluation.against_identity.items()
         },
         "columns": {column.name: _column(column) for column in evaluation.columns},
         "tasks": evaluation.tasks,

@@ -32,7 +32,13 @@ from medenh.evaluation.planning import (
 from medenh.evaluation.regions import BoolArray, Region, field_of_view, read_region
 from medenh.evaluation.result import Evaluation, Row
 from medenh.evaluation.settings import common_settings, joined_ranges
-from medenh.evaluation.workers import count_workers, in_order, workers
+from medenh.evaluation.workers import (
+    OnDone,
+    count_workers,
+    counted,
+    in_order,
+    workers,
+)
 from medenh.types import Image
 
 __all__ = ["evaluate_pairs"]
@@ -53,6 +59,8 @@ def evaluate_pairs(
     reference: Path | None,
     baselines: Sequence[Path],
     options: PairOptions,
+    *,
+    on_done: OnDone | None = None,
 ) -> Evaluation:
     """Measure files against references of the same name.
 
@@ -65,6 +73,8 @@ def evaluate_pairs(
     baselines : sequence of path
         Other answers for the same names, to test the enhanced ones against.
     options : PairOptions
+    on_done : callable, optional
+        Told the number of files done and of all, file by file.
 
     Returns
     -------
@@ -84,7 +94,7 @@ def evaluate_pairs(
     plan = plan_pairs(enhanced, reference, baselines, options)
     recognisers = Recognisers(options.tasks)
     jobs = plan.jobs()
-    measured = list(_measure_all(jobs, plan))
+    measured = counted(_measure_all(jobs, plan), len(jobs), on_done)
     files = tuple(one.name for one in measured if SUBJECT in one.figures)
     folder = PictureFolder() if options.overlays and options.tasks else None
     asked = [job for job in jobs if job.name in files]

@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 from medenh.device import usable_cores
 from medenh.errors import OutOfMemoryError
 
-__all__ = ["count_workers", "in_order", "workers"]
+__all__ = ["OnDone", "count_workers", "counted", "in_order", "workers"]
+
+OnDone = Callable[[int, int], None]  # files done, files in all
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -123,3 +125,13 @@ def in_order(
             yield window.popleft().result()
     while window:
         yield window.popleft().result()
+
+
+def counted(items: Iterable[Made], total: int, on_done: OnDone | None) -> list[Made]:
+    """Return the items as a list, and tell how many there are each time."""
+    done: list[Made] = []
+    for item in items:
+        done.append(item)
+        if on_done is not None:
+            on_done(len(done), total)
+    return done

@@ -1,0 +1,156 @@
+"""The tables of `medenh evaluate`: figures, set scores, tests; and what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from medenh.cli import console
+
+if TYPE_CHECKING:
+    from medenh.evaluation.result import Column, Evaluation, Row, SetScore
+    from medenh.metrics import PairedTests
+
+__all__ = ["write_lists", "write_tables"]
+
+_NO_METHOD = ("bound", "the clean")  # notes of rows that win nothing
+
+
+def write_tables(found: Evaluation) -> None:
+    """Write an evaluation to stdout, for people."""
+    what = f"protocol {found.protocol}: " if found.protocol else ""
+    console.write(f"{what}{console.one_line(found.title)}")
+    console.write(
+        f"n = {len(found.files)}, region {found.region}, range "
+        f"{found.data_range or 'unknown'}; mean [95 % interval], * best"
+    )
+    if not found.files:
+        console.write("nothing could be measured")
+        return
+    _write_means(found)
+    _write_set_scores(found.rows)
+    _write_tests(f"{found.subject} minus", found.tests, found.columns)
+    if found.subject != "identity" and len(found.against_identity) > 1:
+        _write_tests("minus identity", found.against_identity, found.columns)
+
+
+def _write_means(found: Evaluation) -> None:
+    headers = ["method", *(_heading(column) for column in found.columns), "note"]
+    best = {column.name: _best(found.rows, column) for column in found.columns}
+    lines = []
+    for row in found.rows:
+        cells = [
+            _cell(row, column, is_best=best[column.name] == row.name)
+            for column in found.columns
+        ]
+        lines.append([row.name, *cells, row.note])
+    console.write_table(headers, lines)
+
+
+def _heading(column: Column) -> str:
+    arrow = {"higher": " ↑", "lower": " ↓", "none": ""}[column.better]
+    unit = f", {column.unit}" if column.unit else ""
+    return f"{column.name}{unit}{arrow}"
+
+
+def _best(rows: Sequence[Row], column: Column) -> str:
+    from medenh.evaluation.comparing import best_row
+
+    methods = [row for row in rows if not row.note.startswith(_NO_METHOD)]
+    if column.better == "none" or len(methods) < 2:
+        return ""
+    best = best_row(methods, column)
+    return best.name if best else ""
+
+
+def _cell(row: Row, column: Column, *, is_best: bool) -> str:
+    from medenh.evaluation.output import summarise
+
+    summary = summarise(row, column.name)
+    if summary is None:
+        return "-"
+    text = f"{summary.mean:.{column.digits}f}"
+    if summary.n > 1:
+        low, high = summary.ci95
+        text += f" [{low:.{column.digits}f}, {high:.{column.digits}f}]"
+    known = summary.n - summary.n_undefined
+    if known < len(row.scores.get(column.name, {})):
+        text += f" n={known}"
+    return text + (" *" if is_best else "")
+
+
+def _write_set_scores(rows: Sequence[Row]) -> None:
+    names = list(dict.fromkeys(s.name for row in rows for s in row.set_scores))
+    if not names:
+        return
+    console.write("scores of the whole set; recovered is the share of what was lost")
+    lines = []
+    for row in rows:
+        mine = {score.name: score for score in row.set_scores}
+        if mine:
+            lines.append([row.name, *(_score(mine.get(name)) for name in names)])
+    console.write_table(["method", *names], lines)
+
+
+def _score(score: SetScore | None) -> str:
+    if score is None or score.value is None:
+        return "-"
+    text = f"{score.value:.3f}"
+    if score.ci95 is not None:
+        text += f" [{score.ci95[0]:.3f}, {score.ci95[1]:.3f}]"
+    return text
+
+
+def _write_tests(
+    title: str,
+    tests: Mapping[str, Mapping[str, PairedTests]],
+    columns: Sequence[Column],
+) -> None:
+    if not tests:
+        return
+    headers = [title, *(column.name for column in columns)]
+    lines = [
+        [name, *(_test(by_column.get(column.name), column) for column in columns)]
+        for name, by_column in tests.items()
+    ]
+    console.write("paired differences (p of Wilcoxon, p of t)")
+    console.write_table(headers, lines)
+
+
+def _test(tests: PairedTests | None, column: Column) -> str:
+    if tests is None:
+        return "-"
+    ps = ", ".join("-" if p != p else f"{p:.2g}" for p in (tests.wilcoxon_p, tests.t_p))
+    return f"{tests.difference:+.{column.digits}f} ({ps})"
+
+
+def write_lists(*, json: bool) -> None:
+    """Write the protocols, metrics and tasks."""
+    from medenh.evaluation.protocols import PROTOCOLS
+    from medenh.metrics.registry import METRICS
+    from medenh.tasks.table import TASKS
+
+    if json:
+        document = {
+            "protocols": {name: p.to_json() for name, p in PROTOCOLS.items()},
+            "metrics": {
+                name: {"title": m.title, "kind": m.kind, "better": m.better}
+                for name, m in METRICS.items()
+            },
+            "tasks": {
+                name: {"title": t.title, "modality": t.modality, "kind": t.kind}
+                for name, t in TASKS.items()
+            },
+        }
+        console.write_json(document)
+        return
+    protocols = [
+        [p.name, p.title, ", ".join(p.modalities) or "any"] for p in PROTOCOLS.values()
+    ]
+    console.write_table(["protocol", "title", "for"], protocols)
+    console.write("")
+    metrics = [[m.name, m.title, m.kind, m.better or "-"] for m in METRICS.values()]
+    console.write_table(["metric", "title", "kind", "better"], metrics)
+    console.write("")
+    tasks = [[t.name, t.title, t.modality] for t in TASKS.values()]
+    console.write_table(["task", "title", "for"], tasks)
