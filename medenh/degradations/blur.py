@@ -258,12 +258,12 @@ class TrajectoryBlur:
 
 @dataclass(frozen=True, slots=True)
 class ZoomBlur:
-    """Mean of ever larger views about the centre; samples zooms 1.11 to 1.31 [code].
+    """Mean of ever larger views about the centre; samples ImageNet-C's levels [code].
 
     Attributes
     ----------
     zoom : float
-        The largest view's scale, above 1.
+        The largest view's scale: 1.11 to 1.31.
     """
 
     zoom: float
@@ -280,7 +280,7 @@ class ZoomBlur:
         severity: float | None,
     ) -> Self:
         """Draw the zoom."""
-        return cls(at_level((1.11, 1.31), draw_share(rng, severity)))
+        return cls(at_level((1.11, 1.16, 1.21, 1.26, 1.31), draw_share(rng, severity)))
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Blur one frame."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medenh.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
+from medenh.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur, ZoomBlur
 from medenh.degradations.compression import Jpeg
 from medenh.degradations.light import Brightness, Contrast
 from medenh.degradations.noise import (
@@ -30,6 +30,7 @@ _GRADED: tuple[tuple[type[Operator], str], ...] = (
     (GaussianBlur, "Gaussian blur, sigma 1 to 6 px at 224"),
     (DefocusBlur, "Defocus disc, radius 3 to 10 px at 224"),
     (MotionBlur, "Straight motion blur, radius 10 to 20 px at 224"),
+    (ZoomBlur, "Zoom blur, up to 1.11 to 1.31 times"),
     (Contrast, "Contrast loss, factor .4 to .05"),
     (Brightness, "Brightening, +.1 to +.5"),
     (Jpeg, "JPEG compression, quality 25 to 7"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
@@ -101,7 +101,7 @@ class RealHair:
         scale = max(height, width) * self.zoom / _MASK_SIDE
         left = self.offset[0] * (_MASK_SIDE * scale - width)
         top = self.offset[1] * (_MASK_SIDE * scale - height)
-        source = mask.astype(np.float32)
+        source = mask.astype(np.float32) / np.float32(255.0)
         if scale < 1:  # warpAffine does not average
             side = 2 * round(0.5 / scale) + 1
             source = cv2.GaussianBlur(source, (side, side), 0.4 / scale)
@@ -154,8 +154,8 @@ class DrawnHair:
         cover = np.zeros(pixels.shape[:2], np.uint8)
         for stroke in self.strokes:
             _draw_tapered(cover, stroke)
-        alpha = cover.astype(np.float32) / np.float32(255.0)
-        return _painted(pixels, alpha, self.colour, self.opacity)
+        soft = _softened(cover / np.float32(255.0), relative_size(pixels, _MASK_SIDE))
+        return _painted(pixels, soft, self.colour, self.opacity)
 
 
 OPERATORS: tuple[type[Operator], ...] = (RealHair, DrawnHair)
@@ -163,12 +163,22 @@ OPERATORS: tuple[type[Operator], ...] = (RealHair, DrawnHair)
 
 @cache
 def _masks() -> NDArray[np.uint8]:
-    """Return the masks, shape (masks, 512, 512), 0 or 1."""
+    """Return the masks, shape (masks, 512, 512), softened, 255 in a hair's middle."""
     asset = resources.files("medenh.degradations") / "assets" / "hair_masks.png"
     code = np.frombuffer(asset.read_bytes(), np.uint8)
-    sheet = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)
-    masks: NDArray[np.uint8] = (sheet > 127).astype(np.uint8)  # type: ignore[operator]
-    return masks.reshape(-1, _MASK_SIDE, _MASK_SIDE)
+    sheet: NDArray[Any] = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)  # type: ignore[assignment]
+    hairs = (sheet > 127).astype(np.float32).reshape(-1, _MASK_SIDE, _MASK_SIDE)
+    soft = np.stack([_softened(mask, 1.0) for mask in hairs])
+    masks: NDArray[np.uint8] = np.rint(soft * 255.0).astype(np.uint8)
+    return masks
+
+
+def _softened(cover: FloatArray, sigma: float) -> FloatArray:
+    """Return how much hairs hide: all in their middle, little at their edges."""
+    sigma = max(0.5, sigma)
+    side = 2 * round(3 * sigma) + 1
+    soft = cv2.GaussianBlur(cover, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.power(soft, np.float32(1.5)).astype(np.float32)
 
 
 def _draw_colour(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -212,11 +222,8 @@ def _painted(
     colour: tuple[float, float, float],
     opacity: float,
 ) -> FloatArray:
-    """Blend a frame towards a colour; a hair is thinnest at its edges."""
-    sigma = max(0.5, relative_size(pixels, _MASK_SIDE))
-    side = 2 * round(3 * sigma) + 1
-    soft = cv2.GaussianBlur(cover, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
-    alpha = np.power(soft, np.float32(1.5))[..., None] * np.float32(opacity)
+    """Blend a frame towards a colour where hairs cover it."""
+    alpha = cover[..., None] * np.float32(opacity)
     tone = np.array(colour if pixels.shape[-1] == 3 else colour[1:2], np.float32)
     result: FloatArray = pixels + alpha * (tone - pixels)
     return result

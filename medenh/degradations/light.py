@@ -6,8 +6,10 @@ All work on numbers in [0, 1]. Uneven light is in shading.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar, Self
 
+import cv2
 import numpy as np
 
 from medenh.colour import luma
@@ -55,7 +57,8 @@ class Brightness:
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Brighten one frame; black becomes grey."""
-        value = pixels.max(-1, keepdims=True)
+        channels = [pixels[..., one] for one in range(pixels.shape[-1])]
+        value: FloatArray = reduce(np.maximum, channels)[..., None]
         wanted = np.clip(value + np.float32(self.offset), 0.0, 1.0)
         ratio = pixels / np.maximum(value, np.float32(1e-12))
         ratio = np.where(value > 0, ratio, np.float32(1.0))
@@ -92,12 +95,8 @@ class Contrast:
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Change the contrast of one frame, about the mean inside its field."""
-        if scene.field is None:
-            mean = pixels.mean((0, 1), dtype=np.float64)
-        else:
-            weight = scene.field[..., None]
-            mean = (pixels * weight).sum((0, 1), dtype=np.float64)
-            mean /= max(float(weight.sum(dtype=np.float64)), 1e-6)
+        inside = None if scene.field is None else (scene.field > 0.5).astype(np.uint8)
+        mean = np.array(cv2.mean(pixels, mask=inside)[: pixels.shape[-1]])
         offset = ((1.0 - self.factor) * mean).astype(np.float32)
         result: FloatArray = pixels * np.float32(self.factor) + offset
         return result

@@ -20,6 +20,7 @@ TABLE = {
     ("defocus", "softness"): (0.1, 0.5, 0.5, 0.5, 0.5),
     ("motion-blur", "length"): (20, 30, 30, 30, 40),  # twice the radius
     ("motion-blur", "sigma"): (3, 5, 8, 12, 15),
+    ("zoom-blur", "zoom"): (1.11, 1.16, 1.21, 1.26, 1.31),
     ("contrast", "factor"): (0.4, 0.3, 0.2, 0.1, 0.05),
     ("brightness", "offset"): (0.1, 0.2, 0.3, 0.4, 0.5),
     ("jpeg", "quality"): (25, 18, 15, 10, 7),
