@@ -154,7 +154,8 @@ class DrawnHair:
         cover = np.zeros(pixels.shape[:2], np.uint8)
         for stroke in self.strokes:
             _draw_tapered(cover, stroke)
-        soft = _softened(cover / np.float32(255.0), relative_size(pixels, _MASK_SIDE))
+        plane = cover.astype(np.float32) / np.float32(255.0)
+        soft = _softened(plane, relative_size(pixels, _MASK_SIDE))
         return _painted(pixels, soft, self.colour, self.opacity)
 
 
