@@ -23,8 +23,9 @@ __all__ = [
 
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "none": ""}
 # words of a note that tell a row which does not compete for the star
-_BOUNDS = ("bound", "sees the reference")
+_BOUNDS = ("bound", "sees the reference", "the clean")
 _SIGNIFICANT = 0.05
+_TESTS = ("Wilcoxon p", "t-test p")
 
 
 def mean_table(evaluation: Evaluation) -> Table:
@@ -49,7 +50,7 @@ def mean_table(evaluation: Evaluation) -> Table:
                 )
                 for column in columns
             ),
-            *([row.seconds] if timed else []),
+            *([_seconds_cell(row.seconds)] if timed else []),
         ]
         for row in rows
     ]
@@ -59,10 +60,15 @@ def mean_table(evaluation: Evaluation) -> Table:
         ["Method", *headings, *(["Seconds"] if timed else [])],
         cells,
         "Means over the files, with 95 % bootstrap intervals. ★ marks the best mean of "
-        "a column; bounds are not ranked. Infinite figures (equal pictures) are "
+        "a column; bounds and clean "
+        "pictures are not ranked. Infinite figures (equal pictures) are "
         "counted, but have no part in mean and interval."
         + (" Seconds: what the method took for all files." if timed else ""),
     )
+
+
+def _seconds_cell(seconds: float | None) -> Cell:
+    return Cell(figure_text(seconds, 1), seconds)
 
 
 def heading(column: Column) -> Cell:
@@ -162,11 +168,11 @@ def paired_table(evaluation: Evaluation) -> Table | None:
         [
             name,
             column.title,
-            tests.pairs,
             _difference_cell(tests.difference, column),
+            _verdict(tests, column),
             p_value(tests.wilcoxon_p),
             p_value(tests.t_p),
-            _verdict(tests, column),
+            _pairs_cell(tests),
         ]
         for name, by_column in evaluation.tests.items()
         for column in evaluation.columns
@@ -176,19 +182,12 @@ def paired_table(evaluation: Evaluation) -> Table | None:
         return None
     return Table(
         f"Paired tests of {evaluation.subject}",
-        [
-            "Against",
-            "Measure",
-            "Pairs",
-            "Mean difference",
-            "Wilcoxon p",
-            "t-test p",
-            "Verdict",
-        ],
+        ["Against", "Measure", "Mean difference", "Verdict", *_TESTS, "Pairs"],
         rows,
         f"{evaluation.subject} minus the other method on the same files; two-sided p, "
         "not corrected for the number of tests. The verdict says which way the mean "
-        "differs where the Wilcoxon p is below 0.05.",
+        "differs where the Wilcoxon p is below 0.05. Pairs with an infinite or "
+        "undefined figure are left out.",
     )
 
 
@@ -197,6 +196,11 @@ def _difference_cell(difference: float, column: Column) -> Cell:
     if not text:
         return Cell("")
     return Cell(f"{text} {column.unit}".strip(), difference)
+
+
+def _pairs_cell(tests: PairedTests) -> Cell:
+    left_out = f"{tests.left_out} left out" if tests.left_out else ""
+    return Cell(str(tests.pairs), tests.pairs, left_out)
 
 
 def p_value(p: float) -> Cell:
