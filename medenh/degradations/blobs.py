@@ -67,7 +67,7 @@ class Highlights:
     ) -> Self:
         """Draw spots on the brighter parts of the field."""
         share = draw_share(rng, severity)
-        scale = relative_size(pixels, 512)
+        scale = relative_size(pixels, 512, scene)
         spots = _bright_places(pixels, scene.field)
         longest = at_level((6.0, 15.0), share)
         ellipses = []
@@ -135,7 +135,7 @@ class Deposits:
     ) -> Self:
         """Draw spots, each of three overlapping ellipses, anywhere."""
         share = draw_share(rng, severity)
-        scale = relative_size(pixels, 224)
+        scale = relative_size(pixels, 224, scene)
         height, width = pixels.shape[:2]
         ellipses = []
         for _ in range(round(at_level((1, 5), share))):
@@ -194,7 +194,7 @@ class Bubbles:
     ) -> Self:
         """Draw circles, small ones more often."""
         share = draw_share(rng, severity)
-        scale = relative_size(pixels, 224)
+        scale = relative_size(pixels, 224, scene)
         height, width = pixels.shape[:2]
         circles = []
         for _ in range(round(at_level((7, 25), share))):

@@ -65,7 +65,7 @@ class GaussianBlur:
     ) -> Self:
         """Draw sigma."""
         level = at_level((1, 2, 3, 4, 6), draw_share(rng, severity))
-        return cls(level * relative_size(pixels, _IMAGENET_SIDE))
+        return cls(level * relative_size(pixels, _IMAGENET_SIDE, scene))
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Blur one frame."""
@@ -107,7 +107,7 @@ class BoxBlur:
     ) -> Self:
         """Draw a square window."""
         half = at_level((1, 6), draw_share(rng, severity))
-        side = 2 * round(half * relative_size(pixels, _IMAGENET_SIDE)) + 1
+        side = 2 * round(half * relative_size(pixels, _IMAGENET_SIDE, scene)) + 1
         return cls(side, side)
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
@@ -149,7 +149,7 @@ class DefocusBlur:
     ) -> Self:
         """Draw radius and softness, both scaled with the picture."""
         share = draw_share(rng, severity)
-        scale = relative_size(pixels, _IMAGENET_SIDE)
+        scale = relative_size(pixels, _IMAGENET_SIDE, scene)
         return cls(
             radius=at_level((3, 4, 6, 8, 10), share) * scale,
             softness=at_level((0.1, 0.5, 0.5, 0.5, 0.5), share) * scale,
@@ -192,7 +192,7 @@ class MotionBlur:
     ) -> Self:
         """Draw length, sigma, and an angle of up to 45 degrees."""
         share = draw_share(rng, severity)
-        scale = relative_size(pixels, _IMAGENET_SIDE)
+        scale = relative_size(pixels, _IMAGENET_SIDE, scene)
         return cls(
             length=2 * at_level((10, 15, 15, 15, 20), share) * scale,
             angle_deg=float(rng.uniform(-45.0, 45.0)),
@@ -242,7 +242,7 @@ class TrajectoryBlur:
         """Draw length, inertia, shake and path."""
         share = draw_share(rng, severity)
         return cls(
-            length=at_level((3, 25), share) * relative_size(pixels, 512),
+            length=at_level((3, 25), share) * relative_size(pixels, 512, scene),
             inertia=float(rng.uniform(0.0, 0.7)),
             shake=float(rng.uniform(0.0, 0.2)),
             path_seed=new_seed(rng),

@@ -42,17 +42,17 @@ _SOURCE = "ranges of DermaSR-GAN 2025 and MedMNIST-C derma [paper], at 512 px [C
 
 _gaussian_blur = Drawn(
     lambda rng, pixels, scene, severity: GaussianBlur(
-        span(rng, 0.1, 3.0, severity) * relative_size(pixels, 512)
+        span(rng, 0.1, 3.0, severity) * relative_size(pixels, 512, scene)
     )
 )
 _defocus = Drawn(  # windows of 7 to 21
     lambda rng, pixels, scene, severity: DefocusBlur(
-        span(rng, 3.0, 10.0, severity) * relative_size(pixels, 512)
+        span(rng, 3.0, 10.0, severity) * relative_size(pixels, 512, scene)
     )
 )
 _motion = Drawn(
     lambda rng, pixels, scene, severity: MotionBlur(
-        span(rng, 6.0, 20.0, severity) * relative_size(pixels, 512),
+        span(rng, 6.0, 20.0, severity) * relative_size(pixels, 512, scene),
         angle_deg=float(rng.uniform(0.0, 180.0)),
     )
 )

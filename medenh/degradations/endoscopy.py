@@ -38,13 +38,13 @@ OPERATORS: tuple[type[Operator], ...] = SCOPE
 
 _line = Drawn(
     lambda rng, pixels, scene, severity: MotionBlur(
-        span(rng, 5.0, 25.0, severity) * relative_size(pixels, 512),
+        span(rng, 5.0, 25.0, severity) * relative_size(pixels, 512, scene),
         angle_deg=float(rng.uniform(0.0, 180.0)),
     )
 )
 _shake = Drawn(
     lambda rng, pixels, scene, severity: TrajectoryBlur(
-        length=2 * span(rng, 5.0, 25.0, severity) * relative_size(pixels, 512),
+        length=2 * span(rng, 5.0, 25.0, severity) * relative_size(pixels, 512, scene),
         inertia=float(rng.uniform(0.0, 0.7)),
         shake=float(rng.uniform(0.0, 0.2)),
         path_seed=new_seed(rng),

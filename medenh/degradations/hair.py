@@ -76,13 +76,14 @@ class RealHair:
         """Draw a mask, thicker ones for a higher severity, its pose and colour."""
         share = draw_share(rng, severity)
         last = len(_masks()) - 1
+        whole = relative_size(pixels, max(pixels.shape[:2]), scene)  # above 1: a crop
         x, y = rng.random(2)
         return cls(
             mask=int(np.clip(round(share * last + rng.uniform(-3, 3)), 0, last)),
             flip_x=bool(rng.integers(2)),
             flip_y=bool(rng.integers(2)),
             turned=bool(rng.integers(2)),
-            zoom=float(rng.uniform(1.0, 1.25)),
+            zoom=float(rng.uniform(1.0, 1.25)) * whole,
             offset=(float(x), float(y)),
             colour=_draw_colour(rng),
             opacity=at_level((0.6, 0.95), share),
@@ -142,7 +143,7 @@ class DrawnHair:
         share = draw_share(rng, severity)
         colour = _draw_colour(rng)
         lie = float(rng.uniform(0.0, np.pi))
-        widest = at_level((2.0, 4.0), share) * relative_size(pixels, 512)
+        widest = at_level((2.0, 4.0), share) * relative_size(pixels, 512, scene)
         strokes = [
             _draw_stroke(rng, pixels, lie, widest)
             for _ in range(round(at_level((5, 40), share)))
@@ -155,7 +156,7 @@ class DrawnHair:
         for stroke in self.strokes:
             _draw_tapered(cover, stroke)
         plane = cover.astype(np.float32) / np.float32(255.0)
-        soft = _softened(plane, relative_size(pixels, _MASK_SIDE))
+        soft = _softened(plane, relative_size(pixels, _MASK_SIDE, scene))
         return _painted(pixels, soft, self.colour, self.opacity)
 
 

@@ -60,22 +60,22 @@ def _fluorescence(
 
 _defocus = Drawn(
     lambda rng, pixels, scene, severity: DefocusBlur(
-        span(rng, 2.0, 7.0, severity) * relative_size(pixels, 224)
+        span(rng, 2.0, 7.0, severity) * relative_size(pixels, 224, scene)
     )
 )
 _weak_defocus = Drawn(
     lambda rng, pixels, scene, severity: DefocusBlur(
-        span(rng, 0.5, 3.5, severity) * relative_size(pixels, 224)
+        span(rng, 0.5, 3.5, severity) * relative_size(pixels, 224, scene)
     )
 )
 _psf = Drawn(
     lambda rng, pixels, scene, severity: GaussianBlur(
-        span(rng, 0.5, 3.0, severity) * relative_size(pixels, 224)
+        span(rng, 0.5, 3.0, severity) * relative_size(pixels, 224, scene)
     )
 )
 _motion = Drawn(  # ImageNet-C's (radius, sigma), (3, 3) to (15, 12)
     lambda rng, pixels, scene, severity: _motion_of(
-        rng, draw_share(rng, severity), relative_size(pixels, 224)
+        rng, draw_share(rng, severity), relative_size(pixels, 224, scene)
     )
 )
 

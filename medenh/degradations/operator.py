@@ -57,6 +57,9 @@ class Scene:
         Number of the frame in its volume: its noise differs from its neighbours'.
     depth : int
         Frames of one volume; several volumes (times, echoes) may follow one another.
+    whole_side : int or None
+        Long side of the whole picture where the frames are crops of one: lengths that
+        grow with a picture follow it. None: they are whole.
     options : dict
         What the user asked of the recipe beside severity ("mode": "exact").
     """
@@ -68,6 +71,7 @@ class Scene:
     eight_bit: bool = False
     frame: int = 0
     depth: int = 1
+    whole_side: int | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -171,9 +175,12 @@ def at_level(levels: Sequence[float], share: float) -> float:
     return levels[below] + (levels[below + 1] - levels[below]) * (place - below)
 
 
-def relative_size(pixels: FloatArray, reference: int) -> float:
-    """Return how much longer a frame's long side is than a reference, in pixels."""
-    return float(max(pixels.shape[:2])) / reference
+def relative_size(pixels: FloatArray, reference: int, scene: Scene) -> float:
+    """Return how much longer a picture's long side is than a reference, in pixels.
+
+    Of a crop the whole picture counts, where the scene knows it.
+    """
+    return float(scene.whole_side or max(pixels.shape[:2])) / reference
 
 
 def span(

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from medenh.degradations.operator import Operator, Scene, at_level, draw_share, span
+from medenh.degradations.operator import (
+    Operator,
+    Scene,
+    at_level,
+    draw_share,
+    relative_size,
+    span,
+)
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "BicubicReduction", "Pixelate", "resize"]
@@ -83,7 +90,7 @@ class Pixelate:
     ) -> Self:
         """Draw the factor; larger pictures get larger blocks, none below a pixel."""
         level = at_level((0.6, 0.5, 0.4, 0.3, 0.25), draw_share(rng, severity))
-        return cls(min(1.0, level * 224 / max(pixels.shape[:2])))
+        return cls(min(1.0, level / relative_size(pixels, 224, scene)))
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Pixelate one frame."""

@@ -110,7 +110,7 @@ class OverExposure:
     ) -> Self:
         """Draw gain and bloom."""
         share = draw_share(rng, severity)
-        bloom = at_level((5, 15), share) * relative_size(pixels, 512)
+        bloom = at_level((5, 15), share) * relative_size(pixels, 512, scene)
         return cls(at_level((1.5, 3.0), share), bloom)
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
@@ -198,7 +198,7 @@ class ChromaShift:
         severity: float | None,
     ) -> Self:
         """Draw a direction; blue goes against red, half as far."""
-        far = span(rng, 1.0, 3.0, severity) * relative_size(pixels, 512)
+        far = span(rng, 1.0, 3.0, severity) * relative_size(pixels, 512, scene)
         angle = rng.uniform(0.0, 2 * np.pi)
         x, y = float(far * np.cos(angle)), float(far * np.sin(angle))
         return cls((x, y), (-x / 2, -y / 2))
@@ -243,7 +243,7 @@ class Interlacing:
         severity: float | None,
     ) -> Self:
         """Draw a shift and its direction."""
-        far = span(rng, 1.0, 6.0, severity) * relative_size(pixels, 512)
+        far = span(rng, 1.0, 6.0, severity) * relative_size(pixels, 512, scene)
         return cls(max(1, round(far)) * (1 if rng.integers(2) else -1))
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:

@@ -151,9 +151,8 @@ class Vignette:
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Light one frame."""
         x, y = _grid(pixels, centre=self.centre)
-        factor = 1.0 - self.strength * (np.square(x) + np.square(y))
-        factor = np.maximum(factor, 0.0).astype(np.float32)
-        result: FloatArray = pixels * factor[..., None]
+        factor = np.maximum(1.0 - self.strength * (np.square(x) + np.square(y)), 0.0)
+        result: FloatArray = pixels * factor.astype(np.float32)[..., None]
         return result
 
 

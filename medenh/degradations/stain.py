@@ -56,7 +56,8 @@ class StainJitter:
         density = -np.log10(np.maximum(pixels, np.float32(_DARKEST)))
         if pixels.shape[-1] == 1:
             wanted = density * self.factors[0] + self.offsets[0]
-            return (10.0**-wanted).astype(np.float32)
+            restained: FloatArray = (10.0**-wanted).astype(np.float32)
+            return restained
         stains = _STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)
         apart = np.linalg.inv(stains)  # density -> amount of each stain
         factor = np.diag([*self.factors, 1.0])

@@ -29,6 +29,7 @@ def degrade_crop(
     modality: str = "unknown",
     eight_bit: bool = False,
     field: FloatArray | None = None,
+    whole_side: int | None = None,
     window_hu: tuple[float, float] = _WINDOW_HU,
     options: Mapping[str, Any] | None = None,
 ) -> FloatArray:
@@ -50,6 +51,9 @@ def degrade_crop(
         Round to 8-bit levels where the published code does.
     field : float32 array, shape (H, W), in [0, 1], optional
         Weight of the field of view; outside it nothing changes.
+    whole_side : int, optional
+        Long side of the picture the crop was cut from. Lengths are in proportion to
+        it: without it a crop is blurred less than the whole picture would be.
     window_hu : (float, float)
         For recipes in HU, what 0 and 1 stand for.
     options : mapping, optional
@@ -82,6 +86,7 @@ def degrade_crop(
         modality=modality,
         field=field,
         eight_bit=eight_bit,
+        whole_side=whole_side,
         options={**_defaults(chosen.name), **(options or {})},
     )
     low, high = window_hu if chosen.domain == "hu" else (0.0, 1.0)

@@ -87,7 +87,8 @@ class XrayDetector:
             dose=log_span(rng, 0.5, 0.05, severity),
             read_noise=span(rng, 1.0, 10.0, severity),
             scatter=span(rng, 0.0, 1.0, severity),
-            scatter_px=float(rng.uniform(20.0, 50.0)) * relative_size(pixels, _SIDE),
+            scatter_px=float(rng.uniform(20.0, 50.0))
+            * relative_size(pixels, _SIDE, scene),
             blur_px=span(rng, 0.3, 1.5, severity),
             noise_seed=new_seed(rng),
         )
@@ -126,7 +127,7 @@ def draw_scatter(
         dose=1.0,
         read_noise=1.0,
         scatter=log_span(rng, 0.3, 3.0, severity),
-        scatter_px=float(rng.uniform(20.0, 50.0)) * relative_size(pixels, _SIDE),
+        scatter_px=float(rng.uniform(20.0, 50.0)) * relative_size(pixels, _SIDE, scene),
         blur_px=span(rng, 0.3, 1.5, severity),
         noise_seed=new_seed(rng),
     )

@@ -54,6 +54,18 @@ def test_lengths_grow_with_the_picture():
         assert ratio == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize("name", ["defocus", "derm-blur", "micro-defocus", "pixelate"])
+def test_a_crop_is_degraded_like_the_whole_picture(name):
+    def drawn(side, **scene):
+        rng = np.random.default_rng(4)
+        pixels = np.zeros((side, side, 3), np.float32)
+        kinds = RECIPES[name].plan(rng)
+        return [kind.sample(rng, pixels, Scene(**scene), 0.5) for kind in kinds]
+
+    assert drawn(128, whole_side=512) == drawn(512)
+    assert drawn(128) != drawn(512)
+
+
 @pytest.mark.parametrize(("name", "parameter"), TABLE)
 def test_without_a_severity_the_whole_range_is_drawn(name, parameter):
     rng = np.random.default_rng(0)
