@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from medenh.errors import NonFiniteError, UsageError
 
@@ -151,6 +150,8 @@ def area_under_curve(scores: ArrayLike, positive: ArrayLike) -> float:
     >>> area_under_curve([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
     0.75
     """
+    from scipy.stats import rankdata  # a second to import
+
     values, truth = np.asarray(scores), np.asarray(positive, bool)
     above = int(truth.sum())
     below = truth.size - above
