@@ -42,7 +42,8 @@ class Framing(_Model):
     ----------
     method : str
         How the field was found: "hough", "rows", "box", "frame", or "mask" where the
-        user gave one; "surround" beside a dark surround.
+        user gave one; "surround" beside a dark surround; "shown" where the picture is
+        a cleaned square and its black surround shows the field.
     centre, radius : tuple of float, float
         Of the disc, in pixels of the picture before cropping.
     box : tuple of int
@@ -50,6 +51,10 @@ class Framing(_Model):
     size : int or None
         Side that the square was resized to; None where it kept its own and was pasted
         back into the picture.
+    finish : str
+        "blend": the clean picture stays outside the field, by its weights.
+        "multiply": everything is multiplied by the weights and truncated to 8 bits, as
+        Cofe-Net's program does.
     """
 
     method: str
@@ -57,6 +62,7 @@ class Framing(_Model):
     radius: float
     box: tuple[int, int, int, int]
     size: int | None = None
+    finish: Literal["blend", "multiply"] = "blend"
 
 
 class Record(_Model):
@@ -80,6 +86,8 @@ class Record(_Model):
         What the files were written as, a key of `medenh.formats.EXTENSIONS`.
     mask_sha256 : str
         Hash of the file of the field of view, where the user gave one.
+    parameters_sha256 : str
+        Hash of another program's file of parameters, where they came from one.
     modality, preset : str
         Kind of picture, name of the recipe.
     severity : float or None
@@ -118,6 +126,7 @@ class Record(_Model):
     references: tuple[FileEntry, ...] = ()
     format: str = ""
     mask_sha256: str = ""
+    parameters_sha256: str = ""
     modality: str = "unknown"
     preset: str
     severity: float | None = None

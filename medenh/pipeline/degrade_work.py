@@ -22,7 +22,7 @@ from medenh.degradations import (
 from medenh.degradations.api import as_field, unit_severity
 from medenh.degradations.cofe_record import from_cofe, is_cofe, side_of
 from medenh.degradations.record import FileEntry
-from medenh.errors import InputError, UnreadableError, UsageError
+from medenh.errors import InputError, MedenhError, UnreadableError, UsageError
 from medenh.formats.files import atomic_output
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
@@ -148,8 +148,15 @@ class Workshop:
             return self._carry_out(task, admit)
         except Exception as error:
             ours = as_ours(error, task.path)
+            self._name_target(ours, task)
             failures = tuple(Failure(path, ours) for path in task.sources)
             return Outcome(task.index, failures=failures)
+
+    def _name_target(self, error: MedenhError, task: Task) -> None:
+        """Let an error of a file in the making speak of where it was to go."""
+        made = self._staging / str(task.index)
+        if error.path is not None and error.path.is_relative_to(made):
+            error.path = self._staging.parent / error.path.relative_to(made)
 
     def _carry_out(self, task: Task, admit: Admit) -> Outcome:
         if self._last is None or self._last.wanted != task.sources:
