@@ -64,7 +64,8 @@ class StainJitter:
         change = (apart @ (factor - np.eye(3)) @ stains).astype(np.float32)
         offset = (np.array([*self.offsets, 0.0]) @ stains).astype(np.float32)
         wanted = density + density @ change + offset
-        return pixels * (10.0 ** (density - wanted)).astype(np.float32)
+        passed: FloatArray = (10.0 ** (density - wanted)).astype(np.float32)
+        return pixels * passed
 
 
 OPERATORS: tuple[type[Operator], ...] = (StainJitter,)
