@@ -51,6 +51,9 @@ def make_replay_plan(
     root = output_root(inputs, output)
     wanted = read_records(records)
     items, rejected = find_inputs(inputs, root, recursive=options.recursive)
+    names = {name for record in wanted for name in _names(record)}
+    # files that no record is about may be anything
+    rejected = [one for one in rejected if _is_named(one.path, names)]
     plan = DegradePlan(root, RecordStore(root), failed=rejected)
     plan.recipe = ",".join(dict.fromkeys(record.preset for record in wanted))
     plan.seed = wanted[0].seed
@@ -129,10 +132,19 @@ class _Files:
         return self._hashes
 
 
+def _names(record: Record) -> tuple[str, ...]:
+    return (record.source, *(one.name for one in record.more_sources))
+
+
+def _is_named(path: Path, names: set[str]) -> bool:
+    place = path.as_posix()
+    return any(place == name or place.endswith(f"/{name}") for name in names)
+
+
 def _task(record: Record, files: _Files, masks: Companions | None) -> Task:
     if not record.source or not record.output or not record.format:
         raise UsageError("a record is of an array, not of a file")
-    names = (record.source, *(one.name for one in record.more_sources))
+    names = _names(record)
     hashes = (record.source_sha256, *(one.sha256 for one in record.more_sources))
     sources = tuple(
         files.find(name, digest) for name, digest in zip(names, hashes, strict=True)

@@ -407,6 +407,7 @@ def test_replay_says_which_files_are_missing_or_differ(folder, done, tmp_path):
     cv2.imwrite(str(inputs / "a.png"), photo(seed=99))
     (inputs / "b.bmp").unlink()
     (inputs / "t.tif").rename(inputs / "moved.tif")
+    (inputs / "unrelated.png").touch()
     out = tmp_path / "out"
     replay = done / "records.jsonl"
     summary = degrade_files([inputs], out, DegradeOptions(workers=1), replay=replay)
