@@ -44,12 +44,12 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
     dict
         With a protocol ``{"protocol", "n", "rows": {ROW: {...}}}``, else
         ``{"pairs", "metrics": {...}, "baselines": {ROW: {...}}}``, where ``metrics``
-        are those of the subject. Both have ``tests``, ``against_identity``, ``region``,
-        ``data_range``, ``columns``, ``unmatched``, ``failed``, ``settings`` and
-        ``seconds``. A column
-        is ``{"mean", "std", "ci95", "median", "n", "per_file"}``, a score of the whole
-        set ``{"value", "ci95"}``. What is undefined or infinite is null; ``infinite``
-        names the files of infinite figures, which have no part in mean, std and ci95.
+        are those of the subject. Both have ``tests``, ``against_identity``,
+        ``region``, ``data_range``, ``columns``, ``unmatched``, ``failed``,
+        ``settings`` and ``seconds``. A column is ``{"mean", "std", "ci95", "median",
+        "n", "per_file"}``, a score of the whole set ``{"value", "ci95"}``. What is
+        undefined or infinite is null; ``infinite`` names the files of infinite
+        figures, which have no part in mean, std and ci95.
     """
     found: dict[str, Any] = {row.name: _row(row, evaluation) for row in evaluation.rows}
     document: dict[str, Any] = {"title": evaluation.title}
@@ -62,14 +62,8 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         document["baselines"] = found
     document |= {
         "subject": evaluation.subject,
-        "tests": {
-            name: {column: _test(tests) for column, tests in by_column.items()}
-            for name, by_column in evaluation.tests.items()
-        },
-        "against_identity": {
-            name: {column: _test(tests) for column, tests in by_column.items()}
-            for name, by_column in evaluation.against_identity.items()
-        },
+        "tests": _tests(evaluation.tests),
+        "against_identity": _tests(evaluation.against_identity),
         "columns": {column.name: _column(column) for column in evaluation.columns},
         "tasks": evaluation.tasks,
         "region": evaluation.region,
@@ -145,8 +139,13 @@ def _scores(row: Row, column: str, evaluation: Evaluation) -> dict[str, Any]:
     return document | ({"infinite": infinite} if infinite else {})
 
 
-def _test(tests: PairedTests) -> dict[str, Any]:
-    return dict(tests._asdict())
+def _tests(
+    tests: Mapping[str, Mapping[str, PairedTests]],
+) -> dict[str, dict[str, dict[str, Any]]]:
+    return {
+        name: {column: found._asdict() for column, found in by_column.items()}
+        for name, by_column in tests.items()
+    }
 
 
 def _column(column: Column) -> dict[str, str]:

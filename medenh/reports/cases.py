@@ -176,4 +176,5 @@ def _below(evaluation: Evaluation, key: str, file: str) -> str:
         return ""
     column = evaluation.columns[0]
     text = figure_text(score(row, column.name, file), column.digits)
-    return f"{column.title} {text} {column.unit}".strip() if text else ""
+    name = min(column.title, column.name, key=len)
+    return f"{name} {text} {column.unit}".strip() if text else ""

@@ -19,7 +19,7 @@ from medenh.reports.score_tables import (
     file_table,
     heading,
     mean_table,
-    paired_table,
+    paired_tables,
     set_table,
 )
 from medenh.reports.tables import table_view
@@ -104,7 +104,7 @@ def _parts(evaluation: Evaluation) -> dict[str, Any]:
     tables = [
         mean_table(evaluation) if evaluation.rows else None,
         set_table(evaluation),
-        paired_table(evaluation),
+        *paired_tables(evaluation),
     ]
     return {
         "title": evaluation.title,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from medenh.evaluation.output import summarise
 from medenh.evaluation.result import Column, Evaluation, Row, SetScore
@@ -17,7 +17,7 @@ __all__ = [
     "Group",
     "file_table",
     "mean_table",
-    "paired_table",
+    "paired_tables",
     "set_table",
 ]
 
@@ -25,7 +25,19 @@ _BETTER = {"higher": "higher is better", "lower": "lower is better", "none": ""}
 # words of a note that tell a row which does not compete for the star
 _BOUNDS = ("bound", "sees the reference", "the clean")
 _SIGNIFICANT = 0.05
-_TESTS = ("Wilcoxon p", "t-test p")
+_TESTS = (
+    "Measure",
+    "Mean difference",
+    "Verdict",
+    "Wilcoxon p",
+    "t-test p",
+    "Pairs",
+)
+_TESTED = (
+    "two-sided p, not corrected for the number of tests. The verdict says which way "
+    "the mean differs where the Wilcoxon p is below 0.05. Pairs with an infinite or "
+    "undefined figure are left out."
+)
 
 
 def mean_table(evaluation: Evaluation) -> Table:
@@ -162,33 +174,58 @@ def _set_cell(one: SetScore | None) -> Cell:
     return Cell(figure_text(one.value, 3), one.value, _interval(one.ci95, 3))
 
 
-def paired_table(evaluation: Evaluation) -> Table | None:
-    """Return the subject against every other row; None where nothing was tested."""
+def paired_tables(evaluation: Evaluation) -> list[Table]:
+    """Return the subject against every other row, and every row against doing nothing.
+
+    What was not tested has no table.
+    """
+    subject = evaluation.subject
+    tables = [
+        _paired_table(
+            evaluation,
+            evaluation.tests,
+            Table(
+                f"Paired tests of {subject}",
+                ["Against", *_TESTS],
+                (),
+                f"{subject} minus the other method on the same files; {_TESTED}",
+            ),
+        ),
+        _paired_table(
+            evaluation,
+            evaluation.against_identity,
+            Table(
+                "Paired tests against doing nothing",
+                ["Method", *_TESTS],
+                (),
+                f"The method minus identity on the same files; {_TESTED}",
+            ),
+        ),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _paired_table(
+    evaluation: Evaluation,
+    tests: Mapping[str, Mapping[str, PairedTests]],
+    empty: Table,
+) -> Table:
+    """Return a table with a line for each row and column that were tested."""
     rows: list[list[Value]] = [
         [
             name,
             column.title,
-            _difference_cell(tests.difference, column),
-            _verdict(tests, column),
-            p_value(tests.wilcoxon_p),
-            p_value(tests.t_p),
-            _pairs_cell(tests),
+            _difference_cell(found.difference, column),
+            _verdict(found, column),
+            p_value(found.wilcoxon_p),
+            p_value(found.t_p),
+            _pairs_cell(found),
         ]
-        for name, by_column in evaluation.tests.items()
+        for name, by_column in tests.items()
         for column in evaluation.columns
-        if (tests := by_column.get(column.name)) is not None
+        if (found := by_column.get(column.name)) is not None
     ]
-    if not rows:
-        return None
-    return Table(
-        f"Paired tests of {evaluation.subject}",
-        ["Against", "Measure", "Mean difference", "Verdict", *_TESTS, "Pairs"],
-        rows,
-        f"{evaluation.subject} minus the other method on the same files; two-sided p, "
-        "not corrected for the number of tests. The verdict says which way the mean "
-        "differs where the Wilcoxon p is below 0.05. Pairs with an infinite or "
-        "undefined figure are left out.",
-    )
+    return replace(empty, rows=rows)
 
 
 def _difference_cell(difference: float, column: Column) -> Cell:

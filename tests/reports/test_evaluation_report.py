@@ -14,7 +14,7 @@ from medenh.errors import OutputError, UnreadableError, UsageError
 from medenh.evaluation.result import Evaluation, Row
 from medenh.reports.evaluation import write_evaluation_report
 from medenh.reports.ranking import GROUPS, choose
-from medenh.reports.score_tables import file_table, mean_table, p_value, paired_table
+from medenh.reports.score_tables import file_table, mean_table, p_value, paired_tables
 
 HOSTILE = (
     "<script>alert(1)</script>.png",
@@ -145,15 +145,24 @@ def test_means_and_intervals_are_those_of_the_files():
 
 
 def test_verdicts_follow_the_direction_of_the_measure():
-    verdicts = {(r[0], r[1]): r[3] for r in texts(paired_table(make_evaluation(40)))}
+    verdicts = {
+        (r[0], r[1]): r[3] for r in texts(paired_tables(make_evaluation(40))[0])
+    }
     assert verdicts["identity", "PSNR"] == "better"
     assert verdicts["identity", "CIEDE2000"] == "better"
     assert verdicts["oracle", "PSNR"] == "worse"
     assert verdicts["identity", "Contrast"] == "higher"
-    two = paired_table(make_evaluation(2))
+    (two,) = paired_tables(make_evaluation(2))
     assert {row[3] for row in texts(two)} == {"no difference shown"}
-    one = paired_table(make_evaluation(1))
+    (one,) = paired_tables(make_evaluation(1))
     assert {row[3] for row in texts(one)} == {"too few pairs"}
+
+
+def test_rows_against_doing_nothing_have_a_table_of_their_own():
+    evaluation = make_evaluation(40)
+    against = {"dpe": evaluation.tests["identity"]}
+    _, table = paired_tables(replace(evaluation, against_identity=against))
+    assert texts(table)[0][:4] == ["dpe", "PSNR", "+4.49 dB", "better"]
 
 
 def test_tiny_p_values_are_not_zero():
