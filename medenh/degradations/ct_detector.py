@@ -40,6 +40,10 @@ class CtRing:
         Over half a turn.
     noise_seed : int
         Seed of the gains; each slice has its own detector row.
+
+    Notes
+    -----
+    A scan goes all around: every ray is measured from both sides, by two bins.
     """
 
     gain_std: float
@@ -70,7 +74,8 @@ class CtRing:
             shape = (attenuation.shape[0], attenuation.shape[1])
             noise = rng.standard_normal(detector_bins(shape))
             gains = np.maximum(1.0 + self.gain_std * noise, 0.01)
-            row = -np.log(gains).astype(np.float32)
+            row = -np.log(gains)
+            row = (0.5 * (row + row[::-1])).astype(np.float32)
             angles = view_angles(self.views)
             every = np.broadcast_to(row, (self.views, row.size))
             return filtered_back_project(every, angles, shape)

@@ -22,6 +22,7 @@ _AIR_HU = -1000.0
 _HIGHEST_HU = 30_000.0  # metal; more is damage
 _FIELD_OF_VIEW_MM = 350.0  # across the longer side, where the file does not say [C]
 _NO_WINDOW_HU = -900.0  # a picture with values below it shows air as such [C]
+_NO_AIR_HU = -1500.0  # below what noise makes of air [C]
 _BLACK_HU = 10.0  # JPEG's ripple in black [C]
 _FEWEST_VIEWS, _MOST_VIEWS = 180, 720
 
@@ -62,8 +63,8 @@ def change_slice(pixels: FloatArray, scene: Scene, alter: Alter) -> FloatArray:
     Notes
     -----
     HU -> attenuation is ``0.02 /mm (1 + HU / 1000)``, not below 0. The slice is taken
-    to lie in air, its corners included. Padding outside the scan circle (equal to the
-    lowest value, air or less) is never changed. Pictures whose window is burnt in show
+    to lie in air, its corners included. Padding outside the scan circle (the lowest
+    value, if air or less, and all below -1500) is never changed. Pictures whose window is burnt in show
     air as its lower end: there it counts as air, and what is below it is cut off [C].
     """
     to_width = WATER_PER_MM * pixel_mm(scene, (pixels.shape[0], pixels.shape[1]))
@@ -90,7 +91,7 @@ def _padding(hu: FloatArray) -> NDArray[np.bool_]:
         return np.zeros(hu.shape, bool)
     rows, columns = (np.arange(side) - (side - 1) / 2 for side in hu.shape)
     outside = np.hypot(rows[:, None], columns) > min(hu.shape) / 2
-    padding: NDArray[np.bool_] = outside & (hu == lowest)
+    padding: NDArray[np.bool_] = outside & ((hu == lowest) | (hu < _NO_AIR_HU))
     return padding
 
 

@@ -223,8 +223,8 @@ class MriSpike:
             height, width = kspace.shape
             spike = np.float32(self.strength) * np.abs(kspace).max()
             for across, down in self.places:
-                row = int((down + 1.0) / 2.0 * (height - 1))
-                column = int((across + 1.0) / 2.0 * (width - 1))
+                row = height // 2 + int(down * ((height - 1) // 2))
+                column = width // 2 + int(across * ((width - 1) // 2))
                 kspace[row, column] += spike
 
         return _through_kspace(pixels, self.phase, damage)

@@ -46,8 +46,8 @@ def view_angles(views: int, *, first: float = 0.0, arc: float = 180.0) -> FloatA
 
 
 def detector_bins(shape: tuple[int, int]) -> int:
-    """Return how many bins, one pixel wide, see a whole picture from any angle."""
-    return int(np.ceil(np.hypot(*shape))) + 3
+    """Return the odd number of bins, a pixel wide, that see all from any angle."""
+    return (int(np.ceil(np.hypot(*shape))) + 2) | 1
 
 
 def project(image: FloatArray, angles: FloatArray) -> FloatArray:

@@ -106,6 +106,8 @@ def _by_volume(
 
 
 def _box(volume: FloatArray, width: float) -> FloatArray:
+    if len(volume) == 1:
+        return volume
     reach = int(np.ceil((width - 1.0) / 2.0))
     last = len(volume) - 1
     frames = np.arange(len(volume))
