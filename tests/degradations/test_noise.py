@@ -50,6 +50,17 @@ def test_photon_counts_are_whole_and_right():
     np.testing.assert_allclose(share / counts.size, expected, atol=0.002)
 
 
+@pytest.mark.parametrize("mean", [40, 65, 400])
+def test_many_photons_have_the_spread_and_skewness_of_poisson(mean):
+    level = np.full((1000, 1000, 1), 0.8, np.float32)
+    counts = ShotNoise(mean / 0.8, 5).apply(level, Scene()).astype(np.float64) * mean
+    counts = np.rint(counts / 0.8)
+    assert counts.mean() == pytest.approx(mean, rel=1e-3)
+    assert counts.var() == pytest.approx(mean, rel=0.006)
+    off = (counts - counts.mean()) / counts.std()
+    assert (off**3).mean() == pytest.approx(1 / np.sqrt(mean), abs=0.01)
+
+
 def test_gamma_makes_noise_in_linear_light():
     noise = PoissonGaussianNoise(2000.0, 0.0, 3, 2.2)
     light = noise.apply(_flat(0.5), Scene()).astype(np.float64) ** 2.2
