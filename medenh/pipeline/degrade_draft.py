@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medenh import __version__
+from medenh.degradations.record import FileEntry
 from medenh.errors import MedenhError, OutputError, UsageError
 from medenh.formats.files import safe_output_path
 from medenh.pipeline.degrade_options import DegradeOptions
@@ -128,13 +129,15 @@ class Draft:
         last = _MOST_RENAMES if policy == "rename" else 1
         for number in range(last):
             one = _numbered(task, number)
-            record = self._plan.store.find(one.outputs[0])
-            known = record is not None and self._is_same(record, one)
-            if known and record is not None and self._plan.store.is_intact(record):
+            record = self._known(one)
+            whole = record is not None and len(record.more_sources) + 1 == len(
+                one.sources
+            )
+            if record is not None and whole and self._plan.store.is_intact(record):
                 self._skip(one, "done")
                 return
             there = [n for n in _files(one) if (root / n).exists()]
-            ours = known and record is not None and self._plan.store.is_begun(record)
+            ours = record is not None and self._plan.store.is_begun(record)
             if not there or ours or policy == "overwrite":
                 self._plan.tasks.append(replace(one, index=len(self._plan.tasks)))
                 self._plan.order.append(one.outputs[0])
@@ -154,6 +157,12 @@ class Draft:
             name = task.outputs[min(index, len(task.outputs) - 1)]
             self._plan.skipped.append(Skip(path, self._plan.root / name, reason))
 
+    def _known(self, task: Task) -> Record | None:
+        """Return the record of just this task, perhaps without damaged slices."""
+        found = (self._plan.store.find(name) for name in task.outputs)
+        record = next((one for one in found if one is not None), None)
+        return record if record is not None and self._is_same(record, task) else None
+
     def _is_same(self, record: Record, task: Task) -> bool:
         """Tell whether a record is of just this task."""
         if task.record is not None:
@@ -161,7 +170,6 @@ class Draft:
         wanted = self._options
         return (
             (record.format, record.tool_version) == (task.format, __version__)
-            and record.source == task.names[0]
             and self._same_degradation(record, task)
             and bool(record.references) == wanted.pairs
             and wanted.modality in (None, record.modality)
@@ -192,12 +200,12 @@ class Draft:
         return {name: given.get(name, words[0]) for name, words in own.items()}
 
     def _same_content(self, record: Record, task: Task) -> bool:
-        """Tell whether a record is of these very files, damaged ones left out."""
-        known = {record.source: record.source_sha256}
-        known.update({one.name: one.sha256 for one in record.more_sources})
+        """Tell whether a record is of these very files, or of some of a series."""
+        paths = dict(zip(task.names, task.sources, strict=True))
+        first = FileEntry(name=record.source, sha256=record.source_sha256)
         return all(
-            known.get(name) == self._hash(path)
-            for name, path in zip(task.names, task.sources, strict=True)
+            one.name in paths and self._hash(paths[one.name]) == one.sha256
+            for one in (first, *record.more_sources)
         )
 
     def _hash(self, path: Path) -> str:

@@ -88,9 +88,10 @@ class RecordStore:
         self._handle = -1
         self._count = 0
         self._records: dict[str, Record] = {}
+        self._owners: dict[str, str] = {}  # file to the first output of its record
         if (root / RECORDS).exists():
             for record in read_records(root / RECORDS):
-                self._records[record.output] = record
+                self._put(record)
         self._load_journal()
 
     def _load_journal(self) -> None:
@@ -103,7 +104,17 @@ class RecordStore:
                 record = Record.from_json(line)
             except UsageError:  # torn by a kill
                 continue
-            self._records[record.output] = record
+            self._put(record)
+
+    def _put(self, record: Record) -> None:
+        """Remember a record in place of all that tell of one of its files."""
+        names = [name for name, _ in files_of(record)]
+        for name in names:
+            before = self._owners.get(name)
+            if before is not None and before != record.output:
+                self._records.pop(before, None)
+            self._owners[name] = record.output
+        self._records[record.output] = record
 
     def find(self, output: str) -> Record | None:
         """Return the record of an output."""
@@ -157,7 +168,7 @@ class RecordStore:
             raise OutputError(
                 f"journal cannot be written: {error.strerror}", path=self._journal
             ) from error
-        self._records[record.output] = record
+        self._put(record)
 
     def finish(self, order: Sequence[str]) -> None:
         """Write `records.jsonl`: outputs in the order given, then those of other runs.

@@ -200,15 +200,17 @@ def test_bad_files_are_listed_and_the_rest_goes_on(folder, tmp_path):
         degrade_files([tmp_path / "none"], tmp_path / "o", asked())
 
 
-def test_a_damaged_slice_costs_itself_alone(folder, tmp_path):
+@pytest.mark.parametrize("bad", ["1.dcm", "2.dcm"])
+def test_a_damaged_slice_costs_itself_alone(folder, tmp_path, bad):
     shutil.copytree(folder / "series", tmp_path / "in")
-    cut = (tmp_path / "in" / "2.dcm").read_bytes()[:-900]
-    (tmp_path / "in" / "2.dcm").write_bytes(cut)
+    whole = (tmp_path / "in" / bad).read_bytes()
+    (tmp_path / "in" / bad).write_bytes(whole[:-900])
     summary = degrade_files([tmp_path / "in"], tmp_path / "out", asked())
-    assert [f.path.name for f in summary.failed] == ["2.dcm"]
-    assert {p.name for p in (tmp_path / "out").glob("*.dcm")} == {"1.dcm", "3.dcm"}
+    assert [f.path.name for f in summary.failed] == [bad]
+    sound = {"1.dcm", "2.dcm", "3.dcm"} - {bad}
+    assert {p.name for p in (tmp_path / "out").glob("*.dcm")} == sound
     record = records_of(tmp_path / "out")[0]
-    assert [one.name for one in record.more_sources] == ["3.dcm"]
+    assert {record.source, *(one.name for one in record.more_sources)} == sound
     again = degrade_files(
         [tmp_path / "in"],
         tmp_path / "again",
@@ -217,6 +219,15 @@ def test_a_damaged_slice_costs_itself_alone(folder, tmp_path):
     )
     assert not again.failed
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
+    before = contents(tmp_path / "out")
+    rerun = degrade_files([tmp_path / "in"], tmp_path / "out", asked())
+    assert [f.path.name for f in rerun.failed] == [bad]
+    assert contents(tmp_path / "out") == before
+    (tmp_path / "in" / bad).write_bytes(whole)
+    mended = degrade_files([tmp_path / "in"], tmp_path / "out", asked())
+    assert not mended.failed
+    assert len(list((tmp_path / "out").glob("*.dcm"))) == 3
+    assert len(records_of(tmp_path / "out")) == 1
 
 
 def test_the_same_command_again_does_nothing(folder, done, tmp_path):
