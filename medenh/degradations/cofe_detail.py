@@ -84,9 +84,12 @@ class CofeSpots:
         if severity is not None:
             count = round(fewest + (most - fewest) * severity)
         shape = (pixels.shape[0], pixels.shape[1])
-        unit, side = min(shape) / _SIDE, _SIDE
+        unit, side = _unit(shape, scene), _SIDE
         if is_exact(scene):
-            unit, side = 1.0, shape[0]
+            side = shape[0]
+        elif scene.whole_side is not None:  # a crop has its share of them
+            part = shape[0] * shape[1] / scene.whole_side**2
+            count = max(1, round(count * min(part, 1.0)))
         return cls(tuple(_drawn_spot(rng, shape, side, unit) for _ in range(count)))
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
@@ -132,7 +135,7 @@ class CofeBlur:
         severity: float | None,
     ) -> Self:
         """Draw sigma and window; lengths are those at 512 pixels, scaled."""
-        unit = 1.0 if is_exact(scene) else min(pixels.shape[:2]) / _SIDE
+        unit = _unit((pixels.shape[0], pixels.shape[1]), scene)
         sigma = span(rng, 5.0, 15.0, severity)
         sides = [odd(whole(rng, int(sigma / 3), int(sigma / 2))) for _ in range(2)]
         return cls(sigma * unit, sides[0] * unit, sides[1] * unit)
@@ -145,6 +148,13 @@ class CofeBlur:
 
 
 OPERATORS: tuple[type[Operator], ...] = (CofeSpots, CofeBlur)
+
+
+def _unit(shape: tuple[int, int], scene: Scene) -> float:
+    """Return the length of a pixel of 512; of a crop the whole picture counts."""
+    if is_exact(scene):
+        return 1.0
+    return (scene.whole_side or min(shape)) / _SIDE
 
 
 def _drawn_spot(

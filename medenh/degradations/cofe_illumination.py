@@ -324,7 +324,8 @@ def _mean_luma(pixels: FloatArray) -> float:
 
 
 def _levels(pixels: FloatArray) -> NDArray[np.uint8]:
-    return np.rint(pixels * np.float32(255.0)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(pixels * np.float32(255.0)).astype(np.uint8)
+    return levels
 
 
 def _brightened(levels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:

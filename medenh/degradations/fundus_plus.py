@@ -18,7 +18,14 @@ from medenh.degradations.blur import DefocusBlur, TrajectoryBlur
 from medenh.degradations.compression import Jpeg
 from medenh.degradations.light import ColourGains, Gamma
 from medenh.degradations.noise import PoissonGaussianNoise
-from medenh.degradations.operator import Drawn, Operator, Sampler, Scene, span
+from medenh.degradations.operator import (
+    Drawn,
+    Operator,
+    Sampler,
+    Scene,
+    relative_size,
+    span,
+)
 from medenh.degradations.recipe import Recipe, Step, in_order
 from medenh.degradations.resampling import BicubicReduction
 from medenh.degradations.shading import Vignette
@@ -75,7 +82,7 @@ class CataractVeil:
         severity: float | None,
     ) -> Self:
         """Draw the clear point up to 30 % off, veil, blur and colour."""
-        unit = min(pixels.shape[:2]) / _SIDE
+        unit = relative_size(pixels, _SIDE, scene)
         x, y = 0.5 + rng.uniform(-0.3, 0.3, 2)
         veil = span(rng, 0.6, 0.8, severity)
         window = float(rng.choice([1, 3, 5, 7])) * unit
@@ -244,7 +251,7 @@ def _defocus(
 ) -> DefocusBlur:
     """Draw a disc of .5 to 4 px radius at 512."""
     radius = span(rng, 0.5, 4.0, severity)
-    return DefocusBlur(radius * min(pixels.shape[:2]) / _SIDE)
+    return DefocusBlur(radius * relative_size(pixels, _SIDE, scene))
 
 
 def _jpeg(
@@ -282,7 +289,7 @@ def _at_least_one(rng: np.random.Generator) -> tuple[Sampler, ...]:
 RECIPES: tuple[Recipe, ...] = (
     Recipe(
         name="fundus-plus",
-        title="Small pupil, lids, exposure, cataract, blur, noise, JPEG, drawn at random",
+        title="Pupil, lids, exposure, cataract, blur, noise, JPEG, drawn at random",
         source="ArcNet's veil [code]; Boracchi & Foi 2012 motion; the rest [C]",
         plan=_at_least_one,
         modalities=("fundus",),

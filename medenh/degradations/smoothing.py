@@ -13,8 +13,8 @@ __all__ = ["blur_plane", "disc", "odd", "window_taps"]
 _MIRROR = cv2.BORDER_REFLECT_101  # without repeating the edge pixel
 _Plane = NDArray[np.float64]
 
-_NODES_PER_WINDOW = 16  # of the coarse grid [M]: at most 0.1 level of 255 off
-_DIRECT = 32.0  # px; narrower windows are filtered at full size
+_NODES_PER_WINDOW = 40  # of the coarse grid: less than half a level of 255 off [M]
+_COARSEST_DIRECT = 2  # px between nodes; up to here every pixel is filtered
 
 
 def odd(window: int) -> int:
@@ -65,9 +65,9 @@ def blur_plane(plane: _Plane, window: tuple[int, int], sigma: float) -> FloatArr
     Notes
     -----
     The border is mirrored without repeating the edge pixel. Wide windows are evaluated
-    on a grid of a sixteenth of the window and interpolated linearly.
+    on a grid of a fortieth of the window and interpolated linearly.
     """
-    if min(window) < _DIRECT:
+    if min(window) // _NODES_PER_WINDOW <= _COARSEST_DIRECT:
         across, down = (window_taps(side, sigma) for side in window)
         blurred = cv2.sepFilter2D(
             plane.astype(np.float32), -1, across, down, borderType=_MIRROR

@@ -24,6 +24,7 @@ from medenh.types import FloatArray, Geometry, Image
 
 __all__ = ["SquareView", "find_square", "recall_square"]
 
+_RIM = 0.02  # of the radius: how far a rim may lie beyond the circle that was found [C]
 _WHOLE = 0.97  # a box this wide is the whole of a square picture [C]
 _METHODS = ("hough", "rows", "box", "frame", "mask", "shown")
 
@@ -104,7 +105,7 @@ class SquareView:
 
     def region(self, image: Image) -> NDArray[np.bool_]:
         """Return where the picture is scored, shape (H, W)."""
-        inside = self.field > 0.5
+        inside = self.field > 0.5 * self.field.max()
         if inside.shape == (image.height, image.width):
             return inside
         left, top, width, height = self.framing.box
@@ -161,15 +162,15 @@ def find_square(
         )
     square = image.width == image.height
     whole = square and min(framing.box[2:]) >= _WHOLE * image.width
-    box = (0, 0, image.width, image.height) if whole else framing.box
     multiply = exact and (size is not None or (whole and mask is not None))
-    framing = framing.model_copy(
-        update={
-            "box": box,
-            "size": size,
-            "finish": "multiply" if multiply else "blend",
-        }
-    )
+    if whole:
+        box = (0, 0, image.width, image.height)
+    elif size is None and mask is None:
+        box = _with_rim(framing, image)
+    else:
+        box = framing.box
+    finish = "multiply" if multiply else "blend"
+    framing = framing.model_copy(update={"box": box, "size": size, "finish": finish})
     return _view(image, framing, mask, eight_bit=image.pixels.dtype == np.uint8)
 
 
@@ -228,6 +229,8 @@ def _view(
     size = side if framing.size is None else framing.size
     if mask is None:
         field = _disc_field(framing, size)
+        if framing.size is None and framing.method in ("hough", "rows"):
+            field = np.maximum(field, _rim_field(image, framing, field))
     else:
         field = _resized(_padded(mask, framing.box, 0.0), size)[..., 0]
         field = np.clip(field, 0.0, 1.0).astype(np.float32)
@@ -250,6 +253,31 @@ def _disc_field(framing: Framing, size: int) -> FloatArray:
         cover -= np.maximum(at - 0.5, start * scale)
         field *= np.expand_dims(np.clip(cover, 0.0, 1.0).astype(np.float32), 1 - axis)
     return field
+
+
+def _with_rim(framing: Framing, image: Image) -> tuple[int, int, int, int]:
+    """Return the box of a disc, wider by the rim."""
+    margin = int(_RIM * framing.radius) + 2
+    left, top, width, height = framing.box
+    x, y = max(0, left - margin), max(0, top - margin)
+    right = min(image.width, left + width + margin)
+    lower = min(image.height, top + height + margin)
+    return x, y, right - x, lower - y
+
+
+def _rim_field(image: Image, framing: Framing, disc: FloatArray) -> FloatArray:
+    """Return weights of light just outside the disc that was found.
+
+    The rim of a photograph is no perfect circle: what shines beyond it is retina all
+    the same, and would stay as a bright line around the degraded disc.
+    """
+    square = _padded(_middle_frame(image), framing.box, 0.0).max(axis=2)
+    inside = float(square[disc > 0.5].mean()) if (disc > 0.5).any() else 0.0
+    reach = framing.radius * (1.0 + _RIM) + 2.0
+    wide = framing.model_copy(update={"radius": reach})
+    light = np.clip(square / max(inside, 1e-6) / 0.4 - 0.5, 0.0, 1.0)
+    rim: FloatArray = (_disc_field(wide, len(disc)) * light).astype(np.float32)
+    return rim
 
 
 def _is_square(image: Image, box: tuple[int, int, int, int], size: int) -> bool:
