@@ -127,11 +127,19 @@ def replay_image(
         The record names steps or parameters that do not exist.
     """
     operators = [read_step(step, OPERATORS) for step in record.steps]
+    if record.framing is not None and record.framing.method == "shown":
+        record = _of_this_picture(image, record)
 
     def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:
         return apply_operators(pixels, operators, scene), operators
 
-    view = framing.recall(image, record.framing, size=record.size, field=field)
+    view = framing.recall(
+        image,
+        record.framing,
+        size=record.size,
+        field=field,
+        eight_bit=record.eight_bit,
+    )
     return _carry_out(image, view, record, work, scale=record.scale)
 
 
@@ -184,12 +192,23 @@ def _apply(pixels: FloatArray, operator: Operator, scene: Scene) -> FloatArray:
     return frames[0][None] if len(frames) == 1 else np.stack(frames)
 
 
+def _of_this_picture(image: Image, record: Record) -> Record:
+    """Return a foreign program's record with what it does not know of a picture.
+
+    Its 8-bit steps are kept for 8-bit levels in any type; deeper pictures stay deep.
+    """
+    levels = image.to_unit() * np.float32(255.0)
+    eight_bit = bool(np.abs(levels - np.rint(levels)).max(initial=0.0) < 1e-3)
+    scale = scale_for(image, record.domain)
+    return record.model_copy(update={"scale": scale, "eight_bit": eight_bit})
+
+
 _Work = Callable[[FloatArray, Scene], tuple[FloatArray, list[Operator]]]
 
 
 def _carry_out(
     image: Image,
-    view: framing.View,
+    view: framing.AnyView,
     head: Record,
     work: _Work,
     *,

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.record import Framing
+from medenh.degradations.square_view import SquareView, find_square, recall_square
 from medenh.degradations.surround import find_surround
 from medenh.errors import UsageError
 from medenh.types import FloatArray, Geometry, Image
 
-__all__ = ["View", "find", "recall"]
+__all__ = ["AnyView", "View", "find", "recall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +60,9 @@ class View:
         return None if self.field is None else self.field > 0.5
 
 
+AnyView = View | SquareView
+
+
 def find(
     image: Image,
     kind: str,
@@ -66,7 +70,7 @@ def find(
     size: int | None,
     field: FloatArray | None,
     options: Mapping[str, Any],
-) -> View:
+) -> AnyView:
     """Return the view of a picture that a recipe's framing asks for.
 
     Parameters
@@ -82,7 +86,10 @@ def find(
         The recipe's options.
     """
     _check_field(image, field)
-    view = View(size=size, field=field if size is None else None)
+    if kind == "fundus":
+        exact = options.get("mode") == "exact"
+        return find_square(image, size=size, mask=field, exact=exact)
+    view = _whole(image, size, field)
     return _inside_surround(view, image) if kind == "surround" else view
 
 
@@ -92,13 +99,23 @@ def recall(
     *,
     size: int | None,
     field: FloatArray | None,
-) -> View:
+    eight_bit: bool = False,
+) -> AnyView:
     """Return the view that a record describes."""
     _check_field(image, field)
-    view = View(size=size, field=field if size is None else None)
-    if framing is not None and framing.method == "surround":
-        return _inside_surround(view, image)
-    return view
+    if framing is None:
+        return _whole(image, size, field)
+    if framing.method == "surround":
+        return _inside_surround(_whole(image, size, field), image)
+    return recall_square(image, framing, mask=field, eight_bit=eight_bit)
+
+
+def _whole(image: Image, size: int | None, field: FloatArray | None) -> View:
+    if field is not None and size is not None:
+        side = _new_side(image, size)
+        resized = cv2.resize(field, side, interpolation=cv2.INTER_AREA)
+        field = np.asarray(resized, np.float32)
+    return View(size=size, field=field)
 
 
 def _inside_surround(view: View, image: Image) -> View:
@@ -116,12 +133,18 @@ def _check_field(image: Image, field: FloatArray | None) -> None:
         )
 
 
+def _new_side(image: Image, size: int) -> tuple[int, int]:
+    """Return width and height with the long side resized."""
+    scale = size / max(image.height, image.width)
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
 def _resized(image: Image, size: int) -> Image:
     """Return the picture with its long side resized, its meaning kept."""
     scale = size / max(image.height, image.width)
     if scale == 1.0:
         return image
-    side = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    side = _new_side(image, size)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     dtype = image.pixels.dtype
     frames = [

@@ -11,6 +11,8 @@ from medenh.degradations import (
     dermoscopy,
     dpe,
     endoscopy,
+    fundus,
+    fundus_plus,
     generic,
     light,
     microscopy,
@@ -27,7 +29,18 @@ from medenh.errors import UsageError
 __all__ = ["OPERATORS", "RECIPES", "find_recipe"]
 
 _SHARED = (blur, compression, light, noise, resampling, shading)  # operators only
-_MODULES = (dpe, generic, xray, ct, mri, dermoscopy, microscopy, endoscopy)
+_MODULES = (
+    dpe,
+    fundus,
+    fundus_plus,
+    generic,
+    xray,
+    ct,
+    mri,
+    dermoscopy,
+    microscopy,
+    endoscopy,
+)
 
 
 def _by_name(groups: Iterable[Iterable[type[Operator]]]) -> dict[str, type[Operator]]:
