@@ -75,23 +75,18 @@ def carry_out_here(
     KeyboardInterrupt
         ``stop`` was set; what was being made is left in the staging folder.
     """
-    import cv2
-
+    from medenh.degradations.threads import one_opencv_thread
     from medenh.pipeline.attempt import attempt
     from medenh.pipeline.degrade_work import Workshop
 
     workshop = Workshop(options, staging)
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with one_opencv_thread():
         for task in tasks:
 
             def work(task: Task = task) -> Outcome:
                 return workshop.carry_out(task, lambda needed: None)
 
             yield attempt(work, name="degrade", stop=stop)
-    finally:
-        cv2.setNumThreads(before)
 
 
 @dataclass(slots=True)
@@ -280,11 +275,9 @@ def _cause(exitcode: int | None) -> str:
 def _serve(connection: Connection, options: DegradeOptions, staging: Path) -> None:
     """Work in a process of its own until there is no more to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import cv2
-
+    from medenh.degradations.threads import one_opencv_thread
     from medenh.pipeline.degrade_work import Workshop
 
-    cv2.setNumThreads(1)
     workshop = Workshop(options, staging)
 
     def admit(needed: int) -> None:
@@ -292,7 +285,7 @@ def _serve(connection: Connection, options: DegradeOptions, staging: Path) -> No
         connection.recv()
 
     # a closed connection is a parent that is gone
-    with contextlib.suppress(EOFError, OSError):
+    with one_opencv_thread(), contextlib.suppress(EOFError, OSError):
         connection.send(("ready", None))
         while (task := connection.recv()) is not None:
             connection.send(("done", workshop.carry_out(task, admit)))
