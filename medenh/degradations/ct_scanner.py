@@ -64,8 +64,9 @@ def change_slice(pixels: FloatArray, scene: Scene, alter: Alter) -> FloatArray:
     -----
     HU -> attenuation is ``0.02 /mm (1 + HU / 1000)``, not below 0. The slice is taken
     to lie in air, its corners included. Padding outside the scan circle (the lowest
-    value, if air or less, and all below -1500) is never changed. Pictures whose window is burnt in show
-    air as its lower end: there it counts as air, and what is below it is cut off [C].
+    value, if air or less, and all below -1500) is never changed. Pictures whose window
+    is burnt in show air as its lower end: there it counts as air, and what is below it
+    is cut off [C].
     """
     to_width = WATER_PER_MM * pixel_mm(scene, (pixels.shape[0], pixels.shape[1]))
 

@@ -105,7 +105,7 @@ class SquareView:
 
     def region(self, image: Image) -> NDArray[np.bool_]:
         """Return where the picture is scored, shape (H, W)."""
-        inside = self.field > 0.5 * self.field.max()
+        inside: NDArray[np.bool_] = self.field > 0.5 * self.field.max()
         if inside.shape == (image.height, image.width):
             return inside
         left, top, width, height = self.framing.box

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recogniser", "load", "to_working_size"]
 
+_MARGIN = 8
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recogniser:
@@ -69,16 +71,21 @@ class Recogniser:
         Notes
         -----
         The network sees the picture with the long side at the task's own size, which
-        it was trained at; the answer is brought back bilinearly. float32 throughout,
-        so the same picture gives the same answer.
+        it was trained at; the answer is brought back bilinearly. A segmenter sees the
+        picture mirrored 8 px beyond its edges, where the zeros that pad convolutions
+        would look like something bright or dark. float32 throughout, so the same
+        picture gives the same answer.
         """
         pixels = _checked(unit, field)
         if field is not None and self.task.kind == "classification":
             pixels = pixels * field[..., None]
         height, width = pixels.shape[:2]
-        logits = self._logits(to_working_size(pixels, self.task.side))
+        working = to_working_size(pixels, self.task.side)
         if self.task.kind == "classification":
-            return _softmax(logits)
+            return _softmax(self._logits(working))
+        around = ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0))
+        logits = self._logits(np.pad(working, around, mode="reflect"))
+        logits = logits[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
         answer = _resize(_sigmoid(np.moveaxis(logits, 0, -1)), height, width)
         return answer if field is None else answer * field[..., None]
 

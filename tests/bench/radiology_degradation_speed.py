@@ -3,6 +3,7 @@
 Run with OMP_NUM_THREADS=1.
 """
 
+import sys
 import time
 
 import cv2
@@ -27,4 +28,4 @@ for name, recipe in RECIPES.items():
         sample_frames(pixels, recipe, scene, rng, 0.5)
         seconds.append(time.process_time() - start)
     middle = float(np.median(seconds))
-    print(f"{name:20s} {middle:.3f} s, {1 / middle:.1f} a second")
+    sys.stdout.write(f"{name:20s} {middle:.3f} s, {1 / middle:.1f} a second\n")

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import medenh
+from medenh import formats
+from medenh.degradations import RECIPES
+from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
+from medenh.evaluation.cases import choose
+from medenh.evaluation.output import summarise, to_json
+from medenh.evaluation.protocols import PROTOCOLS, find_protocol
+from medenh.metrics.registry import METRICS
+from medenh.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
+DERM = ROOT.parent / "shared" / "data" / "derm"
+
+
+@pytest.fixture
+def data(make_folder, picture):
+    return make_folder("data", {f"p{i}.png": picture(i, noise=2) for i in range(4)})
+
+
+def test_every_protocol_names_what_there_is():
+    for name, protocol in PROTOCOLS.items():
+        assert protocol.name == name
+        recipe = RECIPES[protocol.recipe]
+        assert set(protocol.options) <= set(recipe.options)
+        assert all(metric in METRICS for metric in protocol.metrics)
+        assert all(TASKS[task] for task in protocol.tasks)
+        assert protocol.source
+        if recipe.modalities and protocol.modalities:
+            assert set(protocol.modalities) <= set(recipe.modalities)
+    with pytest.raises(UsageError, match="no protocol named 'nothing'"):
+        find_protocol("nothing")
+
+
+def test_rows_tests_and_settings(data):
+    found = medenh.evaluate_protocol(
+        "dpe", data, models=["identity", "stretch", "clahe"]
+    )
+    names = [row.name for row in found.rows]
+    assert names == ["identity", "stretch", "clahe", "oracle-affine"]
+    means = {row.name: summarise(row, "psnr").mean for row in found.rows}
+    assert means["oracle-affine"] > means["stretch"] > means["identity"]
+    assert found.subject == "stretch"
+    assert set(found.tests) == {"identity", "clahe", "oracle-affine"}
+    assert set(found.against_identity) == {"stretch", "clahe", "oracle-affine"}
+    assert found.rows[-1].note.startswith("bound")
+    assert found.settings["protocol"]["recipe"] == "dpe"
+    document = json.loads(json.dumps(to_json(found), allow_nan=False))
+    assert document["protocol"] == "dpe"
+    assert set(document["rows"]) == set(names)
+    assert document["rows"]["identity"]["psnr"]["n"] == 4
+
+
+def test_figures_do_not_depend_on_workers_order_or_neighbours(data):
+    both = [
+        medenh.evaluate_protocol("gauss-0.1", data, models=["nlm"], workers=count)
+        for count in (1, 2)
+    ]
+    assert [row.scores for row in both[0].rows] == [row.scores for row in both[1].rows]
+    part = medenh.evaluate_protocol("gauss-0.1", data, limit=2)
+    whole = both[0].rows[0].scores["psnr"]
+    for file, value in part.rows[0].scores["psnr"].items():
+        assert value == whole[file]
+
+
+def test_kept_pictures_score_the_same_again(data, tmp_path):
+    kept = tmp_path / "kept"
+    found = medenh.evaluate_protocol("dpe", data, models=["stretch"], output=kept)
+    assert {p.name for p in kept.iterdir()} == {
+        "degraded", "reference", "stretch", "oracle-affine"
+    }  # fmt: skip
+    again = medenh.evaluate(
+        kept / "stretch", kept / "reference", baselines=[kept / "degraded"]
+    )
+    first = found.row("stretch").scores
+    assert again.row("enhanced").scores == {name: first[name] for name in first}
+    assert again.row("degraded").scores == found.row("identity").scores
+    with pytest.raises(OutputError, match="is there already"):
+        medenh.evaluate_protocol("dpe", data, output=kept)
+
+
+def test_classical_is_what_suits_the_kind_of_picture(data):
+    found = medenh.evaluate_protocol("micro-mixed", data, models=["classical"], limit=1)
+    names = {row.name for row in found.rows}
+    assert {"identity", "stretch", "nlm"} <= names
+    assert not {"clahe", "ben-graham"} & names
+
+
+def test_bad_files_cost_themselves_only(data):
+    formats.write(np.full((48, 48), np.nan, np.float32), data / "nan.npy")
+    (data / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    found = medenh.evaluate_protocol("gauss-0.1", data)
+    assert len(found.files) == 4
+    assert {Path(one["path"]).name for one in found.failed} == {"nan.npy", "broken.png"}
+
+
+def test_wrong_names_are_known_before_the_work(data, tmp_path, monkeypatch):
+    with pytest.raises(UsageError):
+        medenh.evaluate_protocol("dpe", data, models=["no-such-model"])
+    with pytest.raises(UsageError, match="no picture has an answer"):
+        medenh.evaluate_protocol("dpe", data, tasks=["lesion-derm"])
+    monkeypatch.delenv("MEDENH_DATA", raising=False)
+    with pytest.raises(UsageError, match="MEDENH_DATA"):
+        medenh.evaluate_protocol("cofe-111")
+
+
+def test_weights_that_cannot_be_had_end_it_at_once(data, monkeypatch):
+    def refuse(*words, **options):
+        raise WeightsError("not here")
+
+    monkeypatch.setattr("medenh.pipeline.enhance.load_model", refuse)
+    with pytest.raises(WeightsError):
+        medenh.evaluate_protocol("dpe", data, models=["dpe-general"])
+
+
+def test_report_pictures_go_when_the_evaluation_goes(data):
+    options = BenchmarkOptions(data=data, models=("stretch",), pictures=True)
+    found = run_protocol("dpe", options)
+    given = found.pictures.get("p0.png", "degraded")
+    clean = found.pictures.get("p0.png", "reference")
+    assert given.shape == clean.shape == (48, 48, 3)
+    assert np.array_equal(given, found.pictures.get("p0.png", "identity"))
+    folder = found.pictures.path
+    assert folder.exists()
+    found.pictures.close()
+    assert not folder.exists()
+
+
+def test_volume_keeps_its_numbers(make_folder, picture):
+    volume = np.stack([picture(i, channels=1, side=24) for i in range(3)])
+    data = make_folder("data", {"v.npy": volume.astype(np.float32) * 7.5})
+    found = medenh.evaluate_protocol("gauss-0.1", data)
+    assert found.failed == ()
+    assert "percentiles" in found.data_range
+
+
+def test_choice_is_the_same_and_in_order():
+    numbers = tuple(range(100))
+    chosen = choose(numbers, 10)
+    assert chosen == choose(numbers, 10) == tuple(sorted(chosen))
+    assert max(chosen) - min(chosen) > 50
+    assert choose(numbers, None) == numbers
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not DERM.exists(), reason="the dermoscopy pack is not here")
+def test_agrees_with_the_published_table_of_dpe():
+    """Rows of the card of dpe-general, which an earlier program measured."""
+    found = medenh.evaluate_protocol("dpe", DERM, models=["stretch"], workers=2)
+    cards = json.loads((ROOT / "weights_manifest.json").read_text())["models"]
+    card = next(one for one in cards if one["id"] == "dpe-general")
+    table = next(t for t in card["results"] if t["modality"] == "dermoscopy")
+    assert len(found.files) == table["n"]
+    for name in ("identity", "stretch", "oracle-affine"):
+        for column, key in (("psnr", "psnr"), ("ssim", "ssim"), ("de2000", None)):
+            mean = summarise(found.row(name), column).mean
+            published = table["rows"][name][key or "delta_e2000"]["mean"]
+            assert mean == pytest.approx(published, abs=2e-3)

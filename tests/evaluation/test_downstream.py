@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import medenh
+from medenh.errors import UsageError
+from medenh.evaluation.answers import read_labels
+from medenh.evaluation.output import summarise
+from medenh.tasks import Recogniser, get_task
+
+
+class Bright:
+    """Finds what is bright; stands in for a trained network."""
+
+    thresholds = (0.5,)
+
+    def __init__(self, name):
+        self.task = get_task(name)
+
+    def predict(self, unit, *, field=None):
+        plane = unit.mean(-1)
+        if self.task.kind == "classification":
+            level = float(plane.mean())
+            return np.array([1 - level, level], np.float32)
+        return (plane * 1.0)[..., None].astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def recognisers(monkeypatch):
+    monkeypatch.setattr(
+        "medenh.evaluation.downstream.load", lambda name, device: Bright(name)
+    )
+
+
+@pytest.fixture
+def scene(make_folder):
+    """Bright squares: the clean ones whole, the degraded ones half dark."""
+    clean, low, enhanced, masks = {}, {}, {}, {}
+    for index in range(4):
+        mask = np.zeros((32, 32), bool)
+        mask[4 : 20 + index, 4:20] = True
+        dark, some = mask.copy(), mask.copy()
+        dark[:12] = False
+        some[:8] = False
+        name = f"p{index}.png"
+        for target, found in ((clean, mask), (low, dark), (enhanced, some)):
+            target[name] = np.where(found, 230, 20).astype(np.uint8)
+        masks[name] = mask.astype(np.uint8)
+    return {
+        name: make_folder(name, pictures)
+        for name, pictures in (
+            ("clean", clean),
+            ("low", low),
+            ("enhanced", enhanced),
+            ("masks", masks),
+        )
+    }
+
+
+def test_recogniser_stub_has_the_real_ones_fields():
+    assert {"task", "thresholds", "predict"} <= set(dir(Recogniser))
+
+
+def test_share_of_the_lost_score_that_comes_back(scene):
+    found = medenh.evaluate(
+        scene["enhanced"], scene["clean"], baselines=[scene["low"]],
+        tasks=["vessels-fundus"], masks=scene["masks"],
+    )  # fmt: skip
+    assert [row.name for row in found.rows] == ["enhanced", "low", "reference"]
+    means = {row.name: summarise(row, "vessels-fundus.iou").mean for row in found.rows}
+    assert means["reference"] == 1.0
+    share = {s.name: s for s in found.rows[0].set_scores}[
+        "vessels-fundus.iou.recovered"
+    ]
+    expected = (means["enhanced"] - means["low"]) / (1.0 - means["low"])
+    assert share.value == pytest.approx(expected)
+    assert share.ci95[0] <= share.value <= share.ci95[1]
+    assert found.rows[1].set_scores == ()
+    assert found.tests["low"]["vessels-fundus.iou"].difference > 0
+    assert "reference" not in found.tests
+
+
+def test_mask_of_another_size_fails_that_file(scene):
+    from medenh import formats
+
+    formats.write(np.ones((8, 8), np.uint8), scene["masks"] / "p1.png")
+    found = medenh.evaluate(
+        scene["enhanced"], scene["clean"], tasks=["vessels-fundus"],
+        masks=scene["masks"],
+    )  # fmt: skip
+    assert "mask is 8 x 8" in found.failed[0]["error"]
+    assert found.rows[0].scores["vessels-fundus.iou"].keys() == {
+        "p0.png", "p2.png", "p3.png"
+    }  # fmt: skip
+
+
+def test_classification_from_a_csv(make_folder, tmp_path):
+    levels = {"a": 40, "b": 90, "c": 160, "d": 210}
+    pictures = {
+        f"{name}.png": np.full((8, 8), level, np.uint8)
+        for name, level in levels.items()
+    }
+    folder = make_folder("pictures", pictures)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\na.tif,benign\nb.png,0\nc,malignant\nd.png,1\n")
+    found = medenh.evaluate(folder, folder, tasks=["class-derm"], labels=labels)
+    scores = {s.name: s.value for s in found.rows[0].set_scores}
+    assert scores["class-derm.auc"] == scores["class-derm.accuracy"] == 1.0
+    right = found.rows[0].scores["class-derm.right"]
+    assert right["a.png"] == pytest.approx(1 - 40 / 255)
+
+
+def test_labels_are_checked(tmp_path):
+    tasks = [get_task("class-derm")]
+    path = tmp_path / "labels.csv"
+    with pytest.raises(UsageError, match="cannot read"):
+        read_labels(path, tasks)
+    path.write_text("name,class\na,1\n")
+    with pytest.raises(UsageError, match="columns file and label"):
+        read_labels(path, tasks)
+    path.write_text("file,label\na,cat\n")
+    with pytest.raises(UsageError, match="'cat' is no label"):
+        read_labels(path, tasks)
+
+
+def test_protocol_moves_masks_and_keeps_overlays(scene):
+    from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
+
+    found = run_protocol(
+        "gauss-0.1",
+        BenchmarkOptions(
+            data=scene["clean"], masks=scene["masks"], tasks=("lesion-derm",),
+            models=("nlm",), pictures=True,
+        ),
+    )  # fmt: skip
+    assert [row.name for row in found.rows] == ["identity", "nlm", "reference"]
+    assert found.row("reference").scores["lesion-derm.iou"]["p0.png"] == 1.0
+    truth = found.pictures.overlay("p0.png", "mask", "lesion-derm")
+    assert truth.sum() == 16 * 16
+    assert found.pictures.overlay("p0.png", "nlm", "lesion-derm").shape == (32, 32)
+    found.pictures.close()

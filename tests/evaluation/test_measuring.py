@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from skimage import color
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from medenh.errors import InputError, NonFiniteError, UsageError
+from medenh.evaluation.measuring import describe_range, measure_image
+from medenh.formats.array import from_array
+from medenh.types import Image, Storage, UnitRange
+
+PAIRED = ("psnr", "ssim", "de2000", "mae")
+
+
+def test_agrees_with_scikit_image(picture):
+    a, b = picture(1, noise=10), picture(2, noise=3)
+    found = measure_image(from_array(a), from_array(b), PAIRED)
+    assert found["psnr"] == pytest.approx(
+        peak_signal_noise_ratio(b, a, data_range=255), rel=1e-6
+    )
+    similar = structural_similarity(
+        a, b, data_range=255, channel_axis=2, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False,
+    )  # fmt: skip
+    assert found["ssim"] == pytest.approx(similar, rel=1e-4)
+    colours = color.deltaE_ciede2000(color.rgb2lab(a), color.rgb2lab(b)).mean()
+    assert found["de2000"] == pytest.approx(colours, rel=1e-3)
+    assert found["mae"] == pytest.approx(np.abs(a / 255 - b / 255).mean(), rel=1e-6)
+
+
+def test_equal_pictures_have_a_finite_psnr(picture):
+    image = from_array(picture())
+    assert measure_image(image, image, ("psnr",)) == {"psnr": 100.0}
+
+
+def test_sixteen_bits_use_the_reference_range(picture):
+    a, b = picture(1, dtype=np.uint16), picture(2, dtype=np.uint16)
+    high = from_array(b)
+    assert describe_range(high) == "0-65535 (16-bit)"
+    found = measure_image(from_array(a), high, ("psnr",))
+    expected = peak_signal_noise_ratio(b, a, data_range=65535)
+    assert found["psnr"] == pytest.approx(expected, abs=1e-3)
+    # a darker answer must not be stretched to its own depth
+    dark = from_array((a // 32).astype(np.uint16))
+    assert dark.unit_range.high < 65535
+    assert measure_image(dark, high, ("psnr",))["psnr"] < 8
+
+
+def test_eight_bit_answer_to_a_sixteen_bit_reference_keeps_its_own_white(picture):
+    low, high = picture(1), picture(1, dtype=np.uint16)
+    found = measure_image(from_array(low), from_array(high), ("psnr",))
+    assert found["psnr"] > 50
+
+
+def test_grey_saved_as_rgb_compares_with_grey(picture):
+    a, b = picture(1, channels=1), picture(2, channels=1)
+    plain = measure_image(from_array(a), from_array(b), ("psnr", "ssim"))
+    rgb = np.repeat(a[..., None], 3, 2)
+    mixed = measure_image(from_array(rgb), from_array(b), ("psnr", "ssim"))
+    assert mixed["psnr"] == pytest.approx(plain["psnr"], rel=1e-9)
+    assert mixed["ssim"] == pytest.approx(plain["ssim"], rel=1e-5)
+
+
+def test_volumes_are_the_mean_over_frames(picture):
+    a = np.stack([picture(i, channels=1, noise=4 + i) for i in range(3)])
+    b = np.stack([picture(9, channels=1)] * 3)
+    whole = measure_image(from_array(a), from_array(b), ("psnr", "mae"))
+    single = [
+        measure_image(from_array(x), from_array(y), ("psnr", "mae"))
+        for x, y in zip(a, b, strict=True)
+    ]
+    for name, value in whole.items():
+        assert value == pytest.approx(np.mean([one[name] for one in single]))
+
+
+def test_inverted_pictures_compare_as_they_look(picture):
+    a, b = picture(1, channels=1), picture(2, channels=1)
+
+    def image(pixels, inverted):
+        return Image(
+            pixels=pixels[None, ..., None],
+            unit_range=UnitRange(0, 255, inverted),
+            storage=Storage(np.dtype(np.uint8)),
+        )
+
+    same = measure_image(image(a, False), image(b, False), ("psnr",))
+    turned = measure_image(image(255 - a, True), image(b, False), ("psnr",))
+    assert turned == same
+
+
+def test_region_leaves_the_rest_out(picture):
+    a = picture(1)
+    b = a.copy()
+    b[:24] = 0
+    region = np.zeros((1, 48, 48), bool)
+    region[0, 30:] = True
+    found = measure_image(from_array(b), from_array(a), ("psnr",), region=region)
+    assert found == {"psnr": 100.0}
+
+
+def test_nan_is_an_error_only_where_it_is_measured(picture):
+    good = picture(1).astype(np.float32) / 255
+    bad = good.copy()
+    bad[0, 0] = np.nan
+    with pytest.raises(NonFiniteError, match="NaN"):
+        measure_image(from_array(bad), from_array(good), ("psnr",))
+    with pytest.raises(NonFiniteError, match="NaN"):
+        measure_image(from_array(good), from_array(bad), ("psnr",))
+    region = np.ones((1, 48, 48), bool)
+    region[0, 0, 0] = False
+    found = measure_image(from_array(bad), from_array(good), ("psnr",), region=region)
+    assert found == {"psnr": 100.0}
+
+
+def test_sizes_frames_and_units_must_agree(picture):
+    one, two = from_array(picture(side=32)), from_array(picture(side=48))
+    with pytest.raises(InputError, match="32 x 32 pixels, its reference 48 x 48"):
+        measure_image(one, two, ("psnr",))
+    volume = from_array(np.zeros((2, 32, 32), np.uint8))
+    flat = from_array(np.zeros((32, 32), np.uint8))
+    with pytest.raises(InputError, match="2 frames, its reference 1"):
+        measure_image(volume, flat, ("psnr",))
+    with pytest.raises(UsageError, match="no"):
+        measure_image(flat, None, ("psnr",))
+
+
+def test_undefined_figures_are_none():
+    tiny = from_array(np.zeros((4, 4), np.uint8))
+    assert measure_image(tiny, None, ("niqe",)) == {"niqe": None}

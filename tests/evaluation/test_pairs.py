@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import medenh
+from medenh import formats
+from medenh.errors import NothingReadableError, UsageError
+from medenh.evaluation.output import to_json
+
+
+@pytest.fixture
+def folders(make_folder, picture):
+    clean = {f"im{i}.png": picture(i, noise=2) for i in range(6)}
+    good = {f"im{i}.enhanced.png": picture(i + 50, noise=5) for i in range(6)}
+    poor = {f"im{i}.bmp": picture(i + 90, noise=20) for i in range(6)}
+    return (
+        make_folder("enhanced", good),
+        make_folder("clean", clean),
+        make_folder("poor", poor),
+    )
+
+
+def test_figures_baselines_and_tests(folders):
+    enhanced, clean, poor = folders
+    found = medenh.evaluate(enhanced, clean, baselines=[poor])
+    assert [row.name for row in found.rows] == ["enhanced", "poor"]
+    assert found.files == tuple(f"im{i}.png" for i in range(6))
+    one, two = (list(row.scores["psnr"].values()) for row in found.rows)
+    tests = found.tests["poor"]["psnr"]
+    assert tests.wilcoxon_p == pytest.approx(stats.wilcoxon(one, two).pvalue)
+    assert tests.t_p == pytest.approx(stats.ttest_rel(one, two).pvalue)
+    assert tests.difference > 5
+    assert (found.region, found.data_range) == ("whole", "0-255 (8-bit)")
+    document = json.loads(json.dumps(to_json(found), allow_nan=False))
+    assert document["pairs"] == 6
+    assert document["metrics"]["psnr"]["mean"] == pytest.approx(np.mean(one))
+    assert set(document["baselines"]) == {"poor"}
+
+
+def test_result_does_not_depend_on_workers(folders):
+    enhanced, clean, _ = folders
+    # the guard of spawned processes holds under pytest: its main module is importable
+    one = medenh.evaluate(enhanced, clean, workers=1)
+    two = medenh.evaluate(enhanced, clean, workers=2)
+    assert one.rows == two.rows
+
+
+def test_one_bad_pair_costs_itself_only(folders, picture):
+    enhanced, clean, _ = folders
+    formats.write(picture(0, side=20), clean / "im2.png")
+    (enhanced / "im4.enhanced.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    found = medenh.evaluate(enhanced, clean)
+    assert found.files == ("im0.png", "im1.png", "im3.png", "im5.png")
+    errors = {one["path"].rpartition("/")[2]: one["error"] for one in found.failed}
+    assert "48 x 48 pixels, its reference 20 x 20" in errors["im2.enhanced.png"]
+    assert "im4.enhanced.png" in errors
+
+
+def test_single_pair_has_no_interval_and_no_test(folders):
+    enhanced, clean, poor = folders
+    found = medenh.evaluate(
+        enhanced / "im0.enhanced.png", clean / "im1.png", baselines=[poor / "im3.bmp"]
+    )
+    document = to_json(found)
+    assert document["pairs"] == 1
+    figures = document["metrics"]["psnr"]
+    assert (figures["n"], figures["ci95"], figures["std"]) == (1, None, None)
+    assert document["tests"]["im3.bmp"]["psnr"]["wilcoxon_p"] is None
+
+
+def test_without_reference_only_metrics_that_need_none(folders):
+    enhanced, _, poor = folders
+    found = medenh.evaluate(enhanced, baselines=[poor], metrics=["contrast", "noise"])
+    assert found.tests["poor"]["noise"].difference < 0
+    with pytest.raises(UsageError, match="psnr compares with a reference"):
+        medenh.evaluate(enhanced, metrics=["psnr"])
+
+
+def test_mask_region(folders, make_folder, picture):
+    enhanced, clean, _ = folders
+    mask = np.zeros((48, 48), np.uint8)
+    mask[:10] = 255
+    masks = make_folder("masks", {f"im{i}.png": mask for i in range(5)})
+    whole = medenh.evaluate(enhanced, clean)
+    found = medenh.evaluate(enhanced, clean, region="mask", masks=masks)
+    assert len(found.files) == 5
+    assert found.unmatched == {"enhanced": ("im5.enhanced.png",)}
+    first = [one.rows[0].scores["psnr"]["im0.png"] for one in (whole, found)]
+    assert first[0] != first[1]
+    formats.write(np.zeros((48, 48), np.uint8), masks / "im1.png")
+    formats.write(np.zeros((9, 9), np.uint8), masks / "im2.png")
+    again = medenh.evaluate(enhanced, clean, region="mask", masks=masks)
+    assert ["empty" in one["error"] for one in again.failed] == [True, False]
+    assert "9 x 9" in again.failed[1]["error"]
+
+
+def test_field_of_view_is_found_on_the_reference(make_folder, picture):
+    y, x = np.mgrid[:96, :96]
+    disc = np.hypot(y - 48, x - 48) < 40
+    clean = np.where(disc[..., None], picture(0, side=96), 0).astype(np.uint8)
+    noisy = clean.copy()
+    noisy[~disc] = 200  # all the error lies outside
+    enhanced = make_folder("enhanced", {"a.png": noisy})
+    reference = make_folder("reference", {"a.png": clean})
+    inside = medenh.evaluate(enhanced, reference, region="fov", metrics=["psnr"])
+    assert inside.rows[0].scores["psnr"]["a.png"] == 100.0
+    assert inside.region == "fov"
+    outside = medenh.evaluate(enhanced, reference, metrics=["psnr"])
+    assert outside.rows[0].scores["psnr"]["a.png"] < 20
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"region": "nowhere"},
+        {"region": "mask"},
+        {"metrics": ["nonsense"]},
+        {"modality": "nonsense"},
+        {"tasks": ["vessels-fundus"]},
+    ],
+)
+def test_wrong_usage_is_known_before_anything_is_read(folders, wrong):
+    with pytest.raises(UsageError):
+        medenh.evaluate(*folders[:2], **wrong)
+
+
+def test_masks_without_use_are_refused(folders):
+    with pytest.raises(UsageError, match="masks are for"):
+        medenh.evaluate(*folders[:2], masks=folders[1])
+
+
+def test_no_pair_at_all(folders, make_folder):
+    other = make_folder("other", {"else.png": np.zeros((4, 4), np.uint8)})
+    with pytest.raises(NothingReadableError, match="no file has a partner"):
+        medenh.evaluate(folders[0], other)
+
+
+def test_pictures_of_the_report_come_from_the_files(folders):
+    enhanced, clean, poor = folders
+    found = medenh.evaluate(enhanced, clean, baselines=[poor])
+    pixels = found.pictures.get("im0.png", "reference")
+    expected = formats.read(clean / "im0.png").pixels[0] / 255
+    assert pixels == pytest.approx(expected, abs=1e-6)
+    assert found.pictures.get("im0.png", "poor").shape == (48, 48, 3)
+    assert found.pictures.get("im0.png", "degraded") is None
+    assert found.pictures.get("nothing", "enhanced") is None
