@@ -37,6 +37,38 @@ def _classifier(**options: Any) -> nn.Module:
     return Classifier(**options)
 
 
+def _srresnet(**options: Any) -> nn.Module:
+    from medenh.models.srresnet import SRResNet
+
+    return SRResNet(**options)
+
+
+def _resnet(**options: Any) -> nn.Module:
+    from medenh.models.resnet import ResNet
+
+    return ResNet(**options)
+
+
+def _agnet(**options: Any) -> nn.Module:
+    from medenh.models.agnet import AGNet
+
+    return AGNet(**options)
+
+
+def _mage(**options: Any) -> nn.Module:
+    from medenh.models.mage import MAGENet
+
+    return MAGENet(**options)
+
+
+def _nafnet(**options: Any) -> nn.Module:
+    from medenh.models.nafnet import NAFNet
+
+    return NAFNet(**options)
+
+
+_ESTR = {"norm": "bn", "head": "tanh"}  # GradProm's network as ESTR's code has it
+
 # architecture -> (builder, presets: name -> options)
 ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any]]]] = {
     "dpe": (_dpe, {"default": {}, "compat": {"unused_blocks": True}}),
@@ -57,6 +89,55 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "classifier": (_classifier, {"default": {}, "tiny": {"widths": (4, 8)}}),
+    "srresnet": (
+        _srresnet,
+        {
+            "default": {},
+            "x1": {},
+            "x2": {"scale": 2},
+            "x4": {"scale": 4},
+            "faithful-x1": _ESTR,
+            "faithful-x2": {**_ESTR, "scale": 2},
+            "faithful-x4": {**_ESTR, "scale": 4},
+            "ledig": {**_ESTR, "scale": 4, "blocks": 16, "trunk": "bn"},
+            "tiny": {"blocks": 2, "width": 8},
+        },
+    ),
+    "resnet": (
+        _resnet,
+        {
+            "default": {},
+            "small": {"widths": (16, 32, 64, 128)},
+            "tiny": {"widths": (4, 8), "blocks": (1, 1)},
+        },
+    ),
+    "agnet": (
+        _agnet,
+        {"default": {}, "small": {"width": 16}, "tiny": {"width": 4}},
+    ),
+    "mage": (
+        _mage,
+        {
+            "default": {},
+            "paper": {"blocks": 8},
+            "half": {"width": 32, "step": 16, "rsp_width": 16, "scale": 2},
+            "tiny": {"width": 8, "step": 4, "extra": 4, "blocks": 1, "rsp_width": 4},
+        },
+    ),
+    "nafnet": (
+        _nafnet,
+        {
+            "default": {},
+            "width32": {},
+            "width16": {
+                "width": 16,
+                "encoder": (1, 1, 2, 4),
+                "middle": 6,
+                "decoder": (1, 1, 1, 1),
+            },
+            "tiny": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
+        },
+    ),
 }
 
 
@@ -76,8 +157,8 @@ def create(architecture: str, preset: str = "default", **options: Any) -> nn.Mod
     -------
     torch.nn.Module
         Takes float32 (B, 3, H, W) in [0, 1] and gives the same, or, from the networks
-        of the downstream tasks, logits: (B, K, H, W) of a "unet", (B, K) of a
-        "classifier".
+        of the downstream tasks, logits: (B, K, H, W) of a "unet" or an "agnet",
+        (B, K) of a "classifier" or a "resnet".
 
     Raises
     ------

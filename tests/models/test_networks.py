@@ -93,7 +93,7 @@ def test_dpe_plus_constant_image_stays_finite():
 
 def test_unknown_names_are_usage_errors():
     with pytest.raises(UsageError, match="unknown architecture"):
-        models.create("resnet")
+        models.create("alexnet")
     with pytest.raises(UsageError, match="no preset"):
         models.create("dpe", "huge")
     with pytest.raises(UsageError, match="no such option"):
