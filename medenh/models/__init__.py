@@ -69,6 +69,25 @@ def _nafnet(**options: Any) -> nn.Module:
 
 _ESTR = {"norm": "bn", "head": "tanh"}  # GradProm's network as ESTR's code has it
 
+
+def _hqg(**options: Any) -> nn.Module:
+    from medenh.models.hqg import HQGNet
+
+    return HQGNet(**options)
+
+
+def _hqg_legacy(**options: Any) -> nn.Module:
+    from medenh.models.hqg_legacy import HQGLegacyNet
+
+    return HQGLegacyNet(**options)
+
+
+def _stillgan(**options: Any) -> nn.Module:
+    from medenh.models.stillgan import StillGANGenerator
+
+    return StillGANGenerator(**options)
+
+
 # architecture -> (builder, presets: name -> options)
 ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any]]]] = {
     "dpe": (_dpe, {"default": {}, "compat": {"unused_blocks": True}}),
@@ -89,6 +108,30 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "classifier": (_classifier, {"default": {}, "tiny": {"widths": (4, 8)}}),
+    "hqg": (
+        _hqg,
+        {
+            "default": {},
+            "small": {},
+            "base": {"widths": (64, 128, 256, 512)},
+            "tiny": {
+                "widths": (16, 32, 64, 128),
+                "guidance_widths": (16, 32, 64, 128),
+            },
+        },
+    ),
+    "hqg-legacy": (
+        _hqg_legacy,
+        {"default": {}, "256": {"side": 256}, "code-only": {"style": False}},
+    ),
+    "stillgan": (
+        _stillgan,
+        {
+            "default": {},
+            "full": {"width": 64, "levels": 8},
+            "tiny": {"width": 8, "levels": 3},
+        },
+    ),
     "srresnet": (
         _srresnet,
         {

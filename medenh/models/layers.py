@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["GatedConv", "ResidualBlock", "crop_to", "pad_to_multiple"]
+__all__ = [
+    "GatedConv",
+    "ReflectConv",
+    "ResidualBlock",
+    "crop_to",
+    "instance_norm",
+    "pad_to_multiple",
+]
 
 
 class ResidualBlock(nn.Module):
@@ -49,6 +56,28 @@ class GatedConv(nn.Module):
         padded = F.pad(x, (1, 1, 1, 1), mode=mode)
         gated = self.feature(padded) * torch.sigmoid(self.mask(padded))
         return F.leaky_relu(gated, 0.2)
+
+
+class ReflectConv(nn.Conv2d):
+    """Conv3x3 with reflection padding; a 1-pixel side is replicated."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
+        mode = "reflect" if min(x.shape[-2:]) > 1 else "replicate"
+        return super().forward(F.pad(x, (1, 1, 1, 1), mode=mode))
+
+
+def instance_norm(x: Tensor, *, epsilon: float = 1e-5) -> Tensor:
+    """Standardise each channel of each (B, C, H, W) image; biased variance, no affine.
+
+    Unlike torch's own it takes maps of a single pixel (they become zero).
+    """
+    if x.shape[-1] * x.shape[-2] > 1:
+        return F.instance_norm(x, eps=epsilon)
+    return x - x
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
