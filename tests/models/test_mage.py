@@ -1,0 +1,217 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from medenh import models
+from medenh.errors import UsageError
+from medenh.models.mage_stages import ChannelAttentionBlock
+
+# rows of the paper's table 6, and ours
+VARIANTS = {
+    "S1": {"stage2": False, "rsp": False},
+    "S1+S2": {"rsp": False},
+    "S1+S2+RSP": {},
+    "no attention": {"channel_attention": False},
+    "all feeds": {"rsp_feed": "all"},
+    "one patch": {"patches": 1},
+    "half size": {"scale": 2},
+}
+LOCAL = {"rsp": False, "patches": 1, "channel_attention": False}
+
+
+def _seeded(preset="tiny", **options):
+    torch.manual_seed(0)
+    return models.create("mage", preset, **options).eval()
+
+
+def _count(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_a_channel_attention_block_has_the_parameters_of_the_specification():
+    assert _count(ChannelAttentionBlock(40)) == 28_800 + 800 + 1
+
+
+def test_a_channel_attention_block_weighs_whole_channels():
+    torch.manual_seed(0)
+    block = ChannelAttentionBlock(8).double()
+    x = torch.randn(2, 8, 6, 5, dtype=torch.float64)
+    ratio = (block(x) - x) / block.body(x)
+    assert ((ratio > 0) & (ratio < 1)).all()
+    torch.testing.assert_close(ratio, ratio[..., :1, :1].expand_as(ratio))
+    assert ratio[0, :, 0, 0].std() > 0
+
+
+@pytest.mark.parametrize(
+    ("preset", "millions", "gmac"),
+    [("paper", 12.24, 155), ("default", 11.54, 111), ("half", 3.9, 30.5)],
+)
+def test_size_and_cost_are_the_specifications(preset, millions, gmac):
+    network = _seeded(preset)
+    assert _count(network) / 1e6 == pytest.approx(millions, rel=0.01)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.rand(1, 3, 32, 32))
+    assert counter.get_total_flops() / 2e9 * 64 == pytest.approx(gmac, rel=0.02)
+
+
+def test_parts_of_the_ablation_cost_what_they_should():
+    whole = _count(_seeded("default"))
+    more = _count(_seeded("default", rsp_feed="all")) - whole
+    assert more / 1e6 == pytest.approx(0.14, rel=0.01)
+    without = _count(_seeded("default", rsp=False))
+    assert 9.335e6 < whole - without < 9.5e6  # AG-Net and its projections
+    bare = _count(_seeded("default", channel_attention=False))
+    blocks = [(40, 7), (60, 5), (80, 4), (56, 3 * 5)]
+    assert whole - bare == sum(n * 2 * c * (c // 4) for c, n in blocks)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (33, 70)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_any_size_keeps_shape_and_range(variant, size):
+    network = _seeded(**VARIANTS[variant])
+    with torch.no_grad():
+        out = network(torch.rand(1, 3, *size))
+        images, sides = network.outputs(torch.rand(1, 3, *size))
+    assert out.shape == (1, 3, *size)
+    assert torch.isfinite(out).all()
+    assert out.min() >= 0
+    assert out.max() <= 1
+    assert len(images) == (1 if variant == "S1" else 2)
+    assert len(sides) == (4 if network.rsp is not None else 0)
+    assert all(image.shape == (1, 3, *size) for image in images)
+    assert all(side.shape == (1, 2, *size) for side in sides)
+
+
+def test_structures_set_the_classes():
+    network = _seeded(structures=("vessel", "disc", "cup"))
+    sides = network.outputs(torch.rand(1, 3, 16, 16)).sides
+    assert all(side.shape[1] == 4 for side in sides)
+
+
+@pytest.mark.parametrize("preset", ["default", "half", "tiny"])
+def test_it_starts_near_the_input(preset):
+    network, image = _seeded(preset), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        images = network.outputs(image).images
+    for enhanced in images:
+        assert 0 < (enhanced - image).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_parameter_learns(variant):
+    network = _seeded(**VARIANTS[variant]).train()
+    images, sides = network.outputs(torch.rand(2, 3, 32, 32))
+    loss = sum(image.square().mean() for image in images)
+    target = torch.randint(0, 2, (2, 32, 32))
+    loss = loss + sum(F.cross_entropy(side, target) for side in sides)
+    loss.backward()
+    idle = [n for n, p in network.named_parameters() if not p.grad.abs().sum()]
+    # of the two hidden units of a tiny block's attention both may be dark
+    assert all("attention" in name for name in idle), idle
+
+
+def test_attention_learns():
+    torch.manual_seed(0)
+    block = ChannelAttentionBlock(40)
+    block(torch.randn(2, 40, 8, 8)).square().mean().backward()
+    assert all(p.grad.abs().sum() > 0 for p in block.parameters())
+
+
+def test_only_evaluation_clamps():
+    network, bright = _seeded(), torch.full((1, 3, 16, 16), 1.5)
+    with torch.no_grad():
+        clamped, free = network(bright), network.outputs(bright).images[-1]
+        trained = network.train()(bright)
+    assert clamped.max() == 1
+    assert free.max() > 1
+    torch.testing.assert_close(trained, free)
+
+
+def test_halves_are_encoded_apart_and_joined_by_the_decoder():
+    image = torch.rand(1, 3, 32, 16)
+    changed = image.clone()
+    changed[:, :, 16:] = torch.rand(1, 3, 16, 16)
+    for patches in (1, 2):
+        stage = _seeded(patches=patches).stage1
+        with torch.no_grad():
+            encoded, decoded = stage(image)
+            encoded_too, decoded_too = stage(changed)
+        for level, (before, after) in enumerate(zip(encoded, encoded_too, strict=True)):
+            top = 16 >> level
+            same = torch.equal(before[:, :, :top], after[:, :, :top])
+            assert same == (patches == 2)
+        assert not torch.equal(decoded[0][:, :, :16], decoded_too[0][:, :, :16])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"blocks": 3}, {"scale": 2}, {"stage2": False}]
+)
+def test_the_receptive_field_is_the_reach_of_the_gradient(options):
+    network = _seeded(**LOCAL, **options).double().train()
+    for p in network.parameters():
+        torch.nn.init.uniform_(p, 0.01, 0.1)  # nothing cancels
+    assert not network.global_ops
+    halo = network.receptive_field
+    centre = (halo // 16 + 1) * 16
+    reach = 0
+    for offset in range(0, 16, 3):
+        image = torch.rand(1, 3, 16, 2 * centre + 32, dtype=torch.float64)
+        image.requires_grad_(True)
+        place = centre + offset
+        network(image)[..., place].sum().backward()
+        seen = image.grad.abs().sum((0, 1, 2)).nonzero()
+        reach = max(reach, place - int(seen.min()), int(seen.max()) - place)
+    assert halo - 16 < reach <= halo
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_global_operations_are_declared(variant):
+    network = _seeded(**VARIANTS[variant])
+    assert network.global_ops
+    assert network.receptive_field is None
+    image = torch.rand(1, 3, 320, 16)
+    changed = image.clone()
+    changed[:, :, :16] = 0
+    with torch.no_grad():
+        far = (network(image) - network(changed))[:, :, -16:]
+    assert far.abs().max() > 0
+
+
+def test_checkpointing_changes_no_gradient():
+    image, gradients = torch.rand(1, 3, 32, 32), []
+    for checkpointing in (False, True):
+        network = _seeded(checkpointing=checkpointing).train()
+        network(image).square().mean().backward()
+        gradients.append([p.grad for p in network.parameters() if p.grad is not None])
+    for plain, anew in zip(*gradients, strict=True):
+        torch.testing.assert_close(anew, plain)
+
+
+def test_bf16_is_near():
+    network, image = _seeded(), torch.rand(1, 3, 48, 48)
+    with torch.no_grad():
+        plain = network.outputs(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network.outputs(image)
+    for ours, theirs in zip(rough.images, plain.images, strict=True):
+        assert ours.dtype == torch.float32
+        assert 0 < (ours - theirs).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"patches": 3}, {"scale": 4}, {"rsp_feed": "none"}, {"stage2": False}],
+)
+def test_options_that_cannot_be_are_usage_errors(options):
+    with pytest.raises(UsageError, match="MAGE-Net"):
+        models.create("mage", "tiny", **options)
+
+
+def test_openvino_gives_the_same():
+    pytest.importorskip("openvino")
+    from medenh.pipeline.openvino_cache import load_parts
+
+    network = _seeded(rsp=False)  # the segmenter has a test of its own
+    parts = load_parts(None, "mage", lambda: network, multiple_of=16)
+    assert set(parts) == {"whole"}  # an answer unlike torch's would have been refused

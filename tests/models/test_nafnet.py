@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from medenh import models
+from medenh.models.nafnet import NAFBlock
+
+
+def _seeded(preset="tiny"):
+    torch.manual_seed(0)
+    network = models.create("nafnet", preset).eval()
+    for name, p in network.named_parameters():  # zero scales would hide errors
+        if name.endswith(("beta", "gamma")):
+            torch.nn.init.normal_(p, std=0.5)
+    return network
+
+
+def _count(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("preset", "width", "blocks", "millions", "gmac"),
+    [
+        ("width16", 16, (1, 1, 2, 4, 6, 1, 1, 1, 1), 3.9, 2.2),
+        ("width32", 32, (2, 2, 4, 8, 12, 2, 2, 2, 2), 29.2, 16.0),
+    ],
+)
+def test_size_and_cost_are_the_papers(preset, width, blocks, millions, gmac):
+    network = models.create("nafnet", preset).eval()
+    channels = [width << level for level in (0, 1, 2, 3, 4, 3, 2, 1, 0)]
+    inside = sum(
+        n * (7 * c * c + 33 * c) for n, c in zip(blocks, channels, strict=True)
+    )
+    steps = sum(8 * c * c + 2 * c + 8 * c * c for c in channels[:4])
+    ends = 2 * 27 * width + width + 3
+    assert _count(network) == inside + steps + ends
+    assert round(_count(network) / 1e6, 1) == millions
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.rand(1, 3, 64, 64))
+    assert counter.get_total_flops() / 2e9 * 16 == pytest.approx(gmac, rel=0.02)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (33, 50)])
+def test_any_size_keeps_shape_and_range(size):
+    network = _seeded()
+    with torch.no_grad():
+        out = network(torch.rand(2, 3, *size))
+    assert out.shape == (2, 3, *size)
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+def test_a_block_starts_as_the_identity_and_norms_every_pixel():
+    torch.manual_seed(0)
+    block, x = NAFBlock(8), torch.randn(2, 8, 5, 6)
+    assert torch.equal(block(x), x)
+    pixel = x[0, :, 2, 3]
+    expected = (pixel - pixel.mean()) / (pixel.var(correction=0) + 1e-6).sqrt()
+    torch.testing.assert_close(block.norm1(x)[0, :, 2, 3], expected)
+
+
+def test_every_parameter_learns():
+    network = _seeded().train()
+    network(torch.rand(2, 3, 16, 16)).square().mean().backward()
+    assert [n for n, p in network.named_parameters() if not p.grad.abs().sum()] == []
+
+
+def test_training_is_not_clamped():
+    network = _seeded().train()
+    assert network(10 * torch.ones(1, 3, 8, 8)).max() > 1
+
+
+def test_bf16_is_near():
+    network, image = _seeded(), torch.rand(1, 3, 32, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        rough = network(image)
+    with torch.no_grad():
+        plain = network(image)
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - plain).abs().max() < 0.05
+
+
+def test_the_whole_picture_enters():
+    network, image = _seeded(), torch.rand(1, 3, 16, 320)
+    changed = image.clone()
+    changed[..., :16] = 0
+    with torch.no_grad():
+        far = (network(image) - network(changed))[..., -16:]
+    assert network.global_ops
+    assert far.abs().max() > 0
+
+
+def test_openvino_gives_the_same():
+    pytest.importorskip("openvino")
+    from medenh.pipeline.openvino_cache import load_parts
+
+    network = _seeded()
+    parts = load_parts(None, "naf", lambda: network, multiple_of=network.multiple_of)
+    assert set(parts) == {"whole"}  # an answer unlike torch's would have been refused
