@@ -43,7 +43,8 @@ class Promoter:
     Attributes
     ----------
     skipped : int
-        Steps so far in which h was not finite and was left out.
+        Steps so far in which h (of a plain "sum": the task's loss) was not finite and
+        was left out.
 
     Raises
     ------
@@ -134,7 +135,10 @@ class Promoter:
             torch.autograd.backward(_scaled(primary, scaler))
             return
         if not self.gates:
-            torch.autograd.backward(_scaled(primary + self.lam * auxiliary, scaler))
+            finite = bool(torch.isfinite(auxiliary))
+            self.skipped += not finite
+            joint = primary + self.lam * auxiliary if finite else primary
+            torch.autograd.backward(_scaled(joint, scaler))
             return
         self._loss_scale = 1.0 if scaler is None else scaler.get_scale()
         primary, auxiliary = _scaled(primary, scaler), _scaled(auxiliary, scaler)

@@ -299,6 +299,14 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_counted(bad):
     assert all(torch.isfinite(m).all() for m in promoter.state_dict()["mean"])
 
 
+def test_joint_training_survives_a_task_without_a_number():
+    p = torch.ones(3, requires_grad=True)
+    promoter = Promoter("sum", 1.0)
+    promoter.promote(p.square().sum(), (math.inf * p).sum(), [p])
+    assert torch.equal(p.grad, torch.full((3,), 2.0))
+    assert promoter.summary()["skipped"] == 1
+
+
 def test_half_precision_scaler_skips_for_g_and_not_for_h():
     def step(scale_g, scale_h):
         p = torch.ones(3, requires_grad=True)

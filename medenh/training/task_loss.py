@@ -1,0 +1,318 @@
+"""What a recogniser thinks of enhanced pictures, as a loss of the enhancer.
+
+GradProm's auxiliary loss (Zhang and Cheng, IEEE TPAMI 2025, supervised and
+unsupervised [paper]); the unsupervised form is ESTR's (Liu et al., IEEE TPAMI 2023
+[code]), the features are ours. With ``train=True`` the recogniser learns as well, by
+turns: first-order bi-level training, as HQG-Net describes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Self, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medenh.errors import UsageError
+from medenh.training.gradients import average_gradients
+
+__all__ = ["Kind", "Mode", "TaskLoss"]
+
+Kind = Literal["classification", "segmentation"]
+Mode = Literal["supervised", "unsupervised", "features"]
+
+
+class TaskLoss:
+    """The loss of a downstream task, through a recogniser that stays as it is.
+
+    Parameters
+    ----------
+    network : nn.Module
+        float32 (B, 3, H, W) in [0, 1] to logits, (B, K) or (B, K, H, W). It is frozen
+        here: evaluation mode, no gradients of its own.
+    kind : "classification" or "segmentation"
+        Softmax over the classes, or a sigmoid for each.
+    mode : "supervised", "unsupervised" or "features"
+        What the enhanced picture is held to:
+
+        ============== =====================================================
+        "supervised"   the answer: cross-entropy with ``label``, or binary
+                       cross-entropy and soft Dice with ``mask``
+        "unsupervised" what the recogniser says of the clean picture: mean
+                       squared error of the probabilities
+        "features"     what it sees in the clean picture: mean squared error
+                       of ``layer``'s outputs, each against the clean one's
+                       mean square (ours)
+        ============== =====================================================
+
+    layer : str
+        Name of the submodule whose output (a tensor or a list of them) is compared.
+    precision : "fp32", "bf16" or "fp16"
+        Of the recogniser's passes; the loss itself is float32.
+    train : bool
+        The recogniser may learn, by `learn`; only "supervised" has something to learn.
+    lr : float
+        Learning rate of its own optimiser (AdamW without decay).
+
+    Attributes
+    ----------
+    network : nn.Module
+
+    Raises
+    ------
+    UsageError
+        A kind or mode that there is none of, no such layer, or ``train`` without
+        answers.
+
+    Notes
+    -----
+    The recogniser sees the batch as it is: pictures (or crops) at the scale it was
+    trained at. Grey pictures are repeated to three channels. A network that expects
+    another range than [0, 1] wants a layer in front that brings it there.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        kind: Kind,
+        mode: Mode = "supervised",
+        *,
+        layer: str = "encoder",
+        precision: str = "fp32",
+        train: bool = False,
+        lr: float = 1e-4,
+    ) -> None:
+        _check(network, kind, mode, layer, train=train)
+        self.network, self.kind, self.mode = network, kind, mode
+        self._layer, self._precision = layer, precision
+        self._optimiser: torch.optim.Optimizer | None = None
+        if train:
+            self._optimiser = torch.optim.AdamW(
+                network.parameters(), lr=lr, weight_decay=0.0
+            )
+        self._freeze()
+
+    @classmethod
+    def from_zoo(
+        cls,
+        task: str,
+        mode: Mode = "supervised",
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+        train: bool = False,
+        lr: float = 1e-4,
+    ) -> Self:
+        """Take the zoo's recogniser of a task.
+
+        Raises
+        ------
+        UsageError
+            There is no such task.
+        WeightsError
+            Its weights are missing, damaged, or of another task.
+        """
+        from medenh import tasks
+
+        found = tasks.load(task, device=device)
+        return cls(
+            found.network,
+            found.task.kind,
+            mode,
+            precision=precision,
+            train=train,
+            lr=lr,
+        )
+
+    def __call__(
+        self,
+        enhanced: Tensor,
+        *,
+        clean: Tensor | None = None,
+        label: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of a batch; its gradient reaches ``enhanced`` and only that.
+
+        Parameters
+        ----------
+        enhanced : float tensor, shape (B, C, H, W), in [0, 1]
+        clean : float tensor, same shape
+            Wanted by "unsupervised" and "features".
+        label : int64 tensor, shape (B,)
+            Wanted by a supervised classification.
+        mask : float tensor, shape (B, K, H, W), in [0, 1]
+            Coverage of each class; wanted by a supervised segmentation.
+
+        Returns
+        -------
+        float32 tensor, scalar
+
+        Raises
+        ------
+        UsageError
+            What the mode wants is not there.
+        """
+        self._freeze()
+        if self.mode == "supervised":
+            return self.supervised(enhanced, label=label, mask=mask)
+        clean = _wanted("clean", clean, self.mode)
+        if self.mode == "unsupervised":
+            with torch.no_grad():
+                target = self._probabilities(clean)
+            return F.mse_loss(self._probabilities(enhanced), target)
+        with torch.no_grad():
+            targets = self._features(clean)
+        pairs = zip(self._features(enhanced), targets, strict=True)
+        distances = [F.mse_loss(a, b) / (b.square().mean() + 1e-6) for a, b in pairs]
+        return torch.stack(distances).mean()
+
+    def supervised(
+        self,
+        images: Tensor,
+        *,
+        label: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the loss of the recogniser's answers against the true ones.
+
+        Parameters
+        ----------
+        images, label, mask : tensors
+            As in the call; nothing is frozen here.
+        """
+        # the strategies import this module
+        from medenh.training.strategies.segmentation import bce_dice
+
+        logits = self._logits(images)
+        if self.kind == "classification":
+            return F.cross_entropy(logits, _wanted("label", label, self.kind))
+        return bce_dice(logits, _wanted("mask", mask, self.kind).float())
+
+    def learn(
+        self,
+        enhanced: Tensor,
+        clean: Tensor,
+        *,
+        label: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> float:
+        """Let the recogniser take one step on enhanced and clean pictures alike.
+
+        Parameters
+        ----------
+        enhanced, clean : float tensors, shape (B, C, H, W), in [0, 1]
+            One batch, half of it each; the enhancer gets no gradient.
+        label, mask : tensors
+            As in the call.
+
+        Returns
+        -------
+        float
+            The loss, before the step.
+
+        Raises
+        ------
+        UsageError
+            It was made without ``train``, or the answers are missing.
+        """
+        if self._optimiser is None:
+            raise UsageError("this task's recogniser is frozen", hint="train=True")
+        images = torch.cat([enhanced.detach().clamp(0, 1), clean])
+        label = None if label is None else label.repeat(2)
+        mask = None if mask is None else mask.repeat(2, 1, 1, 1)
+        with self._learning():
+            loss = self.supervised(images, label=label, mask=mask)
+            self._optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            average_gradients(self.network.parameters())
+            self._optimiser.step()
+            self._optimiser.zero_grad(set_to_none=True)
+        return loss.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs: nothing of a recogniser that is frozen."""
+        if self._optimiser is None:
+            return {}
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        if self._optimiser is not None:
+            self.network.load_state_dict(state["network"])
+            self._optimiser.load_state_dict(state["optimiser"])
+
+    def _freeze(self) -> None:
+        """Leave statistics, weights and gradients alone, whoever changed the mode."""
+        self.network.eval().requires_grad_(False)
+
+    @contextmanager
+    def _learning(self) -> Iterator[None]:
+        self.network.train().requires_grad_(True)
+        try:
+            yield
+        finally:
+            self._freeze()
+
+    def _logits(self, images: Tensor) -> Tensor:
+        images = images.float().expand(-1, 3, -1, -1)
+        half = torch.float16 if self._precision == "fp16" else torch.bfloat16
+        with torch.autocast(
+            images.device.type, half, enabled=self._precision != "fp32"
+        ):
+            logits: Tensor = self.network(images)
+        return logits.float()
+
+    def _probabilities(self, images: Tensor) -> Tensor:
+        logits = self._logits(images)
+        if self.kind == "classification":
+            return torch.softmax(logits, 1)
+        return torch.sigmoid(logits)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        kept: list[Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            parts = output if isinstance(output, list | tuple) else [output]
+            kept.extend(part.float() for part in parts)
+
+        hook = self.network.get_submodule(self._layer).register_forward_hook(keep)
+        try:
+            self._logits(images)
+        finally:
+            hook.remove()
+        return kept
+
+
+def _wanted(name: str, tensor: Tensor | None, wants: str) -> Tensor:
+    if tensor is None:
+        raise UsageError(
+            f"the task's loss ({wants}) wants {name!r}, which the batch has not",
+            hint='pictures with answers, or mode "unsupervised"',
+        )
+    return tensor
+
+
+def _check(
+    network: nn.Module, kind: str, mode: str, layer: str, *, train: bool
+) -> None:
+    if kind not in get_args(Kind):
+        raise UsageError(f"no kind of task {kind!r}", hint=" or ".join(get_args(Kind)))
+    if mode not in get_args(Mode):
+        raise UsageError(f"no task loss {mode!r}", hint=" or ".join(get_args(Mode)))
+    if train and mode != "supervised":
+        raise UsageError(
+            f"a recogniser cannot learn from a loss that is {mode}",
+            hint='mode "supervised", or train=False',
+        )
+    if mode == "features" and layer not in dict(network.named_modules()):
+        raise UsageError(
+            f"the recogniser has no layer {layer!r}",
+            hint=f"one of {', '.join(name for name, _ in network.named_children())}",
+        )
