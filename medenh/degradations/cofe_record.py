@@ -42,7 +42,7 @@ def is_cofe(record: _Keys) -> bool:
 
 
 def side_of(record: _Keys, side: int) -> int:
-    """Return the side a record is for: that of a square picture if it fits, else 512.
+    """Return the side a record is for: 512, or a square picture's if only that fits.
 
     The halo's inner disc is .75 to 1 times the side, so that records of 512 and of
     1024 (I-SECRET) can be told apart; those without a halo count as 512.
@@ -51,7 +51,8 @@ def side_of(record: _Keys, side: int) -> int:
         diameter = _number(_group(_params(record), "illumination"), "halo", "dia_a")
     except UsageError:
         return 512
-    return side if 0.75 * side <= diameter <= side else 512
+    sides = (512, side)
+    return next((one for one in sides if 0.75 * one <= diameter <= one), 512)
 
 
 def from_cofe(record: _Keys | str | bytes, *, size: int = 512) -> Record:
@@ -295,11 +296,16 @@ def _group(group: _Keys, name: str) -> _Keys:
 
 
 def _number(value: Any, *path: str | int) -> float:
-    """Return a finite number somewhere below a value, written in any way."""
+    """Return a finite number somewhere below a value, written in any way.
+
+    Amplitudes are three equal rows in the code: of a nested list the first counts.
+    """
     try:
         for key in path:
             value = value[key]
-        number = float(value[0] if isinstance(value, list) else value)
+        while isinstance(value, list):
+            value = value[0]
+        number = float(value)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         where = ".".join(map(str, path))
         raise UsageError(f'Cofe-Net\'s record lacks the number "{where}"') from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,12 +11,20 @@ from numpy.typing import NDArray
 
 from medenh.types import FloatArray
 
-__all__ = ["FieldOfView", "disc_weights", "find_field", "find_shown_field"]
+__all__ = [
+    "FieldOfView",
+    "disc_weights",
+    "find_cofe_disc",
+    "find_field",
+    "find_shown_field",
+]
 
 _SMALLEST_SIDE = 16  # px; below it nothing is looked for
 _AGREEMENT = 0.8  # of disc and bright area, intersection over union [C]
 _SHOWN_AGREEMENT = 0.97  # above it the cleaned square's own disc is taken [C]
 _BLACK = 8  # levels of 255; a surround through JPEG is not quite black [C]
+_CONVEX = 0.99  # part of its convex hull that a lossless field fills [C]
+_STEEP = 0.6  # of the light just inside, that the last pixels of a hard edge have [C]
 
 _Levels = NDArray[np.uint8]
 
@@ -27,8 +36,9 @@ class FieldOfView:
     Attributes
     ----------
     method : str
-        "hough": a circle was found. "rows": EyeQ's rule. "box": rectangle around
-        what is bright. "frame": nothing was found, all of the frame.
+        "hough": a circle was found. "cofe": the one Cofe-Net's program finds. "rows":
+        EyeQ's rule. "box": rectangle around what is bright. "frame": nothing was
+        found, all of the frame.
     centre, radius : float
         Of the disc, in pixels; around the whole rectangle for "box" and "frame".
     box : tuple of int
@@ -72,6 +82,29 @@ def find_field(pixels: FloatArray) -> FieldOfView:
     return _rectangle("box", box)
 
 
+def find_cofe_disc(pixels: FloatArray) -> FieldOfView | None:
+    """Return the disc that Cofe-Net's program finds, or None where that is no disc.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, C), in [0, 1]
+
+    Notes
+    -----
+    The program empties two corners only. A circle that does not agree with the bright
+    area, which the program would take, is none [C].
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < _SMALLEST_SIDE:
+        return None
+    grey = _grey_levels(pixels)
+    circle = _by_hough(_bright_area(grey, every_corner=False))
+    if circle is None or _agreement(_bright_area(grey), circle) < _AGREEMENT:
+        return None
+    (x, y), radius = circle
+    return _disc("cofe", (2 * x, 2 * y), int(2 * radius), (height, width))
+
+
 def find_shown_field(pixels: FloatArray) -> FloatArray:
     """Return the field that the black surround of a cleaned square shows.
 
@@ -82,11 +115,15 @@ def find_shown_field(pixels: FloatArray) -> FloatArray:
     Returns
     -------
     float32 array, shape (H, W)
-        Weights: the disc that fills the square, as cleaning leaves it, where that
-        agrees with what is not black (between its first and last rows and columns),
-        else what is not black; 1 everywhere where nothing is.
+        Weights: all that is above 0 where a mask was cut out with a hard edge and
+        nothing was lost since; the disc that fills the square, as cleaning leaves it,
+        where that agrees with what is not black (between its first and last rows and
+        columns); else what is not black; 1 everywhere where nothing is.
     """
     levels = np.rint(pixels.max(axis=2) * np.float32(255.0)).astype(np.uint8)
+    cut = _cut_out(levels)
+    if cut is not None:
+        return cut
     shown = _without_holes((levels > _BLACK).astype(np.uint8))
     parts, labels, stats, _ = cv2.connectedComponentsWithStats(shown)
     if parts < 2:
@@ -94,8 +131,10 @@ def find_shown_field(pixels: FloatArray) -> FloatArray:
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     shown = (labels == largest).astype(np.uint8)
     left, top, width, height = cv2.boundingRect(shown)
-    half = shown.shape[0] / 2, shown.shape[1] / 2
-    disc = disc_weights((shown.shape[0], shown.shape[1]), (half[1], half[0]), max(half))
+    # a disc of radius r in a box of 2 r, made smaller: its centre moves towards half
+    # a pixel before the middle, by how much depends on the photograph's size
+    y, x = (side / 2 - 0.4 for side in shown.shape)
+    disc = disc_weights(levels.shape, (x, y), max(levels.shape) / 2)
     clipped = np.zeros_like(disc)
     inside = np.s_[top : top + height, left : left + width]
     clipped[inside] = disc[inside]
@@ -103,8 +142,44 @@ def find_shown_field(pixels: FloatArray) -> FloatArray:
     return clipped if agrees else shown.astype(np.float32)
 
 
+def _cut_out(levels: _Levels) -> FloatArray | None:
+    """Return the field that a mask with a hard edge left, or None.
+
+    It is convex, so that dark notches at its rim can be filled; its edge falls to 0 at
+    once. Compression would fray it, resampling would soften it.
+    """
+    above = _without_holes((levels > 0).astype(np.uint8))
+    points = cv2.findNonZero(above)
+    if points is None or above.all():
+        return None
+    hull = _hull_area(cv2.convexHull(points).reshape(-1, 2), above.shape)
+    if np.count_nonzero(above) < _CONVEX * np.count_nonzero(hull):
+        return None
+    inner = cv2.erode(hull, np.ones((3, 3), np.uint8), borderValue=1)
+    deeper = cv2.erode(inner, np.ones((3, 3), np.uint8), borderValue=1)
+    rim, inside = levels[(hull > inner)], levels[inner > deeper]
+    if not rim.size or not inside.size or rim.mean() < _STEEP * inside.mean():
+        return None
+    return hull.astype(np.float32)
+
+
+def _hull_area(corners: NDArray[Any], shape: tuple[int, ...]) -> _Levels:
+    """Return the pixels whose centres lie in a convex polygon, 0 or 1."""
+    area = np.zeros(shape, np.uint8)
+    ahead = np.roll(corners, -1, axis=0)
+    first, last = np.full(shape[0], np.inf), np.full(shape[0], -np.inf)
+    for (x0, y0), (x1, y1) in zip(corners.tolist(), ahead.tolist(), strict=True):
+        rows = np.arange(min(y0, y1), max(y0, y1) + 1)
+        at = x0 + (rows - y0) * ((x1 - x0) / (y1 - y0)) if y1 != y0 else np.array([x0])
+        first[rows] = np.minimum(first[rows], at)
+        last[rows] = np.maximum(last[rows], at)
+    x = np.arange(shape[1])[None, :]
+    area[(x >= first[:, None] - 1e-6) & (x <= last[:, None] + 1e-6)] = 1
+    return area
+
+
 def disc_weights(
-    shape: tuple[int, int], centre: tuple[float, float], radius: float
+    shape: tuple[int, ...], centre: tuple[float, float], radius: float
 ) -> FloatArray:
     """Return the coverage of pixels by a disc, shape (H, W), in [0, 1]."""
     x = np.arange(shape[1], dtype=np.float32)[None, :] - np.float32(centre[0])
@@ -123,21 +198,24 @@ def _grey_levels(pixels: FloatArray) -> _Levels:
     return np.asarray(cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _bright_area(grey: _Levels) -> _Levels:
+def _bright_area(grey: _Levels, *, every_corner: bool = True) -> _Levels:
     """Return the photograph's bright area at half size, 0 or 1 (A.1 steps 1-4)."""
     half = cv2.resize(grey, (0, 0), fx=0.5, fy=0.5)
     half = cv2.normalize(half, np.empty_like(half), 0, 255, cv2.NORM_MINMAX)
     threshold = max(0.0, float(np.mean(half)) / 3.0 - 7.0)
-    filled = _without_holes((half > threshold).astype(np.uint8))
+    bright = (half > threshold).astype(np.uint8)
+    filled = _without_holes(bright, every_corner=every_corner)
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (20, 20))
     return np.asarray(cv2.dilate(cv2.erode(filled, kernel), kernel), np.uint8)
 
 
-def _without_holes(mask: _Levels) -> _Levels:
+def _without_holes(mask: _Levels, *, every_corner: bool = True) -> _Levels:
     """Return a mask with dark parts filled that no corner of the frame reaches."""
     holes = np.ascontiguousarray(1 - mask)
     height, width = mask.shape
-    for corner in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
+    corners = [(0, 0), (width - 1, height - 1)]
+    corners += [(width - 1, 0), (0, height - 1)] if every_corner else []
+    for corner in corners:
         if holes[corner[1], corner[0]]:
             cv2.floodFill(holes, np.zeros((height + 2, width + 2), np.uint8), corner, 0)
     return mask + holes

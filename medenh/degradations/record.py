@@ -43,7 +43,8 @@ class Framing(_Model):
     method : str
         How the field was found: "hough", "rows", "box", "frame", or "mask" where the
         user gave one; "surround" beside a dark surround; "shown" where the picture is
-        a cleaned square and its black surround shows the field.
+        a cleaned square and its black surround shows the field; "cofe" where it was
+        cleaned as Cofe-Net's program does.
     centre, radius : tuple of float, float
         Of the disc, in pixels of the picture before cropping.
     box : tuple of int

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.degradations.cofe_cleaning import cleaned_field, cleaned_frame
 from medenh.degradations.field_of_view import (
     disc_weights,
+    find_cofe_disc,
     find_field,
     find_shown_field,
 )
@@ -26,7 +28,7 @@ __all__ = ["SquareView", "find_square", "recall_square"]
 
 _RIM = 0.02  # of the radius: how far a rim may lie beyond the circle that was found [C]
 _WHOLE = 0.97  # a box this wide is the whole of a square picture [C]
-_METHODS = ("hough", "rows", "box", "frame", "mask", "shown")
+_METHODS = ("hough", "rows", "box", "frame", "mask", "shown", "cofe")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,6 +126,8 @@ class SquareView:
         """Return a native frame's square, resized, black outside the field."""
         size = len(self.field)
         black = _black_of(image)
+        if self.framing.method == "cofe":
+            return cleaned_frame(frame, self.framing, size, black)
         square = _resized(_padded(frame, self.framing.box, black), size)
         field = self.field[..., None].astype(square.dtype)
         square = black + field * (square - black)
@@ -211,12 +215,24 @@ def _cleaned_square(
 ) -> SquareView:
     """Return the view of a legacy record, made for a cleaned square of its size.
 
-    A photograph of another size is cropped and resized to that square first.
+    A photograph of another size is cleaned first: as the program does where it finds
+    the disc and no mask is known, else as recipes do.
     """
     size = framing.size
     if (image.width, image.height) != (size, size):
-        view = find_square(image, size=size, mask=mask, exact=True)
-        return replace(view, eight_bit=eight_bit)
+        found = None if mask is not None else find_cofe_disc(_middle_frame(image))
+        if found is None:
+            view = find_square(image, size=size, mask=mask, exact=True)
+            return replace(view, eight_bit=eight_bit)
+        framing = Framing(
+            method="cofe",
+            centre=found.centre,
+            radius=found.radius,
+            box=found.box,
+            size=size,
+            finish="multiply",
+        )
+        return _view(image, framing, None, eight_bit=eight_bit)
     field = find_shown_field(_middle_frame(image)) if mask is None else mask
     return SquareView(framing=framing, field=field, eight_bit=eight_bit)
 
@@ -227,7 +243,9 @@ def _view(
     """Return a view with the weights of its field at the size worked at."""
     side = max(framing.box[2:])
     size = side if framing.size is None else framing.size
-    if mask is None:
+    if framing.method == "cofe":
+        field = cleaned_field(framing, (image.height, image.width), size)
+    elif mask is None:
         field = _disc_field(framing, size)
         if framing.size is None and framing.method in ("hough", "rows"):
             field = np.maximum(field, _rim_field(image, framing, field))

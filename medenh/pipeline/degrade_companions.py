@@ -74,6 +74,23 @@ class Companions:
         """Return JSON files."""
         return cls(place, "record", lambda path: path.suffix.lower() == ".json")
 
+    def find_typed(self, item: Item) -> list[tuple[str, Path]]:
+        """Return an item's records with what sets their outputs' names apart.
+
+        Cofe-Net's program makes seven of a picture, ``NAME_001.json`` to
+        ``NAME_111.json``; they count where there is no ``NAME.json``.
+        """
+        stem = stem_of(item.relative[0].name)
+        if not self._place.is_dir() or self._by_stem.get(stem):
+            return [("", self.find(item))]
+        typed = [f"_{bits:03b}" for bits in range(1, 8)]
+        found = [
+            (mark, self._nearest(item, [stem + mark]))
+            for mark in typed
+            if self._by_stem.get(stem + mark)
+        ]
+        return found or [("", self.find(item))]
+
     def find(self, item: Item) -> Path:
         """Return the file that belongs to an item.
 
@@ -84,10 +101,14 @@ class Companions:
         """
         if not self._place.is_dir():
             return self._place
-        relative = item.relative[0]
-        stem = stem_of(relative.name)
-        found = [p for mark in self._marks for p in self._by_stem.get(stem + mark, [])]
-        beside = [p for p in found if p.parent == self._place / relative.parent]
+        stem = stem_of(item.relative[0].name)
+        return self._nearest(item, [stem + mark for mark in self._marks])
+
+    def _nearest(self, item: Item, stems: list[str]) -> Path:
+        """Return the one file of these stems, or the one in the item's sub-folder."""
+        found = [path for stem in stems for path in self._by_stem.get(stem, [])]
+        place = self._place / item.relative[0].parent
+        beside = [path for path in found if path.parent == place]
         best = beside or found
         if not best:
             raise UnreadableError(

@@ -181,7 +181,9 @@ class Draft:
     def _same_degradation(self, record: Record, task: Task) -> bool:
         wanted = self._options
         if task.legacy is not None:
-            return record.parameters_sha256 == self._hash(task.legacy)
+            return record.parameters_sha256 == self._hash(
+                task.legacy
+            ) and wanted.size in (None, record.size)
         severity = wanted.severity
         unit = None if severity is None else (severity - 1.0) / 4.0
         asked = (task.recipe, wanted.seed, task.draw, unit, wanted.size)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from medenh.pipeline.naming import has_image_name, renamed
 from medenh.pipeline.results import Failure
 
 if TYPE_CHECKING:
-    pass
+    from medenh.degradations import Recipe
 
 __all__ = ["find_inputs", "make_plan", "output_root"]
 
@@ -104,20 +105,21 @@ def make_plan(
     if place is not None and not place.is_dir() and len(items) > 1:
         raise UsageError(
             f"{place} is of one image, and there are {len(items)}",
-            hint="give a folder of NAME.json",
+            hint="give a folder of NAME.json or NAME_TYPE.json",
         )
     draft = Draft(plan, options, sources=[p for item in items for p in item.paths])
     for item in items:
         try:
             mask = None if masks is None else masks.find(item)
-            parameters = None if legacy is None else legacy.find(item)
+            records = [("", None)] if legacy is None else legacy.find_typed(item)
         except MedenhError as error:
             plan.failed.extend(Failure(path, error) for path in item.paths)
             continue
-        for recipe in recipes:
-            for draw in range(options.copies):
-                task = _task(item, recipe, draw, options)
-                draft.place(replace(task, mask=mask, legacy=parameters))
+        for recipe, draw, (mark, record) in product(
+            recipes, range(options.copies), records
+        ):
+            task = _task(item, recipe, draw, options, mark)
+            draft.place(replace(task, mask=mask, legacy=record))
     return plan
 
 
@@ -127,18 +129,29 @@ def _recipes(options: DegradeOptions) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        An option is given that the foreign parameters fix.
+        An option is given that contradicts the foreign parameters, which are of
+        Cofe-Net's program and of mode "exact".
     """
+    chosen: tuple[Recipe, ...] = ()
+    if options.legacy_json is None or options.recipes:
+        chosen = options.chosen_recipes()
     if options.legacy_json is None:
-        return tuple(recipe.name for recipe in options.chosen_recipes())
+        return tuple(recipe.name for recipe in chosen)
     plain = DegradeOptions()
-    for name in ("recipes", "recipe_options", "severity", "copies", "seed", "size"):
-        if getattr(options, name) != getattr(plain, name):
-            word = {"recipes": "recipe", "recipe_options": "mode"}.get(name, name)
-            raise UsageError(
-                f"--legacy-json and --{word} do not go together",
-                hint="the parameters say it",
-            )
+    wrong = [
+        name
+        for name in ("severity", "copies", "seed")
+        if getattr(options, name) != getattr(plain, name)
+    ]
+    if len(chosen) > 1 or any("mode" not in recipe.options for recipe in chosen):
+        wrong.append("recipe")
+    if dict(options.recipe_options) not in ({}, {"mode": "exact"}):
+        wrong.append("mode")
+    if wrong:
+        raise UsageError(
+            f"--legacy-json and this --{wrong[0]} do not go together",
+            hint="the record says what is done, in mode exact",
+        )
     return ("",)
 
 
@@ -156,13 +169,15 @@ def _check_size(items: Sequence[Item], options: DegradeOptions) -> None:
             )
 
 
-def _task(item: Item, recipe: str, draw: int, options: DegradeOptions) -> Task:
+def _task(
+    item: Item, recipe: str, draw: int, options: DegradeOptions, ending: str = ""
+) -> Task:
     kind = options.format
     if kind == "same":  # compression must not add to the degradation
         kind = "png" if item.format == "jpeg" else item.format
     marks = [recipe] if len(options.recipes) > 1 else []
     marks += [f"d{draw}"] if options.copies > 1 else []
-    names = [_marked(path, item.format, kind, marks) for path in item.relative]
+    names = [_marked(path, item.format, kind, marks, ending) for path in item.relative]
     if kind in _VOLUMES:
         names = names[:1]
     return Task(
@@ -178,14 +193,17 @@ def _task(item: Item, recipe: str, draw: int, options: DegradeOptions) -> Task:
     )
 
 
-def _marked(relative: Path, kind: str, wanted: str, marks: Sequence[str]) -> str:
-    """Return ``NAME.MARKS.EXT``."""
+def _marked(
+    relative: Path, kind: str, wanted: str, marks: Sequence[str], ending: str
+) -> str:
+    """Return ``NAME_ENDING.MARKS.EXT``; the ending has its own separator."""
     changed = renamed(relative, kind, wanted)
-    if not marks:
+    if not marks and not ending:
         return changed.as_posix()
     bare = _without_extension(changed, wanted)
     extension = changed.name[len(bare) :]
-    return changed.with_name(".".join([bare, *marks]) + extension).as_posix()
+    name = ".".join([bare + ending, *marks]) + extension
+    return changed.with_name(name).as_posix()
 
 
 def _without_extension(path: Path, kind: str) -> str:

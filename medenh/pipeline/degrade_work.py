@@ -179,7 +179,8 @@ class Workshop:
         if task.record is not None:
             return replay_image(image, task.record, field=field)
         if task.legacy is not None:
-            return replay_image(image, _read_legacy(task.legacy, image), field=field)
+            known = _read_legacy(task.legacy, image, asked.size)
+            return replay_image(image, known, field=field)
         recipe = find_recipe(task.recipe)
         options = asked.recipe_options
         return degrade_image(
@@ -327,13 +328,13 @@ def _read_mask(path: Path) -> FloatArray:
     return field
 
 
-def _read_legacy(path: Path, image: Image) -> Record:
-    """Return Cofe-Net's parameters as a record for a picture."""
+def _read_legacy(path: Path, image: Image, size: int | None) -> Record:
+    """Return Cofe-Net's parameters as a record for a picture, or a square of a size."""
     try:
         data = json.loads(path.read_bytes())
         if not isinstance(data, dict) or not is_cofe(data):
             raise UsageError("not a Cofe-Net record: it has no parameters")
-        record = from_cofe(data, size=side_of(data, image.width))
+        record = from_cofe(data, size=size or side_of(data, image.width))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"not a Cofe-Net record: {error}", path=path) from error
     except UsageError as error:

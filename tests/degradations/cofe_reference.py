@@ -1,7 +1,11 @@
-"""A slow, literal carrying-out of Cofe-Net's equations: Pillow, SciPy, no OpenCV."""
+"""A slow, literal carrying-out of Cofe-Net's equations: Pillow, SciPy, no OpenCV.
+
+Only cleaning uses OpenCV, whose circles, flood fill and resizing define the result.
+"""
 
 import math
 
+import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 from scipy import ndimage
@@ -24,6 +28,41 @@ def gauss(plane, width, height, sigma):
 def disc(side, centre, diameter):
     y, x = np.mgrid[:side, :side]
     return (np.hypot(x - centre[0], y - centre[1]) <= int(diameter / 2)).astype(float)
+
+
+def clean(photo):
+    """Return the program's square and mask, uint8, of a native photograph (A.1)."""
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    grey = cv2.resize(grey, (0, 0), fx=0.5, fy=0.5)
+    grey = cv2.normalize(grey, None, 0, 255, cv2.NORM_MINMAX)
+    bright = (grey > max(0, grey.mean() / 3 - 7)).astype(np.uint8)
+    holes = 1 - bright
+    h, w = bright.shape
+    for corner in ((0, 0), (w - 1, h - 1)):
+        cv2.floodFill(holes, np.zeros((h + 2, w + 2), np.uint8), corner, 0)
+    kernel = np.ones((20, 20), np.uint8)
+    bright = cv2.dilate(cv2.erode(bright + holes, kernel), kernel)
+    ends = {"minRadius": min(h, w) // 4, "maxRadius": max(h, w) // 2 + 1}
+    gradient = cv2.HOUGH_GRADIENT
+    found = cv2.HoughCircles(
+        255 * bright, gradient, 1, 1000, param1=5, param2=5, **ends
+    )
+    cx, cy, radius = (2 * float(one) for one in found[0, 0])
+    radius = int(radius)
+    height, width = photo.shape[:2]
+    disc = cv2.circle(
+        np.zeros((height, width), np.uint8), (int(cx), int(cy)), radius, 1, -1
+    )
+    top, left = max(0, int(cy - radius)), max(0, int(cx - radius))
+    tall, wide = min(height - top, 2 * radius), min(width - left, 2 * radius)
+    side = max(tall, wide)
+    y, x = int(side / 2 - tall / 2), int(side / 2 - wide / 2)
+    squares = []
+    for plane in (photo * disc[..., None], disc * np.uint8(255)):
+        square = np.zeros((side, side, *plane.shape[2:]), np.uint8)
+        square[y : y + tall, x : x + wide] = plane[top : top + tall, left : left + wide]
+        squares.append(cv2.resize(square, (512, 512)))
+    return squares
 
 
 def carry_out(levels, params, mask):

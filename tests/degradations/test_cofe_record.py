@@ -6,7 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from cofe_reference import TYPES, carry_out, draw
+from cofe_reference import TYPES, carry_out, clean, draw
 from fundus_pictures import (
     made_up,
     needs_photographs,
@@ -115,6 +115,10 @@ def test_numbers_may_be_written_in_any_way():
         record["params"]["illumination"]["hole"]["rad_w"] - 1  # even: grows by one
     )
     strange["params"]["illumination"]["halo"].pop("center_b")
+    spot = strange["params"]["spots"][0]
+    spot |= {"A": [[1.0], [1.0], [1.0]], "t": [0.0]}  # three equal rows, as in the code
+    record["params"]["spots"][0] |= {"A": 1.0, "t": 0.0}
+    plain = degradations.apply(picture, record, mask=mask)
     np.testing.assert_array_equal(
         degradations.apply(picture, strange, mask=mask), plain
     )
@@ -123,6 +127,18 @@ def test_numbers_may_be_written_in_any_way():
     floats = picture.astype(np.float32) / 255  # 8-bit levels in another type
     unit = degradations.apply(floats, record, mask=mask.astype(np.float32) / 255)
     np.testing.assert_array_equal(np.rint(unit * 255), plain)
+
+
+@pytest.mark.parametrize(
+    ("centre", "radius"), [((256, 256), 256), ((253, 258), 247), ((256, 256), 300)]
+)
+def test_a_field_cut_out_with_a_hard_edge_is_seen_exactly(centre, radius):
+    picture, mask = made_up(512, centre=centre, radius=radius, seed=8)
+    picture[250:256, np.flatnonzero(mask[252])[0]] = 0  # a dark notch at the rim
+    record = _wrapped(draw(np.random.default_rng(9), "111"), "111")
+    low = degradations.apply(picture, record)
+    theirs = carry_out(picture, record["params"], mask)
+    assert np.abs(low.astype(int) - theirs).max() <= 1
 
 
 def test_without_a_mask_the_black_surround_shows_the_field():
@@ -137,13 +153,38 @@ def test_without_a_mask_the_black_surround_shows_the_field():
     assert np.abs(low.astype(int) - theirs)[inside].max() <= 1
 
 
-def test_a_photograph_of_another_size_is_cleaned_first():
-    photo, _ = made_up(shape=(500, 700), radius=210, centre=(330, 250))
-    record = from_cofe(_wrapped(draw(np.random.default_rng(3), "001"), "001"))
-    assert degradations.apply(photo, record.to_json()).shape == (512, 512, 3)
+@pytest.mark.parametrize(
+    ("shape", "centre", "radius"),
+    [
+        ((560, 600), (320, 270), 240),  # 600 wide: no side of a record of 512
+        ((640, 800), (410, 330), 340),  # cut above and below
+        ((600, 600), (300, 300), 299),  # touches all four sides
+        ((1500, 1700), (800, 760), 700),  # shrunk by more than 2
+    ],
+)
+def test_a_native_photograph_is_cleaned_as_the_program_does(shape, centre, radius):
+    photo, _ = made_up(shape=shape, radius=radius, centre=centre)
+    record = _wrapped(draw(np.random.default_rng(radius), "111"), "111")
+    square, mask = clean(photo)
+    low = degradations.apply(photo, record)
+    assert low.shape == (512, 512, 3)
+    theirs = carry_out(square, record["params"], mask)
+    assert np.abs(low.astype(int) - theirs).max() <= 1
     image = degradations.api._as_image(photo, "display", None)
-    pair = replay_image(image, record)
-    assert pair.record.framing.method == "hough"
+    pair = replay_image(image, from_cofe(record))
+    np.testing.assert_array_equal(pair.low.pixels[0], low)
+    np.testing.assert_array_equal(pair.high.pixels[0], square)
+    again = replay_image(image, Record.from_json(pair.record.to_json()))
+    np.testing.assert_array_equal(again.low.pixels, pair.low.pixels)
+
+
+def test_a_native_photograph_without_a_disc_falls_back():
+    photo = np.full((300, 400, 3), 90, np.uint8)
+    record = _wrapped(draw(np.random.default_rng(3), "001"), "001")
+    image = degradations.api._as_image(photo, "display", None)
+    pair = replay_image(image, from_cofe(record))
+    assert pair.record.framing.method == "frame"
+    assert pair.low.pixels.shape == (1, 512, 512, 3)
     again = replay_image(image, pair.record)
     np.testing.assert_array_equal(again.low.pixels, pair.low.pixels)
 

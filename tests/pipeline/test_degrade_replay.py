@@ -105,6 +105,39 @@ def test_cofe_parameters_go_out_and_come_in(fundus, tmp_path):
     assert contents(tmp_path / "third") == contents(out)
 
 
+def test_cofe_parameters_of_each_type_make_a_file_each(fundus, tmp_path):
+    made = DegradeOptions(
+        recipes=("cofe-011", "cofe-100"),
+        recipe_options={"mode": "exact"},
+        size=512,
+        workers=1,
+        write_legacy_json=tmp_path / "made",
+    )
+    degrade_files([fundus / "x.png"], tmp_path / "first", made)
+    parameters = tmp_path / "json"  # named as the program names them
+    parameters.mkdir()
+    for path in (tmp_path / "made").iterdir():
+        kind = json.loads(path.read_text())["type"]
+        path.rename(parameters / f"x_{kind}.json")
+    words = {"size": 512, "recipe_options": {"mode": "exact"}, "recipes": ("cofe-011",)}
+    legacy = DegradeOptions(legacy_json=parameters, workers=1, **words)
+    summary = degrade_files([fundus / "x.png"], tmp_path / "out", legacy)
+    assert not summary.failed
+    assert sorted(one.record.output for one in summary.written) == [
+        "x_011.png",
+        "x_100.png",
+    ]
+    assert {one.record.preset for one in summary.written} == {"cofe-011", "cofe-100"}
+    for wrong in ({"mode": "scaled"}, {"severity": 2.0}, {"copies": 2}):
+        options = {"recipe_options": wrong} if "mode" in wrong else wrong
+        with pytest.raises(UsageError, match="do not go together"):
+            degrade_files(
+                [fundus / "x.png"],
+                tmp_path / "out",
+                DegradeOptions(legacy_json=parameters, workers=1, **options),
+            )
+
+
 def test_cofe_parameters_that_are_none_cost_their_file(fundus, tmp_path):
     parameters = tmp_path / "json"
     parameters.mkdir()
