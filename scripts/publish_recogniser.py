@@ -30,7 +30,8 @@ from safetensors.torch import load_file
 
 from medenh import models, tasks
 from medenh.metrics import bootstrap_ci
-from medenh.training.config import TrainConfig, load_config
+from medenh.training.config import TrainConfig
+from medenh.training.config_file import load_config
 from medenh.training.data import read_rows, split_holdout
 from medenh.training.labelled import LabelledImage, load_labelled
 

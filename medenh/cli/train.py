@@ -53,7 +53,7 @@ def _train(
     samples.png in the run folder.
     """
     from medenh.errors import UsageError
-    from medenh.training.config import load_config, named_config, named_configs
+    from medenh.training.config_file import load_config, named_config, named_configs
 
     if list_configs:
         from medenh.models import ARCHITECTURES

@@ -165,6 +165,19 @@ def _draw_gaussian(
     return replace(drawn, gaussian=True)
 
 
+def _draw_wide(
+    rng: np.random.Generator,
+    pixels: FloatArray,
+    scene: Scene,
+    severity: float | None,
+) -> DpeParameters:
+    drawn = DpeParameters.sample(rng, pixels, scene, severity)
+    if severity is not None:
+        return drawn
+    brightness, contrast = rng.uniform(0.1, 1.1, 2)
+    return replace(drawn, brightness=float(brightness), contrast=float(contrast))
+
+
 OPERATORS: tuple[type[Operator], ...] = (DpeParameters,)
 RECIPES = (
     Recipe(
@@ -178,5 +191,11 @@ RECIPES = (
         title="Like dpe, with zero-mean Gaussian noise of the same sigma",
         source="DPE paper, Algorithm 1, with the noise it names [paper]",
         plan=in_order(Drawn(_draw_gaussian)),
+    ),
+    Recipe(
+        name="dpe-wide",
+        title="Like dpe, with factors of .1 to 1.1: some pictures brighter or untouched",
+        source="specification of DPE, section 7, for training [C]",
+        plan=in_order(Drawn(_draw_wide)),
     ),
 )

@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from medenh.errors import OutputError, UsageError
+from medenh.zoo.fetch import weights_path
+from medenh.zoo.manifest import load_manifest
 
-__all__ = ["load_state", "save_state", "save_weights", "start_from"]
+__all__ = ["load_state", "save_state", "save_weights", "start_from", "weights_file"]
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -54,6 +56,13 @@ def save_weights(path: Path, network: nn.Module) -> None:
 
 def _half(tensor: Tensor) -> Tensor:
     return tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+
+
+def weights_file(name: str) -> Path:
+    """Return a safetensors file by its path or by the id of a model of the zoo."""
+    if name.endswith(".safetensors"):
+        return Path(name)
+    return weights_path(load_manifest().get(name))
 
 
 def start_from(path: Path, network: nn.Module) -> int:

@@ -1,8 +1,7 @@
-"""Clean images from packs, cut and degraded on the fly, each sample from its own seed.
+"""Images to learn from: packs and folders, in memory.
 
 A pack is a folder with `manifest.csv` (file, shard, split, quality, group...) and
-uncompressed tar shards. A sample depends on (seed, step, position) only, so a resumed
-run sees what an undisturbed one would have seen.
+uncompressed tar shards.
 """
 
 from __future__ import annotations
@@ -18,20 +17,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.degradations import dpe
 from medenh.errors import UsageError
-from medenh.training.config import DataConfig
-from medenh.types import FloatArray
+from medenh.tasks.masks import class_masks, read_mask
+from medenh.tasks.table import Task
 
 __all__ = [
     "MODALITY_OF_PACK",
     "CleanImage",
-    "Sampler",
+    "coverage",
     "decode_image",
+    "find_label",
+    "has_answer",
     "is_grey",
     "load_pack",
+    "read_member",
     "read_pack",
     "read_rows",
+    "reduced",
     "split_holdout",
 ]
 
@@ -64,15 +66,27 @@ class CleanImage:
         "pack/file", the seed of everything drawn for it.
     modality, split, group : str
         Group is the patient, lesion or sequence: never on both sides of a split.
-    pixels : uint8 array, shape (H, W, C)
+    pixels : uint8 or uint16 array, shape (H, W, C)
         C is 1 or 3 (RGB).
+    dataset : str
+        Source data set.
+    low : array like pixels, or None
+        Its real low-quality partner.
+    mask : uint8 array, shape (H, W, K), or None
+        Coverage of each class of a task, 0 to 255.
+    label : int or None
+        Class number of a task.
     """
 
     name: str
     modality: str
     split: str
     group: str
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
+    dataset: str = ""
+    low: NDArray[Any] | None = None
+    mask: NDArray[np.uint8] | None = None
+    label: int | None = None
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
@@ -97,7 +111,11 @@ def read_pack(folder: Path, qualities: list[str]) -> list[dict[str, str]]:
 
 
 def load_pack(
-    folder: Path, qualities: list[str], splits: tuple[str, ...], max_side: int
+    folder: Path,
+    qualities: list[str],
+    splits: tuple[str, ...],
+    max_side: int,
+    task: Task | None = None,
 ) -> list[CleanImage]:
     """Read the clean images of a pack into memory.
 
@@ -111,34 +129,98 @@ def load_pack(
         Of "train", "val", "test".
     max_side : int
         Larger images are reduced (area average) to this long side.
+    task : Task, optional
+        Only images with an answer to it, and their answers too.
     """
     rows = [r for r in read_pack(folder, qualities) if r["split"] in splits]
+    if task is not None:
+        rows = [row for row in rows if has_answer(row, task)]
     images = []
     for shard in sorted({row["shard"] for row in rows}):
         with tarfile.open(folder / shard) as tar:
             for row in rows:
                 if row["shard"] == shard:
-                    member = tar.extractfile(row["file"])
-                    if member is not None:
-                        images.append(_decode(member.read(), row, folder, max_side))
+                    images.append(_read(tar, row, folder, max_side, task))
     return images
 
 
-def _decode(
-    data: bytes, row: dict[str, str], folder: Path, max_side: int
+def _read(
+    tar: tarfile.TarFile,
+    row: dict[str, str],
+    folder: Path,
+    max_side: int,
+    task: Task | None,
 ) -> CleanImage:
-    pixels: NDArray[Any] = decode_image(data, row, folder)
+    data = read_member(tar, row["file"], folder)
+    pixels = reduced(decode_image(data, row, folder), max_side)
+    if pixels.shape[2] == 3 and is_grey(pixels):
+        pixels = pixels[..., :1].copy()
+    mask = label = None
+    if task is not None and task.kind == "segmentation":
+        numbers = read_mask(read_member(tar, row["mask_file"], folder))
+        mask = coverage(numbers, task, max_side)
+    elif task is not None:
+        label = find_label(row, task)
+    return CleanImage(
+        f"{folder.name}/{row['file']}",
+        MODALITY_OF_PACK.get(folder.name, folder.name),
+        row["split"],
+        row["group"],
+        pixels,
+        row.get("source_dataset", ""),
+        mask=mask,
+        label=label,
+    )
+
+
+def read_member(tar: tarfile.TarFile, name: str, folder: Path) -> bytes:
+    """Return the bytes of a file in a shard.
+
+    Raises
+    ------
+    UsageError
+        The manifest names a file that is not there.
+    """
+    try:
+        member = tar.extractfile(name)
+    except KeyError:
+        member = None
+    if member is None:
+        raise UsageError(
+            "named in the manifest, but not in the pack", path=folder / name
+        )
+    return member.read()
+
+
+def has_answer(row: dict[str, str], task: Task) -> bool:
+    """Say whether a manifest's row holds an answer to a task."""
+    if task.kind == "classification":
+        return find_label(row, task) is not None
+    return bool(row.get("mask_file"))
+
+
+def find_label(row: dict[str, str], task: Task) -> int | None:
+    """Return the class number of a manifest's row."""
+    found = [task.labels[p] for p in row["labels"].split(";") if p in task.labels]
+    return found[0] if found else None
+
+
+def coverage(
+    numbers: NDArray[np.int32], task: Task, max_side: int
+) -> NDArray[np.uint8]:
+    """Return the coverage of a task's classes, 0 to 255, reduced like its picture."""
+    planes = class_masks(numbers, task).astype(np.uint8) * np.uint8(255)
+    return np.asarray(reduced(planes, max_side), np.uint8)
+
+
+def reduced(pixels: NDArray[Any], max_side: int) -> NDArray[Any]:
+    """Return (H, W, C) pixels with a long side of at most ``max_side``."""
     height, width = pixels.shape[:2]
     scale = max_side / max(height, width)
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    pixels = pixels.reshape(pixels.shape[0], pixels.shape[1], -1)  # OpenCV drops it
-    if pixels.shape[2] == 3 and is_grey(pixels):
-        pixels = pixels[..., :1].copy()
-    modality = MODALITY_OF_PACK.get(folder.name, folder.name)
-    name = f"{folder.name}/{row['file']}"
-    return CleanImage(name, modality, row["split"], row["group"], pixels)
+    return pixels.reshape(pixels.shape[0], pixels.shape[1], -1)  # OpenCV drops it
 
 
 def decode_image(data: bytes, row: dict[str, str], folder: Path) -> NDArray[np.uint8]:
@@ -181,116 +263,16 @@ def is_grey(pixels: NDArray[Any]) -> bool:
 
 
 def split_holdout(
-    images: list[_Image], share: float
+    images: list[_Image], share: float, purpose: str = "holdout"
 ) -> tuple[list[_Image], list[_Image]]:
-    """Part images by a hash of their group: (train, held out for validation)."""
-    train: list[_Image] = []
-    held: list[_Image] = []
+    """Part images by a hash of their group: (the rest, about ``share`` of them).
+
+    No group is on both sides. ``purpose`` names an independent parting.
+    """
+    rest: list[_Image] = []
+    chosen: list[_Image] = []
     for image in images:
-        digest = hashlib.sha256(f"holdout/{image.group}".encode()).digest()
-        chosen = int.from_bytes(digest[:4], "big") / 2**32 < share
-        (held if chosen else train).append(image)
-    return train, held
-
-
-class Sampler:
-    """Draws (degraded, clean) squares; packs are balanced by the root of their size."""
-
-    def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
-        if not images:
-            raise UsageError(
-                "no training images", hint="check data.packs and qualities"
-            )
-        self._images = images
-        self._config = config
-        self._seed = seed
-        modalities = [image.modality for image in images]
-        counts = {m: modalities.count(m) for m in set(modalities)}
-        weights = np.array([counts[m] ** -0.5 for m in modalities])
-        self._cumulative = np.cumsum(weights / weights.sum())
-
-    def batch(self, step: int, size: int) -> tuple[FloatArray, FloatArray]:
-        """Return one batch.
-
-        Returns
-        -------
-        degraded, clean : float32 arrays, shape (size, 3, S, S), in [0, 1]
-        """
-        return self._stack(step, range(size), self._config.size)
-
-    def small_batch(
-        self, step: int, first: int, size: int, side: int
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return ``size`` more samples of a step, of another side."""
-        return self._stack(step, range(first, first + size), side)
-
-    def _stack(
-        self, step: int, positions: range, side: int
-    ) -> tuple[FloatArray, FloatArray]:
-        pairs = [self.pair(step, position, side) for position in positions]
-        low, high = (np.stack(side) for side in zip(*pairs, strict=True))
-        return low, high
-
-    def pair(
-        self, step: int, position: int, side: int | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return sample ``position`` of step ``step``, each (3, S, S)."""
-        rng = np.random.default_rng([self._seed, step, position])
-        index = int(np.searchsorted(self._cumulative, rng.random()))
-        image = self._images[min(index, len(self._images) - 1)]
-        clean = (
-            self._cut(image.pixels, rng, side or self._config.size).astype(np.float32)
-            / 255.0
-        )
-        parameters, quantise = self._parameters(rng)
-        low = clean
-        if parameters is not None:
-            low = dpe.apply(clean, parameters, quantise=quantise)
-            if quantise:
-                low = np.rint(low * 255.0) / np.float32(255.0)
-        return _to_planes(low), _to_planes(clean)
-
-    def _cut(
-        self, pixels: NDArray[np.uint8], rng: np.random.Generator, size: int
-    ) -> NDArray[np.uint8]:
-        """Take the whole image or a random part of it, turned and mirrored."""
-        height, width = pixels.shape[:2]
-        if rng.random() >= self._config.whole_share:
-            area = rng.uniform(0.2, 1.0)
-            aspect = np.exp(rng.uniform(-0.2, 0.2))
-            h = min(height, max(16, round(height * np.sqrt(area) * aspect)))
-            w = min(width, max(16, round(width * np.sqrt(area) / aspect)))
-            top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
-            pixels = pixels[top : top + h, left : left + w]
-        side = (size, size)
-        shrinks = max(pixels.shape[:2]) > size
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        cut: NDArray[Any] = cv2.resize(pixels, side, interpolation=how)
-        cut = cut.reshape(*side, -1)
-        turned = np.rot90(cut, int(rng.integers(4)))
-        return turned[:, ::-1] if rng.integers(2) else turned
-
-    def _parameters(
-        self, rng: np.random.Generator
-    ) -> tuple[dpe.DpeParameters | None, bool]:
-        config = self._config
-        parameters, kind = dpe.sample(rng), rng.random()
-        quantise = bool(rng.random() < config.quantise_share)
-        if kind < config.identity_share:
-            return None, quantise
-        if kind < config.identity_share + config.wide_share:
-            brightness, contrast = rng.uniform(0.1, 1.1, 2)
-            parameters = dpe.DpeParameters(
-                float(brightness),
-                float(contrast),
-                parameters.brightness_first,
-                parameters.sigma,
-                parameters.noise_seed,
-            )
-        return parameters, quantise
-
-
-def _to_planes(pixels: FloatArray) -> FloatArray:
-    """(H, W, 1 or 3) -> (3, H, W)."""
-    planes = np.moveaxis(pixels, -1, 0)
-    return np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))
+        digest = hashlib.sha256(f"{purpose}/{image.group}".encode()).digest()
+        lot = int.from_bytes(digest[:4], "big") / 2**32
+        (chosen if lot < share else rest).append(image)
+    return rest, chosen

@@ -18,8 +18,15 @@ from medenh.errors import UsageError
 from medenh.tasks.masks import class_masks, read_mask
 from medenh.tasks.recogniser import to_working_size
 from medenh.tasks.table import Task
-from medenh.training.config import AugmentConfig, DataConfig
-from medenh.training.data import decode_image, read_rows, split_holdout
+from medenh.training.data import (
+    decode_image,
+    find_label,
+    has_answer,
+    read_member,
+    read_rows,
+    split_holdout,
+)
+from medenh.training.sections import AugmentConfig, DataConfig
 from medenh.types import FloatArray
 
 __all__ = ["LabelledImage", "LabelledSampler", "load_labelled", "load_parts"]
@@ -75,7 +82,7 @@ def load_labelled(
             if row["split"] == split
             and row["quality"] in config.qualities
             and (not config.datasets or row["source_dataset"] in config.datasets)
-            and _has_answer(row, task)
+            and has_answer(row, task)
         ]
         for shard in sorted({row["shard"] for row in rows}):
             with tarfile.open(folder / shard) as tar:
@@ -108,17 +115,6 @@ def load_parts(
     return learnt, held
 
 
-def _has_answer(row: dict[str, str], task: Task) -> bool:
-    if task.kind == "classification":
-        return _label(row, task) is not None
-    return bool(row["mask_file"])
-
-
-def _label(row: dict[str, str], task: Task) -> int | None:
-    found = [task.labels[p] for p in row["labels"].split(";") if p in task.labels]
-    return found[0] if found else None
-
-
 def _read(
     tar: tarfile.TarFile,
     row: dict[str, str],
@@ -126,11 +122,11 @@ def _read(
     task: Task,
     side: int | None,
 ) -> LabelledImage:
-    pixels = decode_image(_member(tar, row["file"], folder), row, folder)
+    pixels = decode_image(read_member(tar, row["file"], folder), row, folder)
     unit = pixels.astype(np.float32) / np.float32(255)
     mask = field = None
     if task.kind == "segmentation":
-        numbers = read_mask(_member(tar, row["mask_file"], folder))
+        numbers = read_mask(read_member(tar, row["mask_file"], folder))
         mask = class_masks(numbers, task).astype(np.float32)
         if mask.shape[:2] != unit.shape[:2]:
             raise UsageError(
@@ -141,28 +137,16 @@ def _read(
         unit = to_working_size(unit, side)
         mask = None if mask is None else to_working_size(mask, side)
     elif row.get("fov_file"):
-        field = read_mask(_member(tar, row["fov_file"], folder)) != 0
+        field = read_mask(read_member(tar, row["fov_file"], folder)) != 0
     return LabelledImage(
         f"{folder.name}/{row['file']}",
         row["source_dataset"],
         row["group"],
         unit,
         mask,
-        _label(row, task),
+        find_label(row, task),
         field,
     )
-
-
-def _member(tar: tarfile.TarFile, name: str, folder: Path) -> bytes:
-    try:
-        member = tar.extractfile(name)
-    except KeyError:
-        member = None
-    if member is None:
-        raise UsageError(
-            "named in the manifest, but not in the pack", path=folder / name
-        )
-    return member.read()
 
 
 class LabelledSampler:
@@ -190,15 +174,24 @@ class LabelledSampler:
         picture : float32 array, shape (3, S, S), in [0, 1]
         answer : float32 array, shape (K, S, S), coverage; or the class number
         """
-        rng = np.random.default_rng([self._seed, step, position])
-        index = int(np.searchsorted(self._cumulative, rng.random()))
-        image = self._images[min(index, len(self._images) - 1)]
+        image, rng = self._draw(step, position)
         place = self._place(image.pixels.shape, rng)
         picture = _vary(self._warp(image.pixels, place), self._augment, rng)
         planes = np.broadcast_to(picture, (*picture.shape[:2], 3))
         if image.mask is None:
             return _to_planes(planes), int(image.label or 0)
         return _to_planes(planes), _to_planes(self._warp(image.mask, place))
+
+    def name(self, step: int, position: int) -> str:
+        """Return the name of a sample's image."""
+        return self._draw(step, position)[0].name
+
+    def _draw(
+        self, step: int, position: int
+    ) -> tuple[LabelledImage, np.random.Generator]:
+        rng = np.random.default_rng([self._seed, step, position])
+        index = int(np.searchsorted(self._cumulative, rng.random()))
+        return self._images[min(index, len(self._images) - 1)], rng
 
     def _place(
         self, shape: tuple[int, ...], rng: np.random.Generator

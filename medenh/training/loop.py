@@ -1,7 +1,7 @@
 """The training loop; reads from top to bottom.
 
-Every sample depends on (seed, step, position), and the state holds weights, averages
-and optimiser, so a resumed run takes the steps an undisturbed one would have taken.
+Every sample depends on (seed, step, position), and the state holds networks, averages
+and optimisers, so a resumed run takes the steps an undisturbed one would have taken.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from medenh import models
-from medenh.errors import MedenhError, OutputError
+from medenh.errors import MedenhError, OutputError, UsageError
 from medenh.training import plots
+from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
     load_state,
     save_state,
     save_weights,
     start_from,
+    weights_file,
 )
-from medenh.training.config import OptimiserConfig, TrainConfig
-from medenh.training.strategies import STRATEGIES, Batch, Strategy
-from medenh.zoo.fetch import weights_path
-from medenh.zoo.manifest import load_manifest
+from medenh.training.config import TrainConfig
+from medenh.training.distributed import World, join
+from medenh.training.sections import OptimiserConfig
+from medenh.training.strategies import STRATEGIES, Batch, Measured, Strategy
+from medenh.training.update import Networks, NonFiniteLossError, Update
 
 __all__ = ["Progress", "TrainResult", "train"]
 
@@ -47,6 +47,8 @@ class Progress:
 
     Attributes
     ----------
+    losses : dict of str to float
+        The terms of the last step.
     figures : dict of str to float
         What the validation measured; empty when this step had none.
     """
@@ -55,6 +57,7 @@ class Progress:
     steps: int
     loss: float
     images_per_second: float
+    losses: dict[str, float]
     figures: dict[str, float]
 
 
@@ -111,60 +114,80 @@ def train(
     UsageError
         No images, nothing to resume from, a state of another configuration.
     MedenhError
-        The loss became NaN or infinite; names the step.
+        The loss became NaN or infinite; names the step and its images.
+
+    Notes
+    -----
+    Under `torchrun` each process takes its part of every batch, and the first one
+    validates and writes.
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    _prepare_folder(run_dir, config, resume=resume)
+    world = join(device)
+    try:
+        if world.leads:
+            _prepare_folder(run_dir, config, resume=resume)
+        return _train(config, run_dir, world, deadline, on_progress, resume=resume)
+    finally:
+        world.leave()
+
+
+def _train(
+    config: TrainConfig,
+    run_dir: Path,
+    world: World,
+    deadline: float,
+    on_progress: Callable[[Progress], None],
+    *,
+    resume: bool,
+) -> TrainResult:
     strategy = STRATEGIES[config.strategy](config)
-    network, average, optimiser = _build(config, device)
+    update = _build(config, strategy, world)
     step, best = 0, -math.inf
     if resume:
         state = load_state(run_dir / "last.pt")
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        _check_same(state["config"], config)
+        update.load_state_dict(state["update"])
+        strategy.load_state_dict(state["strategy"])
         step, best = state["step"], state["best"]
+    journal = _Journal(config, run_dir, strategy.figures, on_progress, step)
 
-    def save() -> None:
-        state = {
-            "network": network.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": step,
-            "best": best,
-        }
-        save_state(run_dir / "last.pt", state)
-
-    saved, since, last_logged = time.monotonic(), time.monotonic(), step
-    for batch in _batches(strategy, step, config.steps):
-        _set_lr(optimiser, _lr_at(step, config.optimiser, config.steps))
-        tensors = [_to_device(side, device) for side in batch]
-        torch.manual_seed(config.seed * 1_000_003 + step)  # what dropout drops
-        loss = _step(strategy, network, optimiser, tensors, config.optimiser.clip)
+    parts = [world.part(positions) for positions in _micro_batches(config)]
+    saved = time.monotonic()
+    for batches in batches_ahead(
+        strategy,
+        range(step, config.steps),
+        parts,
+        workers=count_workers(config.data.workers, world.device),
+        pin=world.device.startswith("cuda"),
+    ):
+        update.set_rate(_rate_at(step, config.optimiser, config.steps))
+        torch.manual_seed(_noise_seed(config.seed, step, world.rank))
+        tensors = [_to_device(batch, world.device) for batch in batches]
+        losses = _take_step(strategy, step, tensors, update, parts)
+        update.networks.move_average(config.optimiser.ema, step)
         step += 1
-        _update_average(average, network, config.optimiser.ema, step)
 
-        figures: list[float] = []
-        if step % config.validate_every == 0 or step == config.steps:
-            figures = _validate(strategy, average, device, run_dir)
-            if figures[0] > best:
-                best = figures[0]
-                save_weights(run_dir / "best.safetensors", average)
-        if figures or step % _LOG_EVERY == 0:
-            now = time.monotonic()
-            speed = config.batch * (step - last_logged) / max(now - since, 1e-9)
-            since, last_logged = now, step
-            lr = optimiser.param_groups[0]["lr"]
-            _log(
-                run_dir / "log.csv", [step, loss, lr, speed], strategy.figures, figures
-            )
-            named = dict(zip(strategy.figures, figures, strict=False))
-            on_progress(Progress(step, config.steps, loss, speed, named))
-        if figures:
-            plots.save_curve(run_dir / "log.csv", run_dir / "curve.png")
-        stop = time.monotonic() > deadline or step >= config.steps
-        if stop or time.monotonic() - saved > 60 * config.checkpoint_minutes:
-            save()
+        measured = Measured({})
+        if world.leads and (step % config.validate_every == 0 or step == config.steps):
+            measured = strategy.validate(update.networks, world.device)
+            score = measured.figures[strategy.figures[0]]
+            if score > best:
+                best = score
+                save_weights(run_dir / "best.safetensors", update.networks.average)
+        if world.leads:
+            rate = update.optimisers["network"].param_groups[0]["lr"]
+            journal.note(step, losses, rate, measured)
+        stop = world.any(time.monotonic() > deadline) or step >= config.steps
+        due = time.monotonic() - saved > 60 * config.checkpoint_minutes
+        if world.leads and (stop or due):
+            state = {
+                "update": update.state_dict(),
+                "strategy": strategy.state_dict(),
+                "step": step,
+                "best": best,
+                "config": json.dumps(config.model_dump(mode="json")),
+            }
+            save_state(run_dir / "last.pt", state)
             saved = time.monotonic()
         if stop:
             break
@@ -172,9 +195,7 @@ def train(
 
 
 def _prepare_folder(run_dir: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Make the folder; refuse to overwrite a run or to resume a different one."""
-    described = json.dumps(config.model_dump(), indent=1)
-    known = run_dir / "config.json"
+    """Make the folder; refuse to overwrite a run."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -185,122 +206,152 @@ def _prepare_folder(run_dir: Path, config: TrainConfig, *, resume: bool) -> None
         )
     if not resume:
         (run_dir / "log.csv").unlink(missing_ok=True)
-    known.write_text(described)
+    described = json.dumps(config.model_dump(mode="json"), indent=1)
+    (run_dir / "config.json").write_text(described)
 
 
-def _build(
-    config: TrainConfig, device: str
-) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
-    """Return the network, its average and the optimiser, as they stand at step 0."""
+def _check_same(stored: str, config: TrainConfig) -> None:
+    """Refuse to resume with what would make the state another run's.
+
+    Steps, validation and checkpoints may change: a run may be made longer.
+    """
+    free = {"steps", "validate_every", "checkpoint_minutes", "accumulate"}
+    before: dict[str, Any] = json.loads(stored)
+    now = config.model_dump(mode="json")
+    changed = [k for k in now if k not in free and before.get(k) != now[k]]
+    if changed:
+        raise UsageError(
+            f"the run to resume was made with other settings: {', '.join(changed)}",
+            hint="give the same configuration, or another folder",
+        )
+
+
+def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
+    """Return networks and optimisers as they stand at step 0."""
     torch.manual_seed(config.seed)
     network = models.create(
         config.network.architecture, config.network.preset, **config.network.options
-    ).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    )
     if config.network.start_from:
-        start_from(_weights_file(config.network.start_from), network)
-    average = deepcopy(network).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        network.parameters(),
-        lr=config.optimiser.lr,
-        weight_decay=config.optimiser.weight_decay,
-        betas=(0.9, 0.99),
-    )
-    return network, average, optimiser
+        start_from(weights_file(config.network.start_from), network)
+    everything = {"network": network, **strategy.companions(network)}
+    for one in everything.values():
+        one.to(world.device)
+        one.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        world.align(one)
+    network = everything.pop("network")
+    scaler = None
+    if config.precision == "fp16":
+        scaler = torch.amp.GradScaler(torch.device(world.device).type)
+    networks = Networks(network, everything)
+    return Update.create(networks, config.optimiser, config.promote, scaler)
 
 
-def _weights_file(name: str) -> Path:
-    """Return a safetensors file by its path or by the id of a model of the zoo."""
-    if name.endswith(".safetensors"):
-        return Path(name)
-    return weights_path(load_manifest().get(name))
+def _micro_batches(config: TrainConfig) -> list[range]:
+    """Return the positions of a batch's parts."""
+    each = config.batch // config.accumulate
+    return [range(i * each, (i + 1) * each) for i in range(config.accumulate)]
 
 
-def _batches(strategy: Strategy, first: int, steps: int) -> Iterator[Batch]:
-    """Draw the batches of the remaining steps, one ahead, on a thread of its own."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(strategy.draw, first)
-        for step in range(first, steps):
-            batch = ahead.result()
-            if step + 1 < steps:
-                ahead = pool.submit(strategy.draw, step + 1)
-            yield batch
+def _noise_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of what dropout drops and noise adds in a step."""
+    return (seed * 1_000_003 + step) * 1_009 + rank
 
 
-def _to_device(side: NDArray[np.float32] | NDArray[np.int64], device: str) -> Tensor:
-    layout = torch.channels_last if side.ndim == 4 else torch.preserve_format
-    return torch.from_numpy(side).to(device, memory_format=layout)
+def _to_device(batch: Batch | dict[str, Tensor], device: str) -> dict[str, Tensor]:
+    moved = {}
+    for name, value in batch.items():
+        tensor = value if isinstance(value, Tensor) else torch.from_numpy(value)
+        layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+        moved[name] = tensor.to(device, memory_format=layout, non_blocking=True)
+    return moved
 
 
-def _step(
+def _take_step(
     strategy: Strategy,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    batch: list[Tensor],
-    clip: float,
-) -> float:
-    """Take one optimiser step and return the loss."""
-    network.train()
-    loss = strategy.loss(network, batch)
-    if not torch.isfinite(loss):
+    step: int,
+    tensors: list[dict[str, Tensor]],
+    update: Update,
+    parts: list[range],
+) -> dict[str, float]:
+    """Take a step; where a loss is not finite, name the images it came from."""
+    for name in update.optimisers:
+        update.networks[name].train()
+    try:
+        losses = strategy.take_step(step, tensors, update)
+    except NonFiniteLossError as error:
+        names = [name for part in parts for name in strategy.names(step, part)]
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         raise MedenhError(
-            "the loss is no longer finite", hint="a smaller learning rate, or fp32"
-        )
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(network.parameters(), clip)
-    optimiser.step()
-    return loss.item()
+            f"{error.what}, at step {step} on {shown}", hint=error.hint
+        ) from error
+    if update.scaler is not None:
+        update.scaler.update()
+    return losses
 
 
-def _validate(
-    strategy: Strategy, average: nn.Module, device: str, run_dir: Path
-) -> list[float]:
-    """Return what the strategy measures, leaving its sample pictures, if any."""
-    figures, grid = strategy.validate(average, device)
-    if grid is not None:
-        plots.save_grid(run_dir / "samples.png", grid)
-    return figures
-
-
-def _lr_at(step: int, config: OptimiserConfig, steps: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then cosine to zero."""
+def _rate_at(step: int, config: OptimiserConfig, steps: int) -> float:
+    """Return a step's learning rate against the highest: warm-up, then cosine."""
     if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
     span = max(1, steps - config.warmup_steps)
-    return (
-        config.lr * 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
-    )
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
+    last = config.final_lr / config.lr
+    return last + (1 - last) * cosine
 
 
-def _set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = lr
+class _Journal:
+    """Writes log.csv, curve.png and samples.png, and tells the display."""
 
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_dir: Path,
+        figures: tuple[str, ...],
+        on_progress: Callable[[Progress], None],
+        step: int,
+    ) -> None:
+        self._config, self._run_dir, self._figures = config, run_dir, figures
+        self._on_progress = on_progress
+        self._since, self._last = time.monotonic(), step
 
-@torch.no_grad()
-def _update_average(
-    average: nn.Module, network: nn.Module, decay: float, step: int
-) -> None:
-    """Move the averaged weights; the average is shorter while the run is young.
+    def note(
+        self, step: int, losses: dict[str, float], rate: float, measured: Measured
+    ) -> None:
+        """Write what there is to write after a step."""
+        if not measured.figures and step % _LOG_EVERY:
+            return
+        now, config = time.monotonic(), self._config
+        speed = config.batch * (step - self._last) / max(now - self._since, 1e-9)
+        self._since, self._last = now, step
+        figures, loss = measured.figures, losses["loss"]
+        values = {"step": step, "loss": loss, "lr": rate, "images_per_s": speed}
+        self._write(values | figures | losses)
+        self._on_progress(Progress(step, config.steps, loss, speed, losses, figures))
+        if measured.grid is not None:
+            plots.save_grid(self._run_dir / "samples.png", measured.grid)
+        if measured.figures:
+            plots.save_curve(
+                self._run_dir / "log.csv", self._run_dir / "curve.png", self._figures
+            )
 
-    Running statistics of batch normalisation are averaged along; they belong to them.
-    """
-    keep = min(decay, (1 + step) / (10 + step))
-    ours, theirs = average.state_dict(), network.state_dict()
-    for name, value in ours.items():
-        if value.is_floating_point():
-            value.lerp_(theirs[name], 1 - keep)
-
-
-def _log(
-    path: Path, values: list[float], names: tuple[str, ...], figures: list[float]
-) -> None:
-    """Add a row; figures of the validation are empty in rows without one."""
-    new = not path.exists()
-    with path.open("a", newline="") as handle:
-        writer = csv.writer(handle)
-        if new:
-            writer.writerow([*_COLUMNS, *names])
-        cells = [f"{value:.6g}" for value in (*values, *figures)]
-        writer.writerow([*cells, *[""] * (len(names) - len(figures))])
+    def _write(self, values: dict[str, float]) -> None:
+        """Add a row; what it does not hold is empty, what is new gets a column."""
+        path = self._run_dir / "log.csv"
+        rows: list[dict[str, str]] = []
+        names = [*_COLUMNS, *self._figures]
+        if path.exists():
+            with path.open(newline="") as handle:
+                reader = csv.DictReader(handle)
+                rows, names = list(reader), list(reader.fieldnames or names)
+        new = [name for name in values if name not in names]
+        row = {name: f"{value:.6g}" for name, value in values.items()}
+        fresh = bool(new) or not rows
+        with path.open("w" if fresh else "a", newline="") as handle:
+            writer = csv.DictWriter(handle, [*names, *new], restval="")
+            if fresh:
+                writer.writeheader()
+                writer.writerows(rows)
+            writer.writerow(row)

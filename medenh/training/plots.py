@@ -19,7 +19,7 @@ def save_grid(path: Path, grid: FloatArray) -> None:
     cv2.imwrite(str(path), bgr)
 
 
-def save_curve(log: Path, path: Path) -> None:
+def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
     """Draw the loss and what validation measured over steps, from a log.csv."""
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
@@ -27,7 +27,6 @@ def save_curve(log: Path, path: Path) -> None:
         rows = list(csv.DictReader(handle))
     steps = [int(row["step"]) for row in rows]
     losses = [float(row["loss"]) for row in rows]
-    figures = list(rows[0])[4:]
     scored = [row for row in rows if row[figures[0]]]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -8,7 +8,7 @@ turns: first-order bi-level training, as HQG-Net describes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self, get_args
 
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medenh.errors import UsageError
+from medenh.losses.segmentation import bce_dice
 from medenh.training.gradients import average_gradients
 
 __all__ = ["Kind", "Mode", "TaskLoss"]
@@ -184,30 +185,21 @@ class TaskLoss:
         images, label, mask : tensors
             As in the call; nothing is frozen here.
         """
-        # the strategies import this module
-        from medenh.training.strategies.segmentation import bce_dice
-
         logits = self._logits(images)
         if self.kind == "classification":
             return F.cross_entropy(logits, _wanted("label", label, self.kind))
         return bce_dice(logits, _wanted("mask", mask, self.kind).float())
 
     def learn(
-        self,
-        enhanced: Tensor,
-        clean: Tensor,
-        *,
-        label: Tensor | None = None,
-        mask: Tensor | None = None,
+        self, images: Tensor, label: Tensor | None = None, mask: Tensor | None = None
     ) -> float:
-        """Let the recogniser take one step on enhanced and clean pictures alike.
+        """Let the recogniser take one step on pictures with answers.
 
         Parameters
         ----------
-        enhanced, clean : float tensors, shape (B, C, H, W), in [0, 1]
-            One batch, half of it each; the enhancer gets no gradient.
-        label, mask : tensors
-            As in the call.
+        images, label, mask : tensors
+            As in the call; enhanced and good pictures, half of the batch each. Their
+            makers get no gradient.
 
         Returns
         -------
@@ -219,19 +211,46 @@ class TaskLoss:
         UsageError
             It was made without ``train``, or the answers are missing.
         """
+        pictures = images.detach()
+
+        def loss() -> Tensor:
+            return self.supervised(pictures, label=label, mask=mask)
+
+        return self.learn_by(
+            loss, lambda w: list(torch.autograd.grad(loss(), w, allow_unused=True))
+        )
+
+    def learn_by(
+        self,
+        loss: Callable[[], Tensor],
+        gradient: Callable[[list[Tensor]], Sequence[Tensor | None]],
+    ) -> float:
+        """Let the recogniser take one step along a gradient.
+
+        Parameters
+        ----------
+        loss : callable
+            What is reported, before the step.
+        gradient : callable
+            From the recogniser's parameters to their gradients.
+
+        Raises
+        ------
+        UsageError
+            It was made without ``train``.
+        """
         if self._optimiser is None:
             raise UsageError("this task's recogniser is frozen", hint="train=True")
-        images = torch.cat([enhanced.detach().clamp(0, 1), clean])
-        label = None if label is None else label.repeat(2)
-        mask = None if mask is None else mask.repeat(2, 1, 1, 1)
         with self._learning():
-            loss = self.supervised(images, label=label, mask=mask)
-            self._optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            average_gradients(self.network.parameters())
+            with torch.no_grad():
+                before = loss().item()
+            parameters: list[Tensor] = list(self.network.parameters())
+            for p, found in zip(parameters, gradient(parameters), strict=True):
+                p.grad = found
+            average_gradients(parameters)
             self._optimiser.step()
             self._optimiser.zero_grad(set_to_none=True)
-        return loss.item()
+        return before
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: nothing of a recogniser that is frozen."""

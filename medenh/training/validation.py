@@ -2,71 +2,145 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from medenh.degradations import dpe
+from medenh.degradations.field_of_view import find_shown_field
 from medenh.errors import UsageError
+from medenh.metrics import psnr, ssim
 from medenh.training.data import CleanImage
+from medenh.training.sampler import degraded, eight_bits, pick_recipe, to_unit
+from medenh.training.sections import DataConfig
 from medenh.types import FloatArray
 
-__all__ = ["Validation"]
+__all__ = ["Pair", "PairValidation", "enhance", "sample_grid"]
 
-_MAX_IMAGES = 96
 _GRID = 8
 
 
-class Validation:
-    """Mean PSNR over held-out images, each degraded by the draw of its own name."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A held-back image, degraded.
 
-    def __init__(self, images: list[CleanImage]) -> None:
+    Attributes
+    ----------
+    low, high : float32 arrays, shape (H, W, C), in [0, 1]
+    region : bool array, shape (H, W), or None
+        Where it is measured: a fundus photograph's field of view.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    region: NDArray[np.bool_] | None
+
+
+class PairValidation:
+    """PSNR and SSIM of held-out images, each degraded by the draw of its own name.
+
+    Parameters
+    ----------
+    images : list of CleanImage
+    config : DataConfig
+        Its recipes degrade them, each as often as in training; images with a real
+        partner keep it.
+
+    Attributes
+    ----------
+    pairs : list of Pair
+    identity : dict of str to float
+        The figures of doing nothing.
+    """
+
+    figures = ("psnr", "psnr_identity", "ssim", "ssim_identity")
+
+    def __init__(self, images: list[CleanImage], config: DataConfig) -> None:
         if not images:
             raise UsageError(
                 "no images are left for validation", hint="raise data.holdout_share"
             )
-        order = np.random.default_rng(0).permutation(len(images))[:_MAX_IMAGES]
-        self._pairs = [_make_pair(images[i]) for i in order]
-        self.identity_psnr = float(np.mean([_psnr(a, b) for a, b in self._pairs]))
+        order = np.random.default_rng(0).permutation(len(images))
+        chosen = [images[i] for i in order[: config.validation_images]]
+        self.pairs = [_make_pair(image, config) for image in chosen]
+        self._identity = _means(self.pairs, [pair.low for pair in self.pairs])
 
-    @torch.no_grad()
-    def run(self, network: nn.Module, device: str) -> tuple[float, FloatArray]:
-        """Return the mean PSNR in dB and a picture of degraded, enhanced, clean rows.
+    def run(
+        self, network: nn.Module, device: str
+    ) -> tuple[dict[str, float], FloatArray]:
+        """Return the figures, and a picture of degraded, enhanced, clean rows.
 
         Returns
         -------
-        psnr : float
-            dB, mean over images.
+        figures : dict of str to float
+            PSNR in dB and SSIM, means over images, inside the field of view of fundus
+            photographs; of the network's answers and of doing nothing.
         grid : float32 array, shape (3 * S, 8 * S, 3), in [0, 1]
         """
-        network.eval()
-        scores: list[float] = []
-        columns: list[FloatArray] = []
-        for low, clean in self._pairs:
-            planes = np.array(np.moveaxis(low, -1, 0)[None], np.float32, order="C")
-            batch = torch.from_numpy(planes).to(device)
-            answer = network(batch)[0].float().cpu().numpy()
-            enhanced = np.moveaxis(answer, 0, -1)
-            if clean.shape[-1] == 1:
-                enhanced = enhanced.mean(-1, keepdims=True)
-            scores.append(_psnr(enhanced, clean))
-            if len(columns) < _GRID:
-                columns.append(
-                    np.concatenate([_tile(x) for x in (low, enhanced, clean)])
-                )
-        return float(np.mean(scores)), np.concatenate(columns, axis=1)
+        answers = [enhance(network, pair.low, device) for pair in self.pairs]
+        found = _means(self.pairs, answers)
+        figures = {
+            "psnr": found[0],
+            "psnr_identity": self._identity[0],
+            "ssim": found[1],
+            "ssim_identity": self._identity[1],
+        }
+        rows = [
+            (pair.low, answer, pair.high)
+            for pair, answer in zip(self.pairs[:_GRID], answers, strict=False)
+        ]
+        return figures, sample_grid(rows)
 
 
-def _make_pair(image: CleanImage) -> tuple[FloatArray, FloatArray]:
-    clean = image.pixels.astype(np.float32) / 255.0
-    low = dpe.apply(clean, dpe.sample(dpe.rng_for(image.name)))
-    low = np.rint(low * 255.0) / np.float32(255.0)
-    return np.broadcast_to(low, (*low.shape[:2], 3)), clean
+@torch.no_grad()
+def enhance(network: nn.Module, pixels: FloatArray, device: str) -> FloatArray:
+    """Return a network's answer to one picture, (H, W, C) in [0, 1]."""
+    network.eval()
+    colour = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    planes = np.array(np.moveaxis(colour, -1, 0)[None], np.float32, order="C")
+    answer = network(torch.from_numpy(planes).to(device))[0].float().clamp(0, 1)
+    enhanced: FloatArray = np.moveaxis(answer.cpu().numpy(), 0, -1)
+    grey = pixels.shape[-1] == 1
+    return enhanced.mean(-1, keepdims=True) if grey else enhanced
 
 
-def _psnr(enhanced: FloatArray, clean: FloatArray) -> float:
-    error = np.mean(np.square(enhanced[..., : clean.shape[-1]] - clean), dtype=float)
-    return float(-10 * np.log10(max(error, 1e-10)))
+def sample_grid(columns: Sequence[Sequence[FloatArray]]) -> FloatArray:
+    """Return pictures side by side, one column an image."""
+    tiles = [np.concatenate([_tile(one) for one in column]) for column in columns]
+    return np.concatenate(tiles, axis=1)
+
+
+def _make_pair(image: CleanImage, config: DataConfig) -> Pair:
+    clean = to_unit(image.pixels)
+    region = None
+    if image.modality == "fundus":
+        region = find_shown_field(clean)
+    if image.low is not None:
+        low = to_unit(image.low)
+    else:
+        digest = hashlib.sha256(f"validation/{image.name}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        recipe = pick_recipe(config.recipes, rng)
+        side = max(clean.shape[:2])
+        low = degraded(clean, recipe, rng, image.modality, region, side, config)
+        low = eight_bits(low)
+    return Pair(low, clean, None if region is None else region > 0.5)
+
+
+def _means(pairs: list[Pair], answers: list[FloatArray]) -> tuple[float, float]:
+    values = [
+        (
+            min(100.0, psnr(answer, pair.high, data_range=1.0, mask=pair.region)),
+            ssim(answer, pair.high, data_range=1.0, mask=pair.region),
+        )
+        for pair, answer in zip(pairs, answers, strict=True)
+    ]
+    means = np.mean(values, axis=0)
+    return float(means[0]), float(means[1])
 
 
 def _tile(pixels: FloatArray, side: int = 160) -> FloatArray:

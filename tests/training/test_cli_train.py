@@ -24,7 +24,7 @@ def test_the_verb_trains_stops_and_resumes(tiny_settings, tmp_path):
 def test_configurations_are_listed_and_printed():
     listed = _train("--list").stdout
     assert "dpe-general" in listed
-    assert "strategies: restoration, segmentation, classification" in listed
+    assert "strategies: supervised" in listed
     assert "task vessels-fundus (segmentation): vessel" in listed
     assert "network unet: presets default" in listed
     assert 'name = "dpe-general"' in _train("--print-config", "dpe-general").stdout

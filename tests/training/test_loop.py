@@ -3,14 +3,16 @@ import csv
 import numpy as np
 import pytest
 import torch
+from run_states import assert_same_state
 from safetensors.torch import load_file
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
-from medenh.training.config import load_config
-from medenh.training.data import Sampler, load_pack, split_holdout
+from medenh.training.config_file import load_config
+from medenh.training.data import load_pack, split_holdout
 from medenh.training.loop import train
-from medenh.training.strategies.restoration import _best_affine
+from medenh.training.sampler import PairSampler
+from medenh.training.strategies.supervised import _best_affine
 
 
 def _weights(run_dir):
@@ -40,9 +42,7 @@ def test_resume_equals_the_undisturbed_run_bit_for_bit(tiny_settings, tmp_path):
     train(config, tmp_path / "parts", resume=True)
     whole, parts = _weights(tmp_path / "whole"), _weights(tmp_path / "parts")
     assert whole["step"] == parts["step"] == 12
-    for key in ("network", "average"):
-        for name, tensor in whole[key].items():
-            assert torch.equal(tensor, parts[key][name]), name
+    assert_same_state(whole["update"], parts["update"])
 
 
 def test_overfits_what_it_sees(tiny_settings, tmp_path):
@@ -104,13 +104,13 @@ def test_holdout_never_splits_a_group(pack_root):
 def test_samples_depend_on_step_and_position_only(pack_root, tiny_settings):
     config = load_config("dpe-general", tiny_settings)
     images = load_pack(pack_root / "fundus", ["good"], ("train",), 48)
-    one, two = (Sampler(images, config.data, seed=0) for _ in range(2))
-    two.batch(3, 2)
-    low, clean = one.pair(5, 1)
-    low_again, clean_again = two.pair(5, 1)
+    one, two = (PairSampler(images, config.data, seed=0) for _ in range(2))
+    two.sample(3, 2)
+    low, clean = one.sample(5, 1).values()
+    low_again, clean_again = two.sample(5, 1).values()
     np.testing.assert_array_equal(low, low_again)
     np.testing.assert_array_equal(clean, clean_again)
-    assert not np.array_equal(low, one.pair(5, 2)[0])
+    assert not np.array_equal(low, one.sample(5, 2)["low"])
     assert low.shape == clean.shape == (3, 32, 32)
     assert low.min() >= 0
     assert low.max() <= 1
@@ -122,7 +122,8 @@ def test_extra_condition_samples_reach_the_estimator(tiny_settings, tmp_path):
     without = load_config("dpe-general", [*tiny_settings, *extra, "condition_batch=0"])
     train(with_extra, tmp_path / "a")
     train(without, tmp_path / "b")
-    a, b = (_weights(tmp_path / name)["network"] for name in "ab")
+    states = [_weights(tmp_path / name)["update"]["networks"] for name in "ab"]
+    a, b = (state["network"] for state in states)
     assert not torch.equal(a["estimator.guess.4.weight"], b["estimator.guess.4.weight"])
 
 

@@ -32,6 +32,13 @@ def _batch(channels=3):
     return (clean + 0.2 * noise).clamp(0, 1), clean, torch.tensor([0, 1, 1, 0]), mask
 
 
+def _twice(noisy, clean, label=None, mask=None):
+    """Enhanced and clean pictures in one batch, with their answers."""
+    label = None if label is None else label.repeat(2)
+    mask = None if mask is None else mask.repeat(2, 1, 1, 1)
+    return torch.cat([noisy, clean]), label, mask
+
+
 def _digest(network):
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
@@ -169,7 +176,7 @@ def test_a_recogniser_learns_only_when_asked(kind):
     loss_of(noisy, label=label, mask=mask).backward()
     assert _digest(recogniser) == before
     noisy.grad = None
-    losses = [loss_of.learn(noisy, clean, label=label, mask=mask) for _ in range(25)]
+    losses = [loss_of.learn(*_twice(noisy, clean, label, mask)) for _ in range(25)]
     assert losses[-1] < 0.9 * losses[0]
     assert _digest(recogniser) != before
     assert noisy.grad is None
@@ -189,18 +196,18 @@ def test_a_recogniser_learns_from_both_kinds_of_pictures():
 
     before = both()
     for _ in range(40):
-        loss_of.learn(enhanced, clean, label=label)
+        loss_of.learn(*_twice(enhanced, clean, label))
     assert all(a < b for a, b in zip(both(), before, strict=True))
 
 
 def test_a_resumed_recogniser_takes_the_same_step():
     noisy, clean, _, mask = _batch()
     one = TaskLoss(_recogniser("segmentation"), "segmentation", train=True)
-    one.learn(noisy, clean, mask=mask)
+    one.learn(*_twice(noisy, clean, mask=mask))
     two = TaskLoss(_recogniser("segmentation"), "segmentation", train=True)
     two.load_state_dict(deepcopy(one.state_dict()))
     for loss_of in (one, two):
-        loss_of.learn(noisy, clean, mask=mask)
+        loss_of.learn(*_twice(noisy, clean, mask=mask))
     assert _digest(one.network) == _digest(two.network)
     frozen = TaskLoss(_recogniser("segmentation"), "segmentation")
     assert frozen.state_dict() == {}
@@ -240,7 +247,7 @@ def test_a_batch_without_what_the_loss_wants():
     with pytest.raises(UsageError, match="wants 'mask'"):
         segmentation(noisy, label=label)
     with pytest.raises(UsageError, match="frozen"):
-        segmentation.learn(noisy, clean)
+        segmentation.learn(noisy)
     classification = TaskLoss(_recogniser("classification"), "classification")
     with pytest.raises(UsageError, match="wants 'label'"):
         classification(noisy, clean=clean)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from medenh.training.config import TrainConfig
-from medenh.training.strategies.base import Batch, Strategy
+from medenh.training.strategies.base import Batch, Measured, Strategy
 from medenh.training.strategies.classification import Classification
-from medenh.training.strategies.restoration import Restoration
+from medenh.training.strategies.mean_teacher import MeanTeacher
 from medenh.training.strategies.segmentation import Segmentation
+from medenh.training.strategies.supervised import Supervised
 
-__all__ = ["STRATEGIES", "Batch", "Strategy"]
+__all__ = ["STRATEGIES", "Batch", "Measured", "Strategy"]
 
 # name in the configuration -> strategy, which reads its data when it is made
 STRATEGIES: dict[str, Callable[[TrainConfig], Strategy]] = {
-    "restoration": Restoration,
+    "supervised": Supervised,
+    "mean-teacher": MeanTeacher,
     "segmentation": Segmentation,
     "classification": Classification,
 }

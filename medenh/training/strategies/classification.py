@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from medenh.tasks.recogniser import Recogniser
 from medenh.tasks.scoring import score_classification
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
 from medenh.training.labelled import LabelledSampler, load_parts
-from medenh.training.strategies.base import Batch, autocast
-from medenh.types import FloatArray
+from medenh.training.strategies.base import (
+    Batch,
+    Measured,
+    OneNetwork,
+    Tensors,
+    autocast,
+)
+from medenh.training.update import Losses, Networks
 
 __all__ = ["Classification"]
 
 _SMOOTHING = 0.1
 
 
-class Classification:
+class Classification(OneNetwork):
     """Learn the class of a picture; classes are drawn evenly.
 
     A batch is pictures and class numbers.
@@ -35,25 +41,31 @@ class Classification:
             learnt, config.data, config.augment, config.seed
         )
 
-    def draw(self, step: int) -> Batch:
+    def draw(self, step: int, positions: range) -> Batch:
         """Return pictures (B, 3, S, S) and class numbers (B,)."""
-        samples = [self._sampler.sample(step, i) for i in range(self._config.batch)]
-        labels = np.array([s[1] for s in samples], np.int64)
-        return [np.stack([s[0] for s in samples]), labels]
+        samples = [self._sampler.sample(step, position) for position in positions]
+        return {
+            "image": np.stack([s[0] for s in samples]),
+            "label": np.array([s[1] for s in samples], np.int64),
+        }
 
-    def loss(self, network: nn.Module, batch: list[Tensor]) -> Tensor:
+    def names(self, step: int, positions: range) -> list[str]:
+        """Return the names of the images in a part of a batch."""
+        return [self._sampler.name(step, position) for position in positions]
+
+    def losses(self, network: nn.Module, batch: Tensors) -> Losses:
         """Return the cross-entropy with smoothed labels."""
-        pictures, labels = batch
-        with autocast(pictures.device.type, self._config.precision):
-            logits = network(pictures)
-        return F.cross_entropy(logits.float(), labels, label_smoothing=_SMOOTHING)
+        with autocast(batch["image"].device.type, self._config.precision):
+            logits = network(batch["image"])
+        loss = F.cross_entropy(
+            logits.float(), batch["label"], label_smoothing=_SMOOTHING
+        )
+        return Losses({"cross_entropy": loss})
 
-    def validate(
-        self, network: nn.Module, device: str
-    ) -> tuple[list[float], FloatArray | None]:
+    def validate(self, networks: Networks, device: str) -> Measured:
         """Return AUC and balanced accuracy on the held-back images."""
-        recogniser = Recogniser(self._task, network.eval(), (), device)
+        recogniser = Recogniser(self._task, networks.average.eval(), (), device)
         guesses = np.stack([recogniser.predict(image.pixels) for image in self._held])
         labels = np.array([image.label for image in self._held], np.int64)
         scores = score_classification(guesses, labels)
-        return [scores["auc"], scores["balanced_accuracy"]], None
+        return Measured({name: scores[name] for name in self.figures})

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
+from medenh.losses.segmentation import bce_dice
 from medenh.tasks.recogniser import Recogniser
 from medenh.tasks.scoring import area_under_curve
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
 from medenh.training.labelled import LabelledImage, LabelledSampler, load_parts
-from medenh.training.strategies.base import Batch, autocast
+from medenh.training.strategies.base import (
+    Batch,
+    Measured,
+    OneNetwork,
+    Tensors,
+    autocast,
+)
+from medenh.training.update import Losses, Networks
 from medenh.types import FloatArray
 
-__all__ = ["Segmentation", "bce_dice"]
+__all__ = ["Segmentation"]
 
 _GRID, _TILE = 8, 160
 
 
-class Segmentation:
+class Segmentation(OneNetwork):
     """Learn where each class of a task is; a batch is pictures and coverages."""
 
     figures = ("dice", "auc")
@@ -33,26 +39,30 @@ class Segmentation:
             learnt, config.data, config.augment, config.seed
         )
 
-    def draw(self, step: int) -> Batch:
+    def draw(self, step: int, positions: range) -> Batch:
         """Return pictures (B, 3, S, S) and coverages (B, K, S, S)."""
-        samples = [self._sampler.sample(step, i) for i in range(self._config.batch)]
-        return [np.stack([s[0] for s in samples]), np.stack([s[1] for s in samples])]
+        samples = [self._sampler.sample(step, position) for position in positions]
+        return {
+            "image": np.stack([s[0] for s in samples]),
+            "mask": np.stack([s[1] for s in samples]),
+        }
 
-    def loss(self, network: nn.Module, batch: list[Tensor]) -> Tensor:
+    def names(self, step: int, positions: range) -> list[str]:
+        """Return the names of the images in a part of a batch."""
+        return [self._sampler.name(step, position) for position in positions]
+
+    def losses(self, network: nn.Module, batch: Tensors) -> Losses:
         """Return binary cross-entropy plus soft Dice."""
-        pictures, coverage = batch
-        with autocast(pictures.device.type, self._config.precision):
-            logits = network(pictures)
-        return bce_dice(logits.float(), coverage)
+        with autocast(batch["image"].device.type, self._config.precision):
+            logits = network(batch["image"])
+        return Losses({"bce_dice": bce_dice(logits.float(), batch["mask"])})
 
-    def validate(
-        self, network: nn.Module, device: str
-    ) -> tuple[list[float], FloatArray | None]:
+    def validate(self, networks: Networks, device: str) -> Measured:
         """Return Dice and AUC of all held-back pixels together, and sample pictures.
 
         Means over the classes; Dice at a probability of 0.5.
         """
-        recogniser = Recogniser(self._task, network.eval(), (), device)
+        recogniser = Recogniser(self._task, networks.average.eval(), (), device)
         guesses = [recogniser.predict(image.pixels) for image in self._held]
         truths = [_mask(image) for image in self._held]
         dices, curves = [], []
@@ -65,31 +75,8 @@ class Segmentation:
             curves.append(area_under_curve(guess, truth))
         shown = zip(self._held[:_GRID], truths, guesses, strict=False)
         columns = [_column(image.pixels, t, g) for image, t, g in shown]
-        return [float(np.mean(dices)), float(np.mean(curves))], np.hstack(columns)
-
-
-def bce_dice(logits: Tensor, coverage: Tensor) -> Tensor:
-    """Return binary cross-entropy plus one minus the soft Dice.
-
-    Parameters
-    ----------
-    logits, coverage : float tensors, shape (B, K, H, W)
-        Coverage in [0, 1].
-
-    Returns
-    -------
-    float tensor, scalar
-
-    Notes
-    -----
-    The Dice of Milletari et al., V-Net, 3DV 2016 (squares in the denominator), over
-    the whole batch, a class at a time.
-    """
-    bce = F.binary_cross_entropy_with_logits(logits, coverage)
-    guess, over = torch.sigmoid(logits), (0, 2, 3)
-    overlap = 2 * (guess * coverage).sum(over) + 1
-    total = guess.square().sum(over) + coverage.square().sum(over) + 1
-    return bce + (1 - overlap / total).mean()
+        figures = {"dice": float(np.mean(dices)), "auc": float(np.mean(curves))}
+        return Measured(figures, np.hstack(columns))
 
 
 def _mask(image: LabelledImage) -> FloatArray:

@@ -1,0 +1,147 @@
+"""Configurations as TOML files: read, changed, and what is wrong in which line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from medenh.errors import UsageError
+from medenh.training.config import TrainConfig
+
+__all__ = ["load_config", "named_config", "named_configs", "override"]
+
+_RANK = {"extra_forbidden": 0, "missing": 2}  # a misspelt key is why another is missing
+
+
+def named_configs() -> list[str]:
+    """Return the names of the configurations that come with the package."""
+    folder = resources.files("medenh.training") / "configs"
+    return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def named_config(name: str) -> str:
+    """Return the text of a configuration that comes with the package."""
+    if name not in named_configs():
+        near = difflib.get_close_matches(name, named_configs(), 1)
+        known = ", ".join(near or named_configs())
+        raise UsageError(f"no configuration named {name!r}", hint=f"one of {known}")
+    return (resources.files("medenh.training") / "configs" / f"{name}.toml").read_text()
+
+
+def load_config(source: str | Path, overrides: list[str] | None = None) -> TrainConfig:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    source : str or path
+        A TOML file, or the name of one that comes with the package.
+    overrides : list of str
+        "section.key=value" with TOML values; bare words count as strings.
+
+    Raises
+    ------
+    UsageError
+        Missing file, TOML errors, unknown keys, wrong types, impossible values: with
+        the line and, for a key, what may have been meant.
+    """
+    path = Path(source)
+    if path.suffix == ".toml":
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the configuration: {error}") from error
+    else:
+        text = named_config(str(source))
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"not valid TOML: {error}", path=path) from error
+    for item in overrides or []:
+        override(tree, item)
+    try:
+        return TrainConfig.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error, text, path, overrides or []) from error
+
+
+def override(tree: dict[str, Any], item: str) -> None:
+    """Change one setting of a parsed file, "section.key=value".
+
+    Raises
+    ------
+    UsageError
+        There is no "=", or the key goes through something that is no section.
+    """
+    key, separator, value = item.partition("=")
+    if not separator:
+        raise UsageError(f"--set {item!r} is not key=value")
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UsageError(f"--set {item!r}: {section} is not a section")
+    tree[last] = parsed
+
+
+def _explained(
+    error: ValidationError, text: str, path: Path, overrides: list[str]
+) -> UsageError:
+    """Say what the first fault is, where it stands, and what was meant."""
+    first = min(error.errors(), key=lambda one: _RANK.get(one["type"], 1))
+    location = tuple(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    hint = ""
+    if first["type"] == "extra_forbidden":
+        message = "is not a setting"
+        known = _keys(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+    where = ".".join(location)
+    changed = any(item.partition("=")[0].strip() == where for item in overrides)
+    line = None if changed else _line_of(text, location)
+    at = f"line {line}: " if line else ""
+    sentence = f"{at}{where}: {message}" if where else message
+    return UsageError(sentence, path=path, hint=hint)
+
+
+def _keys(sections: tuple[str, ...]) -> list[str]:
+    """Return the settings of a section."""
+    model: type[BaseModel] = TrainConfig
+    for name in sections:
+        inner = (
+            model.model_fields[name].annotation if name in model.model_fields else None
+        )
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _line_of(text: str, location: tuple[str, ...]) -> int | None:
+    """Return the line on which a setting, or else its section, stands."""
+    whole, (parent, key) = ".".join(location), _parted(location)
+    section, found = "", None
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[([^\[\]]+)\]", line)
+        if header:
+            section = header.group(1).strip()
+            found = number if section == whole else found
+            continue
+        name = line.partition("=")[0].strip()
+        if (section, name) in ((parent, key), ("", whole)):
+            return number
+    return found
+
+
+def _parted(location: tuple[str, ...]) -> tuple[str, str]:
+    return ".".join(location[:-1]), location[-1] if location else ""

@@ -1,0 +1,251 @@
+"""Training squares: cut, turned and degraded, each from its own seed.
+
+A sample depends on (seed, step, position) only, so a resumed run, or one on several
+processes, sees what an undisturbed one would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from medenh.degradations.field_of_view import find_shown_field
+from medenh.degradations.training import degrade_crop
+from medenh.errors import UsageError
+from medenh.training.data import CleanImage
+from medenh.training.sections import DataConfig
+from medenh.types import FloatArray
+
+__all__ = [
+    "Cut",
+    "PairSampler",
+    "SingleSampler",
+    "degraded",
+    "draw_cut",
+    "eight_bits",
+    "pick_recipe",
+    "to_unit",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part of a picture, brought to a square, turned and mirrored.
+
+    Attributes
+    ----------
+    box : tuple of int
+        top, left, height, width.
+    size : int
+        Side of the square.
+    quarter_turns : int
+    mirrored : bool
+    """
+
+    box: tuple[int, int, int, int]
+    size: int
+    quarter_turns: int
+    mirrored: bool
+
+    def apply(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return the square, shape (size, size, C), of (H, W, C) pixels."""
+        top, left, height, width = self.box
+        part = pixels[top : top + height, left : left + width]
+        if part.shape[:2] != (self.size, self.size):
+            shrinks = max(part.shape[:2]) > self.size
+            how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            part = cv2.resize(part, (self.size, self.size), interpolation=how)
+        part = part.reshape(self.size, self.size, -1)
+        turned = np.rot90(part, self.quarter_turns)
+        return turned[:, ::-1] if self.mirrored else turned
+
+    def whole_side(self, shape: tuple[int, ...]) -> int:
+        """Return the long side of the whole picture at the square's scale."""
+        return round(max(shape[:2]) * self.size / max(self.box[2:]))
+
+
+def draw_cut(
+    shape: tuple[int, ...], config: DataConfig, rng: np.random.Generator, size: int
+) -> Cut:
+    """Draw the whole image or a random part of it."""
+    height, width = shape[:2]
+    box = (0, 0, height, width)
+    if rng.random() >= config.whole_share:
+        area = rng.uniform(config.smallest_crop, 1.0)
+        aspect = np.exp(rng.uniform(-0.2, 0.2))
+        h = min(height, max(16, round(height * np.sqrt(area) * aspect)))
+        w = min(width, max(16, round(width * np.sqrt(area) / aspect)))
+        box = (
+            int(rng.integers(height - h + 1)),
+            int(rng.integers(width - w + 1)),
+            h,
+            w,
+        )
+    return Cut(box, size, int(rng.integers(4)), bool(rng.integers(2)))
+
+
+def to_unit(pixels: NDArray[Any]) -> FloatArray:
+    """Return 8- or 16-bit levels as float32 in [0, 1]."""
+    white = np.float32(np.iinfo(pixels.dtype).max)
+    return np.ascontiguousarray(pixels, np.float32) / white
+
+
+class _Drawing:
+    """Draws images; packs are balanced by the root of their size."""
+
+    def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
+        if not images:
+            raise UsageError(
+                "no training images", hint="check data.packs and qualities"
+            )
+        self.images = images
+        self._seed = seed
+        modalities = [image.modality for image in images]
+        counts = {m: modalities.count(m) for m in set(modalities)}
+        weights = np.array(
+            [
+                counts[image.modality] ** -0.5 * config.datasets.get(image.dataset, 1.0)
+                for image in images
+            ]
+        )
+        self._cumulative = np.cumsum(weights / weights.sum())
+
+    def draw(self, step: int, position: int) -> tuple[int, np.random.Generator]:
+        """Return the index of a sample's image, and what draws the rest of it."""
+        rng = np.random.default_rng([self._seed, step, position])
+        index = int(np.searchsorted(self._cumulative, rng.random()))
+        return min(index, len(self.images) - 1), rng
+
+    def name(self, step: int, position: int) -> str:
+        """Return the name of a sample's image."""
+        return self.images[self.draw(step, position)[0]].name
+
+
+class SingleSampler(_Drawing):
+    """Draws squares of images as they are, or degraded and never seen clean."""
+
+    def __init__(
+        self,
+        images: list[CleanImage],
+        config: DataConfig,
+        seed: int,
+        recipes: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__(images, config, seed)
+        self._config = config
+        self._recipes = recipes or {}
+
+    def sample(self, step: int, position: int) -> FloatArray:
+        """Return one square, shape (3, S, S), in [0, 1]."""
+        index, rng = self.draw(step, position)
+        image = self.images[index]
+        cut = draw_cut(image.pixels.shape, self._config, rng, self._config.size)
+        square = to_unit(cut.apply(image.pixels))
+        if self._recipes:
+            field, side = _field(square, image), cut.whole_side(image.pixels.shape)
+            recipe = pick_recipe(self._recipes, rng)
+            square = degraded(
+                square, recipe, rng, image.modality, field, side, self._config
+            )
+        return _to_planes(square)
+
+
+class PairSampler(_Drawing):
+    """Draws (degraded, clean) squares, and what is known of them."""
+
+    def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
+        super().__init__(images, config, seed)
+        self._config = config
+
+    def sample(
+        self, step: int, position: int, side: int | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Return one sample.
+
+        Returns
+        -------
+        dict
+            low, high : float32 arrays, shape (3, S, S), in [0, 1]
+            mask : float32 array, shape (K, S, S), coverage; where images have one
+            label : int64 scalar; where images have one
+        """
+        index, rng = self.draw(step, position)
+        image = self.images[index]
+        cut = draw_cut(image.pixels.shape, self._config, rng, side or self._config.size)
+        clean = to_unit(cut.apply(image.pixels))
+        if image.low is None:
+            low = self._degraded(clean, image, cut, rng)
+        else:
+            low = to_unit(cut.apply(image.low))
+        sample: dict[str, NDArray[Any]] = {
+            "low": _to_planes(low),
+            "high": _to_planes(clean),
+        }
+        if image.mask is not None:
+            mask = np.moveaxis(to_unit(cut.apply(image.mask)), -1, 0)
+            sample["mask"] = np.ascontiguousarray(mask)
+        if image.label is not None:
+            sample["label"] = np.asarray(image.label, np.int64)
+        return sample
+
+    def _degraded(
+        self, clean: FloatArray, image: CleanImage, cut: Cut, rng: np.random.Generator
+    ) -> FloatArray:
+        if rng.random() < self._config.identity_share:
+            return clean
+        recipe = pick_recipe(self._config.recipes, rng)
+        field, side = _field(clean, image), cut.whole_side(image.pixels.shape)
+        return degraded(clean, recipe, rng, image.modality, field, side, self._config)
+
+
+def degraded(
+    clean: FloatArray,
+    recipe: str,
+    rng: np.random.Generator,
+    modality: str,
+    field: FloatArray | None,
+    whole_side: int,
+    config: DataConfig,
+) -> FloatArray:
+    """Return a square degraded by one draw, at times rounded to 8 bits."""
+    eight_bit = bool(rng.random() < config.quantise_share)
+    low = degrade_crop(
+        clean,
+        recipe,
+        rng=rng,
+        severity=config.severity,
+        modality=modality,
+        eight_bit=eight_bit,
+        field=field,
+        whole_side=whole_side,
+    )
+    return eight_bits(low) if eight_bit else low
+
+
+def eight_bits(pixels: FloatArray) -> FloatArray:
+    """Round to the levels of an 8-bit picture."""
+    rounded: FloatArray = np.rint(pixels * np.float32(255)) / np.float32(255)
+    return rounded
+
+
+def pick_recipe(recipes: dict[str, float], rng: np.random.Generator) -> str:
+    """Return the name of a recipe, drawn by its weight."""
+    names, weights = list(recipes), np.array(list(recipes.values()))
+    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+
+
+def _field(square: FloatArray, image: CleanImage) -> FloatArray | None:
+    """Return where a fundus photograph is not black; nothing changes elsewhere."""
+    if image.modality != "fundus" or min(square.shape[:2]) < 16:
+        return None
+    return find_shown_field(square)
+
+
+def _to_planes(pixels: FloatArray) -> FloatArray:
+    """(H, W, 1 or 3) -> (3, H, W)."""
+    planes = np.moveaxis(pixels, -1, 0)
+    return np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])))

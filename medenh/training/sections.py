@@ -1,0 +1,331 @@
+"""Sections of a training configuration, as they stand in the TOML file."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "AdversarialConfig",
+    "AugmentConfig",
+    "DataConfig",
+    "GuidedConfig",
+    "LossConfig",
+    "NetworkConfig",
+    "OptimiserConfig",
+    "PromoteConfig",
+    "Section",
+    "StillGanConfig",
+    "TeacherConfig",
+]
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkConfig(Section):
+    """Which network of `medenh.models` is trained.
+
+    Attributes
+    ----------
+    start_from : str
+        Safetensors file, or id of a model of the zoo, whose tensors replace the random
+        start where name and shape agree; empty for none.
+    """
+
+    architecture: str
+    preset: str = "default"
+    options: dict[str, Any] = {}
+    start_from: str = ""
+
+
+class DataConfig(Section):
+    """Where images come from and how they are cut and degraded.
+
+    Attributes
+    ----------
+    root : str
+        Folder with one pack a subfolder (manifest.csv and .tar shards).
+    packs : list of str
+        Subfolders to use.
+    qualities : list of str
+        Values of the manifest's `quality` column that count as clean.
+    datasets : dict of str to float
+        Source data sets to use, and how often an image of each is drawn against the
+        others'; empty is all of them.
+    high : str
+        Folder of clean images, in place of packs.
+    low : str
+        Folder of degraded images with the same names: real pairs, no recipe.
+    real : str
+        Folder of real low-quality images without a clean partner.
+    real_qualities : list of str
+        The same from packs: values of the `quality` column, e.g. ["usable"].
+    real_recipes : dict of str to float
+        The same made from the packs: half of the clean images' groups are degraded by
+        these recipes and never seen clean. For tests of unpaired methods.
+    masks, labels : str
+        For a folder: masks of the same names; CSV with the columns file and label.
+    pseudo_masks : str
+        A segmentation task whose recogniser marks the clean images, for networks that
+        learn to segment on the side.
+    recipes : dict of str to float
+        Degradations and how often each is drawn.
+    severity : float or None
+        1 to 5; without it the whole range of each recipe.
+    max_side : int
+        Images are reduced to this long side once, when they are loaded.
+    size : int
+        Side of the training squares.
+    whole_share : float
+        Share of training samples that show the whole image, squashed to the square;
+        the rest are random crops.
+    smallest_crop : float
+        Area of the smallest crop, in parts of the image's.
+    holdout_share : float
+        Share of the groups (patients) of split "train" kept for validation.
+    validation_images : int
+        At most so many of them are measured.
+    identity_share : float
+        Share of undegraded samples, which teach the network to leave good images be.
+    quantise_share : float
+        Share of samples rounded to 8 bits, the rest keep their depth.
+    workers : int or "auto"
+        Processes that prepare batches; 0 is a thread of this one. "auto" is 0 on a CPU,
+        whose cores are busy, and all cores but one for a GPU.
+
+    Notes
+    -----
+    Recognisers use root, packs, qualities, size, holdout_share, datasets and workers;
+    their images are loaded at the working size of the task.
+    """
+
+    root: str = ""
+    packs: list[str] = []
+    qualities: list[str] = ["good", "high"]
+    datasets: dict[str, float] = {}
+    high: str = ""
+    low: str = ""
+    real: str = ""
+    real_qualities: list[str] = []
+    real_recipes: dict[str, float] = {}
+    masks: str = ""
+    labels: str = ""
+    pseudo_masks: str = ""
+    recipes: dict[str, float] = {}
+    severity: float | None = Field(default=None, ge=1, le=5)
+    max_side: int = Field(default=384, ge=64)
+    size: int = Field(default=192, ge=32)
+    whole_share: float = Field(default=0.5, ge=0, le=1)
+    smallest_crop: float = Field(default=0.2, gt=0, le=1)
+    holdout_share: float = Field(default=0.06, gt=0, lt=0.5)
+    validation_images: int = Field(default=96, ge=1)
+    identity_share: float = Field(default=0.1, ge=0, le=1)
+    quantise_share: float = Field(default=0.8, ge=0, le=1)
+    workers: int | Literal["auto"] = "auto"
+
+
+class AugmentConfig(Section):
+    """How a recogniser's samples are varied; clean variations only, no noise or blur.
+
+    Attributes
+    ----------
+    scale : float
+        Scale factors are drawn from 1 / scale to scale, evenly in the logarithm.
+    turn : float
+        Largest turn in degrees, either way.
+    flip, flip_vertical : bool
+        Mirror left and right, top and bottom, half of the time each.
+    shift : float
+        Largest shift of a picture that fits into the square, in parts of its side.
+    brightness, contrast, gamma, colour : float
+        Largest change: added; of the factor about the mean; of the exponent's
+        logarithm; of each channel's factor.
+    """
+
+    scale: float = Field(default=1.25, ge=1)
+    turn: float = Field(default=180.0, ge=0, le=180)
+    flip: bool = True
+    flip_vertical: bool = True
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    brightness: float = Field(default=0.1, ge=0)
+    contrast: float = Field(default=0.25, ge=0, lt=1)
+    gamma: float = Field(default=0.3, ge=0)
+    colour: float = Field(default=0.1, ge=0, lt=1)
+
+
+class LossConfig(Section):
+    """Weights of the reconstruction terms; 0 removes the computation.
+
+    Attributes
+    ----------
+    l1, mse, charbonnier, gradient, edge, log_mse, ssim : float
+        Mean absolute and squared error; Charbonnier; L1 of gradients; MPRNet's edge
+        term; logarithm of the squared error (PSNR itself); 1 - SSIM.
+    segmentation : float
+        Of the cross-entropy of a network that segments on the side (MAGE-Net: 0.5).
+    """
+
+    l1: float = Field(default=0.0, ge=0)
+    mse: float = Field(default=0.0, ge=0)
+    charbonnier: float = Field(default=1.0, ge=0)
+    gradient: float = Field(default=0.1, ge=0)
+    edge: float = Field(default=0.0, ge=0)
+    log_mse: float = Field(default=0.02, ge=0)
+    ssim: float = Field(default=0.0, ge=0)
+    segmentation: float = Field(default=0.5, ge=0)
+
+
+class AdversarialConfig(Section):
+    """DPE's objective beside the reconstruction: features and a discriminator.
+
+    Attributes
+    ----------
+    discriminator : str
+        "dpe" (one score an image, as published), "patch" (70 x 70 PatchGAN).
+    weight : float
+        Of the adversarial term (published: 1e-3).
+    features : str
+        What the feature term compares: "analytic" (fixed filters), "none", or a
+        safetensors file or zoo id of an "autoencoder" network trained by us. The
+        published VGG-19 of ImageNet is not shipped.
+    feature_mode : str
+        "product" (published: gradient distance times feature distance) or "sum".
+    feature_weight : float
+    """
+
+    discriminator: Literal["dpe", "patch"] = "dpe"
+    weight: float = Field(default=1e-3, ge=0)
+    features: str = "analytic"
+    feature_mode: Literal["product", "sum"] = "product"
+    feature_weight: float = Field(default=1.0, ge=0)
+
+
+class GuidedConfig(Section):
+    """HQG-Net's objective; weights of 0 remove the computation.
+
+    Attributes
+    ----------
+    adversarial, consistency, wavelet, features, identity, kl, illumination, histogram
+        Weights of the terms [our choice; the paper's are unknown].
+    kl_warmup : float
+        Share of the run over which the weight of KL rises.
+    r1 : float
+        Weight of the gradient penalty on real images, taken every 16 steps.
+    pair_steps : int
+        First so many steps on synthetic pairs (`data.recipes`): L1 and wavelet term.
+    content : str
+        Second encoder of the feature term: "analytic", or a safetensors file or zoo id
+        of an "autoencoder" network.
+    """
+
+    adversarial: float = Field(default=1.0, ge=0)
+    consistency: float = Field(default=1.0, ge=0)
+    wavelet: float = Field(default=10.0, ge=0)
+    features: float = Field(default=1.0, ge=0)
+    identity: float = Field(default=5.0, ge=0)
+    kl: float = Field(default=0.01, ge=0)
+    kl_warmup: float = Field(default=0.1, gt=0, le=1)
+    illumination: float = Field(default=0.1, ge=0)
+    histogram: float = Field(default=0.0, ge=0)
+    r1: float = Field(default=10.0, ge=0)
+    pair_steps: int = Field(default=0, ge=0)
+    content: str = "analytic"
+
+
+class StillGanConfig(Section):
+    """StillGAN's objective, the unpaired peer: two generators, two discriminators."""
+
+    cycle: float = Field(default=10.0, ge=0)
+    identity: float = Field(default=5.0, ge=0)
+    structure: float = Field(default=5.0, ge=0)
+    illumination: float = Field(default=1.0, ge=0)
+
+
+class TeacherConfig(Section):
+    """T-MAGE-Net's mean teacher on real low-quality images.
+
+    Attributes
+    ----------
+    batch : int
+        Real images a step, beside `batch` pairs (paper: 8 beside 16).
+    weight : float
+        Largest weight of the consistency [our choice: 0.1].
+    ramp : float
+        Share of the run over which it rises.
+    noise : float
+        Standard deviation of the teacher's noise, clipped at the same value.
+    """
+
+    batch: int = Field(default=8, ge=1)
+    weight: float = Field(default=0.1, ge=0)
+    ramp: float = Field(default=1.0, gt=0, le=1)
+    noise: float = Field(default=0.1, ge=0)
+
+
+class PromoteConfig(Section):
+    """GradProm: a recognition loss that may only help the enhancement's own.
+
+    Attributes
+    ----------
+    rule : str
+        "off", "sum" (joint training), "hard" (the paper's), "soft", "layer", "project".
+    weight : float
+        Of the task's loss.
+    cap : float
+        Largest length of the task's gradient against the enhancement's; 0 is none.
+    reference : str
+        "batch", or "ema": a running mean of the enhancement's gradient.
+    task : str
+        A downstream task of the zoo whose recogniser looks at the enhanced images.
+    loss : str
+        "supervised" (needs masks or labels), "unsupervised" (agree with the answer on
+        the clean image).
+    train : bool
+        The recogniser learns too, on enhanced and clean images (bi-level training).
+    bilevel : str
+        How: "joint" (every step), "alternate" (every fifth step, on the other half of
+        the images), "unrolled" (with a one-step look-ahead of the enhancer).
+    warmup : int
+        Steps over which the weight rises.
+    """
+
+    rule: Literal["off", "sum", "hard", "soft", "layer", "project"] = "off"
+    weight: float = Field(default=1e-3, ge=0)
+    cap: float = Field(default=0.0, ge=0)
+    reference: Literal["batch", "ema"] = "batch"
+    task: str = ""
+    loss: Literal["supervised", "unsupervised"] = "supervised"
+    train: bool = False
+    bilevel: Literal["joint", "alternate", "unrolled"] = "joint"
+    warmup: int = Field(default=0, ge=0)
+
+
+class OptimiserConfig(Section):
+    """AdamW, linear warm-up, cosine.
+
+    Attributes
+    ----------
+    lr, final_lr : float
+        Learning rate after the warm-up, and at the end.
+    companion_lr : float
+        Of discriminators and the like; 0 is the same.
+    schedule : str
+        "cosine" or "constant".
+    ema : float
+        Decay of the averaged weights, which are what is validated and published.
+    """
+
+    lr: float = Field(default=1e-3, gt=0)
+    final_lr: float = Field(default=0.0, ge=0)
+    companion_lr: float = Field(default=0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: int = Field(default=200, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.999, ge=0, lt=1)

@@ -1,0 +1,92 @@
+"""What a configuration's data section names, loaded: clean images, and real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medenh.errors import UsageError
+from medenh.tasks.table import get_task
+from medenh.training.config import TrainConfig
+from medenh.training.data import CleanImage, load_pack, split_holdout
+from medenh.training.folders import load_folder
+from medenh.training.pseudo_masks import with_pseudo_masks
+
+__all__ = ["Sources", "load_sources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Images of a run.
+
+    Attributes
+    ----------
+    learnt : list of CleanImage
+        Clean, to learn from.
+    held : list of CleanImage
+        Clean, of other patients: validation.
+    real : list of CleanImage
+        Low-quality images without a clean partner; with `data.real_recipes` clean
+        ones, to be degraded when they are drawn, whose clean form is never shown.
+    """
+
+    learnt: list[CleanImage]
+    held: list[CleanImage]
+    real: list[CleanImage]
+
+
+def load_sources(config: TrainConfig) -> Sources:
+    """Read the images of a run.
+
+    Raises
+    ------
+    UsageError
+        A part is empty, or a file of a pack is damaged.
+    """
+    data = config.data
+    images = _clean(config)
+    learnt, held = split_holdout(images, data.holdout_share)
+    real: list[CleanImage] = []
+    if data.real:
+        real = load_folder(data.real, data.max_side)
+    elif data.real_qualities:
+        for pack in data.packs:
+            folder = Path(data.root) / pack
+            real += load_pack(folder, data.real_qualities, ("train",), data.max_side)
+    elif data.real_recipes:
+        learnt, real = split_holdout(learnt, 0.5, "unpaired")
+    if not learnt or not held:
+        raise UsageError(
+            f"{len(learnt)} images to learn from and {len(held)} held back for "
+            "validation: neither may be none",
+            hint="check data.packs, data.qualities and data.holdout_share",
+        )
+    if (data.real or data.real_qualities or data.real_recipes) and not real:
+        raise UsageError(
+            "no real low-quality images", hint="check data.real and data.real_qualities"
+        )
+    if data.pseudo_masks:
+        learnt = with_pseudo_masks(learnt, data.pseudo_masks)
+    return Sources(learnt, held, real)
+
+
+def _clean(config: TrainConfig) -> list[CleanImage]:
+    data, promote = config.data, config.promote
+    asked = promote.rule != "off" and promote.loss == "supervised"
+    task = get_task(promote.task) if asked else None
+    if data.high:
+        return load_folder(
+            data.high,
+            data.max_side,
+            low=data.low,
+            masks=data.masks,
+            labels=data.labels,
+            task=task,
+        )
+    images: list[CleanImage] = []
+    for pack in data.packs:
+        folder = Path(data.root) / pack
+        images += load_pack(folder, data.qualities, ("train",), data.max_side, task)
+    if data.datasets:
+        images = [image for image in images if image.dataset in data.datasets]
+    return images
