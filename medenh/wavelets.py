@@ -66,7 +66,8 @@ def dwt2(image: Tensor, wavelet: str = "haar") -> tuple[Tensor, Details]:
     extended = _mirror(_mirror(image, taps, 2), taps, 3)
     channels = image.shape[1]
     weights = kernels.repeat(channels, 1, 1, 1)
-    bands = F.conv2d(extended, weights, stride=2, groups=channels)
+    with torch.autocast(image.device.type, enabled=False):  # it must stay orthonormal
+        bands = F.conv2d(extended, weights, stride=2, groups=channels)
     split = bands.reshape(bands.shape[0], channels, 4, *bands.shape[2:])
     low, horizontal, vertical, diagonal = split.unbind(2)
     return low, (horizontal, vertical, diagonal)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medenh.cli import console, options
+from medenh.cli import console, convert, options
 
 if TYPE_CHECKING:
     from medenh.zoo.card import Estimate, ModelCard, RecognitionTable, ResultTable
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
         ("verify", verify),
         ("export", export),
         ("import", import_),
+        ("convert", convert.run),
         ("cite", cite),
     ):
         group.command(name)(function)

@@ -316,19 +316,20 @@ class HQGNet(nn.Module):
         return torch.sigmoid(out.float()), used
 
 
-@torch.jit.script_if_tracing  # type: ignore[untyped-decorator]
 def _shrink_and_pad(image: Tensor, side: int, multiple: int) -> Tensor:
     """Shrink to a longer side of at most ``side``, then pad as `pad_to_multiple` does.
 
-    Scripted, because a trace would keep the branches of the size it was made with.
+    Without a branch on the size: a traced network would keep the one it was traced in.
     """
-    height, width = image.shape[2], image.shape[3]
-    longest = max(height, width)
-    if longest > side:
-        height = max(1, (height * side + longest // 2) // longest)
-        width = max(1, (width * side + longest // 2) // longest)
-        image = F.adaptive_avg_pool2d(image, [height, width])  # type: ignore[arg-type]
+    height, width = image.shape[-2:]
+    divisor = _larger(_larger(height, width), side)
+    height = _larger((height * side + divisor // 2) // divisor, 1)
+    width = _larger((width * side + divisor // 2) // divisor, 1)
+    image = F.adaptive_avg_pool2d(image, (height, width))
     bottom, right = -height % multiple, -width % multiple
-    if bottom < height and right < width:
-        return F.pad(image, [0, right, 0, bottom], mode="reflect")
-    return F.pad(image, [0, right, 0, bottom], mode="replicate")
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    return F.pad(image, (0, right, 0, bottom), mode=mode)
+
+
+def _larger(a: int, b: int) -> int:
+    return (a + b + abs(a - b)) // 2

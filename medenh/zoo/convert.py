@@ -1,0 +1,242 @@
+"""A user's own checkpoint of somebody else's code, as weights of ours.
+
+A checkpoint is a pickle, and a pickle may be a program. It is opened in a process of
+its own, by torch's loader that builds tensors and nothing else; what comes back is a
+safetensors file, and its tensors are renamed one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.hashing import sha256_file
+from medenh.zoo.cache import publishing
+from medenh.zoo.layouts import Layout, dpe_layout, hqg_legacy_layout, remap
+from medenh.zoo.load import read_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from medenh.types import FloatArray
+
+__all__ = ["FOREIGN", "Converted", "Foreign", "convert"]
+
+_TIMEOUT_S = 600.0
+
+State: TypeAlias = "Mapping[str, torch.Tensor]"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """How checkpoints of one foreign code are read.
+
+    Attributes
+    ----------
+    places : tuple of str
+        Keys of the checkpoint under which its state dict may lie.
+    layout : callable
+        State dict -> `Layout`.
+    licence : str
+        What a user must know.
+    """
+
+    places: tuple[str, ...]
+    layout: Callable[[State], Layout]
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion did.
+
+    Attributes
+    ----------
+    architecture, options : str, dict
+        For `medenh.models.create`.
+    tensors : int
+        How many were kept.
+    ignored : tuple of str
+        Keys of tensors that the network has no use for.
+    licence : str
+        What the user must know.
+    """
+
+    architecture: str
+    options: Mapping[str, object]
+    tensors: int
+    ignored: tuple[str, ...]
+    licence: str
+
+
+def _hqg_layout(state: State) -> Layout:
+    """Tell the size of the training pictures by the last kernel of the style network.
+
+    384 and 256 have six residual blocks before it, 512 has seven.
+    """
+    for side in (384, 256, 512):
+        blocks = int(math.log2(side)) - 2
+        found = state.get(f"styleNet.style_en_part1.encoder.{blocks + 1}.1.weight")
+        if found is not None and found.shape[-1] == side // 2**blocks:
+            return hqg_legacy_layout(side)
+    return hqg_legacy_layout()
+
+
+FOREIGN: dict[str, Foreign] = {
+    "dpe": Foreign(
+        ("stateDictEG",),
+        lambda state: dpe_layout(),
+        "DPE's repository carries no licence: what you convert is not yours to share.",
+    ),
+    "hqg-legacy": Foreign(
+        ("state_dict",),
+        _hqg_layout,
+        "HQG-Net's authors allow personal, non-commercial use for research, education "
+        "and art; no redistribution, no modification for third parties, no reverse "
+        "engineering. Two of their three repositories carry no licence at all. What "
+        "you convert stays under these terms: keep it to yourself.",
+    ),
+}
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    architecture: str,
+    *,
+    reference: FloatArray | None = None,
+) -> Converted:
+    """Write a foreign checkpoint as safetensors, float32.
+
+    Parameters
+    ----------
+    source : path
+        A checkpoint that the user has (``.ckpt``, ``.pth``).
+    target : path
+        File to write; it must not exist.
+    architecture : str
+        A key of `FOREIGN`.
+    reference : float32 array, shape (1, 3, H, W), in [0, 1], optional
+        High-quality picture to follow, for a network that has a ``default_code``; it
+        stays zero if none is given.
+
+    Returns
+    -------
+    Converted
+
+    Raises
+    ------
+    UsageError
+        Unknown architecture, or a reference for a network that follows none.
+    WeightsError
+        It is no such checkpoint, is damaged, or would run code.
+    OutputError
+        The target exists or cannot be written.
+    """
+    origin, place = Path(source), Path(target)
+    if architecture not in FOREIGN:
+        known = ", ".join(sorted(FOREIGN))
+        raise UsageError(
+            f"no checkpoints of {architecture!r} are converted", hint=f"one of {known}"
+        )
+    if place.exists() or place.is_symlink():
+        raise OutputError("exists already", path=place, hint="choose another name")
+    foreign = FOREIGN[architecture]
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        state = _load(origin, foreign.places, place.parent)
+        layout, kept, ignored = _rename(state, foreign, origin)
+        kept = _complete(kept, layout, reference)
+        _save(kept, place, layout, foreign, origin)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}", path=place
+        ) from error
+    return Converted(
+        layout.architecture, layout.options, len(kept), tuple(ignored), foreign.licence
+    )
+
+
+def _load(source: Path, places: tuple[str, ...], folder: Path) -> State:
+    """Return a checkpoint's tensors, by way of another process."""
+    if not source.is_file():
+        raise WeightsError("no such file", path=source)
+    script = Path(__file__).with_name("unpickle.py")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as room:
+        plain = Path(room) / "plain.safetensors"
+        # -P: nothing beside the script, and nothing in the current folder, is imported
+        command = [sys.executable, "-P", str(script), str(source), str(plain), *places]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=_TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise WeightsError("takes too long to open", path=source) from error
+        if done.returncode != 0:
+            said = " ".join(done.stdout.decode("utf-8", "replace").split())[:300]
+            reason = said or f"its reader ended with code {done.returncode}"
+            raise WeightsError(reason, path=source)
+        try:
+            return read_weights(plain)
+        except WeightsError as error:
+            raise WeightsError(error.what, path=source) from error
+
+
+def _rename(
+    state: State, foreign: Foreign, source: Path
+) -> tuple[Layout, dict[str, torch.Tensor], list[str]]:
+    # several GPUs leave a prefix
+    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    layout = foreign.layout(state)
+    try:
+        kept, ignored = remap(state, layout)
+    except WeightsError as error:
+        raise WeightsError(error.what, path=source) from error
+    return layout, kept, ignored
+
+
+def _complete(
+    kept: dict[str, torch.Tensor], layout: Layout, reference: FloatArray | None
+) -> dict[str, torch.Tensor]:
+    """Add what no checkpoint brings, and prove that the network takes it all."""
+    import torch
+
+    from medenh import models
+
+    with torch.device("meta"):
+        network = models.create(layout.architecture, **layout.options)
+    has_code = "default_code" in network.state_dict()
+    if reference is not None and not has_code:
+        raise UsageError(f"{layout.architecture} follows no reference")
+    if has_code:
+        kept = {**kept, "default_code": torch.zeros(1, 64)}
+    network.load_state_dict(kept, strict=True, assign=True)
+    if reference is not None:
+        with torch.inference_mode():
+            code = network.eval().code(torch.from_numpy(reference))  # type: ignore[operator]
+        kept["default_code"] = code.clone()
+    return kept
+
+
+def _save(
+    kept: State, target: Path, layout: Layout, foreign: Foreign, source: Path
+) -> None:
+    """Write the tensors, float32: running variances of these nets exceed fp16."""
+    import safetensors.torch
+
+    about = {
+        "architecture": layout.architecture,
+        "options": json.dumps(dict(layout.options)),
+        "converted_from_sha256": sha256_file(source),
+        "licence": foreign.licence,
+    }
+    with publishing(target) as part:
+        safetensors.torch.save_file(dict(kept), part, metadata=about)
