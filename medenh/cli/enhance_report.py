@@ -36,13 +36,13 @@ def check_place(path: Path, inputs: Sequence[Path]) -> None:
         It is a folder, or lies where nothing can be written.
     """
     if path.is_dir():
-        raise OutputError("the report would replace a folder", path=path)
+        raise OutputError("this is a folder, not a place for a file", path=path)
     if path.exists() and any(path.samefile(one) for one in inputs if one.exists()):
-        raise UsageError(f"the report {path} would replace an input")
+        raise UsageError(f"{path} is an input, which would be replaced")
     folder = next(place for place in path.absolute().parents if place.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(
-            "the report cannot be written there",
+            "cannot be written there",
             path=path,
             hint="choose a folder you may write to",
         )

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from medenh.cli import console, options
+from medenh.cli import evaluate_options as own
 
 if TYPE_CHECKING:
     from medenh.evaluation.result import Evaluation
@@ -21,135 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _SHOWN = 20  # names in one line; JSON and the report have all
-_PAIRS, _PROTOCOL = "Pairs", "Protocol"
-_Enhanced = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="ENHANCED", help="File or folder to judge.", show_default=False
-    ),
-]
-_Reference = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="REFERENCE",
-        help="What to compare with; without it, metrics that need none.",
-        show_default=False,
-    ),
-]
-_Metrics = Annotated[
-    str | None,
-    typer.Option(
-        help="Names joined by commas; --list shows them.",
-        metavar="NAME[,NAME...]",
-        rich_help_panel=_PAIRS,
-        show_default=False,
-    ),
-]
-_Region = Annotated[
-    str | None,
-    typer.Option(
-        help="Where to measure: whole, fov (found on the reference) or mask (--masks).",
-        metavar="whole|fov|mask",
-        rich_help_panel=_PAIRS,
-        show_default=False,
-    ),
-]
-_Baseline = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="Other answers for the same names; may be given several times.",
-        metavar="DIR",
-        rich_help_panel=_PAIRS,
-        show_default=False,
-    ),
-]
-_Task = Annotated[
-    str | None,
-    typer.Option(
-        help="Downstream tasks to score, joined by commas; --list shows them.",
-        metavar="NAME[,NAME...]",
-        show_default=False,
-    ),
-]
-_Masks = Annotated[
-    Path | None,
-    typer.Option(
-        help="Masks of the same names: a task's answers, or the region.",
-        metavar="DIR",
-        show_default=False,
-    ),
-]
-_Labels = Annotated[
-    Path | None,
-    typer.Option(
-        help="Columns file and label: a classification task's answers.",
-        metavar="CSV",
-        show_default=False,
-    ),
-]
-_Protocol = Annotated[
-    str | None,
-    typer.Option(
-        help="Degrade, enhance, score, compare; --list shows the protocols.",
-        metavar="NAME",
-        rich_help_panel=_PROTOCOL,
-        show_default=False,
-    ),
-]
-_Data = Annotated[
-    Path | None,
-    typer.Option(
-        help="Clean pictures, or a data pack; else the set in MEDENH_DATA.",
-        metavar="DIR",
-        rich_help_panel=_PROTOCOL,
-        show_default=False,
-    ),
-]
-_Models = Annotated[
-    str | None,
-    typer.Option(
-        help="Model ids joined by commas; 'classical' is all weight-free ones that "
-        "suit. Doing nothing is always measured too.",
-        metavar="NAME[,NAME...]",
-        rich_help_panel=_PROTOCOL,
-        show_default=False,
-    ),
-]
-_Limit = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="At most so many pictures: always the same ones, spread over all.",
-        rich_help_panel=_PROTOCOL,
-        show_default=False,
-    ),
-]
-_Keep = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="New folder to keep the pictures in.",
-        metavar="DIR",
-        rich_help_panel=_PROTOCOL,
-        show_default=False,
-    ),
-]
-_Csv = Annotated[
-    Path | None,
-    typer.Option(
-        help="Write every file's figures.", metavar="FILE", show_default=False
-    ),
-]
-_Workers = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Processes; as many as pay if not given.", show_default=False
-    ),
-]
-_List = Annotated[
-    bool, typer.Option("--list", help="List protocols, metrics and tasks.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -158,25 +30,25 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    enhanced: _Enhanced = None,
-    reference: _Reference = None,
-    metrics: _Metrics = None,
-    region: _Region = None,
-    baseline: _Baseline = None,
-    protocol: _Protocol = None,
-    data: _Data = None,
-    models: _Models = None,
-    limit: _Limit = None,
-    output: _Keep = None,
-    task: _Task = None,
-    masks: _Masks = None,
-    labels: _Labels = None,
+    enhanced: own.Enhanced = None,
+    reference: own.Reference = None,
+    metrics: own.Metrics = None,
+    region: own.Region = None,
+    baseline: own.Baseline = None,
+    protocol: own.Protocol = None,
+    data: own.Data = None,
+    models: own.Models = None,
+    limit: own.Limit = None,
+    output: own.Keep = None,
+    task: own.Task = None,
+    masks: own.Masks = None,
+    labels: own.Labels = None,
     modality: options.Modality = None,
     device: options.Device = "auto",
     report: options.Report = None,
-    csv: _Csv = None,
-    workers: _Workers = None,
-    list_all: _List = False,
+    csv: own.Csv = None,
+    workers: own.Workers = None,
+    list_all: own.List = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -205,10 +77,6 @@ def evaluate(
         "--limit": limit,
         "--output": output,
     }
-    _refuse(of_pairs if protocol else of_protocol, "with" if protocol else "without")
-    if protocol is None and enhanced is None:
-        raise _usage("name what to judge: ENHANCED REFERENCE, or --protocol NAME")
-    _prepare([report, csv], [enhanced, reference, labels], verbose=verbose)
     shared: dict[str, Any] = {
         "masks": masks,
         "labels": labels,
@@ -216,7 +84,12 @@ def evaluate(
         "modality": modality,
         "workers": workers,
     }
+    inputs = [enhanced, reference, labels, data, masks, *(baseline or [])]
     with _document(wanted=json), _progress(quiet=quiet or json) as on_done:
+        _refuse(
+            of_pairs if protocol else of_protocol, "with" if protocol else "without"
+        )
+        _prepare(report, csv, inputs, verbose=verbose)
         if protocol is not None:
             asked: dict[str, Any] = {
                 "data": data,
@@ -233,15 +106,21 @@ def evaluate(
                 "region": region or "whole",
                 "overlays": report is not None,
             }
-            subject = enhanced or Path()
-            others = baseline or []
             found = _measure_pairs(
-                subject, reference, others, on_done, {**shared, **wanted}
+                enhanced, reference, baseline or [], on_done, {**shared, **wanted}
             )
         found = replace(found, settings={"command": _command(), **found.settings})
         _write_files(found, report, csv)
         _tell(found, json=json, quiet=quiet)
-    raise typer.Exit(1 if found.failed else 0)
+        _tell_places(report, csv, quiet=quiet)
+    raise typer.Exit(_exit_code(found))
+
+
+def _exit_code(found: Evaluation) -> int:
+    """Return 0, 1 where some files failed, 3 where no file has figures."""
+    if not found.files:
+        return 3
+    return 1 if found.failed else 0
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -270,20 +149,53 @@ def _refuse(given: Mapping[str, object], word: str) -> None:
 
 
 def _prepare(
-    outputs: Sequence[Path | None], inputs: Sequence[Path | None], *, verbose: bool
+    report: Path | None,
+    csv: Path | None,
+    inputs: Sequence[Path | None],
+    *,
+    verbose: bool,
 ) -> None:
     """Check where files will be written, before any work."""
     from medenh.cli.enhance_report import check_place
 
     # sums of floats must not depend on threads: the same figures on every machine
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    for place in outputs:
-        if place is not None:
-            check_place(place, [one for one in inputs if one is not None])
+    places = _places(report, csv)
+    resolved = [place.resolve() for place in places]
+    for index, place in enumerate(places):
+        if resolved[index] in resolved[:index]:
+            raise _usage(
+                f"{place} would be written twice",
+                "end the page's name in .html: CSV and JSON go beside it",
+            )
+        check_place(place, [one for one in inputs if one is not None])
+        _refuse_picture(place)
     if verbose:
         import logging
 
         console.configure_logging(logging.INFO)
+
+
+def _places(report: Path | None, csv: Path | None) -> list[Path]:
+    """Return the files to write: the page, JSON and CSV."""
+    if report is None:
+        return [] if csv is None else [csv]
+    beside = csv or report.with_suffix(".csv")
+    return [report, report.with_suffix(".json"), beside]
+
+
+def _refuse_picture(place: Path) -> None:
+    """Refuse to replace a picture: it may be one of an input folder."""
+    if not place.is_file():
+        return
+    from medenh import formats
+    from medenh.errors import InputError
+
+    try:
+        formats.sniff(place)
+    except InputError:
+        return
+    raise _usage(f"{place} is a picture, which would be replaced")
 
 
 def _run_protocol(name: str, on_done: OnDone, asked: Mapping[str, Any]) -> Evaluation:
@@ -293,7 +205,7 @@ def _run_protocol(name: str, on_done: OnDone, asked: Mapping[str, Any]) -> Evalu
 
 
 def _measure_pairs(
-    enhanced: Path,
+    enhanced: Path | None,
     reference: Path | None,
     baselines: Sequence[Path],
     on_done: OnDone,
@@ -302,6 +214,8 @@ def _measure_pairs(
     from medenh.evaluation.pairs import evaluate_pairs
     from medenh.evaluation.planning import PairOptions
 
+    if enhanced is None:
+        raise _usage("name what to judge: ENHANCED REFERENCE, or --protocol NAME")
     wanted = PairOptions(**asked)
     return evaluate_pairs(enhanced, reference, baselines, wanted, on_done=on_done)
 
@@ -340,9 +254,10 @@ def _progress(*, quiet: bool) -> Iterator[OnDone]:
 
 
 def _write_files(found: Evaluation, report: Path | None, csv: Path | None) -> None:
-    """Write the page with CSV and JSON beside it, and the CSV asked for."""
+    """Write the page with JSON beside it, and the CSV."""
     from medenh.evaluation.output import to_json, write_csv
 
+    places = _places(report, csv)
     if report is not None:
         from medenh.formats.files import atomic_output
         from medenh.reports.evaluation import write_evaluation_report
@@ -351,10 +266,8 @@ def _write_files(found: Evaluation, report: Path | None, csv: Path | None) -> No
         with atomic_output(report.with_suffix(".json")) as part:
             text = console.to_json(to_json(found))
             part.write_bytes(text.encode("utf-8", "backslashreplace"))
-        if csv is None:
-            csv = report.with_suffix(".csv")
-    if csv is not None:
-        write_csv(found, csv)
+    if places:
+        write_csv(found, places[-1])
 
 
 def _tell(found: Evaluation, *, json: bool, quiet: bool) -> None:
@@ -366,15 +279,26 @@ def _tell(found: Evaluation, *, json: bool, quiet: bool) -> None:
         console.warn(f"{one['path']}: {one['error']}", kind="failed")
     for name, files in found.unmatched.items():
         _tell_unmatched(name, files)
-    if len(found.files) == 1 and not quiet:
-        console.warn("one file only: no interval and no test", kind="note")
+    if not quiet:
+        single = ("one file only: no interval and no test",)
+        for note in (*found.notes, *(single if len(found.files) == 1 else ())):
+            console.warn(note, kind="note")
     if json:
         console.write_json(to_json(found))
         return
     write_tables(found)
 
 
+def _tell_places(report: Path | None, csv: Path | None, *, quiet: bool) -> None:
+    places = _places(report, csv)
+    if places and not quiet:
+        console.warn(", ".join(map(str, places)), kind="written")
+
+
 def _tell_unmatched(name: str, files: Sequence[str]) -> None:
     shown = ", ".join(files[:_SHOWN])
     more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    if name.startswith("not in "):
+        console.warn(f"{len(files)} {name}: {shown}{more}")
+        return
     console.warn(f"{len(files)} of {name} without partner: {shown}{more}")

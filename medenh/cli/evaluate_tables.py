@@ -20,15 +20,16 @@ def write_tables(found: Evaluation) -> None:
     """Write an evaluation to stdout, for people."""
     what = f"protocol {found.protocol}: " if found.protocol else ""
     console.write(f"{what}{console.one_line(found.title)}")
+    if not found.files:
+        console.write("n = 0: nothing could be measured")
+        return
+    legend = "mean [95 % interval], * best" if len(found.files) > 1 else "* best"
     console.write(
         f"n = {len(found.files)}, region {found.region}, range "
-        f"{found.data_range or 'unknown'}; mean [95 % interval], * best"
+        f"{found.data_range}; {legend}"
     )
-    if not found.files:
-        console.write("nothing could be measured")
-        return
     _write_means(found)
-    _write_set_scores(found.rows)
+    _write_set_scores(found.rows, len(found.files))
     _write_tests(f"{found.subject} minus", found.tests, found.columns)
     if found.subject != "identity" and len(found.against_identity) > 1:
         _write_tests("minus identity", found.against_identity, found.columns)
@@ -40,7 +41,7 @@ def _write_means(found: Evaluation) -> None:
     lines = []
     for row in found.rows:
         cells = [
-            _cell(row, column, is_best=best[column.name] == row.name)
+            _cell(row, column, len(found.files), is_best=best[column.name] == row.name)
             for column in found.columns
         ]
         lines.append([row.name, *cells, row.note])
@@ -63,7 +64,7 @@ def _best(rows: Sequence[Row], column: Column) -> str:
     return best.name if best else ""
 
 
-def _cell(row: Row, column: Column, *, is_best: bool) -> str:
+def _cell(row: Row, column: Column, files: int, *, is_best: bool) -> str:
     from medenh.evaluation.output import summarise
 
     summary = summarise(row, column.name)
@@ -74,12 +75,12 @@ def _cell(row: Row, column: Column, *, is_best: bool) -> str:
         low, high = summary.ci95
         text += f" [{low:.{column.digits}f}, {high:.{column.digits}f}]"
     known = summary.n - summary.n_undefined
-    if known < len(row.scores.get(column.name, {})):
+    if known < files:
         text += f" n={known}"
     return text + (" *" if is_best else "")
 
 
-def _write_set_scores(rows: Sequence[Row]) -> None:
+def _write_set_scores(rows: Sequence[Row], files: int) -> None:
     names = list(dict.fromkeys(s.name for row in rows for s in row.set_scores))
     if not names:
         return
@@ -88,16 +89,18 @@ def _write_set_scores(rows: Sequence[Row]) -> None:
     for row in rows:
         mine = {score.name: score for score in row.set_scores}
         if mine:
-            lines.append([row.name, *(_score(mine.get(name)) for name in names)])
+            lines.append([row.name, *(_score(mine.get(name), files) for name in names)])
     console.write_table(["method", *names], lines)
 
 
-def _score(score: SetScore | None) -> str:
+def _score(score: SetScore | None, files: int) -> str:
     if score is None or score.value is None:
         return "-"
     text = f"{score.value:.3f}"
     if score.ci95 is not None:
         text += f" [{score.ci95[0]:.3f}, {score.ci95[1]:.3f}]"
+    if score.n is not None and score.n < files:
+        text += f" n={score.n}"
     return text
 
 

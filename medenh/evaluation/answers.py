@@ -76,7 +76,8 @@ def read_labels(path: Path, tasks: Sequence[Task]) -> dict[str, str]:
     Raises
     ------
     UsageError
-        It cannot be read, or lacks a column.
+        It cannot be read, lacks a column, holds a label of no class, or two labels of
+        one name.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as handle:
@@ -85,9 +86,22 @@ def read_labels(path: Path, tasks: Sequence[Task]) -> dict[str, str]:
         raise UsageError(f"cannot read the labels: {error}", path=path) from error
     if not rows or not {"file", "label"} <= set(rows[0]):
         raise UsageError("labels need the columns file and label", path=path)
-    labels = {key_of(row["file"] or ""): (row["label"] or "").strip() for row in rows}
+    labels: dict[str, str] = {}
+    for row in rows:
+        key, label = key_of(row["file"] or ""), (row["label"] or "").strip()
+        if labels.setdefault(key, label) != label:
+            raise UsageError(f"two labels for {row['file']!r}", path=path)
     for task in tasks:
         if task.kind == "classification":
-            for label in labels.values():
-                _class_of(label, task)
+            for key, label in labels.items():
+                _check_label(label, task, path, key)
     return labels
+
+
+def _check_label(label: str, task: Task, path: Path, key: str) -> None:
+    try:
+        _class_of(label, task)
+    except UsageError as error:
+        raise UsageError(
+            f"{error.what} (of {key!r})", path=path, hint=error.hint
+        ) from (error)

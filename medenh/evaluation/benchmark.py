@@ -30,7 +30,12 @@ from medenh.evaluation.pictures import PictureFolder
 from medenh.evaluation.protocols import Protocol, find_protocol
 from medenh.evaluation.regained import CLEAN
 from medenh.evaluation.result import Evaluation, Row
-from medenh.evaluation.settings import common_settings, joined_ranges
+from medenh.evaluation.settings import (
+    common_settings,
+    described_recognisers,
+    joined_hashes,
+    joined_ranges,
+)
 from medenh.evaluation.workers import (
     OnDone,
     count_workers,
@@ -269,7 +274,7 @@ def _evaluation(
         if isinstance(error, MedenhError)
     ]
     failed += [one for figures in measured for one in figures.failed]
-    clean = [recognisers.clean_row()] if recognisers.tasks else []
+    clean = [recognisers.clean_row()] if recognisers.shown else []
     return Evaluation(
         title=protocol.title,
         protocol=protocol.name,
@@ -283,8 +288,9 @@ def _evaluation(
         data_range=joined_ranges(one.data_range for one in measured if one.rows),
         unmatched=data.unmatched,
         failed=tuple(failed),
-        tasks=tuple(task.name for task in recognisers.tasks),
-        settings=_settings(run, data),
+        tasks=tuple(task.name for task in recognisers.shown),
+        settings=_settings(run, data, measured),
+        notes=_notes(run),
         seconds=time.monotonic() - start,
         pictures=run.folder,
     )
@@ -309,7 +315,24 @@ def _row(
     )
 
 
-def _settings(run: _Run, data: DataSet) -> dict[str, object]:
+def _notes(run: _Run) -> tuple[str, ...]:
+    protocol, notes = run.protocol, []
+    if protocol.modalities and run.modality not in protocol.modalities:
+        notes.append(
+            f"protocol {protocol.name} is for {' or '.join(protocol.modalities)}, "
+            f"these pictures are {run.modality}: no figures to compare with others'"
+        )
+    notes += [
+        f"task {task} is left out: {why}"
+        for task, why in run.recognisers.missing.items()
+    ]
+    return tuple(notes)
+
+
+def _settings(
+    run: _Run, data: DataSet, measured: Sequence[Figures]
+) -> dict[str, object]:
+    hashes = {one.name: {"clean": one.sha256} for one in measured if one.rows}
     return {
         "protocol": run.protocol.to_json(),
         "recipe_source": find_recipe(run.protocol.recipe).source,
@@ -317,6 +340,8 @@ def _settings(run: _Run, data: DataSet) -> dict[str, object]:
         **data.settings,
         "limit": run.options.limit,
         "models": run.entrants.described(),
+        "recognisers": described_recognisers(run.recognisers.shown),
         "tasks_without_weights": run.recognisers.missing,
+        "sha256_of_pixels": joined_hashes(hashes),
         **common_settings(),
     }

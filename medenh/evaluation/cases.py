@@ -137,7 +137,7 @@ def read_folder(
     return DataSet(
         cases=cases,
         tasks=asked,
-        unmatched=_unmatched(pictures, truths),
+        unmatched=_unmatched(pictures, truths, known if labels else None),
         rejected=tuple(pictures.rejected),
         settings={"data": str(root), "masks": str(masks) if masks else None},
     )
@@ -147,13 +147,18 @@ def _has_answer(case: FileCase, task: Task) -> bool:
     return (case.label if task.kind == "classification" else case.mask) is not None
 
 
-def _unmatched(pictures: Listing, truths: Listing | None) -> dict[str, tuple[str, ...]]:
-    if truths is None:
-        return {}
-    left = {
-        "data": pictures.names_of(set(pictures.files) - set(truths.files)),
-        "masks": truths.names_of(set(truths.files) - set(pictures.files)),
-    }
+def _unmatched(
+    pictures: Listing, truths: Listing | None, labels: Mapping[str, str] | None
+) -> dict[str, tuple[str, ...]]:
+    left: dict[str, tuple[str, ...]] = {}
+    there = set(pictures.files)
+    if truths is not None:
+        known = set(truths.files)
+        left["not in masks"] = pictures.names_of(there - known - truths.damaged)
+        left["masks"] = truths.names_of(known - there - pictures.damaged)
+    if labels is not None:
+        left["not in labels"] = pictures.names_of(there - set(labels))
+        left["labels"] = tuple(sorted(set(labels) - there - pictures.damaged))
     return {name: names for name, names in left.items() if names}
 
 

@@ -59,14 +59,18 @@ def compare_with(
 def best_row(rows: Sequence[Row], column: Column) -> Row | None:
     """Return the row of the best mean in a column; None where none has a figure.
 
-    The first one of equals, so that order decides and not rounding.
+    Only rows with figures of the most files compete: a mean over the easy ones is no
+    better. The first one of equals, so that order decides and not rounding.
     """
     sign = -1.0 if column.better == "lower" else 1.0
+    known = [(row, summarise(row, column.name)) for row in rows]
+    full = [(row, summary) for row, summary in known if summary is not None]
+    most = max((summary.n - summary.n_undefined for _, summary in full), default=0)
     best: Row | None = None
     highest = -math.inf
-    for row in rows:
-        summary = summarise(row, column.name)
-        if summary is not None and sign * summary.mean > highest:
+    for row, summary in full:
+        complete = summary.n - summary.n_undefined == most
+        if complete and sign * summary.mean > highest:
             best, highest = row, sign * summary.mean
     return best
 

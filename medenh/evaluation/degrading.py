@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,8 @@ class Prepared:
         Row -> Image.
     seconds : dict
         Row -> time it took.
+    sha256 : str
+        Of the clean picture's numbers as they were read.
     failed : list
         What could not be done.
     """
@@ -58,6 +61,7 @@ class Prepared:
     answers: Answers = field(default_factory=Answers)
     outputs: dict[str, Image] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    sha256: str = ""
     failed: list[Failure] = field(default_factory=list)
 
     def add(self, row: str, model: Model) -> None:
@@ -82,6 +86,8 @@ def prepare(
     prepared = Prepared(name=case.name)
     try:
         known = case.read(tasks)
+        pixels = np.ascontiguousarray(known.image.pixels)
+        prepared.sha256 = hashlib.sha256(pixels.data).hexdigest()
         low, record = _degrade(prepared, known, protocol, modality)
     except MedenhError as error:
         prepared.failed.append(failure(error, case.name))

@@ -50,6 +50,7 @@ class Recognisers:
     def __init__(
         self, names: Sequence[str], *, device: str = "cpu", optional: bool = False
     ) -> None:
+        self._optional = optional
         self.missing: dict[str, str] = {}
         self._recognisers: list[Recogniser] = []
         for name in names:
@@ -69,7 +70,20 @@ class Recognisers:
     @property
     def columns(self) -> tuple[Column, ...]:
         """The scores that single files have."""
-        return tuple(column for task in self.tasks for column in _columns(task))
+        return tuple(column for task in self.shown for column in _columns(task))
+
+    @property
+    def shown(self) -> tuple[Task, ...]:
+        """The tasks to show: those asked for, else those that any file answered."""
+        if not self._optional:
+            return self.tasks
+        return tuple(task for task in self.tasks if self._answered(task))
+
+    def _answered(self, task: Task) -> bool:
+        if task.kind == "classification":
+            return task.name in self._labels
+        names = {column.name for column in _columns(task)}
+        return any(not names.isdisjoint(scores) for scores in self._scores.values())
 
     def ask(
         self,
@@ -168,14 +182,14 @@ class Recognisers:
         found: list[SetScore] = []
         for task in self.tasks:
             if task.kind == "classification":
-                found += self._of_pictures(task.name, row, lost)
+                found += self._of_pictures(task, row, lost)
             elif lost is not None and row not in (lost, CLEAN):
                 found += self._of_pixels(task, row, lost)
         return tuple(found)
 
     def _of_pixels(self, task: Task, row: str, lost: str) -> Iterator[SetScore]:
         for index in range(len(task.classes)):
-            column = _name(task, index, "iou")
+            column, title = _name(task, index, "iou"), _title(task, index, "IoU")
             three = [
                 self._scores.get(n, {}).get(column, {}) for n in (CLEAN, lost, row)
             ]
@@ -183,9 +197,10 @@ class Recognisers:
             full = [[v for v in line if v is not None] for line in values]
             table = np.array([line for line in full if len(line) == 3], float)
             if table.size:
-                yield mean_regained(column, "IoU", table.T)
+                yield mean_regained(column, title, table.T)
 
-    def _of_pictures(self, name: str, row: str, lost: str | None) -> list[SetScore]:
+    def _of_pictures(self, task: Task, row: str, lost: str | None) -> list[SetScore]:
+        name = task.name
         by_row = self._guesses.get(name, {})
         shown = {who: by_row[who] for who in (row, lost, CLEAN) if who in by_row}
         files = [f for f in by_row.get(row, {}) if all(f in g for g in shown.values())]
@@ -196,7 +211,7 @@ class Recognisers:
             who: np.stack([by_file[file] for file in files])
             for who, by_file in shown.items()
         }
-        return set_figures(name, labels, guesses, row, lost=lost)
+        return set_figures(task, labels, guesses, row, lost=lost)
 
 
 def _columns(task: Task) -> Iterator[Column]:
@@ -204,11 +219,15 @@ def _columns(task: Task) -> Iterator[Column]:
         title = f"{task.title}: probability of the right class"
         yield Column(name=f"{task.name}.right", title=title)
         return
-    for index, word in enumerate(task.classes):
-        which = f", {word}" if len(task.classes) > 1 else ""
-        for score, title in _SCORES.items():
+    for index in range(len(task.classes)):
+        for score, word in _SCORES.items():
             name = _name(task, index, score)
-            yield Column(name=name, title=f"{task.title}{which}: {title}")
+            yield Column(name=name, title=_title(task, index, word))
+
+
+def _title(task: Task, index: int, score: str) -> str:
+    which = f", {task.classes[index]}" if len(task.classes) > 1 else ""
+    return f"{task.title}{which}: {score}"
 
 
 def _name(task: Task, index: int, score: str) -> str:

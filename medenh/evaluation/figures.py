@@ -34,6 +34,8 @@ class Figures:
     seconds : mapping
         Row -> time it took.
     data_range : str
+    sha256 : str
+        Of the clean picture's numbers as they were read.
     failed : tuple of Failure
     """
 
@@ -41,6 +43,7 @@ class Figures:
     rows: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     data_range: str = ""
+    sha256: str = ""
     failed: tuple[Failure, ...] = ()
 
 
@@ -83,7 +86,12 @@ def measure(
         if keep is not None:
             _keep(keep, "degraded" if row == IDENTITY else row, prepared.name, image)
     return Figures(
-        prepared.name, rows, prepared.seconds, describe_range(clean), tuple(failed)
+        prepared.name,
+        rows,
+        prepared.seconds,
+        describe_range(clean),
+        prepared.sha256,
+        tuple(failed),
     )
 
 

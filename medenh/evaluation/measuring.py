@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from medenh.errors import InputError, NonFiniteError, UsageError
 from medenh.evaluation.result import Better, Column
 from medenh.metrics.registry import METRICS, Metric
-from medenh.types import FloatArray, Image, UnitRange
+from medenh.types import FloatArray, Image, Modality, UnitRange
 
 __all__ = [
     "NO_REFERENCE",
@@ -72,6 +72,7 @@ def measure_image(
     metrics: Sequence[str],
     *,
     region: BoolArray | None = None,
+    modality: str | None = None,
 ) -> dict[str, float | None]:
     """Measure a picture or volume: the mean over its frames.
 
@@ -85,6 +86,9 @@ def measure_image(
         Keys of `METRICS`.
     region : bool array, shape (frames or 1, H, W), optional
         Where to measure; all if not given.
+    modality : str, optional
+        Kind of picture, for metrics that compare with a model of it; the image's own
+        if not given.
 
     Returns
     -------
@@ -102,9 +106,10 @@ def measure_image(
     -----
     Both pictures go through the reference's range, so that a shift of values is seen
     and not normalised away; where their files store other types of numbers (8 bits
-    against 16), each goes through its own. A grey picture compared with a colour one
-    counts as R = G = B.
+    against 16), each goes through its own, unless that was found in its own pixels. A
+    grey picture compared with a colour one counts as R = G = B.
     """
+    kind = modality or (None if image.modality == Modality.UNKNOWN else image.modality)
     if reference is not None:
         _check_sizes(image, reference)
         image = _on_range_of(image, reference)
@@ -116,7 +121,7 @@ def measure_image(
             pair.append(_numbers(reference, frame, mask))
         pixels, white = _alike(pair)
         for name in metrics:
-            totals[name].append(_figure(METRICS[name], pixels, white, mask))
+            totals[name].append(_figure(METRICS[name], pixels, white, mask, kind))
     return {name: _mean(values) for name, values in totals.items()}
 
 
@@ -141,10 +146,13 @@ def _check_sizes(image: Image, reference: Image) -> None:
 def _on_range_of(image: Image, reference: Image) -> Image:
     """Return the image under the reference's range, where both store alike."""
     one, two = image.pixels.dtype, reference.pixels.dtype
-    if one.kind in "iu" and two.kind in "iu" and one.itemsize != two.itemsize:
-        return image
-    if (one.kind == "f") != (two.kind == "f") and not image.units:
-        return image
+    # a range found in the pixels (percentiles) would hide a shift of them
+    found = image.unit_range.reason.startswith("percentiles")
+    if not found:
+        if one.kind in "iu" and two.kind in "iu" and one.itemsize != two.itemsize:
+            return image
+        if (one.kind == "f") != (two.kind == "f") and not image.units:
+            return image
     common = replace(reference.unit_range, inverted=image.unit_range.inverted)
     return replace(image, unit_range=common)
 
@@ -191,12 +199,16 @@ def _alike(
 
 
 def _figure(
-    metric: Metric, pixels: list[NDArray[Any]], white: float, mask: BoolArray | None
+    metric: Metric,
+    pixels: list[NDArray[Any]],
+    white: float,
+    mask: BoolArray | None,
+    modality: str | None,
 ) -> float:
     if metric.needs_reference and len(pixels) < 2:
         raise UsageError(f"{metric.name} compares with a reference, and there is none")
     other = pixels[1] if metric.needs_reference else None
-    value = metric(pixels[0], other, data_range=white, mask=mask)
+    value = metric(pixels[0], other, data_range=white, mask=mask, modality=modality)
     return min(value, PSNR_CAP_DB) if metric.name == "psnr" else value
 
 

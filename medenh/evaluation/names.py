@@ -41,6 +41,15 @@ class Listing:
     rejected: list[tuple[Path, InputError]] = field(default_factory=list)
     is_file: bool = False
 
+    @property
+    def damaged(self) -> frozenset[str]:
+        """Keys of the rejected files: they are failed, and their partners not alone."""
+        paths = [path for path, _ in self.rejected]
+        if self.is_file:
+            return frozenset(key_of(path.name) for path in paths)
+        inside = [path for path in paths if path.is_relative_to(self.root)]
+        return frozenset(key_of(path.relative_to(self.root)) for path in inside)
+
     def name_of(self, key: str) -> str:
         """Return a file's relative name, extension and all."""
         path = self.files[key]
@@ -151,9 +160,10 @@ def match(subject: Listing, others: Mapping[str, Listing], *, name: str) -> Pair
         if not common:
             raise _no_pair(subject, listing)
         if not listing.is_file:
-            lacking |= set(subject.files) - common
+            lacking |= set(subject.files) - common - listing.damaged
         if not subject.is_file:
-            unmatched[word] = listing.names_of(set(listing.files) - common)
+            alone = set(listing.files) - common - subject.damaged
+            unmatched[word] = listing.names_of(alone)
         keys &= common
     if not keys:
         raise _no_pair(subject, next(iter(others.values())))

@@ -45,9 +45,9 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         With a protocol ``{"protocol", "n", "rows": {ROW: {...}}}``, else
         ``{"pairs", "metrics": {...}, "baselines": {ROW: {...}}}``, where ``metrics``
         are those of the subject. Both have ``tests``, ``against_identity``,
-        ``region``, ``data_range``, ``columns``, ``unmatched``, ``failed``,
+        ``region``, ``data_range``, ``columns``, ``unmatched``, ``failed``, ``notes``,
         ``settings`` and ``seconds``. A column is ``{"mean", "std", "ci95", "median",
-        "n", "per_file"}``, a score of the whole set ``{"value", "ci95"}``. What is
+        "n", "per_file"}``, a score of the whole set ``{"value", "ci95", "n"}``. What is
         undefined or infinite is null; ``infinite`` names the files of infinite
         figures, which have no part in mean, std and ci95.
     """
@@ -70,6 +70,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "data_range": evaluation.data_range,
         "unmatched": evaluation.unmatched,
         "failed": evaluation.failed,
+        "notes": evaluation.notes,
         "settings": evaluation.settings,
         "seconds": round(evaluation.seconds, 3),
     }
@@ -114,7 +115,7 @@ def _row(row: Row, evaluation: Evaluation) -> dict[str, Any]:
         for column in evaluation.columns
     }
     document |= {
-        score.name: {"value": score.value, "ci95": score.ci95}
+        score.name: {"value": score.value, "ci95": score.ci95, "n": score.n}
         for score in row.set_scores
     }
     if row.seconds is not None:

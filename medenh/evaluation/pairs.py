@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from medenh import formats
 from medenh.errors import InputError, MedenhError
-from medenh.evaluation.answers import Answers, read_labels
+from medenh.evaluation.answers import Answers
 from medenh.evaluation.comparing import compare_all
 from medenh.evaluation.downstream import Recognisers
 from medenh.evaluation.failures import Failure, failure
@@ -18,9 +18,8 @@ from medenh.evaluation.measuring import (
     columns_of,
     describe_range,
     measure_image,
-    unit_frame,
 )
-from medenh.evaluation.pictures import FilePictures, PictureFolder
+from medenh.evaluation.pictures import FilePictures, PictureFolder, middle_frame
 from medenh.evaluation.planning import (
     REFERENCE,
     SUBJECT,
@@ -31,7 +30,12 @@ from medenh.evaluation.planning import (
 )
 from medenh.evaluation.regions import BoolArray, Region, field_of_view, read_region
 from medenh.evaluation.result import Evaluation, Row
-from medenh.evaluation.settings import common_settings, joined_ranges
+from medenh.evaluation.settings import (
+    common_settings,
+    described_recognisers,
+    joined_hashes,
+    joined_ranges,
+)
 from medenh.evaluation.workers import (
     OnDone,
     count_workers,
@@ -39,6 +43,7 @@ from medenh.evaluation.workers import (
     in_order,
     workers,
 )
+from medenh.hashing import sha256_file
 from medenh.types import Image
 
 __all__ = ["evaluate_pairs"]
@@ -46,12 +51,13 @@ __all__ = ["evaluate_pairs"]
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """The figures of one name: row -> metric -> figure."""
+    """The figures of one name: row -> metric -> figure; row -> hash of its file."""
 
     name: str
     figures: Mapping[str, Mapping[str, float | None]]
     data_range: str
     failed: tuple[Failure, ...]
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate_pairs(
@@ -101,7 +107,7 @@ def evaluate_pairs(
     failed = [
         *_rejected(plan),
         *(one for measured_one in measured for one in measured_one.failed),
-        *_recognise(recognisers, asked, options, folder),
+        *_recognise(recognisers, asked, plan, folder),
     ]
     rows = _rows(plan, measured, files, recognisers)
     columns = (*columns_of(plan.metrics), *recognisers.columns)
@@ -117,7 +123,7 @@ def evaluate_pairs(
         unmatched=plan.pairing.unmatched,
         failed=tuple(failed),
         tasks=options.tasks,
-        settings=_settings(plan),
+        settings=_settings(plan, measured, recognisers),
         seconds=time.monotonic() - start,
         pictures=FilePictures(_paths(jobs), folder),
     )
@@ -130,12 +136,19 @@ def _title(enhanced: Path, reference: Path | None) -> str:
 
 def _measure_all(jobs: Sequence[Job], plan: PairPlan) -> Iterator[_Measured]:
     count = count_workers(plan.options.workers, len(jobs))
-    work = partial(_measure, metrics=plan.metrics, region=plan.region)
+    work = partial(
+        _measure,
+        metrics=plan.metrics,
+        region=plan.region,
+        modality=plan.options.modality,
+    )
     with workers(count) as pool:
         yield from in_order(pool, work, jobs, ahead=4 * count)
 
 
-def _measure(job: Job, *, metrics: tuple[str, ...], region: Region) -> _Measured:
+def _measure(
+    job: Job, *, metrics: tuple[str, ...], region: Region, modality: str | None
+) -> _Measured:
     """Measure one name, in a worker."""
     alone = job.reference is None
     path = job.reference or job.rows[SUBJECT]
@@ -150,10 +163,17 @@ def _measure(job: Job, *, metrics: tuple[str, ...], region: Region) -> _Measured
         try:
             image = standard if alone and name == SUBJECT else formats.read(path)
             other = None if alone else standard
-            figures[name] = measure_image(image, other, metrics, region=where)
+            figures[name] = measure_image(
+                image, other, metrics, region=where, modality=modality
+            )
         except MedenhError as error:
             failed.append(failure(error, path))
-    return _Measured(job.name, figures, describe_range(standard), tuple(failed))
+    paths = {name: path for name, path in job.rows.items() if name in figures}
+    if job.reference is not None:
+        paths[REFERENCE] = job.reference
+    hashes = {name: sha256_file(path) for name, path in paths.items()}
+    words = describe_range(standard)
+    return _Measured(job.name, figures, words, tuple(failed), hashes)
 
 
 def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None:
@@ -172,27 +192,35 @@ def _rejected(plan: PairPlan) -> Iterator[Failure]:
 def _recognise(
     recognisers: Recognisers,
     jobs: Sequence[Job],
-    options: PairOptions,
+    plan: PairPlan,
     folder: PictureFolder | None,
 ) -> list[Failure]:
     """Ask about every picture, in this process, which loaded the recognisers."""
     failed: list[Failure] = []
-    if not recognisers.tasks:
-        return failed
-    labels = read_labels(options.labels, recognisers.tasks) if options.labels else {}
-    for job in jobs:
+    for job in jobs if recognisers.tasks else ():
         views = dict(job.rows)
         if job.reference is not None:
             views[REFERENCE] = job.reference
+        label = plan.labels.get(job.key)
         try:
-            answers = Answers.of_files(job.mask, labels.get(job.key), recognisers.tasks)
+            answers = Answers.of_files(job.mask, label, recognisers.tasks)
+            view = _field(job) if plan.region == "fov" else None
             for name, path in views.items():
-                image = formats.read(path)
-                unit = unit_frame(image, image.frames // 2)
-                recognisers.ask(job.name, name, unit, answers, folder=folder)
+                unit = middle_frame(formats.read(path))
+                recognisers.ask(
+                    job.name, name, unit, answers, field=view, folder=folder
+                )
         except InputError as error:
             failed.append(failure(error, job.rows[SUBJECT]))
     return failed
+
+
+def _field(job: Job) -> BoolArray:
+    """Return the field of view of the frame that is asked about."""
+    image = formats.read(job.reference or job.rows[SUBJECT])
+    field_of_frames = field_of_view(image)
+    frame: BoolArray = field_of_frames[image.frames // 2]
+    return frame
 
 
 def _rows(
@@ -233,12 +261,16 @@ def _paths(jobs: Sequence[Job]) -> dict[str, dict[str, Path]]:
     return paths
 
 
-def _settings(plan: PairPlan) -> dict[str, object]:
+def _settings(
+    plan: PairPlan, measured: Sequence[_Measured], recognisers: Recognisers
+) -> dict[str, object]:
     options = plan.options
     return {
         **{name: str(listing.root) for name, listing in plan.lists.items()},
         "labels": str(options.labels) if options.labels else None,
         "metrics": list(plan.metrics),
         "modality": options.modality,
+        "recognisers": described_recognisers(recognisers.tasks),
+        "sha256_of_files": joined_hashes({one.name: one.hashes for one in measured}),
         **common_settings(),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medenh.errors import UsageError
+from medenh.evaluation.answers import read_labels
 from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
 from medenh.evaluation.names import (
     Listing,
@@ -17,6 +18,7 @@ from medenh.evaluation.names import (
 )
 from medenh.evaluation.regions import Region, checked_region
 from medenh.metrics.registry import METRICS, resolve_metrics
+from medenh.tasks import Task, get_task
 from medenh.types import Modality
 
 __all__ = [
@@ -101,6 +103,8 @@ class PairPlan:
     lists : dict
         SUBJECT, REFERENCE, MASKS and the baselines' names -> Listing.
     pairing : Pairing
+    labels : mapping
+        Key -> label, for classification tasks.
     """
 
     options: PairOptions
@@ -108,6 +112,7 @@ class PairPlan:
     metrics: tuple[str, ...]
     lists: dict[str, Listing]
     pairing: Pairing
+    labels: Mapping[str, str]
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -133,10 +138,14 @@ def plan_pairs(
         As `evaluate_pairs` raises them.
     """
     region = checked_region(options.region)
-    _check(options, region)
+    tasks = [get_task(name) for name in options.tasks]
+    _check(options, region, {task.kind for task in tasks})
     metrics = _metrics(options, paired=reference is not None)
+    labels = read_labels(options.labels, tasks) if options.labels else {}
     lists, pairing = _matched(enhanced, reference, baselines, options, region)
-    return PairPlan(options, region, metrics, lists, pairing)
+    unmatched = pairing.unmatched | _without_answer(tasks, lists, pairing, labels)
+    pairing = replace(pairing, unmatched=unmatched)
+    return PairPlan(options, region, metrics, lists, pairing, labels)
 
 
 def _metrics(options: PairOptions, *, paired: bool) -> tuple[str, ...]:
@@ -154,23 +163,62 @@ def _metrics(options: PairOptions, *, paired: bool) -> tuple[str, ...]:
     return tuple(metric.name for metric in chosen)
 
 
-def _check(options: PairOptions, region: Region) -> None:
+def _check(options: PairOptions, region: Region, kinds: set[str]) -> None:
     if options.modality is not None and options.modality not in tuple(Modality):
         raise UsageError(
             f"unknown modality {options.modality!r}",
             hint=f"one of {', '.join(Modality)}",
         )
+    segments, classifies = "segmentation" in kinds, "classification" in kinds
     if region == "mask" and options.masks is None:
         raise UsageError("--region mask needs --masks DIR")
-    if region == "mask" and options.tasks and options.labels is None:
+    if region == "mask" and segments:
         raise UsageError(
-            "with a task, masks are its answers and not a region",
+            "with a segmentation task, masks are its answers and not a region",
             hint="use --region fov or whole",
         )
-    if options.masks is not None and region != "mask" and not options.tasks:
-        raise UsageError("masks are for --region mask, or for --task NAME")
-    if options.tasks and options.masks is None and options.labels is None:
-        raise UsageError("a task needs answers", hint="--masks DIR or --labels CSV")
+    if options.masks is not None and region != "mask" and not segments:
+        raise UsageError("masks are for --region mask, or for a segmentation --task")
+    if options.labels is not None and not classifies:
+        raise UsageError("labels are for a classification --task")
+    if segments and options.masks is None:
+        raise UsageError("a segmentation task needs answers", hint="--masks DIR")
+    if classifies and options.labels is None:
+        raise UsageError("a classification task needs answers", hint="--labels CSV")
+
+
+def _without_answer(
+    tasks: Sequence[Task],
+    lists: Mapping[str, Listing],
+    pairing: Pairing,
+    labels: Mapping[str, str],
+) -> dict[str, tuple[str, ...]]:
+    """Return names without a mask or a label, and masks and labels without a picture.
+
+    Raises
+    ------
+    UsageError
+        No picture has an answer to a task.
+    """
+    left: dict[str, tuple[str, ...]] = {}
+    subject, keys = lists[SUBJECT], set(pairing.keys)
+    for task in tasks:
+        masks = lists.get(MASKS)
+        if task.kind == "classification":
+            word, known = "labels", set(labels)
+            alone = tuple(sorted(known - set(subject.files) - subject.damaged))
+        else:
+            word, known = MASKS, set(masks.files) if masks else set()
+            lost = known - set(subject.files) - subject.damaged
+            alone = masks.names_of(lost) if masks else ()
+        if not keys & known:
+            raise UsageError(
+                f"no picture has an answer to task {task.name}",
+                hint=f"{word} belong to pictures by name",
+            )
+        left[f"not in {word}"] = subject.names_of(keys - known)
+        left[word] = () if subject.is_file else alone
+    return {word: names for word, names in left.items() if names}
 
 
 def _matched(
@@ -196,9 +244,12 @@ def _matched(
         match(listing, {SUBJECT: subject}, name="baseline")  # it shares something
         name = _free_name(path, lists)
         lists[name] = listing
-        if lacking := set(pairing.keys) - set(listing.files):
-            unmatched[name] = subject.names_of(lacking)
-    return lists, replace(pairing, unmatched=unmatched)
+        lacking = set(pairing.keys) - set(listing.files) - listing.damaged
+        unmatched[f"not in {name}"] = subject.names_of(lacking)
+        alone = set(listing.files) - set(subject.files) - subject.damaged
+        unmatched[name] = () if subject.is_file else listing.names_of(alone)
+    left = {word: names for word, names in unmatched.items() if names}
+    return lists, replace(pairing, unmatched=left)
 
 
 def _free_name(path: Path, taken: Mapping[str, object]) -> str:

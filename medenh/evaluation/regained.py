@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.evaluation.result import SetScore
-from medenh.tasks import recovered_share, score_classification
+from medenh.tasks import Task, recovered_share, score_classification
 from medenh.types import FloatArray
 
 __all__ = ["CLEAN", "mean_regained", "set_figures"]
@@ -18,19 +18,20 @@ CLEAN = "reference"  # the row of the clean pictures
 _PICTURES = {"auc": "AUC", "accuracy": "accuracy", "kappa": "kappa"}
 _REGAINED = ("auc", "accuracy")  # whose share that comes back is shown
 _RESAMPLES = 1000
+_COMES_BACK = "share of the loss that comes back"
 
 Figure = Callable[[NDArray[np.intp]], float | None]
 
 
-def mean_regained(column: str, score: str, table: NDArray[np.float64]) -> SetScore:
+def mean_regained(column: str, title: str, table: NDArray[np.float64]) -> SetScore:
     """Return the share of a lost mean score that comes back.
 
     Parameters
     ----------
     column : str
         Name of the score.
-    score : str
-        The score in words.
+    title : str
+        The task and the score in words: "Retinal vessels: IoU".
     table : float array, shape (3, files)
         Scores of the clean, the degraded and the enhanced pictures.
     """
@@ -39,12 +40,13 @@ def mean_regained(column: str, score: str, table: NDArray[np.float64]) -> SetSco
         clean, before, mine = table[:, chosen].mean(1).tolist()
         return recovered_share(clean, before, mine)
 
-    words = f"share of the lost {score} that comes back"
-    return _resampled(f"{column}.recovered", words, table.shape[1], share)
+    return _resampled(
+        f"{column}.recovered", f"{title}, {_COMES_BACK}", table.shape[1], share
+    )
 
 
 def set_figures(
-    task: str,
+    task: Task,
     labels: NDArray[np.intp],
     guesses: Mapping[str, FloatArray],
     row: str,
@@ -55,8 +57,7 @@ def set_figures(
 
     Parameters
     ----------
-    task : str
-        Name of the task.
+    task : Task
     labels : int array, shape (files,)
     guesses : mapping
         Row -> probabilities, shape (files, classes): of the row itself, of ``lost``
@@ -73,14 +74,14 @@ def set_figures(
         return figure
 
     found = []
-    for score, title in _PICTURES.items():
+    for score, word in _PICTURES.items():
         mine = score_of(score, row)
-        name = f"{task}.{score}"
+        name, title = f"{task.name}.{score}", f"{task.title}: {word}"
         found.append(_resampled(name, title, len(labels), mine))
         if score not in _REGAINED or row in (lost, CLEAN):
             continue
         if lost is not None and lost in guesses and CLEAN in guesses:
-            words = f"share of the lost {title} that comes back"
+            words = f"{title}, {_COMES_BACK}"
             share = _share(score_of(score, CLEAN), score_of(score, lost), mine)
             found.append(_resampled(f"{name}.recovered", words, len(labels), share))
     return found
@@ -103,16 +104,17 @@ def _resampled(
     """Return a figure of a set with its percentile bootstrap interval over files."""
     value = _finite(figure(np.arange(count)))
     if value is None or count < 2:
-        return SetScore(name=name, title=title, value=value)
+        return SetScore(name=name, title=title, value=value, n=count)
     rng = np.random.default_rng(0)
     drawn = [
         _finite(figure(rng.integers(count, size=count))) for _ in range(_RESAMPLES)
     ]
     known = [one for one in drawn if one is not None]
     if len(known) < 0.95 * _RESAMPLES:  # too often undefined to mean something
-        return SetScore(name=name, title=title, value=value)
+        return SetScore(name=name, title=title, value=value, n=count)
     low, high = np.quantile(known, [0.025, 0.975])
-    return SetScore(name=name, title=title, value=value, ci95=(float(low), float(high)))
+    ends = (float(low), float(high))
+    return SetScore(name=name, title=title, value=value, ci95=ends, n=count)
 
 
 def _finite(value: float | None) -> float | None:

@@ -52,12 +52,15 @@ class SetScore:
         None where it means nothing (one class only; nothing was lost).
     ci95 : tuple of two floats, or None
         Bootstrap interval over files.
+    n : int or None
+        Files it stands for.
     """
 
     name: str
     title: str
     value: float | None
     ci95: tuple[float, float] | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +130,16 @@ class Evaluation:
     data_range : str
         What 0 and 1 of the measured pictures were, in words: "0-255 (8-bit)".
     unmatched : mapping
-        "enhanced", "reference", "masks"... -> files without partner.
+        "enhanced", "reference", "masks"... -> files without partner; "not in low" ->
+        files that are measured, but have none in that folder.
     failed : tuple of mappings
         {"path", "error", "code"} of files that could not be measured.
     tasks : tuple of str
         Names of the downstream tasks scored.
     settings : mapping
         Versions, hashes, seed, recipe, options: everything needed to repeat it.
+    notes : tuple of str
+        What a reader must know of the whole: a protocol for another kind of picture.
     seconds : float
     pictures : Pictures or None
     """
@@ -154,6 +160,7 @@ class Evaluation:
     failed: tuple[Mapping[str, str], ...] = ()
     tasks: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
     pictures: Pictures | None = None
 

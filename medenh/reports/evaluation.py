@@ -109,6 +109,7 @@ def _parts(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "title": evaluation.title,
         "facts": _facts(evaluation),
+        "notes": evaluation.notes,
         "troubles": _troubles(evaluation),
         "tables": [table_view(table) for table in tables if table is not None],
         "plots": _plots(evaluation),
@@ -147,8 +148,7 @@ def _facts(evaluation: Evaluation) -> dict[str, str]:
 def _troubles(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return lists of files that are not in the figures, each with its heading."""
     lists = {
-        f"Without partner among {kind}": list(files)
-        for kind, files in evaluation.unmatched.items()
+        _trouble(kind): list(files) for kind, files in evaluation.unmatched.items()
     }
     lists["Failed"] = [
         f"{one.get('path', '')}: {one.get('error', '')}" for one in evaluation.failed
@@ -163,6 +163,12 @@ def _troubles(evaluation: Evaluation) -> list[dict[str, Any]]:
         for title, lines in lists.items()
         if lines
     ]
+
+
+def _trouble(kind: str) -> str:
+    if kind.startswith("not in "):
+        return kind[:1].upper() + kind[1:]
+    return f"Without partner among {kind}"
 
 
 def _plots(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -183,6 +189,7 @@ def _plot(evaluation: Evaluation, column: Column) -> BoxPlot | None:
             if (value := score(row, column.name, file)) is not None
         ]
         for row in evaluation.rows
+        if column.name in row.scores  # clean pictures have scores of tasks alone
     }
     return box_plot(figures, subject=evaluation.subject, digits=column.digits)
 

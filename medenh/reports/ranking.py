@@ -41,9 +41,13 @@ def baseline(evaluation: Evaluation) -> Row | None:
     """Return the row that the subject's change is measured from.
 
     The do-nothing row where there is one (rows stand in the order to show, and it is
-    first), else the first row that is not the subject.
+    first), else the first row that is not the subject, nor the clean pictures.
     """
-    others = [row for row in evaluation.rows if row.name != evaluation.subject]
+    others = [
+        row
+        for row in evaluation.rows
+        if row.name != evaluation.subject and not row.note.startswith("the clean")
+    ]
     named = [row for row in others if row.name == "identity"]
     return next(iter([*named, *others]), None)
 

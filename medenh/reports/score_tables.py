@@ -72,8 +72,8 @@ def mean_table(evaluation: Evaluation) -> Table:
         ["Method", *headings, *(["Seconds"] if timed else [])],
         cells,
         "Means over the files, with 95 % bootstrap intervals. ★ marks the best mean of "
-        "a column; bounds and clean "
-        "pictures are not ranked. Infinite figures (equal pictures) are "
+        "a column; bounds, clean pictures and methods with figures of fewer files than "
+        "others are not ranked. Infinite figures (equal pictures) are "
         "counted, but have no part in mean and interval."
         + (" Seconds: what the method took for all files." if timed else ""),
     )
@@ -111,6 +111,9 @@ def _best(
         if (summary := found[row.name, column.name]) is not None
         and not any(word in row.note for word in _BOUNDS)
     }
+    # nor can a mean over fewer files
+    most = max((s.n - s.n_undefined for s in ranked.values()), default=0)
+    ranked = {n: s for n, s in ranked.items() if s.n - s.n_undefined == most}
     # a mean without the perfect files cannot be ranked against one with them
     unequal = len({summary.n_infinite for summary in ranked.values()}) > 1
     if column.better == "none" or len(ranked) < 2 or unequal:
@@ -157,7 +160,8 @@ def set_table(evaluation: Evaluation) -> Table | None:
     rows: list[list[Value]] = []
     for row in evaluation.rows:
         scores = {one.name: one for one in row.set_scores}
-        cells = [_set_cell(scores.get(name)) for name in titles]
+        files = len(evaluation.files)
+        cells = [_set_cell(scores.get(name), files) for name in titles]
         rows.append([row_name(row, evaluation.subject), *cells])
     return Table(
         "Scores of the whole set",
@@ -168,10 +172,13 @@ def set_table(evaluation: Evaluation) -> Table | None:
     )
 
 
-def _set_cell(one: SetScore | None) -> Cell:
+def _set_cell(one: SetScore | None, files: int) -> Cell:
     if one is None or one.value is None or math.isnan(one.value):
         return Cell("")
-    return Cell(figure_text(one.value, 3), one.value, _interval(one.ci95, 3))
+    below = [_interval(one.ci95, 3)]
+    if one.n is not None and one.n < files:
+        below.append(f"n = {one.n}")
+    return Cell(figure_text(one.value, 3), one.value, ", ".join(filter(None, below)))
 
 
 def paired_tables(evaluation: Evaluation) -> list[Table]:

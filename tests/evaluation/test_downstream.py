@@ -7,6 +7,8 @@ import medenh
 from medenh.errors import UsageError
 from medenh.evaluation.answers import read_labels
 from medenh.evaluation.output import summarise
+from medenh.evaluation.pairs import evaluate_pairs
+from medenh.evaluation.planning import PairOptions
 from medenh.tasks import Recogniser, get_task
 
 
@@ -140,3 +142,70 @@ def test_protocol_moves_masks_and_keeps_overlays(scene):
     assert truth.sum() == 16 * 16
     assert found.pictures.overlay("p0.png", "nlm", "lesion-derm").shape == (32, 32)
     found.pictures.close()
+
+
+def test_labels_of_one_name_must_agree(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("file,label\na.png,0\na.tif,1\n")
+    with pytest.raises(UsageError, match="two labels for 'a.tif'"):
+        read_labels(path, [get_task("class-derm")])
+
+
+def test_wrong_labels_are_known_before_anything_is_measured(scene, tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("file,label\np0,cat\n")
+    done = []
+    with pytest.raises(UsageError, match="'cat' is no label"):
+        evaluate_pairs(
+            scene["enhanced"], scene["clean"], [],
+            PairOptions(tasks=("class-derm",), labels=path),
+            on_done=lambda *count: done.append(count),
+        )  # fmt: skip
+    assert done == []
+
+
+def test_pictures_without_answers_and_answers_without_pictures_are_told(scene):
+    (scene["masks"] / "p3.png").rename(scene["masks"] / "other.png")
+    found = medenh.evaluate(
+        scene["enhanced"], scene["clean"], baselines=[scene["low"]],
+        tasks=["vessels-fundus"], masks=scene["masks"],
+    )  # fmt: skip
+    assert found.unmatched == {"not in masks": ("p3.png",), "masks": ("other.png",)}
+    share = found.rows[0].set_scores[0]
+    assert share.n == 3
+    assert "Retinal vessels" in share.title
+
+
+def test_no_answer_at_all_is_refused(scene, make_folder):
+    other = make_folder("others", {"x.png": np.ones((32, 32), np.uint8)})
+    with pytest.raises(UsageError, match="no picture has an answer"):
+        medenh.evaluate(
+            scene["enhanced"], scene["clean"], tasks=["vessels-fundus"], masks=other
+        )
+
+
+def test_region_fov_holds_for_tasks_too(make_folder):
+    y, x = np.mgrid[:96, :96]
+    disc = np.hypot(y - 48, x - 48) < 40
+    truth = disc & (x < 48)
+    clean = np.where(disc, np.where(truth, 230, 100), 0).astype(np.uint8)
+    bright = np.where(disc, clean, 200).astype(np.uint8)  # wrong outside the disc only
+    folders = [
+        make_folder(name, {"a.png": pixels})
+        for name, pixels in (("enhanced", bright), ("clean", clean), ("masks", truth))
+    ]
+    scores = [
+        medenh.evaluate(
+            *folders[:2], masks=folders[2], tasks=["vessels-fundus"], region=region
+        ).rows[0].scores["vessels-fundus.iou"]["a.png"]
+        for region in ("whole", "fov")
+    ]  # fmt: skip
+    assert scores[1] == 1.0
+    assert scores[0] < 0.6
+
+
+def test_tasks_that_no_picture_answers_have_no_columns(scene):
+    found = medenh.evaluate_protocol("gauss-0.1", scene["clean"])
+    assert [column.name for column in found.columns] == ["psnr", "ssim", "de2000"]
+    assert found.tasks == ()
+    assert [row.name for row in found.rows] == ["identity"]

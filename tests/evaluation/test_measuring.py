@@ -128,3 +128,16 @@ def test_sizes_frames_and_units_must_agree(picture):
 def test_undefined_figures_are_none():
     tiny = from_array(np.zeros((4, 4), np.uint8))
     assert measure_image(tiny, None, ("niqe",)) == {"niqe": None}
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_other_numbers_do_not_hide_a_shift(dtype):
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 1000, (1, 32, 32, 1)).astype(np.int16)
+    clean = from_array(counts[0])
+    moved = from_array((counts[0] + 100).astype(dtype))
+    assert clean.unit_range.reason.startswith("percentiles")
+    width = clean.unit_range.high - clean.unit_range.low
+    error = measure_image(moved, clean, ["mae"])["mae"]
+    # all but the few values beyond the top of the range are off by all of the shift
+    assert error == pytest.approx(100 / width, rel=0.1)

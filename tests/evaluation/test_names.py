@@ -82,3 +82,14 @@ def test_empty_missing_and_broken(tmp_path, make_folder):
     (empty / "broken.png").write_bytes(b"nothing")
     with pytest.raises(NothingReadableError, match="not an image"):
         list_pictures(empty)
+
+
+def test_damaged_files_leave_no_partner_alone(make_folder):
+    folder = make_folder("one", {"a.png": GREY, "b.png": GREY})
+    other = make_folder("two", {"a.png": GREY, "b.png": GREY})
+    (folder / "b.png").write_bytes(b"")
+    subject = list_pictures(folder)
+    assert subject.damaged == {"b"}
+    pairing = match(subject, {"reference": list_pictures(other)}, name="enhanced")
+    assert pairing.keys == ("a",)
+    assert pairing.unmatched == {}

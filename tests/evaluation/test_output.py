@@ -87,7 +87,7 @@ def test_pairs_have_the_documented_shape():
     assert tests["difference"] == pytest.approx(-0.2)
     assert {"wilcoxon_p", "t_p"} < set(tests)
     assert document["against_identity"] == {}
-    assert document["metrics"]["t.auc"] == {"value": None, "ci95": None}
+    assert document["metrics"]["t.auc"] == {"value": None, "ci95": None, "n": None}
     assert document["metrics"]["seconds"] == 1.235
     assert document["settings"] == {
         "seed": 3,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -9,7 +10,9 @@ from scipy import stats
 import medenh
 from medenh import formats
 from medenh.errors import NothingReadableError, UsageError
-from medenh.evaluation.output import to_json
+from medenh.evaluation.comparing import best_row
+from medenh.evaluation.output import summarise, to_json
+from medenh.metrics.registry import METRICS
 
 
 @pytest.fixture
@@ -148,3 +151,44 @@ def test_pictures_of_the_report_come_from_the_files(folders):
     assert found.pictures.get("im0.png", "poor").shape == (48, 48, 3)
     assert found.pictures.get("im0.png", "degraded") is None
     assert found.pictures.get("nothing", "enhanced") is None
+
+
+def test_incomplete_baselines_are_told_and_win_nothing(folders, make_folder, picture):
+    enhanced, clean, poor = folders
+    some = make_folder("some", {"im0.png": formats.read(clean / "im0.png").pixels[0]})
+    formats.write(picture(9), some / "other.png")
+    found = medenh.evaluate(enhanced, clean, baselines=[some], metrics=["psnr"])
+    assert len(found.unmatched["not in some"]) == len(found.files) - 1
+    assert found.unmatched["some"] == ("other.png",)
+    assert summarise(found.row("some"), "psnr").mean == 100.0
+    assert best_row(found.rows, found.columns[0]).name == "enhanced"
+
+
+def test_kind_of_picture_decides_what_niqe_compares_with(make_folder, picture):
+    folder = make_folder("pictures", {"a.png": picture(0, side=160, noise=20)})
+    figures = {
+        kind: medenh.evaluate(folder, metrics=["niqe"], modality=kind)
+        .rows[0]
+        .scores["niqe"]["a.png"]
+        for kind in (None, "fundus", "xray")
+    }
+    assert len(set(figures.values())) == 3
+    pixels = formats.read(folder / "a.png").pixels[0]
+    expected = METRICS["niqe"](pixels, data_range=255, modality="xray")
+    assert figures["xray"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_hash_tells_whether_the_same_files_were_measured(folders):
+    enhanced, clean, poor = folders
+    hashes = [
+        medenh.evaluate(one, clean, metrics=["mae"]).settings["sha256_of_files"]
+        for one in (enhanced, poor)
+    ]
+    assert hashes[0]["reference"] == hashes[1]["reference"]
+    assert hashes[0]["enhanced"] != hashes[1]["enhanced"]
+    lines = "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(clean.iterdir())
+        if path.stem in {p.name.split(".")[0] for p in enhanced.iterdir()}
+    )
+    assert hashes[0]["reference"] == hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,156 @@
+"""`medenh evaluate` as people and programs meet it: words, exit codes, files."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from medenh import formats
+from medenh.cli.main import main
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Clean pictures, worse ones (enhanced) and bad ones (low), of equal names."""
+    rng = np.random.default_rng(0)
+    for name, noise in (("clean", 0), ("enhanced", 5), ("low", 20)):
+        (tmp_path / name).mkdir()
+        for index in range(4):
+            clean = np.tile(np.arange(40, 200, 4, np.uint8), (40, 1)) + np.uint8(index)
+            moved = clean + rng.normal(0, noise, clean.shape)
+            pixels = np.clip(moved, 0, 255).astype(np.uint8)
+            formats.write(pixels, tmp_path / name / f"p{index}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def run(folders, monkeypatch, capsys):
+    """Run the command in the folder of the pictures; exit code, stdout, stderr."""
+    monkeypatch.chdir(folders)
+
+    def call(*words):
+        monkeypatch.setattr("sys.argv", ["medenh", "evaluate", *words])
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", *words])
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return call
+
+
+def test_page_json_and_csv_hold_the_same_figures(run, folders):
+    code, out, err = run(
+        "enhanced", "clean", "--baseline", "low", "--report", "r/a.html", "--json"
+    )
+    assert code == 0
+    document = json.loads(out)
+    assert document["pairs"] == 4
+    assert json.loads((folders / "r/a.json").read_text()) == document
+    assert document["settings"]["command"][:3] == ["medenh", "evaluate", "enhanced"]
+    with (folders / "r/a.csv").open() as handle:
+        rows = [row for row in csv.DictReader(handle) if row["row"] == "low"]
+    per_file = document["baselines"]["low"]["psnr"]["per_file"]
+    assert {row["file"]: float(row["psnr"]) for row in rows} == per_file
+    assert err == "written: r/a.html, r/a.json, r/a.csv\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--json"], "name what to judge"),
+        (["enhanced", "clean", "--models", "clahe"], "without --protocol"),
+        (["enhanced", "--protocol", "dpe"], "with --protocol"),
+        (["enhanced", "clean", "--labels", "x.csv"], "labels are for"),
+        (["enhanced", "clean", "--masks", "low"], "masks are for"),
+        (["enhanced", "clean", "--task", "lung-xray"], "needs answers"),
+        (["enhanced", "clean", "--task", "no"], "unknown task 'no'"),
+        (["enhanced", "--metrics", "psnr"], "compares with a reference"),
+        (["--protocol", "no", "--data", "clean"], "no protocol named 'no'"),
+        (["--protocol", "dpe", "--data", "clean", "--models", "no"], "unknown model"),
+    ],
+)
+def test_wrong_usage_is_two_and_one_line(run, words, what):
+    code, out, err = run(*words)
+    assert code == 2
+    assert what in err
+    assert err.count("\n") == 1
+    if "--json" in words:
+        assert json.loads(out)["code"] == "usage"
+
+
+def test_nothing_measured_is_three(run, folders):
+    formats.write(np.full((40, 40), np.nan, np.float32), folders / "nan.tif")
+    formats.write(np.zeros((8, 8), np.uint8), folders / "small.png")
+    for bad, word in (("nan.tif", "NaN"), ("small.png", "8 x 8")):
+        code, out, err = run(bad, "clean/p0.png")
+        assert code == 3
+        assert word in err
+        assert "nothing could be measured" in out
+    (folders / "none").mkdir()
+    assert run("none", "clean")[0] == run("nowhere", "clean")[0] == 3
+
+
+def test_some_failed_is_one_and_damaged_files_are_counted_once(run, folders):
+    (folders / "enhanced/p0.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    (folders / "enhanced/p1.png").unlink()
+    code, out, err = run("enhanced", "clean")
+    assert code == 1
+    assert "n = 2," in out
+    lines = err.splitlines()
+    assert sum("p0.png" in line for line in lines) == 1
+    assert "warning: 1 of reference without partner: p1.png" in lines
+
+
+def test_one_pair_says_that_it_is_one(run):
+    code, out, err = run("enhanced/p0.png", "clean/p0.png", "--baseline", "low/p0.png")
+    assert code == 0
+    assert "one file only" in err
+    assert "[" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--csv", "clean/p0.png"], "is a picture"),
+        (["--report", "a.csv"], "written twice"),
+        (["--report", "a.html", "--csv", "a.json"], "written twice"),
+        (["--report", "clean"], "is a folder"),
+    ],
+)
+def test_outputs_replace_no_picture_and_not_each_other(run, folders, words, what):
+    before = (folders / "clean/p0.png").read_bytes()
+    code, out, err = run("enhanced", "clean", *words)
+    assert code in (1, 2)
+    assert what in err
+    assert out == ""
+    assert (folders / "clean/p0.png").read_bytes() == before
+
+
+def test_csv_beside_the_page_does_not_replace_the_labels(run, folders):
+    (folders / "a.csv").write_text("file,label\np0,benign\np1,malignant\n")
+    task = ("--task", "class-derm", "--labels", "a.csv")
+    code, _, err = run("enhanced", "clean", *task, "--report", "a.html")
+    assert code == 2
+    assert "is an input" in err
+    assert (folders / "a.csv").read_text().startswith("file,label")
+
+
+def test_protocol_for_other_pictures_says_so(run):
+    words = ("--data", "clean", "--modality", "dermoscopy", "--json")
+    code, out, err = run("--protocol", "mri-rician", *words)
+    assert code == 0
+    note = "protocol mri-rician is for mri, these pictures are dermoscopy"
+    assert json.loads(out)["notes"][0].startswith(note)
+    assert f"note: {note}" in err
+
+
+def test_list_names_everything(run):
+    code, out, _ = run("--list", "--json")
+    assert code == 0
+    listed = json.loads(out)
+    assert {"cofe-111", "dpe"} <= set(listed["protocols"])
+    assert {"psnr", "niqe"} <= set(listed["metrics"])
+    assert "vessels-fundus" in listed["tasks"]
