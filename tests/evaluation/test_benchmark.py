@@ -18,7 +18,7 @@ from medenh.metrics.registry import METRICS
 from medenh.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
-DERM = ROOT.parent / "shared" / "data" / "derm"
+ULTRASOUND = ROOT.parent / "shared" / "data" / "us"
 
 
 @pytest.fixture
@@ -151,13 +151,13 @@ def test_choice_is_the_same_and_in_order():
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not DERM.exists(), reason="the dermoscopy pack is not here")
+@pytest.mark.skipif(not ULTRASOUND.exists(), reason="the ultrasound pack is not here")
 def test_agrees_with_the_published_table_of_dpe():
     """Rows of the card of dpe-general, which an earlier program measured."""
-    found = medenh.evaluate_protocol("dpe", DERM, models=["stretch"], workers=2)
+    found = medenh.evaluate_protocol("dpe", ULTRASOUND, models=["stretch"])
     cards = json.loads((ROOT / "weights_manifest.json").read_text())["models"]
     card = next(one for one in cards if one["id"] == "dpe-general")
-    table = next(t for t in card["results"] if t["modality"] == "dermoscopy")
+    table = next(t for t in card["results"] if t["modality"] == "ultrasound")
     assert len(found.files) == table["n"]
     for name in ("identity", "stretch", "oracle-affine"):
         for column, key in (("psnr", "psnr"), ("ssim", "ssim"), ("de2000", None)):

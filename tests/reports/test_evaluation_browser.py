@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
-from synthetic_evaluation import Gallery, make_evaluation
+from synthetic_evaluation import COLUMNS, Gallery, make_evaluation
 
 from medenh.reports.evaluation import write_evaluation_report
 
@@ -75,6 +76,22 @@ def test_fits_every_screen_in_both_schemes(page, report, scheme, width):
 
     corner = png_decode(base64.b64decode(data))[2, 2, :3]
     assert (corner.mean() > 200) == (scheme == "light")
+
+
+def test_long_titles_neither_widen_the_page_nor_hide_columns(browser, tmp_path):
+    words = "Retinal vessels in colour fundus photographs"
+    columns = [replace(one, title=f"{words}: {one.title}") for one in COLUMNS]
+    note = "a note without blanks " + "x" * 120
+    evaluation = make_evaluation(columns=tuple(columns), notes=(note,))
+    write_evaluation_report(evaluation, tmp_path / "page.html")
+    table = "document.querySelector('table').parentElement"
+    for width in (360, 1200):
+        emulate(browser, "light", width)
+        browser.open(tmp_path / "page.html")
+        assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run(f"{table}.scrollWidth <= {table}.clientWidth")
+    assert note in browser.run("document.body.innerText")
+    browser.send("Emulation.clearDeviceMetricsOverride")
 
 
 def test_slider_moves_by_pointer_and_keys(page):
