@@ -16,12 +16,13 @@ from medenh.evaluation.cases import Clean, DataSet
 from medenh.formats.array import from_array
 from medenh.intensity import soft_tissue_range
 from medenh.tasks import TASKS, Task, class_masks, read_mask
-from medenh.training.data import MODALITY_OF_PACK, decode_image, is_grey, read_pack
+from medenh.training.data import MODALITY_OF_PACK, decode_image, is_grey, read_rows
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["find_pack", "is_pack", "read_set"]
 
 _QUALITIES = ["good", "high"]
+_SMALL = "small"  # clean pictures of few pixels: enough for a question of its own
 _HU_OFFSET = 1024  # 16-bit CT slices of packs hold HU + 1024
 # data sets whose masks answer a task; a pack also holds masks of other things
 _SOURCES: Mapping[str, tuple[str, ...]] = {
@@ -134,7 +135,7 @@ def read_set(
     tasks : sequence of str
         Downstream tasks of interest.
     asked : bool
-        Take only pictures that have an answer to one of them.
+        Take only pictures that have an answer to one of them, small ones too.
     native : bool
         Keep 16-bit numbers.
 
@@ -145,7 +146,8 @@ def read_set(
     """
     modality = _modality_of(folder)
     fitting = [TASKS[name] for name in tasks if TASKS[name].modality == modality]
-    rows = read_pack(folder, _QUALITIES)
+    qualities = [*_QUALITIES, _SMALL] if asked else _QUALITIES
+    rows = [row for row in read_rows(folder) if row["quality"] in qualities]
     split = "test" if any(row["split"] == "test" for row in rows) else "val"
     held = [row for row in rows if row["split"] == split]
     if asked:
@@ -161,7 +163,7 @@ def read_set(
         cases=tuple(PackCase(folder, row, native) for row in held),
         modality=modality,
         tasks=tuple(known),
-        settings={"data": str(folder), "split": split, "qualities": _QUALITIES},
+        settings={"data": str(folder), "split": split, "qualities": qualities},
     )
 
 

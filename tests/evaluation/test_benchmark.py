@@ -13,11 +13,14 @@ from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.cases import choose
 from medenh.evaluation.output import summarise, to_json
+from medenh.evaluation.packs import read_set
 from medenh.evaluation.protocols import PROTOCOLS, find_protocol
 from medenh.metrics.registry import METRICS
 from medenh.tasks import TASKS
+from medenh.zoo.manifest import load_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
+DERM = ROOT.parent / "shared" / "data" / "derm"
 ULTRASOUND = ROOT.parent / "shared" / "data" / "us"
 
 
@@ -164,3 +167,13 @@ def test_agrees_with_the_published_table_of_dpe():
             mean = summarise(found.row(name), column).mean
             published = table["rows"][name][key or "delta_e2000"]["mean"]
             assert mean == pytest.approx(published, abs=2e-3)
+
+
+@pytest.mark.skipif(not DERM.exists(), reason="the dermoscopy pack is not here")
+def test_a_task_that_is_asked_for_takes_all_pictures_with_an_answer():
+    card = load_manifest().get("lesion-derm")
+    tables = card.recognition.tables
+    data = read_set(DERM, ["lesion-derm"], asked=True, native=False)
+    assert len(data.cases) == sum(table.n for table in tables)
+    usual = read_set(DERM, ["lesion-derm"], asked=False, native=False)
+    assert len(usual.cases) < len(data.cases)

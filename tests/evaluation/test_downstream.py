@@ -147,7 +147,7 @@ def test_protocol_moves_masks_and_keeps_overlays(scene):
 def test_labels_of_one_name_must_agree(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("file,label\na.png,0\na.tif,1\n")
-    with pytest.raises(UsageError, match="two labels for 'a.tif'"):
+    with pytest.raises(UsageError, match="two labels for"):
         read_labels(path, [get_task("class-derm")])
 
 

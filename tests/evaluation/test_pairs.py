@@ -154,7 +154,7 @@ def test_pictures_of_the_report_come_from_the_files(folders):
 
 
 def test_incomplete_baselines_are_told_and_win_nothing(folders, make_folder, picture):
-    enhanced, clean, poor = folders
+    enhanced, clean, _ = folders
     some = make_folder("some", {"im0.png": formats.read(clean / "im0.png").pixels[0]})
     formats.write(picture(9), some / "other.png")
     found = medenh.evaluate(enhanced, clean, baselines=[some], metrics=["psnr"])
