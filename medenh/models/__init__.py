@@ -88,6 +88,12 @@ def _stillgan(**options: Any) -> nn.Module:
     return StillGANGenerator(**options)
 
 
+def _autoencoder(**options: Any) -> nn.Module:
+    from medenh.models.autoencoder import AutoEncoder
+
+    return AutoEncoder(**options)
+
+
 # architecture -> (builder, presets: name -> options)
 ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any]]]] = {
     "dpe": (_dpe, {"default": {}, "compat": {"unused_blocks": True}}),
@@ -108,6 +114,7 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "classifier": (_classifier, {"default": {}, "tiny": {"widths": (4, 8)}}),
+    "autoencoder": (_autoencoder, {"default": {}, "tiny": {"widths": (4, 8, 8)}}),
     "hqg": (
         _hqg,
         {

@@ -139,8 +139,8 @@ class SingleSampler(_Drawing):
         self._config = config
         self._recipes = recipes or {}
 
-    def sample(self, step: int, position: int) -> FloatArray:
-        """Return one square, shape (3, S, S), in [0, 1]."""
+    def sample(self, step: int, position: int) -> dict[str, NDArray[Any]]:
+        """Return one sample: image, (3, S, S) in [0, 1], and mask, label if known."""
         index, rng = self.draw(step, position)
         image = self.images[index]
         cut = draw_cut(image.pixels.shape, self._config, rng, self._config.size)
@@ -151,7 +151,7 @@ class SingleSampler(_Drawing):
             square = degraded(
                 square, recipe, rng, image.modality, field, side, self._config
             )
-        return _to_planes(square)
+        return {"image": _to_planes(square), **_answers(image, cut)}
 
 
 class PairSampler(_Drawing):
@@ -185,12 +185,7 @@ class PairSampler(_Drawing):
             "low": _to_planes(low),
             "high": _to_planes(clean),
         }
-        if image.mask is not None:
-            mask = np.moveaxis(to_unit(cut.apply(image.mask)), -1, 0)
-            sample["mask"] = np.ascontiguousarray(mask)
-        if image.label is not None:
-            sample["label"] = np.asarray(image.label, np.int64)
-        return sample
+        return sample | _answers(image, cut)
 
     def _degraded(
         self, clean: FloatArray, image: CleanImage, cut: Cut, rng: np.random.Generator
@@ -200,6 +195,17 @@ class PairSampler(_Drawing):
         recipe = pick_recipe(self._config.recipes, rng)
         field, side = _field(clean, image), cut.whole_side(image.pixels.shape)
         return degraded(clean, recipe, rng, image.modality, field, side, self._config)
+
+
+def _answers(image: CleanImage, cut: Cut) -> dict[str, NDArray[Any]]:
+    """Return an image's mask, (K, S, S) in [0, 1], and label, where it has them."""
+    found: dict[str, NDArray[Any]] = {}
+    if image.mask is not None:
+        mask = np.moveaxis(to_unit(cut.apply(image.mask)), -1, 0)
+        found["mask"] = np.ascontiguousarray(mask)
+    if image.label is not None:
+        found["label"] = np.asarray(image.label, np.int64)
+    return found
 
 
 def degraded(

@@ -187,6 +187,8 @@ class AdversarialConfig(Section):
     ----------
     discriminator : str
         "dpe" (one score an image, as published), "patch" (70 x 70 PatchGAN).
+    width : int
+        Channels of a PatchGAN's first layer, here and in the unpaired strategies.
     weight : float
         Of the adversarial term (published: 1e-3).
     features : str
@@ -199,6 +201,7 @@ class AdversarialConfig(Section):
     """
 
     discriminator: Literal["dpe", "patch"] = "dpe"
+    width: int = Field(default=64, ge=1)
     weight: float = Field(default=1e-3, ge=0)
     features: str = "analytic"
     feature_mode: Literal["product", "sum"] = "product"

@@ -154,8 +154,19 @@ class Update:
         name: str,
         losses: Callable[[nn.Module, Any], Losses],
         batches: Sequence[Any],
+        *,
+        along: Sequence[str] = (),
     ) -> dict[str, float]:
         """Take one optimiser step of a network on the mean of its micro-batches.
+
+        Parameters
+        ----------
+        name : str
+        losses : callable
+            From the network and a micro-batch to its losses.
+        batches : sequence
+        along : sequence of str
+            Networks in the same graph that take a step too.
 
         Returns
         -------
@@ -168,10 +179,12 @@ class Update:
         NonFiniteLossError
             A term is NaN or infinite; the network is as it was.
         """
-        network, optimiser = self.networks[name], self.optimisers[name]
-        promoter = self.promoters[name]
-        parameters = [p for g in optimiser.param_groups for p in g["params"]]
-        optimiser.zero_grad(set_to_none=True)
+        network, promoter = self.networks[name], self.promoters[name]
+        optimisers = [self.optimisers[one] for one in (name, *along)]
+        groups = [group for one in optimisers for group in one.param_groups]
+        parameters = [p for group in groups for p in group["params"]]
+        for one in optimisers:
+            one.zero_grad(set_to_none=True)
         logged: dict[str, float] = {}
         for batch in batches:
             found = losses(network, batch)
@@ -184,7 +197,7 @@ class Update:
                 primary, auxiliary, parameters, output=found.output, scaler=self.scaler
             )
         promoter.finish(parameters)
-        self._step(optimiser, parameters)
+        self._step(optimisers, parameters)
         if name != "network":
             return {f"{name} {term}": value for term, value in logged.items()}
         primary_sum = sum(value for term, value in logged.items() if term != "task")
@@ -203,14 +216,18 @@ class Update:
                 )
             logged[term] = logged.get(term, 0.0) + number / count
 
-    def _step(self, optimiser: torch.optim.Optimizer, parameters: list[Tensor]) -> None:
+    def _step(
+        self, optimisers: list[torch.optim.Optimizer], parameters: list[Tensor]
+    ) -> None:
         if self.scaler is not None:
-            self.scaler.unscale_(optimiser)
+            for one in optimisers:
+                self.scaler.unscale_(one)
         nn.utils.clip_grad_norm_(parameters, self.clip)
-        if self.scaler is None:
-            optimiser.step()
-        else:
-            self.scaler.step(optimiser)
+        for one in optimisers:
+            if self.scaler is None:
+                one.step()
+            else:
+                self.scaler.step(one)
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, averages, optimisers and promoters, as they stand."""

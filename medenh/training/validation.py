@@ -19,7 +19,7 @@ from medenh.training.sampler import degraded, eight_bits, pick_recipe, to_unit
 from medenh.training.sections import DataConfig
 from medenh.types import FloatArray
 
-__all__ = ["Pair", "PairValidation", "enhance", "sample_grid"]
+__all__ = ["Pair", "PairValidation", "degraded_copy", "enhance", "sample_grid"]
 
 _GRID = 8
 
@@ -114,21 +114,24 @@ def sample_grid(columns: Sequence[Sequence[FloatArray]]) -> FloatArray:
     return np.concatenate(tiles, axis=1)
 
 
-def _make_pair(image: CleanImage, config: DataConfig) -> Pair:
+def degraded_copy(image: CleanImage, config: DataConfig) -> FloatArray:
+    """Return an image degraded by the draw of its own name, (H, W, C) in [0, 1]."""
     clean = to_unit(image.pixels)
-    region = None
+    digest = hashlib.sha256(f"validation/{image.name}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    recipe = pick_recipe(config.recipes, rng)
+    field = find_shown_field(clean) if image.modality == "fundus" else None
+    side = max(clean.shape[:2])
+    return degraded(clean, recipe, rng, image.modality, field, side, config)
+
+
+def _make_pair(image: CleanImage, config: DataConfig) -> Pair:
+    clean, region = to_unit(image.pixels), None
     if image.modality == "fundus":
-        region = find_shown_field(clean)
+        region = find_shown_field(clean) > 0.5
     if image.low is not None:
-        low = to_unit(image.low)
-    else:
-        digest = hashlib.sha256(f"validation/{image.name}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        recipe = pick_recipe(config.recipes, rng)
-        side = max(clean.shape[:2])
-        low = degraded(clean, recipe, rng, image.modality, region, side, config)
-        low = eight_bits(low)
-    return Pair(low, clean, None if region is None else region > 0.5)
+        return Pair(to_unit(image.low), clean, region)
+    return Pair(eight_bits(degraded_copy(image, config)), clean, region)
 
 
 def _means(pairs: list[Pair], answers: list[FloatArray]) -> tuple[float, float]:

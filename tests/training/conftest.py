@@ -5,6 +5,7 @@ import tarfile
 import cv2
 import numpy as np
 import pytest
+from labelled_pack import write_pack
 
 
 def _picture(rng, colour):
@@ -57,3 +58,9 @@ def tiny_settings(pack_root):
         "validate_every=6",
         "optimiser.warmup_steps=2",
     ]
+
+
+@pytest.fixture
+def labelled_root(tmp_path):
+    """A pack of discs with masks and labels."""
+    return write_pack(tmp_path / "data")

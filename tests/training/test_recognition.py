@@ -1,13 +1,10 @@
 import csv
-import io
 import json
-import tarfile
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from labelled_pack import scene
 from run_states import assert_same_state
 from safetensors.torch import load_file
 
@@ -18,68 +15,6 @@ from medenh.tasks.recogniser import Recogniser
 from medenh.training.config_file import load_config
 from medenh.training.labelled import LabelledSampler, load_labelled, load_parts
 from medenh.training.loop import train
-
-_COLUMNS = (
-    "file",
-    "shard",
-    "split",
-    "labels",
-    "group",
-    "quality",
-    "source_dataset",
-    "mask_file",
-)
-
-
-def _scene(index):
-    """A bright disc on grey noise, and where it is; odd scenes are reddish."""
-    rng = np.random.default_rng(index)
-    rows, columns = np.mgrid[:60, :80]
-    centre = rng.uniform([18, 18], [42, 62])
-    disc = np.hypot(rows - centre[0], columns - centre[1]) < rng.uniform(8, 14)
-    pixels = rng.normal(90, 6, (60, 80, 3)) + 90 * disc[..., None]
-    if index % 2:
-        pixels[..., 1:] -= 60
-    return np.clip(pixels, 0, 255).astype(np.uint8), disc
-
-
-def _indexed(numbers):
-    picture = Image.fromarray(numbers.astype(np.uint8), "P")
-    picture.putpalette([0, 0, 0, 10, 10, 10])
-    handle = io.BytesIO()
-    picture.save(handle, "PNG")
-    return handle.getvalue()
-
-
-def _add(tar, name, payload):
-    info = tarfile.TarInfo(name)
-    info.size = len(payload)
-    tar.addfile(info, io.BytesIO(payload))
-
-
-@pytest.fixture
-def labelled_root(tmp_path):
-    """A pack of discs with masks and labels; one row in test, one without an answer."""
-    folder = tmp_path / "data" / "derm"
-    folder.mkdir(parents=True)
-    rows = []
-    with tarfile.open(folder / "a.tar", "w") as tar:
-        for index in range(20):
-            pixels, disc = _scene(index)
-            image, mask = f"images/{index}.png", f"masks/{index}.png"
-            _add(tar, image, cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())
-            _add(tar, mask, _indexed(disc))
-            split = "test" if index == 1 else "train"
-            label = "dx=mel;tier=small" if index % 2 else "dx=nv"
-            if index == 2:
-                mask, label = "", "hair=none"
-            source = "OTHER" if index == 3 else "SET"
-            rows.append(
-                (image, "a.tar", split, label, f"g{index}", "high", source, mask)
-            )
-    with (folder / "manifest.csv").open("w", newline="") as handle:
-        csv.writer(handle).writerows([_COLUMNS, *rows])
-    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -119,7 +54,7 @@ def test_a_run_leaves_weights_that_a_recogniser_takes(
     network = models.create(config["architecture"], "tiny", **config["options"])
     network.load_state_dict(load_file(run / "best.safetensors"))
     recogniser = Recogniser(tasks.TASKS[name], network.eval(), (0.5,))
-    answer = recogniser.predict(_scene(5)[0] / 255.0)
+    answer = recogniser.predict(scene(5)[0] / 255.0)
     assert answer.shape == ((60, 80, 1) if name == "lesion-derm" else (2,))
 
 
@@ -164,7 +99,7 @@ def test_images_come_at_the_working_size_with_their_masks(settings):
     assert image.pixels.shape == (30, 40, 3)
     assert image.mask.shape == (30, 40, 1)
     assert 0 < image.mask.mean() < 1
-    _, disc = _scene(0)
+    _, disc = scene(0)
     assert image.mask.mean() == pytest.approx(disc.mean(), abs=0.01)
 
 

@@ -46,7 +46,8 @@ class MeanTeacher(Paired):
         config = self.config
         first = positions.start * config.teacher.batch // config.batch
         last = positions.stop * config.teacher.batch // config.batch
-        real = [self._real.sample(step, i) for i in range(first, max(last, first + 1))]
+        several = range(first, max(last, first + 1))
+        real = [self._real.sample(step, i)["image"] for i in several]
         return batch | {"real": np.stack(real)}
 
     def take_step(

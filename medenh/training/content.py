@@ -1,0 +1,62 @@
+"""Networks that compare what pictures show, for feature losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from medenh import models
+from medenh.errors import UsageError
+from medenh.losses.features import AnalyticFeatures
+from medenh.zoo.load import load_network, read_weights
+from medenh.zoo.manifest import load_manifest
+
+__all__ = ["ContentEncoder", "load_content"]
+
+
+class ContentEncoder(nn.Module):
+    """A frozen network's `features`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) in [0, 1] to maps, the finest first."""
+        maps: list[Tensor] = cast(Any, self.network).features(image)
+        return maps
+
+
+def load_content(name: str) -> nn.Module:
+    """Return what a configuration names as its feature network, frozen.
+
+    Parameters
+    ----------
+    name : str
+        "analytic" for fixed filters; a safetensors file of an "autoencoder" (preset
+        default); or the id of a model of the zoo that has `features`.
+
+    Raises
+    ------
+    UsageError
+        The model has no features, or does not fit.
+    WeightsError
+        Its weights cannot be had.
+    """
+    if name == "analytic":
+        return AnalyticFeatures().eval()
+    if not name.endswith(".safetensors"):
+        network = load_network(load_manifest().get(name))
+    else:
+        network = models.create("autoencoder")
+        try:
+            network.load_state_dict(read_weights(Path(name)))
+        except RuntimeError as error:
+            raise UsageError(
+                "is not an autoencoder of preset default", path=name
+            ) from error
+    if not hasattr(network, "features"):
+        raise UsageError(f"{name} has no features to compare", hint="use analytic")
+    return ContentEncoder(network)

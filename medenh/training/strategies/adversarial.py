@@ -1,0 +1,103 @@
+"""Adversarial (DPE): reconstruction, a feature term, and a discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from medenh.losses.adversarial import bce_discriminator, bce_generator
+from medenh.losses.features import regularised_features
+from medenh.models.discriminators import DPEDiscriminator, PatchDiscriminator
+from medenh.training.config import TrainConfig
+from medenh.training.content import load_content
+from medenh.training.objectives import answer
+from medenh.training.strategies.base import Tensors, autocast
+from medenh.training.strategies.paired import Paired
+from medenh.training.strategies.promotion import FindLosses
+from medenh.training.update import Losses, Update, frozen
+
+__all__ = ["Adversarial"]
+
+
+class Adversarial(Paired):
+    """DPE's objective on pairs (Sharif et al., IEEE JBHI 2022) [code].
+
+    Reconstruction (`loss`; published: mean absolute error on [-1, 1], which is twice
+    that on [0, 1]), the regularised feature loss, and 1e-3 of a non-saturating
+    adversarial term. The discriminator takes its step first, with soft labels.
+
+    Deviations: the feature network is ours, not VGG-19 of ImageNet; labels above 1,
+    which torch refuses, are drawn from 0.7 to 1.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        features = config.adversarial.features
+        self._features = None if features == "none" else load_content(features)
+
+    def companions(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return discriminator and feature network, and the task that helps."""
+        found = super().companions(network)
+        if self._features is not None:
+            found["features"] = self._features
+        if self.config.adversarial.weight:
+            found["discriminator"] = self._discriminator()
+        return found
+
+    def _discriminator(self) -> nn.Module:
+        settings = self.config.adversarial
+        if settings.discriminator == "patch":
+            return PatchDiscriminator(width=settings.width)
+        return DPEDiscriminator()
+
+    def take_step(
+        self, step: int, batches: Sequence[Tensors], update: Update
+    ) -> dict[str, float]:
+        """Update the discriminator, then the network."""
+        network = update.networks["network"]
+        if not self.config.adversarial.weight:
+            return self.update_network(step, batches, update, self._judged(None))
+
+        def judge(discriminator: nn.Module, batch: Tensors) -> Losses:
+            return self._judge(discriminator, network, batch)
+
+        logged = update("discriminator", judge, batches)
+        discriminator = update.networks["discriminator"]
+        with frozen(discriminator):
+            judged = self._judged(discriminator)
+            return logged | self.update_network(step, batches, update, judged)
+
+    def _judge(
+        self, discriminator: nn.Module, network: nn.Module, batch: Tensors
+    ) -> Losses:
+        with autocast(batch["low"].device.type, self.config.precision):
+            with torch.no_grad():
+                fake = answer(network, batch["low"]).enhanced
+            answers = discriminator(batch["high"]), discriminator(fake)
+        return Losses({"bce": bce_discriminator(*answers)})
+
+    def _judged(self, discriminator: nn.Module | None) -> FindLosses:
+        """Return the network's losses under a discriminator."""
+        config = self.config.adversarial
+
+        def losses(network: nn.Module, batch: Tensors) -> Losses:
+            low, high = batch["low"], batch["high"]
+            more: dict[str, Tensor] = {}
+            with autocast(low.device.type, self.config.precision):
+                found = answer(network, low)
+                if discriminator is not None:
+                    verdict = discriminator(found.enhanced)
+                    more["adversarial"] = config.weight * bce_generator(verdict)
+                if self._features is not None and config.feature_weight:
+                    more["features"] = regularised_features(
+                        found.enhanced,
+                        high,
+                        self._features,
+                        rf_mode=config.feature_mode,
+                        feature_weight=config.feature_weight,
+                    )
+            return self.pair_losses(found, batch, more)
+
+        return losses

@@ -1,0 +1,198 @@
+"""HQ-guided (HQG-Net): unpaired, under the guidance of good images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medenh.losses.adversarial import hinge_discriminator, hinge_generator, r1_penalty
+from medenh.losses.distribution import code_consistency, code_kl, intensity_distance
+from medenh.losses.features import content_features
+from medenh.losses.illumination import illumination
+from medenh.losses.wavelet import wavelet
+from medenh.models.discriminators import MultiScaleDiscriminator
+from medenh.models.hqg import HQGNet
+from medenh.training.config import TrainConfig
+from medenh.training.content import load_content
+from medenh.training.sampler import PairSampler
+from medenh.training.strategies.base import Batch, Measured, Tensors, autocast
+from medenh.training.strategies.paired import stack
+from medenh.training.strategies.unpaired import Unpaired
+from medenh.training.update import Losses, Networks, Update, frozen
+
+__all__ = ["HQGuided"]
+
+_R1_EVERY = 16
+_CODES = 64  # references whose mean code is kept, at each validation
+_FEATURE_LEVELS = slice(1, 4)  # levels 2 to 4: the finest sees noise
+
+
+class HQGuided(Unpaired):
+    """HQG-Net (He et al., IEEE TNNLS 2024), as far as abstract and figures fix it.
+
+    The enhancer is guided by the code of a good image that shows something else. Known
+    from the paper: adversarial, consistency and structure terms, a content loss of a
+    wavelet and a multi-encoder part. Forms and weights are our choice (`guided`).
+
+    With `guided.pair_steps` the run begins on synthetic pairs, by L1 and the wavelet
+    term, which makes the adversarial part short and stable.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        guided = config.guided
+        self._content = load_content(guided.content) if guided.features else None
+        self._pair_sampler = (
+            PairSampler(self.sources.learnt, config.data, config.seed)
+            if guided.pair_steps
+            else None
+        )
+
+    def companions(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return discriminator and content encoder, and the task that helps."""
+        found = super().companions(network)
+        if self._content is not None:
+            found["content"] = self._content
+        if self.config.guided.adversarial:
+            width = self.config.adversarial.width
+            found["discriminator"] = MultiScaleDiscriminator(width=width)
+        return found
+
+    def draw(self, step: int, positions: range) -> Batch:
+        """Return pairs in the first steps, then low-quality images and references."""
+        if self._pair_sampler is None or step >= self.config.guided.pair_steps:
+            return super().draw(step, positions)
+        return stack([self._pair_sampler.sample(step, i) for i in positions])
+
+    def take_step(
+        self, step: int, batches: Sequence[Tensors], update: Update
+    ) -> dict[str, float]:
+        """Update the discriminator, then enhancer and guidance encoder."""
+        network = cast(HQGNet, update.networks["network"])
+        if step < self.config.guided.pair_steps:
+            logged = update("network", self._pair_losses, batches)
+            network.clamp_rho()
+            return logged
+        losses = partial(self._losses, step=step, discriminator=None)
+        logged = {}
+        if self.config.guided.adversarial:
+            judge = partial(self._judge, network=network, step=step)
+            logged = update("discriminator", judge, batches)
+            discriminator = update.networks["discriminator"]
+            losses = partial(self._losses, step=step, discriminator=discriminator)
+            with frozen(discriminator):
+                logged |= self._update_enhancer(step, batches, update, losses)
+        else:
+            logged = self._update_enhancer(step, batches, update, losses)
+        network.clamp_rho()
+        return logged
+
+    def _update_enhancer(
+        self, step: int, batches: Sequence[Tensors], update: Update, losses: Any
+    ) -> dict[str, float]:
+        if self.promotion is None:
+            return update("network", losses, batches)
+        beside = self.promotion.beside(losses, step, update)
+        logged = update("network", beside, batches)
+        return logged | self.promotion.teach(step, batches, update, losses)
+
+    def validate(self, networks: Networks, device: str) -> Measured:
+        """Set the mean code of good images, which guides where none is given; measure.
+
+        It is a buffer of the network, so it is stored and published with the weights.
+        """
+        average = cast(HQGNet, networks.average)
+        draws = [self.references.sample(0, i)["image"] for i in range(_CODES)]
+        with torch.no_grad():
+            codes = [
+                average.encode(torch.from_numpy(one)[None].to(device))[0]
+                for one in draws
+            ]
+            mean = torch.cat(codes).float().mean(0, keepdim=True)
+        for network in (average, cast(HQGNet, networks["network"])):
+            network.default_code.copy_(mean)
+        return super().validate(networks, device)
+
+    def _pair_losses(self, network: nn.Module, batch: Tensors) -> Losses:
+        hqg, low, high = cast(HQGNet, network), batch["low"], batch["high"]
+        with autocast(low.device.type, self.config.precision):
+            guide = high.roll(1, 0)  # another image of the batch
+            enhanced = hqg.enhance(low, hqg.sample_code(*hqg.encode(guide))).float()
+        terms = {"l1": F.l1_loss(enhanced, high), "wavelet": wavelet(enhanced, high)}
+        return Losses(terms, enhanced=enhanced)
+
+    def _judge(
+        self, discriminator: nn.Module, batch: Tensors, *, network: HQGNet, step: int
+    ) -> Losses:
+        low, good = batch["low"], batch["reference"]
+        precision = self.config.precision
+        with autocast(low.device.type, precision):
+            with torch.no_grad():
+                fake = network.enhance(low, network.sample_code(*network.encode(good)))
+            answers = discriminator(good), discriminator(fake.float())
+        terms = {"hinge": hinge_discriminator(*answers)}
+        weight = self.config.guided.r1
+        if weight and step % _R1_EVERY == 0:
+            real = good.detach().clone().requires_grad_()
+            penalty = r1_penalty(discriminator(real), real)  # in float32
+            terms["r1"] = weight * _R1_EVERY * penalty
+        return Losses(terms)
+
+    def _losses(
+        self,
+        network: nn.Module,
+        batch: Tensors,
+        *,
+        step: int,
+        discriminator: nn.Module | None,
+    ) -> Losses:
+        """Return enhancer's and guidance encoder's terms."""
+        hqg, weights = cast(HQGNet, network), self.config.guided
+        low, good = batch["low"], batch["reference"]
+        terms: dict[str, Tensor] = {}
+        with autocast(low.device.type, self.config.precision):
+            mean, spread = hqg.encode(good)
+            enhanced = hqg.enhance(low, hqg.sample_code(mean, spread)).float()
+            if discriminator is not None:
+                verdict = discriminator(enhanced)
+                terms["adversarial"] = weights.adversarial * hinge_generator(verdict)
+            if weights.consistency:
+                code = hqg.encode(enhanced)[0]
+                terms["consistency"] = weights.consistency * code_consistency(
+                    code, mean
+                )
+            if weights.features:
+                terms["features"] = weights.features * self._feature_term(
+                    hqg, enhanced, low
+                )
+            if weights.identity:
+                itself = hqg.enhance(good, mean).float()
+                terms["identity"] = weights.identity * F.l1_loss(itself, good)
+        if weights.wavelet:
+            terms["wavelet"] = weights.wavelet * wavelet(enhanced, low)
+        if weights.kl and spread is not None:
+            rise = min(1.0, step / max(1.0, weights.kl_warmup * self.config.steps))
+            terms["kl"] = weights.kl * rise * code_kl(mean, spread)
+        if weights.illumination:
+            terms["illumination"] = weights.illumination * illumination(enhanced)
+        if weights.histogram:
+            terms["histogram"] = weights.histogram * intensity_distance(enhanced, good)
+        return Losses(terms, enhanced=enhanced)
+
+    def _feature_term(self, network: HQGNet, enhanced: Tensor, low: Tensor) -> Tensor:
+        """Compare what two encoders see in output and input; neither learns from it."""
+        content = cast(nn.Module, self._content)
+        with torch.no_grad():
+            seen, own = content(low), network.features(low)
+        with frozen(network):
+            mine = network.features(enhanced)
+        terms = [
+            content_features(content(enhanced)[_FEATURE_LEVELS], seen[_FEATURE_LEVELS]),
+            content_features(mine[_FEATURE_LEVELS], own[_FEATURE_LEVELS]),
+        ]
+        return torch.stack(terms).mean()

@@ -1,0 +1,139 @@
+"""What strategies without pairs share: data, validation without a reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from medenh.degradations.field_of_view import find_shown_field
+from medenh.metrics import METRICS
+from medenh.training.config import TrainConfig
+from medenh.training.data import CleanImage, split_holdout
+from medenh.training.sampler import SingleSampler, eight_bits, to_unit
+from medenh.training.sources import load_sources
+from medenh.training.strategies.base import Batch, Measured
+from medenh.training.strategies.paired import stack
+from medenh.training.strategies.promotion import Promotion
+from medenh.training.update import Networks
+from medenh.training.validation import (
+    PairValidation,
+    degraded_copy,
+    enhance,
+    sample_grid,
+)
+from medenh.types import FloatArray
+
+__all__ = ["Unpaired"]
+
+_REFERENCE_SEED = 2  # references are drawn apart from what they guide
+_KEPT = 0.95  # structure below which a picture has been changed, not enhanced [chosen]
+_GRID = 8
+
+
+class Unpaired:
+    """Learn from low-quality images and from good ones that show something else.
+
+    A batch is ``low`` (the real images of the configuration) and ``reference`` (clean
+    images), each with its ``mask`` and ``label`` where they are known.
+
+    The weights that are kept are chosen without pairs: by the gain in no-reference
+    quality (for fundus the score learnt from graders, else NIQE's fall), as long as the
+    correlation of structure with the input stays above 0.95. Where the real images are
+    made by recipes, PSNR on hidden pairs is measured too, and chooses nothing.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config, data = config, config.data
+        self.sources = load_sources(config)
+        real, held = split_holdout(self.sources.real, data.holdout_share, "real")
+        real, held = (real, held) if held and real else (self.sources.real,) * 2
+        self._low = SingleSampler(real, data, config.seed, data.real_recipes)
+        self.references = SingleSampler(
+            self.sources.learnt, data, config.seed + _REFERENCE_SEED
+        )
+        self.promotion = Promotion.create(config)
+        self._held = _shown(held, config)
+        self._identity = [self._quality(*one) for one in self._held]
+        hidden = data.model_copy(update={"recipes": data.real_recipes})
+        self._pairs = (
+            PairValidation(self.sources.held, hidden) if data.real_recipes else None
+        )
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of what `validate` measures."""
+        more = () if self._pairs is None else PairValidation.figures
+        return ("score", "quality_gain", "structure_kept", *more)
+
+    def companions(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return the recogniser of the task that helps, if there is one."""
+        return {} if self.promotion is None else {"task": self.promotion.task.network}
+
+    def draw(self, step: int, positions: range) -> Batch:
+        """Return low and reference, (B, 3, S, S), with masks and labels where known."""
+        low = stack([self._low.sample(step, i) for i in positions])
+        good = stack([self.references.sample(step, i) for i in positions])
+        low["low"], good["reference"] = low.pop("image"), good.pop("image")
+        renamed = {f"reference_{k}": good[k] for k in ("mask", "label") if k in good}
+        return {**low, "reference": good["reference"], **renamed}
+
+    def names(self, step: int, positions: range) -> list[str]:
+        """Return the names of the images in a part of a batch."""
+        samplers = (self._low, self.references)
+        return [sampler.name(step, i) for i in positions for sampler in samplers]
+
+    def validate(self, networks: Networks, device: str) -> Measured:
+        """Return quality gained and structure kept on held-back low-quality images."""
+        network = networks.average
+        answers = [enhance(network, pixels, device) for pixels, _ in self._held]
+        gains, kept = [], []
+        for (pixels, modality), before, answer in zip(
+            self._held, self._identity, answers, strict=True
+        ):
+            gains.append(self._quality(answer, modality) - before)
+            kept.append(METRICS["structure"](answer, pixels, data_range=1.0))
+        gain, structure = float(np.nanmean(gains)), float(np.nanmean(kept))
+        score = gain if structure >= _KEPT else structure - 1 - _KEPT
+        figures = {"score": score, "quality_gain": gain, "structure_kept": structure}
+        shown = [
+            (low, answer)
+            for (low, _), answer in zip(self._held[:_GRID], answers, strict=False)
+        ]
+        grid = sample_grid(shown)
+        if self._pairs is not None:
+            more, grid = self._pairs.run(network, device)
+            figures |= more
+        return Measured(figures, grid)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the task that helps."""
+        return {} if self.promotion is None else self.promotion.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        if self.promotion is not None:
+            self.promotion.load_state_dict(state)
+
+    @staticmethod
+    def _quality(pixels: FloatArray, modality: str) -> float:
+        """Return no-reference quality, higher is better; NaN where there is none."""
+        if modality == "fundus":
+            mask = find_shown_field(pixels) > 0.5
+            return METRICS["fundus-quality"](
+                pixels, None, data_range=1.0, mask=mask, modality=modality
+            )
+        return -METRICS["niqe"](pixels, None, data_range=1.0, modality=modality)
+
+
+def _shown(
+    images: list[CleanImage], config: TrainConfig
+) -> list[tuple[FloatArray, str]]:
+    """Return held-back low-quality pictures and what they show."""
+    order = np.random.default_rng(0).permutation(len(images))
+    chosen = [images[i] for i in order[: config.data.validation_images]]
+    if not config.data.real_recipes:
+        return [(to_unit(image.pixels), image.modality) for image in chosen]
+    hidden = config.data.model_copy(update={"recipes": config.data.real_recipes})
+    return [(eight_bits(degraded_copy(i, hidden)), i.modality) for i in chosen]

@@ -1,0 +1,324 @@
+"""Every strategy trains, validates, resumes bit for bit, and does what it says."""
+
+import csv
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from run_states import assert_same_state
+from torch import nn
+
+from medenh import models
+from medenh.training.bilevel import look_ahead_gradient
+from medenh.training.config_file import load_config
+from medenh.training.loop import train
+from medenh.training.objectives import answer, segmentation_term
+from medenh.training.sections import OptimiserConfig
+from medenh.training.strategies.mean_teacher import consistency, consistency_weight
+from medenh.training.update import Losses, Networks, Update, frozen
+
+STRATEGIES = {
+    "supervised": ["network.architecture=nafnet", "network.preset=tiny"],
+    "adversarial": ["network.architecture=srresnet", "network.preset=tiny",
+                    "adversarial.discriminator=patch"],
+    "mean-teacher": ["network.architecture=mage", "network.preset=tiny",
+                     "data.real_recipes={dpe-gauss=1.0}", "teacher.batch=2",
+                     "loss.edge=1.0"],
+    "hq-guided": ["network.architecture=hqg", "network.preset=tiny", "data.size=48",
+                  "data.real_recipes={dpe-gauss=1.0}", "guided.pair_steps=1"],
+    "still-gan": ["network.architecture=stillgan", "network.preset=tiny",
+                  "data.real_recipes={dpe-gauss=1.0}"],
+}  # fmt: skip
+FIRST_FIGURE = {"hq-guided": "score", "still-gan": "score"}
+
+
+@pytest.fixture
+def settings(tiny_settings):
+    return [*tiny_settings, "condition_batch=0", "teacher_share=0", "batch=2",
+            "steps=3", "validate_every=3", "data.validation_images=2",
+            "adversarial.width=8", "data.packs=['fundus']",
+            "loss.gradient=0"]  # fmt: skip
+
+
+def _config(settings, strategy, *more):
+    own = [f"strategy={strategy}", *STRATEGIES[strategy]]
+    return load_config("dpe-general", [*settings, *own, *more])
+
+
+def _state(folder):
+    return torch.load(folder / "last.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_resume_equals_the_undisturbed_run_bit_for_bit(settings, tmp_path, strategy):
+    config = _config(settings, strategy)
+    result = train(config, tmp_path / "whole")
+    assert result.finished
+    assert result.score == FIRST_FIGURE.get(strategy, "psnr")
+    assert math.isfinite(result.best)
+    assert train(config, tmp_path / "parts", max_minutes=0).step == 1
+    train(config, tmp_path / "parts", resume=True)
+    whole, parts = _state(tmp_path / "whole"), _state(tmp_path / "parts")
+    assert_same_state(whole["update"], parts["update"])
+    assert_same_state(whole["strategy"], parts["strategy"])
+    rows = list(csv.DictReader((tmp_path / "whole" / "log.csv").open()))
+    assert float(rows[-1]["loss"]) == pytest.approx(
+        sum(float(v) for k, v in rows[-1].items() if k in _TERMS and v),
+        rel=1e-3,
+    )
+    assert (tmp_path / "whole" / "samples.png").exists()
+
+
+_TERMS = (
+    "charbonnier", "edge", "log_mse", "adversarial", "features", "consistency",
+    "wavelet", "identity", "kl", "illumination", "cycle", "structure",
+)  # fmt: skip
+
+
+def test_a_run_resumed_with_other_settings_is_refused(settings, tmp_path):
+    train(_config(settings, "supervised"), tmp_path / "run", max_minutes=0)
+    other = _config(settings, "supervised", "optimiser.lr=0.5")
+    with pytest.raises(Exception, match="other settings: optimiser"):
+        train(other, tmp_path / "run", resume=True)
+    longer = _config(settings, "supervised", "steps=4")
+    assert train(longer, tmp_path / "run", resume=True).step == 4
+
+
+def test_parts_of_a_batch_add_up_to_it(settings, tmp_path):
+    """Two halves, one after the other, take the step that the whole batch takes."""
+    more = ["loss.log_mse=0", "steps=2", "optimiser.weight_decay=0", "batch=4"]
+    for name, parts in (("whole", 1), ("parts", 2)):
+        config = _config(settings, "supervised", *more, f"accumulate={parts}")
+        train(config, tmp_path / name)
+    networks = [_state(tmp_path / n)["update"]["networks"] for n in ("whole", "parts")]
+    for name, tensor in networks[0]["network"].items():
+        torch.testing.assert_close(
+            tensor, networks[1]["network"][name], rtol=1e-3, atol=2e-5
+        )
+
+
+def test_a_loss_that_is_no_number_names_its_images(settings, tmp_path):
+    config = _config(
+        settings, "supervised", "optimiser.lr=1e30", "optimiser.warmup_steps=0"
+    )
+    with pytest.raises(Exception, match=r"at step \d on fundus/images/\d+.png"):
+        train(config, tmp_path / "run")
+
+
+# --- mean teacher ---------------------------------------------------------------------
+
+
+def test_consistency_rises_as_a_gaussian():
+    weights = [consistency_weight(step, 0.1, 0.5, 100) for step in range(0, 101, 5)]
+    assert weights[0] == pytest.approx(0.1 * math.exp(-5))
+    assert weights[10] == weights[-1] == pytest.approx(0.1)
+    assert all(a < b for a, b in itertools.pairwise(weights[:11]))
+
+
+def test_consistency_counts_every_stage_and_side():
+    torch.manual_seed(0)
+    network = models.create("mage", "tiny").train()
+    one, two = (answer(network, torch.rand(1, 3, 32, 32)) for _ in range(2))
+    expected = sum(
+        ((a - b) ** 2).mean() for a, b in zip(one.images, two.images, strict=True)
+    )
+    expected += sum(
+        ((a.softmax(1) - b.softmax(1)) ** 2).mean()
+        for a, b in zip(one.sides, two.sides, strict=True)
+    )
+    torch.testing.assert_close(consistency(one, two), expected)
+    assert consistency(one, one).item() == 0
+
+
+def test_the_teacher_copies_at_first_and_gets_no_gradient():
+    network = nn.Linear(2, 1)
+    networks = Networks(network, {})
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+    networks.move_average(0.999, 0)
+    assert torch.equal(networks.average.weight, network.weight)
+    with torch.no_grad():
+        network.weight.fill_(4.0)
+    networks.move_average(0.999, 1)
+    torch.testing.assert_close(networks.average.weight, torch.full((1, 2), 3.5))
+    networks.move_average(0.999, 100_000)
+    torch.testing.assert_close(
+        networks.average.weight, torch.full((1, 2), 3.5 + 0.001 * 0.5)
+    )
+    assert not any(p.requires_grad for p in networks.average.parameters())
+
+
+def test_without_real_images_gradients_are_the_supervised_ones(settings, tmp_path):
+    from medenh.training.strategies import STRATEGIES as KINDS
+
+    config = _config(settings, "mean-teacher")
+    strategy = KINDS["mean-teacher"](config)
+    batch = strategy.draw(0, range(2))
+    tensors = {k: torch.from_numpy(v) for k, v in batch.items() if k != "real"}
+    gradients = []
+    for weight in (0.0, 0.1):
+        torch.manual_seed(0)
+        network = models.create("mage", "tiny").train()
+        found = strategy.losses(network, tensors, teacher=network, weight=weight)
+        sum(found.terms.values()).backward()
+        gradients.append([p.grad for p in network.parameters()])
+    for one, two in zip(*gradients, strict=True):
+        assert (one is None and two is None) or torch.equal(one, two)
+
+
+def test_segmentation_term_is_the_cross_entropy_of_each_side():
+    torch.manual_seed(0)
+    sides = tuple(torch.randn(2, 3, 4, 4) for _ in range(4))
+    numbers = torch.randint(0, 3, (2, 4, 4))
+    coverage = torch.stack([numbers == 1, numbers == 2], 1).float()
+    expected = sum(nn.functional.cross_entropy(side, numbers) for side in sides)
+    torch.testing.assert_close(segmentation_term(sides, coverage), expected)
+
+
+# --- update ---------------------------------------------------------------------------
+
+
+def test_updating_one_network_leaves_the_others_alone():
+    torch.manual_seed(0)
+    generator, judge = nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 1)
+    networks = Networks(generator, {"judge": judge})
+    update = Update.create(networks, OptimiserConfig(warmup_steps=0, lr=0.1))
+    before = judge.weight.clone()
+    batch = torch.rand(1, 1, 8, 8)
+
+    def losses(network, picture):
+        return Losses({"adversarial": judge(network(picture)).mean()})
+
+    with frozen(judge):
+        logged = update("network", losses, [batch])
+    assert torch.equal(judge.weight, before)
+    assert judge.weight.grad is None
+    assert judge.weight.requires_grad
+    assert logged["loss"] == logged["adversarial"]
+    moved = update("judge", lambda net, x: Losses({"real": net(x).mean()}), [batch])
+    assert set(moved) == {"judge real"}
+    assert not torch.equal(judge.weight, before)
+
+
+# --- unpaired -------------------------------------------------------------------------
+
+
+def test_the_guidance_of_good_images_is_published_with_the_weights(settings, tmp_path):
+    from safetensors.torch import load_file
+
+    config = _config(settings, "hq-guided")
+    train(config, tmp_path / "run")
+    tensors = load_file(tmp_path / "run" / "best.safetensors")
+    assert tensors["default_code"].abs().sum() > 0
+    rho = [t for name, t in tensors.items() if name.endswith("rho")]
+    assert rho
+    assert all(float(t.min()) >= 0 and float(t.max()) <= 1 for t in rho)
+
+
+def test_unpaired_images_are_never_seen_clean_and_degraded(settings):
+    from medenh.training.sources import load_sources
+
+    sources = load_sources(_config(settings, "still-gan"))
+    parts = [
+        {i.group for i in images}
+        for images in (sources.learnt, sources.real, sources.held)
+    ]
+    assert all(parts)
+    assert not parts[0] & parts[1]
+    assert not (parts[0] | parts[1]) & parts[2]
+
+
+# --- bi-level -------------------------------------------------------------------------
+
+
+def test_look_ahead_gradient_agrees_with_calculus():
+    """lower = (t - w)^2 / 2, upper = (t - 3)^2 / 2 + w^2: t' = t - xi (t - w)."""
+    theta = torch.tensor([5.0], dtype=torch.double, requires_grad=True)
+    w = torch.tensor([1.0], dtype=torch.double, requires_grad=True)
+    rate = 0.2
+    (found,) = look_ahead_gradient(
+        [theta], [w],
+        lambda: (theta - w).square().sum() / 2,
+        lambda: ((theta - 3).square() / 2 + w.square()).sum(),
+        rate,
+    )  # fmt: skip
+    ahead = 5.0 - rate * (5.0 - 1.0)
+    assert found.item() == pytest.approx(2 * 1.0 + rate * (ahead - 3.0), rel=1e-3)
+    assert theta.item() == 5.0
+
+
+@pytest.mark.parametrize("bilevel", ["joint", "alternate", "unrolled"])
+def test_a_recogniser_learns_along_in_all_ways(
+    settings, labelled_root, tmp_path, bilevel
+):
+    more = ["network.architecture=srresnet", "network.preset=tiny",
+            f"data.root='{labelled_root.as_posix()}'", "data.packs=['derm']",
+            "data.qualities=['high']", "data.holdout_share=0.3", "promote.rule=hard",
+            "promote.task=lesion-derm", "promote.train=true", "steps=5",
+            f"promote.bilevel={bilevel}", "data.identity_share=0"]  # fmt: skip
+    config = load_config("dpe-general", [*settings, *more])
+    train(config, tmp_path / "whole")
+    whole = _state(tmp_path / "whole")
+    from medenh import tasks
+
+    fresh = tasks.load("lesion-derm").network.state_dict()
+    learnt = whole["strategy"]["network"]
+    assert any(not torch.equal(fresh[name], learnt[name]) for name in fresh)
+    train(config, tmp_path / "parts", max_minutes=0)
+    train(config, tmp_path / "parts", resume=True)
+    parts = _state(tmp_path / "parts")
+    assert_same_state(whole["strategy"], parts["strategy"])
+    assert_same_state(whole["update"], parts["update"])
+    rows = list(csv.DictReader((tmp_path / "whole" / "log.csv").open()))
+    assert float(rows[-1]["task"]) > 0
+    assert 0 <= float(rows[-1]["open"]) <= 1
+    assert float(rows[-1]["recogniser"]) > 0
+
+
+def test_a_frozen_recogniser_stays_as_it_is(settings, labelled_root, tmp_path):
+    from medenh import tasks
+
+    more = ["network.architecture=srresnet", "network.preset=tiny",
+            f"data.root='{labelled_root.as_posix()}'", "data.packs=['derm']",
+            "data.qualities=['high']", "data.holdout_share=0.3", "promote.rule=project",
+            "promote.reference=ema", "promote.loss=unsupervised",
+            "promote.task=lesion-derm"]  # fmt: skip
+    train(load_config("dpe-general", [*settings, *more]), tmp_path / "run")
+    fresh = tasks.load("lesion-derm").network.state_dict()
+    after = _state(tmp_path / "run")["update"]["networks"]["task"]
+    assert all(torch.equal(fresh[name], after[name]) for name in fresh)
+
+
+# --- learning -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "steps", "gain"),
+    [("nafnet", 60, 4), ("mage", 30, 2), ("srresnet", 60, 4), ("dpe", 10, 1)],
+)
+def test_networks_overfit_what_they_see(architecture, steps, gain):
+    """One batch of noisy squares, over and over: PSNR on it rises by some dB."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32] / 32
+    clean = np.stack([
+        [np.sin(6 * rng.random() * rows + 6 * rng.random() * columns) / 2 + 0.5
+         for _ in range(3)] for _ in range(4)
+    ])  # fmt: skip
+    high = torch.from_numpy(clean.astype(np.float32))
+    low = (high * 0.5 + 0.1 * torch.randn_like(high)).clamp(0, 1)
+    preset = "tiny" if architecture != "dpe" else "default"
+    network = models.create(architecture, preset).train()
+    optimiser = torch.optim.AdamW(network.parameters(), 3e-3)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss = (answer(network, low).enhanced - high).abs().mean()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        after = (network.eval()(low) - high).square().mean()
+    before = (low - high).square().mean()
+    assert float(10 * torch.log10(before / after)) > gain
