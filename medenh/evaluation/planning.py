@@ -240,6 +240,8 @@ def _matched(
     pairing = match(subject, {word: lists[word] for word in needed}, name=SUBJECT)
     unmatched = dict(pairing.unmatched)
     for path in baselines:
+        if [one.resolve() for one in baselines].count(path.resolve()) > 1:
+            raise UsageError("given twice as a baseline", path=path)
         listing = named_like(list_pictures(path), subject)
         match(listing, {SUBJECT: subject}, name="baseline")  # it shares something
         name = _free_name(path, lists)

@@ -192,3 +192,11 @@ def test_hash_tells_whether_the_same_files_were_measured(folders):
         if path.stem in {p.name.split(".")[0] for p in enhanced.iterdir()}
     )
     assert hashes[0]["reference"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_baseline_given_twice_is_refused(folders):
+    enhanced, clean, poor = folders
+    with pytest.raises(UsageError, match="given twice"):
+        medenh.evaluate(
+            enhanced, clean, baselines=[poor, poor.parent / "x/.." / "poor"]
+        )
