@@ -22,7 +22,12 @@ def run(
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="File to write.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="NAME.safetensors, or NAME.zip to import.",
+            show_default=False,
+        ),
     ],
     reference: Annotated[
         Path | None,
@@ -33,7 +38,7 @@ def run(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Turn a checkpoint of the authors' code, which you have, into safetensors."""
+    """Turn a checkpoint of the authors' code, which you have, into weights of ours."""
     from medenh.zoo.convert import convert as convert_file
 
     guide = None if reference is None else _read_reference(reference)

@@ -47,6 +47,8 @@ def local_correlation(x: Tensor, y: Tensor) -> Tensor:
     float32 tensor, shape (B, C, H - 10, W - 10), in [-1, 1]
     """
     x, y = x.float(), y.float()
+    # variances are differences of squares: the smaller the squares, the more digits
+    x, y = x - x.mean((2, 3), keepdim=True), y - y.mean((2, 3), keepdim=True)
     mean_x, mean_y = gaussian_mean(x), gaussian_mean(y)
     variance_x = gaussian_mean(x * x) - mean_x * mean_x
     variance_y = gaussian_mean(y * y) - mean_y * mean_y

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.hashing import sha256_file
 from medenh.zoo.cache import publishing
+from medenh.zoo.card import DataSource, InputContract, ModelCard, Weights
 from medenh.zoo.layouts import Layout, dpe_layout, hqg_legacy_layout, remap
 from medenh.zoo.load import read_weights
+from medenh.zoo.transfer import pack
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["FOREIGN", "Converted", "Foreign", "convert"]
 
 _TIMEOUT_S = 600.0
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 State: TypeAlias = "Mapping[str, torch.Tensor]"
 
@@ -45,12 +49,13 @@ class Foreign:
         Keys of the checkpoint under which its state dict may lie.
     layout : callable
         State dict -> `Layout`.
-    licence : str
-        What a user must know.
+    identifier, licence : str
+        Name of the terms for a card, and what a user must know.
     """
 
     places: tuple[str, ...]
     layout: Callable[[State], Layout]
+    identifier: str
     licence: str
 
 
@@ -94,11 +99,13 @@ FOREIGN: dict[str, Foreign] = {
     "dpe": Foreign(
         ("stateDictEG",),
         lambda state: dpe_layout(),
+        "LicenseRef-DPE-none",
         "DPE's repository carries no licence: what you convert is not yours to share.",
     ),
     "hqg-legacy": Foreign(
         ("state_dict",),
         _hqg_layout,
+        "LicenseRef-HQG-Net",
         "HQG-Net's authors allow personal, non-commercial use for research, education "
         "and art; no redistribution, no modification for third parties, no reverse "
         "engineering. Two of their three repositories carry no licence at all. What "
@@ -114,14 +121,15 @@ def convert(
     *,
     reference: FloatArray | None = None,
 ) -> Converted:
-    """Write a foreign checkpoint as safetensors, float32.
+    """Write a foreign checkpoint as safetensors, float32, or as a model to import.
 
     Parameters
     ----------
     source : path
         A checkpoint that the user has (``.ckpt``, ``.pth``).
     target : path
-        File to write; it must not exist.
+        File to write; it must not exist. A name that ends in ``.zip`` becomes a model
+        of that name for `import_model`, another one a safetensors file.
     architecture : str
         A key of `FOREIGN`.
     reference : float32 array, shape (1, 3, H, W), in [0, 1], optional
@@ -135,7 +143,8 @@ def convert(
     Raises
     ------
     UsageError
-        Unknown architecture, or a reference for a network that follows none.
+        Unknown architecture, a name that no model can have, or a reference for a
+        network that follows none.
     WeightsError
         It is no such checkpoint, is damaged, or would run code.
     OutputError
@@ -150,12 +159,19 @@ def convert(
     if place.exists() or place.is_symlink():
         raise OutputError("exists already", path=place, hint="choose another name")
     foreign = FOREIGN[architecture]
+    is_model = place.suffix.lower() == ".zip"
+    if is_model and not _NAME.fullmatch(place.stem):
+        raise UsageError(
+            f"{place.stem!r} cannot be the id of a model",
+            hint="lower-case words and digits joined by hyphens, such as hqg-mine.zip",
+        )
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         state = _load(origin, foreign.places, place.parent)
         layout, kept, ignored = _rename(state, foreign, origin)
-        kept = _complete(kept, layout, reference)
-        _save(kept, place, layout, foreign, origin)
+        network = _fill(kept, layout, reference)
+        write = _save_model if is_model else _save
+        write(network, place, layout, foreign, origin)
     except OSError as error:
         raise OutputError(
             f"cannot be written: {error.strerror or error}", path=place
@@ -203,10 +219,8 @@ def _rename(
     return layout, kept, ignored
 
 
-def _complete(
-    kept: dict[str, torch.Tensor], layout: Layout, reference: FloatArray | None
-) -> dict[str, torch.Tensor]:
-    """Add what no checkpoint brings, and prove that the network takes it all."""
+def _fill(kept: State, layout: Layout, reference: FloatArray | None) -> torch.nn.Module:
+    """Return the network with the tensors and the code that no checkpoint brings."""
     import torch
 
     from medenh import models
@@ -216,18 +230,21 @@ def _complete(
     has_code = "default_code" in network.state_dict()
     if reference is not None and not has_code:
         raise UsageError(f"{layout.architecture} follows no reference")
-    if has_code:
-        kept = {**kept, "default_code": torch.zeros(1, 64)}
-    network.load_state_dict(kept, strict=True, assign=True)
+    code = {"default_code": torch.zeros(1, 64)} if has_code else {}
+    network.load_state_dict({**kept, **code}, strict=True, assign=True)
     if reference is not None:
-        with torch.inference_mode():
-            code = network.eval().code(torch.from_numpy(reference))  # type: ignore[operator]
-        kept["default_code"] = code.clone()
-    return kept
+        followed: Any = network.eval()
+        with torch.no_grad():
+            followed.default_code = followed.code(torch.from_numpy(reference))
+    return network
 
 
 def _save(
-    kept: State, target: Path, layout: Layout, foreign: Foreign, source: Path
+    network: torch.nn.Module,
+    target: Path,
+    layout: Layout,
+    foreign: Foreign,
+    source: Path,
 ) -> None:
     """Write the tensors, float32: running variances of these nets exceed fp16."""
     import safetensors.torch
@@ -239,4 +256,44 @@ def _save(
         "licence": foreign.licence,
     }
     with publishing(target) as part:
-        safetensors.torch.save_file(dict(kept), part, metadata=about)
+        safetensors.torch.save_file(network.state_dict(), part, metadata=about)
+
+
+def _save_model(
+    network: torch.nn.Module,
+    target: Path,
+    layout: Layout,
+    foreign: Foreign,
+    source: Path,
+) -> None:
+    """Write a card and the tensors, to be imported."""
+    known: Any = network
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert-") as room:
+        plain = Path(room) / f"{target.stem}-1.safetensors"
+        _save(network, plain, layout, foreign, source)
+        weights = Weights(
+            file=plain.name,
+            size_bytes=plain.stat().st_size,
+            sha256=sha256_file(plain),
+        )
+        card = ModelCard(
+            id=target.stem,
+            version="1",
+            title=f"{layout.architecture}, converted",
+            description=f"Converted from the authors' checkpoint {source.name}.",
+            task="enhance",
+            architecture=layout.architecture,
+            options=dict(layout.options),
+            licence=foreign.identifier,
+            data=(DataSource(name="not known here", terms="not known", images=0),),
+            input=InputContract(
+                channels=3,
+                multiple_of=known.multiple_of,
+                min_size=2 * known.multiple_of,
+            ),
+            receptive_field=known.receptive_field,
+            global_ops=known.global_ops,
+            weights=weights,
+            notes=foreign.licence,
+        )
+        pack(card, weights, plain, target)

@@ -28,7 +28,7 @@ from medenh.zoo.fetch import weights_path
 from medenh.zoo.load import check_header
 from medenh.zoo.manifest import Manifest, load_manifest, read_card
 
-__all__ = ["CARD_FILE", "export_model", "import_model"]
+__all__ = ["CARD_FILE", "export_model", "import_model", "pack"]
 
 CARD_FILE = "card.json"
 _Member = Callable[[Path, str], AbstractContextManager[tuple[IO[bytes], int]]]
@@ -71,18 +71,28 @@ def export_model(
         raise UsageError(f"{card.id} has no weights: every installation has it already")
     if target.exists() or target.is_symlink():
         raise OutputError("exists already", path=target, hint="choose another name")
-    source = weights_path(card, offline=offline)
+    pack(card, card.weights, weights_path(card, offline=offline), target)
+    return card
+
+
+def pack(card: ModelCard, weights: Weights, source: Path, target: Path) -> None:
+    """Write a card and the weights at ``source`` as `import_model` reads them.
+
+    Raises
+    ------
+    OutputError
+        The target cannot be written.
+    """
     text = json.dumps(card.to_dict(), indent=1, sort_keys=True).encode() + b"\n"
     try:
         if target.suffix.lower() == ".zip":
-            _write_zip(target, text, source, card.weights.file)
+            _write_zip(target, text, source, weights.file)
         else:
-            _write_folder(target, text, source, card.weights.file)
+            _write_folder(target, text, source, weights.file)
     except OSError as error:
         raise OutputError(
             f"cannot be written: {error.strerror or error}", path=target
         ) from error
-    return card
 
 
 def _write_zip(target: Path, card: bytes, source: Path, name: str) -> None:
