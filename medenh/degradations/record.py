@@ -166,9 +166,14 @@ class Record(_Model):
 
 
 def write_step(operator: Operator) -> StepRecord:
-    """Return an operator as a step of a record."""
-    params = asdict(operator)  # type: ignore[call-overload]
-    return StepRecord(op=operator.name, params=_listed(params))
+    """Return an operator as a step of a record.
+
+    Numbers take their declared types (44 in a field of floats is 44.0), so that a
+    replay writes the same record again.
+    """
+    drawn = asdict(operator)  # type: ignore[call-overload]
+    typed = _adapter(type(operator)).validate_python(drawn)
+    return StepRecord(op=operator.name, params=_listed(asdict(typed)))  # type: ignore[call-overload]
 
 
 def read_step(step: StepRecord, operators: dict[str, type[Operator]]) -> Operator:

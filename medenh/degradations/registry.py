@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from medenh.degradations import (
     blur,
@@ -63,6 +64,9 @@ def find_recipe(name: str) -> Recipe:
         No recipe of that name.
     """
     if name not in RECIPES:
-        known = ", ".join(sorted(RECIPES))
-        raise UsageError(f"no recipe named {name!r}", hint=f"one of {known}")
+        near = get_close_matches(name.lower(), RECIPES, n=3)
+        meant = f"do you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(
+            f"no recipe named {name!r}", hint=f"{meant}medenh degrade --list shows them"
+        )
     return RECIPES[name]

@@ -8,6 +8,8 @@ from skimage import data
 
 from medenh import degradations
 from medenh.degradations import RECIPES, Record
+from medenh.degradations.record import read_step, write_step
+from medenh.degradations.registry import OPERATORS
 from medenh.errors import UsageError
 
 NAMES = sorted(RECIPES)
@@ -41,6 +43,9 @@ def test_replay_gives_the_same_pixels(name, dtype):
     assert np.isfinite(low).all()
     assert Record.from_json(record.to_json()) == record
     json.loads(record.to_json())
+    for step in Record.from_json(record.to_json()).steps:  # as a replay records it
+        again = write_step(read_step(step, OPERATORS))
+        assert again.model_dump_json() == step.model_dump_json()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,6 +101,9 @@ def test_unknown_names_and_values_are_refused():
     for wrong in ({"recipe": "nope"}, {"severity": 6}, {"options": {"x": 1}}):
         with pytest.raises(UsageError):
             degradations.degrade(clean, **{"recipe": "dpe", **wrong})
+    with pytest.raises(UsageError, match="do you mean cofe-111") as caught:
+        degradations.degrade(clean, "Cofe111")
+    assert len(str(caught.value)) < 200
     with pytest.raises(UsageError, match="not a degradation record"):
         degradations.apply(clean, "{}")
     record = degradations.degrade(clean, "dpe")[1].to_json()
