@@ -63,8 +63,9 @@ def run(
 
 
 def _module(key: str) -> str:
-    """Return what a key belongs to, for people: its first two names at most."""
-    return ".".join(key.split(".")[:-1][:2])
+    """Return what a key belongs to, for people: its first names, without numbers."""
+    names = [name for name in key.split(".")[:-1] if not name.isdigit()]
+    return ".".join(names[:3])
 
 
 def _read_reference(path: Path) -> FloatArray:
