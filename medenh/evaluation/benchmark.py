@@ -28,6 +28,7 @@ from medenh.evaluation.measuring import columns_of, unit_frame
 from medenh.evaluation.packs import find_pack, is_pack, read_set
 from medenh.evaluation.pictures import PictureFolder
 from medenh.evaluation.protocols import Protocol, find_protocol
+from medenh.evaluation.questions import tasks_of_folder
 from medenh.evaluation.regained import CLEAN
 from medenh.evaluation.result import Evaluation, Row
 from medenh.evaluation.settings import (
@@ -164,13 +165,16 @@ def _data(protocol: Protocol, options: BenchmarkOptions) -> DataSet:
     if root is None:
         root = find_pack(protocol.modalities, protocol.name)
     names = options.tasks or protocol.tasks
-    tasks = [get_task(name) for name in names]
     if is_pack(root):
         if options.masks or options.labels:
             raise UsageError("a data pack brings its own masks and labels", path=root)
         native, asked = protocol.depth == "native", bool(options.tasks)
         data = read_set(root, names, asked=asked, native=native)
     else:
+        names = options.tasks or tasks_of_folder(
+            protocol, options.masks, options.labels, options.modality
+        )
+        tasks = [get_task(name) for name in names]
         data = read_folder(root, options.masks, options.labels, tasks)
     if lacking := set(options.tasks) - set(data.tasks):
         raise UsageError(

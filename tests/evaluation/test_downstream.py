@@ -209,3 +209,19 @@ def test_tasks_that_no_picture_answers_have_no_columns(scene):
     assert [column.name for column in found.columns] == ["psnr", "ssim", "de2000"]
     assert found.tasks == ()
     assert [row.name for row in found.rows] == ["identity"]
+
+
+def test_masks_answer_one_task_of_a_protocol(scene):
+    masks = scene["masks"]
+    found = medenh.evaluate_protocol("cofe-111", scene["clean"], masks=masks)
+    assert found.tasks == ("vessels-fundus",)  # and not lesions, whose numbers differ
+    lungs = medenh.evaluate_protocol(
+        "dpe", scene["clean"], masks=masks, modality="xray", limit=1
+    )
+    assert lungs.tasks == ("lung-xray",)
+    with pytest.raises(UsageError, match="may answer lesion-derm or nuclei-micro"):
+        medenh.evaluate_protocol("dpe", scene["clean"], masks=masks)
+    with pytest.raises(UsageError, match="no task of its own that masks answer"):
+        medenh.evaluate_protocol("mri-rician", scene["clean"], masks=masks)
+    with pytest.raises(UsageError, match="unknown task 'no'"):
+        medenh.evaluate_protocol("dpe", scene["clean"], tasks=["no"])
