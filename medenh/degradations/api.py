@@ -58,7 +58,8 @@ def degrade(
     modality : str, optional
         Kind of picture, where the image does not say.
     mask : array, shape (H, W), optional
-        Field of view, where it is known: booleans, 8-bit levels or [0, 1].
+        Field of view, where it is known: booleans, [0, 1], or levels of 8 or 16 bits
+        in any type.
     options : mapping, optional
         The recipe's own options.
 
@@ -160,7 +161,7 @@ def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
     if plane.ndim != 2:
         raise UsageError(f"a mask of shape {mask.shape} is not a plane")
     weights = plane.astype(np.float32)
-    if plane.dtype.kind in "iu" and plane.size and plane.max() > 1:
+    if plane.dtype.kind in "iuf" and plane.size and plane.max() > 1:
         weights /= np.float32(255 if plane.max() <= 255 else 65535)
     return np.clip(weights, np.float32(0.0), np.float32(1.0))
 

@@ -162,7 +162,12 @@ class Record(_Model):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise UsageError(f"not a degradation record: {_first(error)}") from error
+            words = text if isinstance(text, str) else text.decode(errors="replace")
+            foreign = '"params"' in words and '"schema"' not in words
+            raise UsageError(
+                f"not a degradation record: {_first(error)}",
+                hint="give Cofe-Net's own records as --legacy-json" if foreign else "",
+            ) from error
 
 
 def write_step(operator: Operator) -> StepRecord:

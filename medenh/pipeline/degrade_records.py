@@ -62,7 +62,9 @@ def read_records(path: Path) -> list[Record]:
         try:
             records.append(Record.from_json(line))
         except UsageError as error:
-            raise UsageError(f"line {number}: {error.what}", path=path) from error
+            raise UsageError(
+                f"line {number}: {error.what}", path=path, hint=error.hint
+            ) from error
     if not records:
         raise UsageError("holds no record", path=path)
     return records

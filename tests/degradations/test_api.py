@@ -5,6 +5,7 @@ import pytest
 
 import medenh
 from medenh import degradations
+from medenh.degradations.api import as_field
 from medenh.degradations.training import degrade_crop
 from medenh.errors import NonFiniteError, UsageError
 
@@ -66,11 +67,26 @@ def test_arrays_that_are_no_pictures_are_refused(array, word):
     assert word in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", [bool, np.uint8, np.float32])
-def test_masks_of_any_kind_mean_the_same(kind):
+@pytest.mark.parametrize(
+    ("kind", "top"),
+    [
+        (bool, 1),
+        (np.uint8, 255),
+        (np.uint8, 1),
+        (np.uint16, 65535),
+        (np.float32, 1),
+        (np.float64, 255),
+    ],
+)
+def test_masks_of_any_kind_mean_the_same(kind, top):
     clean = ramp((40, 40), "u1")
     mask = np.zeros((40, 40), kind)
-    mask[10:30, 10:30] = 255 if kind is np.uint8 else 1
+    mask[10:30, 10:30] = top
+    soft = mask.copy()
+    soft[10:12] = top * 0.5 if top > 1 else 0
+    weights = as_field(soft)
+    assert weights.max() == 1
+    assert set(np.unique(weights[10:12, 10:30]).round(2)) == {0.5 if top > 1 else 0.0}
     low, record = medenh.degrade(clean, "gauss-0.3", mask=mask)
     outside = mask == 0
     np.testing.assert_array_equal(low[outside], clean[outside])
