@@ -226,6 +226,7 @@ def test_features_are_the_encoders_maps():
     ]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_condition_is_traced_for_any_size():
     """A branch on the size would stay as it was in the tracing; OpenVINO traces."""
     openvino = pytest.importorskip("openvino")

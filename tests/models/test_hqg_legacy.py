@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from medenh import models
 from medenh.losses.adversarial import r1_penalty
 from medenh.losses.illumination import illumination
-from medenh.models.hqg_legacy import StyleStack
+from medenh.models.hqg_legacy import StyleNet, StyleStack
 from medenh.zoo.layouts import hqg_legacy_layout, remap
 
 X, R = pictures()
@@ -167,19 +167,29 @@ def test_counts_and_cost():
         assert counter.get_total_flops() == pytest.approx(cost * 1e9, rel=1e-3)
 
 
-def test_any_size_and_where_the_code_comes_from():
-    torch.manual_seed(0)
-    network = models.create("hqg-legacy", side=64).eval().requires_grad_(False)
-    image, reference = torch.rand(1, 3, 45, 33), torch.rand(1, 3, 64, 64)
-    high = network.style.heads[1](network.style.stack(reference.flip(1)))
-    torch.testing.assert_close(network.code(reference), high)
-    guided = network(image, reference)
+def test_any_size_under_the_code_of_a_reference(network, codes, monkeypatch):
+    image = torch.rand(1, 3, 33, 20)
+    guided = network(image, code=codes[1])
     assert guided.shape == image.shape
-    torch.testing.assert_close(guided, network(image, code=high))
-    assert (network(image) - guided).abs().max() > 1e-4
+    assert network(torch.rand(1, 3, 1, 1), code=codes[1]).shape == (1, 3, 1, 1)
+    assert (network(image) - guided).abs().max() > 1e-3
+    seen = []
+    monkeypatch.setattr(network, "code", lambda r: seen.append(r) or codes[1])
+    reference = torch.rand(1, 3, 8, 8)
+    assert torch.equal(network(image, reference), guided)
+    assert seen[0] is reference
+
+
+def test_reference_is_resized_and_read_blue_first():
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        network = models.create("hqg-legacy", side=64).eval()
+    network.style = style = StyleNet(64).eval().requires_grad_(False)
+    reference = torch.rand(1, 3, 64, 64)
+    high = style.heads[1](style.stack(reference.flip(1)))
+    torch.testing.assert_close(network.code(reference), high)
     large = F.interpolate(reference, scale_factor=2, mode="nearest")
     torch.testing.assert_close(network.code(large), high, atol=0.05, rtol=0.05)
-    assert network(torch.rand(1, 3, 1, 1)).shape == (1, 3, 1, 1)
 
 
 def test_without_a_style_network_a_code_is_needed():
