@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from medenh.training.config import TrainConfig
 
 __all__ = ["register"]
 
@@ -42,6 +45,12 @@ def _train(
             "--list", help="List configurations, strategies, tasks, networks."
         ),
     ] = False,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Train every variant of a sweep; a .toml or a name."
+        ),
+    ] = None,
     print_config: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Print a built-in configuration."),
@@ -59,8 +68,10 @@ def _train(
         from medenh.models import ARCHITECTURES
         from medenh.tasks.table import TASKS
         from medenh.training.strategies import STRATEGIES
+        from medenh.training.sweep import named_sweeps
 
         typer.echo("configurations: " + ", ".join(named_configs()))
+        typer.echo("sweeps: " + ", ".join(named_sweeps()))
         typer.echo("strategies: " + ", ".join(STRATEGIES))
         for task in TASKS.values():
             typer.echo(f"task {task.name} ({task.kind}): {', '.join(task.classes)}")
@@ -69,6 +80,13 @@ def _train(
         return
     if print_config is not None:
         typer.echo(named_config(print_config), nl=False)
+        return
+    if sweep is not None:
+        if config is not None or resume:
+            raise UsageError(
+                "a sweep names its own configuration, and goes on by itself"
+            )
+        _sweep(sweep, output, override or [], max_minutes=max_minutes, device=device)
         return
     if config is None:
         raise UsageError(
@@ -80,7 +98,7 @@ def _train(
 
 
 def _run(
-    settings: object,
+    settings: TrainConfig,
     run_dir: Path,
     *,
     resume: bool,
@@ -91,12 +109,10 @@ def _run(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from medenh.cli.interrupt import interruptible
     from medenh.device import pick_device
     from medenh.training import loop
-    from medenh.training.config import TrainConfig
 
-    if not isinstance(settings, TrainConfig):
-        raise TypeError("settings must be a TrainConfig")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -106,7 +122,7 @@ def _run(
     )
     console = Console(stderr=True)
     measured = ""
-    with Progress(*columns, console=console) as bar:
+    with interruptible() as stop, Progress(*columns, console=console) as bar:
         task = bar.add_task(settings.name, total=settings.steps, figures="")
 
         def show(progress: loop.Progress) -> None:
@@ -127,9 +143,50 @@ def _run(
             max_minutes=max_minutes,
             device=pick_device(device).name,
             on_progress=show,
+            should_stop=stop.is_set,
         )
+        if stop.is_set():
+            raise KeyboardInterrupt
     state = "finished" if result.finished else "stopped; --resume goes on"
     console.print(
         f"{state} at step {result.step}; best validation {result.score} "
         f"{result.best:.4g}; {run_dir}"
     )
+
+
+def _sweep(
+    source: str,
+    output: Path | None,
+    overrides: list[str],
+    *,
+    max_minutes: float | None,
+    device: str,
+) -> None:
+    """Train all runs of a sweep, telling each on stderr."""
+    from rich.console import Console
+
+    from medenh.cli.interrupt import interruptible
+    from medenh.device import pick_device
+    from medenh.training.sweep import SweepRun, load_sweep, run_sweep
+
+    sweep = load_sweep(source)
+    folder = output or Path("runs") / sweep.name
+    console = Console(stderr=True)
+
+    def tell(run: SweepRun) -> None:
+        console.print(f"{run.number}/{run.runs}: {run.variant}, seed {run.seed}")
+
+    with interruptible() as stop:
+        finished = run_sweep(
+            sweep,
+            folder,
+            overrides=overrides,
+            max_minutes=max_minutes,
+            device=pick_device(device).name,
+            on_run=tell,
+            should_stop=stop.is_set,
+        )
+        if stop.is_set():
+            raise KeyboardInterrupt
+    state = "finished" if finished else "stopped; the same command goes on"
+    console.print(f"{state}; {folder / 'summary.csv'}")

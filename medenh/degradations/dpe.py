@@ -194,7 +194,7 @@ RECIPES = (
     ),
     Recipe(
         name="dpe-wide",
-        title="Like dpe, with factors of .1 to 1.1: some pictures brighter or untouched",
+        title="Like dpe, with factors of .1 to 1.1: some untouched or brighter",
         source="specification of DPE, section 7, for training [C]",
         plan=in_order(Drawn(_draw_wide)),
     ),

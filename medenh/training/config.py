@@ -175,11 +175,13 @@ class TrainConfig(Section):
 
     def _check_promotion(self) -> None:
         promote = self.promote
+        if promote.task and promote.task not in TASKS:
+            raise ValueError(f"promote.task is none of {', '.join(TASKS)}")
         if promote.rule == "off":
             if promote.train:
                 raise ValueError("promote.train wants a rule, sum for example")
             return
-        if promote.task not in TASKS:
+        if not promote.task:
             raise ValueError(f"promote wants a task, one of {', '.join(TASKS)}")
         if promote.reference == "ema" and promote.rule in ("hard", "soft", "layer"):
             raise ValueError(

@@ -91,6 +91,7 @@ def train(
     max_minutes: float | None = None,
     device: str = "cpu",
     on_progress: Callable[[Progress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainResult:
     """Train a network, leaving checkpoints, weights, log and curve in a folder.
 
@@ -108,6 +109,8 @@ def train(
         torch device.
     on_progress : callable
         Called every few steps.
+    should_stop : callable
+        Asked after every step; True ends the run as `max_minutes` does.
 
     Raises
     ------
@@ -122,11 +125,15 @@ def train(
     validates and writes.
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+
+    def out_of_time() -> bool:
+        return time.monotonic() > deadline or should_stop()
+
     world = join(device)
     try:
         if world.leads:
             _prepare_folder(run_dir, config, resume=resume)
-        return _train(config, run_dir, world, deadline, on_progress, resume=resume)
+        return _train(config, run_dir, world, out_of_time, on_progress, resume=resume)
     finally:
         world.leave()
 
@@ -135,7 +142,7 @@ def _train(
     config: TrainConfig,
     run_dir: Path,
     world: World,
-    deadline: float,
+    out_of_time: Callable[[], bool],
     on_progress: Callable[[Progress], None],
     *,
     resume: bool,
@@ -177,7 +184,7 @@ def _train(
         if world.leads:
             rate = update.optimisers["network"].param_groups[0]["lr"]
             journal.note(step, losses, rate, measured)
-        stop = world.any(time.monotonic() > deadline) or step >= config.steps
+        stop = world.any(out_of_time()) or step >= config.steps
         due = time.monotonic() - saved > 60 * config.checkpoint_minutes
         if world.leads and (stop or due):
             state = {

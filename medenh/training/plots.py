@@ -10,7 +10,7 @@ import numpy as np
 
 from medenh.types import FloatArray
 
-__all__ = ["save_curve", "save_grid"]
+__all__ = ["save_curve", "save_frontier", "save_grid", "save_sweep"]
 
 
 def save_grid(path: Path, grid: FloatArray) -> None:
@@ -38,4 +38,55 @@ def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
         right.plot(at, values, marker=".", label=name.replace("_", " "))
     right.set(xlabel="step", ylabel="validation")
     right.legend()
+    figure.savefig(path, dpi=110)
+
+
+def save_sweep(
+    path: Path, found: dict[str, dict[str, list[float]]], figure_name: str
+) -> None:
+    """Draw a figure of every variant: each seed a point, and their mean.
+
+    Parameters
+    ----------
+    path : path
+    found : dict
+        Variant -> figure -> values, one a seed.
+    figure_name : str
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 0.5 * len(found) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for row, (variant, figures) in enumerate(reversed(found.items())):
+        values = figures[figure_name]
+        axes.plot(values, [row] * len(values), "o", color="#4477aa", alpha=0.6)
+        axes.plot([np.mean(values)], [row], "|", color="black", markersize=18)
+        axes.annotate(
+            variant, (0, row), xycoords=("axes fraction", "data"), xytext=(-6, 0),
+            textcoords="offset points", ha="right", va="center",
+        )  # fmt: skip
+    axes.set(yticks=[], xlabel=figure_name.replace("_", " "))
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def save_frontier(
+    path: Path, found: dict[str, dict[str, list[float]]], along: str, up: str
+) -> None:
+    """Draw two figures against each other: a variant's mean over seeds a point."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    for variant, figures in found.items():
+        x, y = figures[along], figures[up]
+        axes.errorbar(
+            np.mean(x), np.mean(y), xerr=np.std(x), yerr=np.std(y), fmt="o", capsize=2
+        )
+        axes.annotate(
+            variant, (float(np.mean(x)), float(np.mean(y))), xytext=(5, 4),
+            textcoords="offset points", fontsize=8,
+        )  # fmt: skip
+    axes.set(xlabel=along.replace("_", " "), ylabel=up.replace("_", " "))
+    axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.degradations import Recipe, find_recipe
 from medenh.degradations.field_of_view import find_shown_field
 from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
@@ -147,7 +148,7 @@ class SingleSampler(_Drawing):
         square = to_unit(cut.apply(image.pixels))
         if self._recipes:
             field, side = _field(square, image), cut.whole_side(image.pixels.shape)
-            recipe = pick_recipe(self._recipes, rng)
+            recipe = pick_recipe(self._recipes, image.modality, rng)
             square = degraded(
                 square, recipe, rng, image.modality, field, side, self._config
             )
@@ -192,7 +193,7 @@ class PairSampler(_Drawing):
     ) -> FloatArray:
         if rng.random() < self._config.identity_share:
             return clean
-        recipe = pick_recipe(self._config.recipes, rng)
+        recipe = pick_recipe(self._config.recipes, image.modality, rng)
         field, side = _field(clean, image), cut.whole_side(image.pixels.shape)
         return degraded(clean, recipe, rng, image.modality, field, side, self._config)
 
@@ -238,10 +239,28 @@ def eight_bits(pixels: FloatArray) -> FloatArray:
     return rounded
 
 
-def pick_recipe(recipes: dict[str, float], rng: np.random.Generator) -> str:
-    """Return the name of a recipe, drawn by its weight."""
-    names, weights = list(recipes), np.array(list(recipes.values()))
+def pick_recipe(
+    recipes: dict[str, float], modality: str, rng: np.random.Generator
+) -> str:
+    """Return the name of a recipe that suits the modality, drawn by its weight.
+
+    Raises
+    ------
+    UsageError
+        None of them suits.
+    """
+    names = [n for n in recipes if _suits(find_recipe(n), modality)]
+    if not names:
+        raise UsageError(
+            f"none of the recipes {', '.join(recipes)} is for {modality} images",
+            hint="add one to data.recipes, or leave the pack out",
+        )
+    weights = np.array([recipes[name] for name in names])
     return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+
+
+def _suits(recipe: Recipe, modality: str) -> bool:
+    return not recipe.modalities or modality in (*recipe.modalities, "unknown")
 
 
 def _field(square: FloatArray, image: CleanImage) -> FloatArray | None:

@@ -284,7 +284,8 @@ class PromoteConfig(Section):
     reference : str
         "batch", or "ema": a running mean of the enhancement's gradient.
     task : str
-        A downstream task of the zoo whose recogniser looks at the enhanced images.
+        A downstream task of the zoo whose recogniser looks at the enhanced images. With
+        rule "off" its score on held-back images is measured all the same.
     loss : str
         "supervised" (needs masks or labels), "unsupervised" (agree with the answer on
         the clean image).

@@ -72,8 +72,9 @@ def load_sources(config: TrainConfig) -> Sources:
 
 def _clean(config: TrainConfig) -> list[CleanImage]:
     data, promote = config.data, config.promote
-    asked = promote.rule != "off" and promote.loss == "supervised"
-    task = get_task(promote.task) if asked else None
+    task = None
+    if promote.task and promote.loss == "supervised":  # also where it only measures
+        task = get_task(promote.task)
     if data.high:
         return load_folder(
             data.high,

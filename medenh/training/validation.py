@@ -52,9 +52,10 @@ class PairValidation:
 
     Attributes
     ----------
+    images : list of CleanImage
+        Those that are measured.
     pairs : list of Pair
-    identity : dict of str to float
-        The figures of doing nothing.
+        The same, degraded.
     """
 
     figures = ("psnr", "psnr_identity", "ssim", "ssim_identity")
@@ -65,14 +66,21 @@ class PairValidation:
                 "no images are left for validation", hint="raise data.holdout_share"
             )
         order = np.random.default_rng(0).permutation(len(images))
-        chosen = [images[i] for i in order[: config.validation_images]]
-        self.pairs = [_make_pair(image, config) for image in chosen]
+        self.images = [images[i] for i in order[: config.validation_images]]
+        self.pairs = [_make_pair(image, config) for image in self.images]
         self._identity = _means(self.pairs, [pair.low for pair in self.pairs])
 
-    def run(
-        self, network: nn.Module, device: str
-    ) -> tuple[dict[str, float], FloatArray]:
+    def answers(self, network: nn.Module, device: str) -> list[FloatArray]:
+        """Return what a network makes of the degraded images, each (H, W, C)."""
+        return [enhance(network, pair.low, device) for pair in self.pairs]
+
+    def measure(self, answers: list[FloatArray]) -> tuple[dict[str, float], FloatArray]:
         """Return the figures, and a picture of degraded, enhanced, clean rows.
+
+        Parameters
+        ----------
+        answers : list of float32 array
+            From `answers`.
 
         Returns
         -------
@@ -81,7 +89,6 @@ class PairValidation:
             photographs; of the network's answers and of doing nothing.
         grid : float32 array, shape (3 * S, 8 * S, 3), in [0, 1]
         """
-        answers = [enhance(network, pair.low, device) for pair in self.pairs]
         found = _means(self.pairs, answers)
         figures = {
             "psnr": found[0],
@@ -119,7 +126,7 @@ def degraded_copy(image: CleanImage, config: DataConfig) -> FloatArray:
     clean = to_unit(image.pixels)
     digest = hashlib.sha256(f"validation/{image.name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    recipe = pick_recipe(config.recipes, rng)
+    recipe = pick_recipe(config.recipes, image.modality, rng)
     field = find_shown_field(clean) if image.modality == "fundus" else None
     side = max(clean.shape[:2])
     return degraded(clean, recipe, rng, image.modality, field, side, config)

@@ -9,12 +9,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from medenh.training.config import TrainConfig
-from medenh.training.data import split_holdout
+from medenh.training.data import CleanImage, split_holdout
 from medenh.training.objectives import Answer, reconstruction, segmentation_term
 from medenh.training.sampler import PairSampler
 from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Batch, Measured, Tensors
 from medenh.training.strategies.promotion import FindLosses, Promotion
+from medenh.training.task_validation import TaskValidation
 from medenh.training.update import Losses, Networks, Update
 from medenh.training.validation import PairValidation
 
@@ -30,8 +31,6 @@ class Paired:
         The task that may help, where the configuration names one.
     """
 
-    figures = PairValidation.figures
-
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.sources = load_sources(config)
@@ -43,6 +42,14 @@ class Paired:
             self._upper = PairSampler(upper, config.data, config.seed)
         self.pairs = PairSampler(learnt, config.data, config.seed)
         self._validation = PairValidation(self.sources.held, config.data)
+        task, held = config.promote.task, self._validation.images
+        self._scores = TaskValidation(task, held) if _answered(held) else None
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of what `validate` measures."""
+        more = () if self._scores is None else TaskValidation.figures
+        return (*PairValidation.figures, *more)
 
     def companions(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return the recogniser of the task that helps, if there is one."""
@@ -61,8 +68,12 @@ class Paired:
         return [self.pairs.name(step, position) for position in positions]
 
     def validate(self, networks: Networks, device: str) -> Measured:
-        """Return PSNR and SSIM of the answers and of the inputs."""
-        return Measured(*self._validation.run(networks.average, device))
+        """Return PSNR and SSIM of answers and inputs, and what a task says of them."""
+        answers = self._validation.answers(networks.average, device)
+        figures, grid = self._validation.measure(answers)
+        if self._scores is not None:
+            figures |= self._scores.run(answers)
+        return Measured(figures, grid)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the task that helps."""
@@ -112,6 +123,11 @@ class Paired:
             return update("network", losses, batches)
         logged = update("network", promotion.beside(losses, step, update), batches)
         return logged | promotion.teach(step, batches, update, losses)
+
+
+def _answered(images: list[CleanImage]) -> bool:
+    """Say whether images come with the answers of `promote.task`."""
+    return all(i.mask is not None or i.label is not None for i in images)
 
 
 def stack(samples: list[dict[str, Any]]) -> Batch:

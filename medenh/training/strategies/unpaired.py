@@ -103,7 +103,8 @@ class Unpaired:
         ]
         grid = sample_grid(shown)
         if self._pairs is not None:
-            more, grid = self._pairs.run(network, device)
+            answers = self._pairs.answers(network, device)
+            more, grid = self._pairs.measure(answers)
             figures |= more
         return Measured(figures, grid)
 

@@ -1,0 +1,234 @@
+"""Several runs that differ in some settings: an ablation as a table and a plot.
+
+A sweep is a TOML file: `config` (what all runs start from), `changes` (for all of them),
+`seeds`, `figures` to tabulate, `[variants]` (a name and its changes), and perhaps
+`frontier`, two figures to be plotted against each other. Every variant takes the same
+seeds, so runs of one seed share initial weights, batches and noise.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from medenh.errors import UsageError
+from medenh.training.config_file import load_config
+from medenh.training.loop import train
+from medenh.training.plots import save_frontier, save_sweep
+from medenh.training.sections import Section
+
+__all__ = ["Sweep", "SweepRun", "load_sweep", "named_sweeps", "run_sweep"]
+
+
+class Sweep(Section):
+    """What a sweep file says.
+
+    Attributes
+    ----------
+    config : str
+        A TOML file, or the name of a built-in configuration.
+    changes : list of str
+        "section.key=value", for all runs.
+    seeds : list of int
+    figures : list of str
+        Validation figures of the best weights that are tabulated; the first is plotted.
+    frontier : list of two str
+        Figures for the axes of a second plot.
+    variants : dict of str to list of str
+    """
+
+    name: str
+    config: str
+    changes: list[str] = []
+    seeds: list[int] = Field(default=[0], min_length=1)
+    figures: list[str] = Field(min_length=1)
+    frontier: list[str] = Field(default=[], max_length=2)
+    variants: dict[str, list[str]] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRun:
+    """One run of a sweep, about to start."""
+
+    variant: str
+    seed: int
+    number: int
+    runs: int
+
+
+def named_sweeps() -> list[str]:
+    """Return the names of the sweeps that come with the package."""
+    folder = resources.files("medenh.training") / "sweeps"
+    return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load_sweep(source: str) -> Sweep:
+    """Read a sweep: a TOML file, or the name of one that comes with the package.
+
+    Raises
+    ------
+    UsageError
+        Missing file, TOML errors, unknown keys, a variant that is no configuration.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        if source not in named_sweeps():
+            known = ", ".join(named_sweeps())
+            raise UsageError(f"no sweep named {source!r}", hint=f"one of {known}")
+        text = (
+            resources.files("medenh.training") / "sweeps" / f"{source}.toml"
+        ).read_text()
+    else:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the sweep: {error}") from error
+    try:
+        sweep = Sweep.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"not valid TOML: {error}", path=path) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{where}: {first['msg']}", path=path) from error
+    for own in sweep.variants.values():  # all are sound before the first one starts
+        load_config(sweep.config, [*sweep.changes, *own])
+    return sweep
+
+
+def run_sweep(
+    sweep: Sweep,
+    folder: Path,
+    *,
+    overrides: list[str] | None = None,
+    max_minutes: float | None = None,
+    device: str = "cpu",
+    on_run: Callable[[SweepRun], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train every variant with every seed, leaving tables and plots.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    folder : path
+        Gets VARIANT/seed-N with each run, runs.csv (a row a run), summary.csv (means
+        over seeds with 95 % intervals), sweep.png, and frontier.png.
+    overrides : list of str, optional
+        "section.key=value", over everything else.
+    max_minutes : float, optional
+        For all runs together; what is left goes on when it is called again.
+    device, should_stop
+        As for `train`.
+    on_run : callable
+        Told of each run that starts.
+
+    Returns
+    -------
+    bool
+        Whether all runs are finished.
+
+    Notes
+    -----
+    Seeds go round before variants, so that what is there when time runs out is a
+    comparison of all variants with fewer seeds.
+    """
+    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+    plan = [(variant, seed) for seed in sweep.seeds for variant in sweep.variants]
+    done = True
+    for number, (variant, seed) in enumerate(plan, 1):
+        if should_stop() or (deadline is not None and time.monotonic() > deadline):
+            done = False
+            break
+        on_run(SweepRun(variant, seed, number, len(plan)))
+        settings = [*sweep.changes, *sweep.variants[variant], *(overrides or [])]
+        config = load_config(sweep.config, [*settings, f"seed={seed}"])
+        run_dir = _run_dir(folder, variant, seed)
+        left = None if deadline is None else (deadline - time.monotonic()) / 60
+        result = train(
+            config,
+            run_dir,
+            resume=(run_dir / "last.pt").exists(),
+            max_minutes=left,
+            device=device,
+            should_stop=should_stop,
+        )
+        done = done and result.finished
+        _tabulate(sweep, folder)
+    _tabulate(sweep, folder)
+    return done
+
+
+def _run_dir(folder: Path, variant: str, seed: int) -> Path:
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in variant)
+    return folder / safe / f"seed-{seed}"
+
+
+def _tabulate(sweep: Sweep, folder: Path) -> None:
+    """Write what the finished runs found."""
+    found: dict[str, dict[str, list[float]]] = {}
+    rows: list[list[object]] = []
+    for variant in sweep.variants:
+        for seed in sweep.seeds:
+            best = _best_row(_run_dir(folder, variant, seed) / "log.csv")
+            if best is None:
+                continue
+            values = [float(best.get(name) or "nan") for name in sweep.figures]
+            rows.append([variant, seed, best["step"], *values])
+            kept = found.setdefault(variant, {name: [] for name in sweep.figures})
+            for name, value in zip(sweep.figures, values, strict=True):
+                kept[name].append(value)
+    if not rows:
+        return
+    _write(folder / "runs.csv", ["variant", "seed", "step", *sweep.figures], rows)
+    summary: list[list[object]] = []
+    for variant, figures in found.items():
+        for name, values in figures.items():
+            summary.append([variant, name, len(values), *_spread(values)])
+    head = ["variant", "figure", "n", "mean", "std", "ci95_low", "ci95_high"]
+    _write(folder / "summary.csv", head, summary)
+    save_sweep(folder / "sweep.png", found, sweep.figures[0])
+    if len(sweep.frontier) == 2:
+        save_frontier(folder / "frontier.png", found, *sweep.frontier)
+
+
+def _spread(values: list[float]) -> tuple[float, float, float, float]:
+    """Return mean, deviation and the 95 % t interval of the mean; NaN from one value.
+
+    Student's t, not the bootstrap: seeds are few.
+    """
+    from scipy.stats import t
+
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, np.nan, np.nan, np.nan
+    deviation = float(np.std(values, ddof=1))
+    half = float(t.ppf(0.975, len(values) - 1)) * deviation / len(values) ** 0.5
+    return mean, deviation, mean - half, mean + half
+
+
+def _best_row(log: Path) -> dict[str, str] | None:
+    """Return the row of the validation whose score was the best."""
+    if not log.exists():
+        return None
+    with log.open(newline="") as handle:
+        reader = csv.DictReader(handle)
+        rows, names = list(reader), list(reader.fieldnames or [])
+    score = names[4]  # the first figure of the strategy
+    scored = [row for row in rows if row[score]]
+    return max(scored, key=lambda row: float(row[score])) if scored else None
+
+
+def _write(path: Path, head: list[str], rows: list[list[object]]) -> None:
+    with path.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(head)
+        writer.writerows(rows)

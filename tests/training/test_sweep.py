@@ -1,0 +1,65 @@
+import csv
+import math
+
+import pytest
+from scipy.stats import t
+
+from medenh.errors import UsageError
+from medenh.training.sweep import load_sweep, named_sweeps, run_sweep
+
+
+@pytest.fixture
+def sweep(tiny_settings, tmp_path):
+    more = [*tiny_settings, "network.architecture=nafnet", "condition_batch=0",
+            "teacher_share=0", "steps=2", "validate_every=2",
+            "data.validation_images=2", "data.packs=['fundus']"]  # fmt: skip
+    lines = [
+        'name = "two"', 'config = "dpe-general"', "seeds = [0, 1]",
+        f"changes = {more!r}", 'figures = ["psnr", "ssim"]', 'frontier = ["psnr", "ssim"]',
+        "[variants]", 'plain = []', '"no gradient" = ["loss.gradient=0"]',
+    ]  # fmt: skip
+    path = tmp_path / "two.toml"
+    path.write_text("\n".join(lines))
+    return load_sweep(str(path))
+
+
+@pytest.mark.parametrize("name", named_sweeps())
+def test_built_in_sweeps_are_valid(name):
+    assert load_sweep(name).name == name
+
+
+def test_a_sweep_leaves_tables_and_plots_and_goes_on(sweep, tmp_path):
+    folder = tmp_path / "out"
+    assert not run_sweep(sweep, folder, max_minutes=0)
+    assert run_sweep(sweep, folder)
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [(r["variant"], r["seed"]) for r in rows] == [
+        ("plain", "0"), ("plain", "1"), ("no gradient", "0"), ("no gradient", "1"),
+    ]  # fmt: skip
+    values = [float(r["psnr"]) for r in rows[:2]]
+    (found,) = [
+        r
+        for r in csv.DictReader((folder / "summary.csv").open())
+        if (r["variant"], r["figure"]) == ("plain", "psnr")
+    ]
+    mean, spread = sum(values) / 2, abs(values[0] - values[1]) / math.sqrt(2)
+    assert float(found["mean"]) == pytest.approx(mean)
+    half = t.ppf(0.975, 1) * spread / math.sqrt(2)
+    assert float(found["ci95_high"]) == pytest.approx(mean + half)
+    for picture in ("sweep.png", "frontier.png"):
+        assert (folder / picture).read_bytes()[:4] == b"\x89PNG"
+    before = (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns
+    assert run_sweep(sweep, folder)
+    assert (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns == before
+
+
+def test_what_is_wrong_with_a_sweep(tmp_path):
+    with pytest.raises(UsageError, match="no sweep named"):
+        load_sweep("nothing")
+    path = tmp_path / "bad.toml"
+    path.write_text("name='a'\nconfig='dpe-general'\nfigures=['psnr']\n")
+    with pytest.raises(UsageError, match="variants"):
+        load_sweep(str(path))
+    path.write_text(path.read_text() + "[variants]\na = ['stepz=1']\n")
+    with pytest.raises(UsageError, match="stepz"):
+        load_sweep(str(path))
