@@ -1,6 +1,6 @@
 """Several runs that differ in some settings: an ablation as a table and a plot.
 
-A sweep is a TOML file: `config` (what all runs start from), `changes` (for all of them),
+A sweep is a TOML file: `config` (what all runs start from), `changes` (for all),
 `seeds`, `figures` to tabulate, `[variants]` (a name and its changes), and perhaps
 `frontier`, two figures to be plotted against each other. Every variant takes the same
 seeds, so runs of one seed share initial weights, batches and noise.
@@ -47,7 +47,7 @@ class Sweep(Section):
 
     name: str
     config: str
-    changes: list[str] = []
+    changes: list[str] = Field(default=[])
     seeds: list[int] = Field(default=[0], min_length=1)
     figures: list[str] = Field(min_length=1)
     frontier: list[str] = Field(default=[], max_length=2)

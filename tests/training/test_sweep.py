@@ -15,7 +15,8 @@ def sweep(tiny_settings, tmp_path):
             "data.validation_images=2", "data.packs=['fundus']"]  # fmt: skip
     lines = [
         'name = "two"', 'config = "dpe-general"', "seeds = [0, 1]",
-        f"changes = {more!r}", 'figures = ["psnr", "ssim"]', 'frontier = ["psnr", "ssim"]',
+        f"changes = {more!r}", 'figures = ["psnr", "ssim"]',
+        'frontier = ["psnr", "ssim"]',
         "[variants]", 'plain = []', '"no gradient" = ["loss.gradient=0"]',
     ]  # fmt: skip
     path = tmp_path / "two.toml"

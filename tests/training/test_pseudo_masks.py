@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from medenh import tasks
+from medenh.training import pseudo_masks
+from medenh.training.data import CleanImage
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    return [
+        CleanImage(f"a/{i}", "dermoscopy", "train", f"g{i}",
+                   rng.integers(0, 256, (20, 24, 3), np.uint8))
+        for i in range(2)
+    ]  # fmt: skip
+
+
+def test_masks_are_the_recognisers_answer_and_are_kept(images, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path))
+    marked = pseudo_masks.with_pseudo_masks(images, "lesion-derm")
+    answer = tasks.load("lesion-derm").predict(images[1].pixels / 255.0)
+    np.testing.assert_array_equal(marked[1].mask, np.rint(answer * 255))
+    files = sorted((tmp_path / "masks").rglob("*.npy"))
+    assert len(files) == 2
+
+    files[0].write_bytes(files[0].read_bytes()[:50])  # a damaged one is made anew
+    asked = []
+    real = tasks.Recogniser.predict
+
+    def counted(self, unit, **kwargs):
+        asked.append(1)
+        return real(self, unit, **kwargs)
+
+    monkeypatch.setattr(tasks.Recogniser, "predict", counted)
+    again = pseudo_masks.with_pseudo_masks(images, "lesion-derm")
+    assert len(asked) == 1
+    for one, two in zip(marked, again, strict=True):
+        np.testing.assert_array_equal(one.mask, two.mask)
