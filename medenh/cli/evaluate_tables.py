@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -123,8 +124,21 @@ def _write_tests(
 def _test(tests: PairedTests | None, column: Column) -> str:
     if tests is None:
         return "-"
-    ps = ", ".join("-" if p != p else f"{p:.2g}" for p in (tests.wilcoxon_p, tests.t_p))
+    ps = ", ".join(p_text(p) for p in (tests.wilcoxon_p, tests.t_p))
     return f"{tests.difference:+.{column.digits}f} ({ps})"
+
+
+def p_text(p: float) -> str:
+    """Return a p as people write it; none is ever 0.
+
+    Examples
+    --------
+    >>> p_text(0.0312), p_text(0.0), p_text(float("nan"))
+    ('0.031', '<1e-9', '-')
+    """
+    if math.isnan(p):
+        return "-"
+    return "<1e-9" if p < 1e-9 else f"{p:.2g}"
 
 
 def write_lists(*, json: bool) -> None:

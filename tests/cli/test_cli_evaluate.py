@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from medenh import formats
+from medenh.cli.evaluate_tables import p_text
 from medenh.cli.main import main
 
 
@@ -154,3 +155,8 @@ def test_list_names_everything(run):
     assert {"cofe-111", "dpe"} <= set(listed["protocols"])
     assert {"psnr", "niqe"} <= set(listed["metrics"])
     assert "vessels-fundus" in listed["tasks"]
+
+
+def test_no_p_is_printed_as_nought():
+    assert [p_text(p) for p in (0.0, 0.0312, 1.0)] == ["<1e-9", "0.031", "1"]
+    assert p_text(float("nan")) == "-"
