@@ -88,6 +88,12 @@ def _stillgan(**options: Any) -> nn.Module:
     return StillGANGenerator(**options)
 
 
+def _fieldnet(**options: Any) -> nn.Module:
+    from medenh.models.fieldnet import FieldNet
+
+    return FieldNet(**options)
+
+
 def _autoencoder(**options: Any) -> nn.Module:
     from medenh.models.autoencoder import AutoEncoder
 
@@ -115,6 +121,18 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
     ),
     "classifier": (_classifier, {"default": {}, "tiny": {"widths": (4, 8)}}),
     "autoencoder": (_autoencoder, {"default": {}, "tiny": {"widths": (4, 8, 8)}}),
+    "fieldnet": (
+        _fieldnet,
+        {
+            "default": {},
+            "tiny": {
+                "light_widths": (4, 8, 8, 8),
+                "detail_widths": (8, 8),
+                "blocks": 1,
+                "side": 32,
+            },
+        },
+    ),
     "hqg": (
         _hqg,
         {

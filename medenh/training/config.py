@@ -146,7 +146,8 @@ class TrainConfig(Section):
             raise ValueError("data wants packs, or a folder high, and not both")
         if data.low and data.recipes:
             raise ValueError("data.low brings real pairs: no data.recipes then")
-        paired = self.strategy not in _UNPAIRED or self.guided.pair_steps
+        starts = self.strategy == "hq-guided" and self.guided.pair_steps > 0
+        paired = starts or self.strategy not in _UNPAIRED
         if paired and not (data.low or data.recipes):
             raise ValueError(
                 f"{self.strategy} learns from pairs: data.recipes to make them, "

@@ -1,0 +1,130 @@
+"""A run folder, read: configuration, weights, and how long it took."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from torch import nn
+
+from medenh import models
+from medenh.errors import UsageError
+from medenh.training.config import TrainConfig
+from medenh.zoo.load import read_weights
+
+__all__ = ["Run", "read_run"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What a training run left.
+
+    Attributes
+    ----------
+    weights : path
+        Safetensors, fp16.
+    config : TrainConfig
+        With ``data.root`` as it is on this machine.
+    network : torch.nn.Module
+        With the weights, float32, in evaluation mode.
+    hours : float
+        Duration, from the log.
+    """
+
+    weights: Path
+    config: TrainConfig
+    network: nn.Module
+    hours: float
+
+
+def read_run(folder: Path, root: Path | None) -> Run:
+    """Read a run folder.
+
+    Parameters
+    ----------
+    folder : path
+        Holds best.safetensors, config.json and log.csv.
+    root : path, optional
+        Where the packs of the run are, if not where the run found them.
+
+    Raises
+    ------
+    UsageError
+        It is no run folder, holds no weights yet, or is of another version.
+    WeightsError
+        The weights are damaged.
+    """
+    if not folder.is_dir():
+        raise UsageError("is no run folder", path=folder)
+    weights = folder / "best.safetensors"
+    config = _read_config(folder / "config.json", root)
+    if not weights.is_file():
+        raise UsageError(
+            "holds no best.safetensors",
+            path=folder,
+            hint="let it train to its first validation: medenh train --resume",
+        )
+    return Run(
+        weights,
+        config,
+        _load(weights, config),
+        _hours(folder / "log.csv", config.batch),
+    )
+
+
+def _read_config(path: Path, root: Path | None) -> TrainConfig:
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            "holds no config.json, so it is no run folder", path=path.parent
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"cannot be read: {error}", path=path) from error
+    try:
+        config = TrainConfig.model_validate(stored)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise UsageError(
+            f"not the configuration of a run of this version: {place}: {first['msg']}",
+            path=path,
+            hint="train it again with this version",
+        ) from error
+    if root is None:
+        return config
+    data = config.data.model_copy(update={"root": str(root)})
+    return config.model_copy(update={"data": data})
+
+
+def _load(weights: Path, config: TrainConfig) -> nn.Module:
+    settings, state = config.network, read_weights(weights)
+    network = models.create(settings.architecture, settings.preset, **settings.options)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"does not fit the network of config.json: {reason}", path=weights
+        ) from error
+    return network.eval().requires_grad_(False)
+
+
+def _hours(path: Path, batch: int) -> float:
+    """Return the duration of a run from its log, validations with it."""
+    seconds, before = 0.0, 0
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            for row in csv.DictReader(handle):
+                step, speed = int(row["step"]), float(row["images_per_s"])
+                if step > before:
+                    seconds += batch * (step - before) / speed
+                before = step
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise UsageError(
+            f"tells no duration of the run: {error or 'a broken line'}", path=path
+        ) from error
+    return round(seconds / 3600, 2)

@@ -1,0 +1,86 @@
+"""The words of a card: what no figure tells, from a file and from options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medenh.errors import UsageError
+
+__all__ = ["Words", "read_words"]
+
+
+class Words(BaseModel):
+    """The words of a card; empty ones are found from the run.
+
+    Attributes
+    ----------
+    id, version, title, description, task, aliases, default_for, licence, paper,
+    citation, notes
+        As in `medenh.zoo.card.ModelCard`.
+    modalities : list of str or None
+        The same; None is those of the images learnt from.
+    literature : dict of str to str
+        For a recogniser: class, or "" for the picture as a whole -> what others report.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = ""
+    version: str = "1"
+    title: str = ""
+    description: str = ""
+    task: str = ""
+    aliases: list[str] = []
+    modalities: list[str] | None = None
+    default_for: list[str] = []
+    licence: str = "LicenseRef-unstated"
+    paper: str = ""
+    citation: str = ""
+    notes: str = ""
+    literature: dict[str, str] = {}
+
+
+def read_words(path: Path | None, over: dict[str, str], name: str) -> Words:
+    """Read the words of a card.
+
+    Parameters
+    ----------
+    path : path or None
+        JSON: the words, or words by the ids of several models.
+    over : dict
+        Words that go before those of the file.
+    name : str
+        Id of the model where nothing else is said.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or holds something else.
+    """
+    found: dict[str, Any] = {}
+    key = over.get("id", name)
+    if path is not None:
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(
+                f"cannot read the words of the card: {error}", path=path
+            ) from error
+        if not isinstance(document, dict):
+            raise UsageError("the words of a card are an object", path=path)
+        entry = document.get(key)
+        found = entry if isinstance(entry, dict) else document
+    try:
+        return Words.model_validate({"id": key, **found, **over})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"{place}: {first['msg']}",
+            path=path,
+            hint=f"the words are {', '.join(Words.model_fields)}",
+        ) from error

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+
+from medenh import models
+
+
+@pytest.mark.parametrize("size", [(40, 56), (33, 47), (8, 130)])
+def test_starts_as_the_identity_at_any_size(size):
+    network = models.create("fieldnet", "tiny").eval()
+    image = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(network(image), image, atol=1e-6, rtol=0)
+
+
+def test_parameters():
+    network = models.create("fieldnet")
+    assert sum(p.numel() for p in network.parameters()) == 1_315_868
+
+
+def test_every_parameter_learns():
+    torch.manual_seed(0)
+    network = models.create("fieldnet", "tiny").train()
+    for p in network.parameters():  # heads are zero at first, and stop what is behind
+        torch.nn.init.normal_(p, 0, 0.2)
+    network(torch.rand(1, 3, 32, 32)).square().mean().backward()
+    dead = [n for n, p in network.named_parameters() if p.grad is None]
+    assert not dead
+
+
+def test_fields_do_not_depend_on_the_size():
+    """A constant change of colour is the same field at 64 and at 128 pixels."""
+    torch.manual_seed(0)
+    network = models.create("fieldnet", "tiny").eval()
+    torch.nn.init.normal_(network.light.head.weight, 0, 0.1)
+    rng = np.random.default_rng(0)
+    small = torch.from_numpy(rng.random((1, 3, 16, 16), np.float32))
+    pictures = [
+        torch.nn.functional.interpolate(small, (n, n), mode="bilinear")
+        for n in (64, 128)
+    ]
+    with torch.no_grad():
+        one, two = (network.fields(picture) for picture in pictures)
+    assert (one - two).abs().mean() < 0.05 * one.abs().mean()
+
+
+def test_overfits_uneven_light():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    network = models.create("fieldnet", "tiny").train()
+    high = torch.rand(2, 3, 8, 8)
+    high = torch.nn.functional.interpolate(high, (48, 48), mode="bicubic").clamp(0, 1)
+    ramp = torch.linspace(0.3, 1.1, 48).view(1, 1, 1, -1)
+    low = (high * ramp).clamp(0, 1)
+    optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
+    for _ in range(60):
+        optimiser.zero_grad()
+        (network(low) - high).abs().mean().backward()
+        optimiser.step()
+    with torch.no_grad():
+        after = (network.eval()(low) - high).square().mean()
+    assert after < 0.15 * (low - high).square().mean()
