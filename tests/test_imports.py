@@ -42,7 +42,6 @@ ALLOWED = {
     ("reports", "evaluation"),
     ("evaluation", "pipeline"),
     ("evaluation", "training"),  # data packs are read in one place
-    ("training", "evaluation"),  # folders are paired by name in one place
     (
         "types",
         "intensity",

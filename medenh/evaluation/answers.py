@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.errors import UsageError
-from medenh.evaluation.names import key_of
+from medenh.formats.names import key_of
 from medenh.tasks import Task, class_masks, read_mask
 
 __all__ = ["Answers", "read_labels"]

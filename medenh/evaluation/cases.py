@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from medenh import formats
 from medenh.errors import UsageError
 from medenh.evaluation.answers import Answers, read_labels
-from medenh.evaluation.names import Listing, list_pictures
 from medenh.formats.array import from_array
+from medenh.formats.names import Listing, list_pictures
 from medenh.tasks import Task
 from medenh.types import FloatArray, Image, Modality
 

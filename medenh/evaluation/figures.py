@@ -13,10 +13,10 @@ from medenh.errors import MedenhError
 from medenh.evaluation.degrading import IDENTITY, Prepared
 from medenh.evaluation.failures import Failure, failure
 from medenh.evaluation.measuring import describe_range, measure_image
-from medenh.evaluation.names import key_of
 from medenh.evaluation.pictures import keep_picture, middle_frame
 from medenh.evaluation.regained import CLEAN
 from medenh.formats.files import safe_output_path
+from medenh.formats.names import key_of
 from medenh.types import Image
 
 __all__ = ["Figures", "measure"]

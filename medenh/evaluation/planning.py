@@ -9,14 +9,14 @@ from pathlib import Path
 from medenh.errors import UsageError
 from medenh.evaluation.answers import read_labels
 from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
-from medenh.evaluation.names import (
+from medenh.evaluation.regions import Region, checked_region
+from medenh.formats.names import (
     Listing,
     Pairing,
     list_pictures,
     match,
     named_like,
 )
-from medenh.evaluation.regions import Region, checked_region
 from medenh.metrics.registry import METRICS, resolve_metrics
 from medenh.tasks import Task, get_task
 from medenh.types import Modality

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medenh import formats
 from medenh.errors import InputError, UsageError
-from medenh.evaluation.names import Listing, list_pictures
+from medenh.formats.names import Listing, list_pictures
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task
 from medenh.training.data import CleanImage, coverage, reduced

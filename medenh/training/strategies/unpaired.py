@@ -25,7 +25,7 @@ from medenh.training.validation import (
 )
 from medenh.types import FloatArray
 
-__all__ = ["Unpaired"]
+__all__ = ["Unpaired", "part_real", "shown_low"]
 
 _REFERENCE_SEED = 2  # references are drawn apart from what they guide
 _KEPT = 0.95  # structure below which a picture has been changed, not enhanced [chosen]
@@ -47,14 +47,13 @@ class Unpaired:
     def __init__(self, config: TrainConfig) -> None:
         self.config, data = config, config.data
         self.sources = load_sources(config)
-        real, held = split_holdout(self.sources.real, data.holdout_share, "real")
-        real, held = (real, held) if held and real else (self.sources.real,) * 2
+        real, held = part_real(self.sources.real, data.holdout_share)
         self._low = SingleSampler(real, data, config.seed, data.real_recipes)
         self.references = SingleSampler(
             self.sources.learnt, data, config.seed + _REFERENCE_SEED
         )
         self.promotion = Promotion.create(config)
-        self._held = _shown(held, config)
+        self._held = shown_low(held, config)
         self._identity = [self._quality(*one) for one in self._held]
         hidden = data.model_copy(update={"recipes": data.real_recipes})
         self._pairs = (
@@ -128,7 +127,15 @@ class Unpaired:
         return -METRICS["niqe"](pixels, None, data_range=1.0, modality=modality)
 
 
-def _shown(
+def part_real(
+    images: list[CleanImage], share: float
+) -> tuple[list[CleanImage], list[CleanImage]]:
+    """Part real images: learnt from, held back; where one is empty, both are all."""
+    real, held = split_holdout(images, share, "real")
+    return (real, held) if held and real else (images, images)
+
+
+def shown_low(
     images: list[CleanImage], config: TrainConfig
 ) -> list[tuple[FloatArray, str]]:
     """Return held-back low-quality pictures and what they show."""
