@@ -68,6 +68,9 @@ class DataConfig(Section):
     real_recipes : dict of str to float
         The same made from the packs: half of the clean images' groups are degraded by
         these recipes and never seen clean. For tests of unpaired methods.
+    modality : str
+        What a folder's images show, where they do not say; else what all recipes are
+        for, if that is one kind.
     masks, labels : str
         For a folder: masks of the same names; CSV with the columns file and label.
     pseudo_masks : str
@@ -113,6 +116,17 @@ class DataConfig(Section):
     real: str = ""
     real_qualities: list[str] = []
     real_recipes: dict[str, float] = {}
+    modality: Literal[
+        "",
+        "fundus",
+        "xray",
+        "ct",
+        "mri",
+        "dermoscopy",
+        "microscopy",
+        "endoscopy",
+        "ultrasound",
+    ] = ""
     masks: str = ""
     labels: str = ""
     pseudo_masks: str = ""

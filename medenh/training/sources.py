@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from medenh.degradations import find_recipe
 from medenh.errors import UsageError
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage, load_pack, split_holdout
 from medenh.training.folders import load_folder
 from medenh.training.pseudo_masks import with_pseudo_masks
+from medenh.training.sections import DataConfig
 
 __all__ = ["Sources", "load_sources"]
 
@@ -48,7 +50,7 @@ def load_sources(config: TrainConfig) -> Sources:
     learnt, held = split_holdout(images, data.holdout_share)
     real: list[CleanImage] = []
     if data.real:
-        real = load_folder(data.real, data.max_side)
+        real = _named(load_folder(data.real, data.max_side), data)
     elif data.real_qualities:
         for pack in data.packs:
             folder = Path(data.root) / pack
@@ -76,7 +78,7 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
     if promote.task and promote.loss == "supervised":  # also where it only measures
         task = get_task(promote.task)
     if data.high:
-        return load_folder(
+        images = load_folder(
             data.high,
             data.max_side,
             low=data.low,
@@ -84,10 +86,25 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
             labels=data.labels,
             task=task,
         )
-    images: list[CleanImage] = []
+        return _named(images, data)
+    images = []
     for pack in data.packs:
         folder = Path(data.root) / pack
         images += load_pack(folder, data.qualities, ("train",), data.max_side, task)
     if data.datasets:
         images = [image for image in images if image.dataset in data.datasets]
     return images
+
+
+def _named(images: list[CleanImage], data: DataConfig) -> list[CleanImage]:
+    """Say what images show that do not say it themselves."""
+    kinds = {m for name in data.recipes for m in find_recipe(name).modalities}
+    kind: str = data.modality or ""
+    if not kind and len(kinds) == 1:
+        kind = kinds.pop()
+    if not kind:
+        return images
+    return [
+        replace(image, modality=kind) if image.modality == "unknown" else image
+        for image in images
+    ]

@@ -1,0 +1,99 @@
+"""Folders of the user's own files to learn from."""
+
+import cv2
+import numpy as np
+import pytest
+
+from medenh.errors import UsageError
+from medenh.tasks import get_task
+from medenh.training.config_file import load_config
+from medenh.training.folders import load_folder
+from medenh.training.loop import train
+from medenh.training.sources import load_sources
+
+
+def _write(folder, name, seed, shape=(40, 52, 3), dtype=np.uint8):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    top = np.iinfo(dtype).max
+    pixels = np.random.default_rng(seed).integers(0, top + 1, shape, dtype)
+    cv2.imwrite(str(path), pixels)
+    return pixels[..., ::-1] if len(shape) == 3 else pixels[..., None]
+
+
+@pytest.fixture
+def clean(tmp_path):
+    folder = tmp_path / "clean"
+    for patient in range(6):
+        for eye in ("left", "right"):
+            _write(folder, f"p{patient}/{eye}.png", 2 * patient + (eye == "right"))
+    return folder
+
+
+def test_depth_names_and_patients(clean):
+    deep = _write(clean, "p0/deep.png", 99, (30, 30), np.uint16)
+    images = {image.name: image for image in load_folder(str(clean), 200)}
+    assert len(images) == 13
+    np.testing.assert_array_equal(images["p0/deep.png"].pixels, deep)
+    assert images["p0/deep.png"].pixels.dtype == np.uint16
+    assert images["p0/left.png"].group == images["p0/right.png"].group == "p0"
+    assert max(i.pixels.shape[0] for i in load_folder(str(clean), 20)) <= 20
+
+
+def test_partners_are_found_by_name_and_broken_files_left_out(clean, tmp_path):
+    low = tmp_path / "low"
+    for patient in range(4):
+        _write(low, f"p{patient}/left.tif", 50 + patient)
+    (low / "p0" / "left.tif").write_bytes(b"II*\0broken")
+    images = load_folder(str(clean), 200, low=str(low))
+    assert [image.name for image in images] == [f"p{i}/left.png" for i in (1, 2, 3)]
+    assert all(image.low.shape == image.pixels.shape for image in images)
+    _write(low, "p5/left.tif", 7, (10, 10, 3))
+    with pytest.raises(UsageError, match="clean partner"):
+        load_folder(str(clean), 200, low=str(low))
+
+
+def test_labels_and_masks(clean, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\np1/left.png,malignant\nright.png,0\n")
+    task = get_task("class-derm")
+    images = load_folder(str(clean), 200, labels=str(labels), task=task)
+    assert {image.label for image in images} == {0, 1}
+    labels.write_text("file,label\nleft.png,strange\n")
+    with pytest.raises(UsageError, match="label 'strange' is none of benign"):
+        load_folder(str(clean), 200, labels=str(labels), task=task)
+    masks = tmp_path / "masks"
+    for patient in range(3):
+        _write(masks, f"p{patient}/left.png", 3, (40, 52))
+    found = load_folder(str(clean), 200, masks=str(masks), task=get_task("lesion-derm"))
+    assert [image.mask.shape for image in found] == [(40, 52, 1)] * 3
+
+
+def test_a_run_on_folders(clean, tmp_path, tiny_settings):
+    more = ["data.root=''", "data.packs=[]", f"data.high='{clean.as_posix()}'",
+            "data.recipes={cofe-111=1.0}", "network.architecture=nafnet",
+            "condition_batch=0", "teacher_share=0", "steps=2", "validate_every=2",
+            "data.holdout_share=0.3", "batch=2"]  # fmt: skip
+    config = load_config("dpe-general", [*tiny_settings, *more])
+    sources = load_sources(config)
+    assert {image.modality for image in sources.learnt} == {"fundus"}
+    groups = [
+        {image.group for image in part} for part in (sources.learnt, sources.held)
+    ]
+    assert not groups[0] & groups[1]
+    assert train(config, tmp_path / "run").finished
+
+
+def test_a_recipe_for_another_kind_is_refused(clean, tmp_path, tiny_settings):
+    more = ["data.root=''", "data.packs=[]", f"data.high='{clean.as_posix()}'",
+            "data.recipes={cofe-111=1.0}", "data.modality=xray",
+            "network.architecture=nafnet", "condition_batch=0", "teacher_share=0",
+            "data.holdout_share=0.3"]  # fmt: skip
+    with pytest.raises(UsageError, match="none of the recipes cofe-111 is for xray"):
+        train(load_config("dpe-general", [*tiny_settings, *more]), tmp_path / "run")
+
+
+def test_an_empty_folder_is_a_clear_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Exception, match="empty"):
+        load_folder(str(tmp_path / "empty"), 100)
