@@ -32,7 +32,8 @@ def main() -> None:
         "fast-fundus",
         [f"data.root='{root}'", "data.size=128", "data.max_side=192",
          "data.identity_share=0", "data.recipes={cofe-111=1.0}", "data.whole_share=1.0",
-         "data.datasets={DRIVE=1.0, STARE=1.0}", "data.validation_images=1"],
+         "data.datasets={DRIVE=1.0, STARE=1.0}", "data.validation_images=1",
+            "data.holdout_share=0.2"],
     )  # fmt: skip
     batch = STRATEGIES["supervised"](config).draw(0, range(8))
     low, high = (torch.from_numpy(batch[k]) for k in ("low", "high"))
