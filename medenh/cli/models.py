@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medenh.cli import console, convert, options
+from medenh.cli import console, convert, options, publish
+from medenh.cli.model_tables import show_measured
 
 if TYPE_CHECKING:
-    from medenh.zoo.card import Estimate, ModelCard, RecognitionTable, ResultTable
+    from medenh.zoo.card import ModelCard
     from medenh.zoo.download import Progress
 
 __all__ = ["register"]
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
         ("verify", verify),
         ("export", export),
         ("import", import_),
+        ("publish", publish.run),
         ("convert", convert.run),
         ("cite", cite),
     ):
@@ -105,12 +107,7 @@ def show(
         console.warn(found.reason, kind="note")
     for label, text in _facts(card, where(card)):
         console.write(f"{label:<16}{console.one_line(text)}")
-    for result in card.results:
-        console.write("")
-        _show_result(result)
-    for table in card.recognition.tables if card.recognition else ():
-        console.write("")
-        _show_recognition(table)
+    show_measured(card)
 
 
 def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
@@ -160,41 +157,6 @@ def _tiling(card: ModelCard) -> str:
             f"{card.receptive_field} px) where the network takes them apart"
         )
     return f"exact in tiles (halo of {card.receptive_field} px)"
-
-
-def _show_result(result: ResultTable) -> None:
-    """Write one table of results; the do-nothing row comes first."""
-    console.write(
-        f"{result.protocol}, {result.modality}, {result.split}, n = {result.n} "
-        "(mean and 95 % interval)"
-    )
-    rows = sorted(result.rows.items(), key=lambda row: row[0] != "identity")
-    metrics = list(dict.fromkeys(m for _, row in rows for m in row))
-    table = []
-    for model, row in rows:
-        cells = [model]
-        for metric in metrics:
-            found = row.get(metric)
-            cells.append("-" if found is None else _cell(found))
-        table.append(cells)
-    console.write_table(["model", *metrics], table)
-
-
-def _show_recognition(table: RecognitionTable) -> None:
-    """Write what a recogniser scored on clean pictures, beside what others report."""
-    target = f", {table.target}" if table.target else ""
-    console.write(f"{table.data}{target}, {table.region}, n = {table.n}")
-    rows = [[metric, _cell(found)] for metric, found in table.scores.items()]
-    console.write_table(["metric", "mean and 95 % interval"], rows)
-    if table.literature:
-        console.write(console.one_line(f"others: {table.literature}"))
-
-
-def _cell(found: Estimate) -> str:
-    if found.ci95 is None:
-        return f"{found.mean:.4g}"
-    low, high = found.ci95
-    return f"{found.mean:.4g} [{low:.4g}, {high:.4g}]"
 
 
 def download(

@@ -39,7 +39,9 @@ class _Learnt(Protocol):
     def dataset(self) -> str: ...
 
 
-def data_sources(config: TrainConfig, learnt: Iterable[_Learnt]) -> list[dict[str, Any]]:
+def data_sources(
+    config: TrainConfig, learnt: Iterable[_Learnt]
+) -> list[dict[str, Any]]:
     """Return the sets that a run learnt from, with their terms and images."""
     terms = {
         f"{pack}/{row['file']}": row.get("licence") or row.get("terms") or _UNSTATED
@@ -117,8 +119,7 @@ def _changes(
         before = ready.get(key)
         if value == before or value is None:  # None cannot be set, only left out
             continue
-        section = isinstance(value, dict) and isinstance(before, dict) and not place
-        if section:
+        if isinstance(value, dict) and isinstance(before, dict) and not place:
             yield from _changes(value, before, f"{key}.")
         else:
             yield f"{place}{key}", value

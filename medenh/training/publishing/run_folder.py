@@ -127,4 +127,4 @@ def _hours(path: Path, batch: int) -> float:
         raise UsageError(
             f"tells no duration of the run: {error or 'a broken line'}", path=path
         ) from error
-    return round(seconds / 3600, 2)
+    return round(seconds / 3600, 3)

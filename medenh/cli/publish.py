@@ -1,0 +1,120 @@
+"""`medenh models publish`: a training run, measured, as a model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medenh.cli import console, options
+from medenh.cli.model_tables import show_measured
+
+__all__ = ["run"]
+
+_Text = Annotated[str | None, typer.Option(show_default=False)]
+
+
+def run(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR", help="What `medenh train` left.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="NAME.zip, to import.", show_default=False),
+    ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to measure an enhancer under; may be given again. Default: "
+            "every protocol whose recipe the run learnt.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder of data packs; for protocols also one pack, or a folder "
+            "of clean pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many pictures a set.", show_default=False),
+    ] = None,
+    model_id: Annotated[
+        str | None,
+        typer.Option("--id", help="Default: the run's name.", show_default=False),
+    ] = None,
+    version: _Text = None,
+    title: _Text = None,
+    description: _Text = None,
+    notes: _Text = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(help="SPDX identifier for the weights.", show_default=False),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="WORDS.json", help="The words of the card.", show_default=False
+        ),
+    ] = None,
+    draft: Annotated[
+        bool,
+        typer.Option(
+            "--draft",
+            help="Publish what does not beat doing nothing; the card says so.",
+        ),
+    ] = False,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKOUT",
+            help="For developers: bundle it in a checkout of medenh, in place of -o.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Turn a training run into a model with measured figures."""
+    # sums of floats must not depend on threads: the same figures on every machine
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from medenh.training.publishing import PublishOptions, publish
+
+    words = {
+        "id": model_id,
+        "version": version,
+        "title": title,
+        "description": description,
+        "notes": notes,
+        "licence": licence,
+    }
+    asked = PublishOptions(
+        target=output,
+        checkout=into,
+        protocols=tuple(protocol or ()),
+        data=data,
+        limit=limit,
+        card=card,
+        words={key: value for key, value in words.items() if value is not None},
+        draft=draft,
+    )
+
+    def tell(step: str) -> None:
+        if not quiet:
+            console.warn(step, kind="note")
+
+    made = publish(folder, asked, on_step=tell)
+    if json:
+        console.write_json(made.to_dict())
+        return
+    console.write(f"{made.full_id}: {output or into}")
+    show_measured(made)

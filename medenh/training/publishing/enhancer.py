@@ -1,0 +1,232 @@
+"""An enhancer's figures: frozen protocols, limits of fidelity, proof of bf16.
+
+The model is measured as it will be run: imported into a cache of its own and loaded by
+the pipeline, under an id that no model has.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medenh.device import cpu_has_bf16
+from medenh.errors import UsageError
+from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
+from medenh.evaluation.output import summarise
+from medenh.evaluation.packs import is_pack
+from medenh.evaluation.protocols import Protocol
+from medenh.evaluation.result import Evaluation, Row
+from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
+from medenh.types import FloatArray
+from medenh.zoo.card import ModelCard, Weights
+from medenh.zoo.transfer import import_model, pack
+
+__all__ = ["measure_enhancer"]
+
+_UNDER_TEST = "model-under-test"
+
+
+def measure_enhancer(
+    card: ModelCard,
+    weights: Path,
+    held: Sequence[FloatArray],
+    plan: Sequence[tuple[Protocol, Path]],
+    *,
+    limit: int | None,
+    on_step: Callable[[str], None],
+) -> tuple[dict[str, Any], list[str]]:
+    """Measure an enhancer.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Without figures.
+    weights : path
+    held : list of float32 array, shape (H, W, C), in [0, 1]
+        Pictures for limits and certificate.
+    plan : list of (Protocol, path)
+    limit : int, optional
+        At most so many pictures of a set.
+    on_step : callable
+        Told what is measured next.
+
+    Returns
+    -------
+    fields : dict
+        ``results``, ``limits`` and ``precision`` of the card.
+    lost : list of str
+        Where it does not beat doing nothing.
+    """
+    results, lost = [], []
+    only = card.modalities[0] if len(card.modalities) == 1 else None
+    with _known_to_the_zoo(card, weights) as name:
+        for protocol, place in plan:
+            on_step(f"measuring {protocol.name} on {place.name}")
+            told = None if is_pack(place) else only
+            found = run_protocol(
+                protocol.name,
+                BenchmarkOptions(
+                    data=place, models=(name, "classical"), modality=told, limit=limit
+                ),
+            )
+            for failed in found.failed[:1]:
+                count = len(found.failed)
+                on_step(f"{count} failed: {failed['path']}: {failed['error']}")
+            results.append(_table(found, place, card.id))
+            lost += _losses(found, place)
+        on_step(f"limits on {len(held)} held-back pictures")
+        exact = [_answers(name, held, "fp32", engine) for engine in _engines()]
+        fields: dict[str, Any] = {"results": results, "limits": _limits(held, exact[0])}
+        if cpu_has_bf16():
+            on_step("certifying bf16")
+            fast = [_answers(name, held, "bf16", engine) for engine in _engines()]
+            fields["precision"] = {"bf16": _certificate(exact, fast)}
+    return fields, lost
+
+
+@contextmanager
+def _known_to_the_zoo(card: ModelCard, weights: Path) -> Iterator[str]:
+    """Have the zoo know a model for a while, and no other that was added to it."""
+    before = os.environ.get("MEDENH_CACHE")
+    described = card.weights
+    if described is None:
+        raise ValueError("a network has weights")
+    with tempfile.TemporaryDirectory(prefix="medenh-publish-") as room:
+        os.environ["MEDENH_CACHE"] = str(Path(room) / "cache")
+        try:
+            _import(card, described, weights, Path(room) / "draft.zip")
+            yield _UNDER_TEST
+        finally:
+            if before is None:
+                del os.environ["MEDENH_CACHE"]
+            else:
+                os.environ["MEDENH_CACHE"] = before
+
+
+def _import(card: ModelCard, described: Weights, weights: Path, archive: Path) -> None:
+    draft = card.model_copy(
+        update={
+            "id": _UNDER_TEST,
+            "weights": described.model_copy(update={"bundled": False}),
+        }
+    )
+    pack(draft, described, weights, archive)
+    import_model(archive)
+
+
+def _table(found: Evaluation, place: Path, name: str) -> dict[str, Any]:
+    modality = str(found.settings["modality"])
+    if modality == "unknown":
+        raise UsageError(
+            "what these pictures show is not known, so their figures have no place",
+            path=place,
+            hint='say it in the words of the card: "modalities": ["fundus"]',
+        )
+    if not found.files:
+        raise UsageError("no picture could be measured", path=place)
+    renamed = {_UNDER_TEST: name}
+    return {
+        "protocol": found.protocol,
+        "modality": modality,
+        "split": str(found.settings.get("split", f"folder {place.name}")),
+        "n": len(found.files),
+        "rows": {renamed.get(r.name, r.name): _scores(r, found) for r in found.rows},
+    }
+
+
+def _scores(row: Row, found: Evaluation) -> dict[str, Any]:
+    """Return the estimates of a row: means over files, then scores of the set."""
+    scores: dict[str, Any] = {}
+    for column in found.columns:
+        summary = summarise(row, column.name)
+        if summary is not None:
+            counted = summary.n - summary.n_infinite - summary.n_undefined
+            scores[column.name] = _estimate(summary.mean, summary.ci95, counted)
+    for score in row.set_scores:
+        if score.value is not None:
+            count = score.n or len(found.files)
+            scores[score.name] = _estimate(score.value, score.ci95, count)
+    return scores
+
+
+def _estimate(
+    mean: float, interval: tuple[float, float] | None, n: int
+) -> dict[str, Any]:
+    known = interval is not None and n > 1 and bool(np.isfinite(interval).all())
+    ends = [round(float(v), 4) for v in interval or ()] if known else None
+    return {"mean": round(float(mean), 4), "ci95": ends, "n": n}
+
+
+def _losses(found: Evaluation, place: Path) -> list[str]:
+    """Say where the mean of the first metric is no better than that of the input."""
+    first = found.columns[0]
+    tests = found.against_identity.get(_UNDER_TEST, {}).get(first.name)
+    sign = -1 if first.better == "lower" else 1
+    if tests is not None and sign * tests.difference > 0:
+        return []
+    rows = [
+        summarise(found.row(name), first.name) for name in (_UNDER_TEST, "identity")
+    ]
+    figures = " against ".join(
+        "-" if one is None else f"{one.mean:.4g}" for one in rows
+    )
+    where = f"{found.protocol}, {place.name}, n = {len(found.files)}"
+    return [f"{first.name} {figures} ({where})"]
+
+
+def _engines() -> list[str]:
+    """Return the engines of a CPU; "auto" is OpenVINO where it can run the model."""
+    there = importlib.util.find_spec("openvino") is not None
+    return ["auto", "torch"] if there else ["torch"]
+
+
+def _answers(
+    name: str, pictures: Sequence[FloatArray], precision: str, engine: str
+) -> list[FloatArray]:
+    from medenh.pipeline.enhance import load_model
+
+    model = load_model(name, "cpu", precision, engine=engine)
+    return [np.clip(model.enhance(picture), 0, 1) for picture in pictures]
+
+
+def _limits(
+    inputs: Sequence[FloatArray], answers: Sequence[FloatArray]
+) -> dict[str, float]:
+    """Return bounds that 99 of 100 answers kept.
+
+    What they catch is an answer beyond anything that undoing the degradation takes.
+    """
+    figures = [
+        (
+            structure_correlation(answer, before),
+            clipped_share(answer, before),
+            abs(mean_shift(answer, before)),
+        )
+        for answer, before in zip(answers, inputs, strict=True)
+    ]
+    structure, clipped, shift = np.array(figures).T
+    return {
+        "min_structure_correlation": round(float(np.percentile(structure, 1)), 3),
+        "max_clipped": round(float(np.percentile(clipped, 99)), 3),
+        "max_mean_shift": round(float(np.percentile(shift, 99)), 3),
+    }
+
+
+def _certificate(
+    exact: Sequence[Sequence[FloatArray]], fast: Sequence[Sequence[FloatArray]]
+) -> dict[str, float]:
+    """Return how far bf16 is from float32 on the worst picture, of any engine."""
+    psnr, levels = [], []
+    for one, two in zip(exact, fast, strict=True):
+        for a, b in zip(one, two, strict=True):
+            error = float(np.mean(np.square(a - b), dtype=np.float64))
+            psnr.append(-10 * np.log10(max(error, 1e-10)))
+            levels.append(float(np.abs(np.rint(255 * a) - np.rint(255 * b)).max()))
+    return {"psnr_db": round(float(min(psnr)), 2), "max_levels": max(levels)}

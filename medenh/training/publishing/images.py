@@ -1,0 +1,55 @@
+"""The images of an enhancer's run, read again: learnt from, and held back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medenh.training.config import TrainConfig
+from medenh.training.data import CleanImage
+from medenh.training.sources import Sources, load_sources
+from medenh.training.strategies.unpaired import part_real, shown_low
+from medenh.training.validation import PairValidation
+from medenh.types import FloatArray
+
+__all__ = ["EnhancerImages", "load_images"]
+
+_UNPAIRED = ("hq-guided", "still-gan")
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancerImages:
+    """The images of a run, as publishing needs them.
+
+    Attributes
+    ----------
+    learnt : list of CleanImage
+        What the weights come from.
+    held : list of float32 array, shape (H, W, C), in [0, 1]
+        Low-quality pictures that chose the weights and taught them nothing.
+    """
+
+    learnt: list[CleanImage]
+    held: list[FloatArray]
+
+
+def load_images(config: TrainConfig) -> EnhancerImages:
+    """Read the images of an enhancer's run again.
+
+    Raises
+    ------
+    UsageError
+        They are not where the run found them.
+    """
+    data = config.data.model_copy(update={"pseudo_masks": ""})  # of no use here
+    plain = config.model_copy(update={"data": data})
+    sources = load_sources(plain)
+    if config.strategy in _UNPAIRED:
+        return _unpaired(sources, plain)
+    pairs = PairValidation(sources.held, data).pairs
+    return EnhancerImages(sources.learnt + sources.real, [pair.low for pair in pairs])
+
+
+def _unpaired(sources: Sources, config: TrainConfig) -> EnhancerImages:
+    real, held = part_real(sources.real, config.data.holdout_share)
+    shown = [pixels for pixels, _ in shown_low(held, config)]
+    return EnhancerImages(sources.learnt + real, shown)

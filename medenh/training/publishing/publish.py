@@ -1,0 +1,217 @@
+"""Publish: read a run, measure it, refuse what does not help, write the model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from medenh.errors import OutputError, UsageError
+from medenh.hashing import sha256_file
+from medenh.tasks import TASKS
+from medenh.training.publishing import images, recogniser
+from medenh.training.publishing.enhancer import measure_enhancer
+from medenh.training.publishing.options import PublishOptions
+from medenh.training.publishing.record import data_sources, training_record
+from medenh.training.publishing.run_folder import Run, read_run
+from medenh.training.publishing.sets import plan_protocols
+from medenh.training.publishing.words import Words, read_words
+from medenh.zoo.card import MODALITIES, ModelCard
+from medenh.zoo.checkout import add_to_checkout, check_checkout
+from medenh.zoo.transfer import pack
+
+__all__ = ["publish"]
+
+Fields = dict[str, Any]
+OnStep = Callable[[str], None]
+
+
+def publish(
+    folder: Path, options: PublishOptions, *, on_step: OnStep = lambda _: None
+) -> ModelCard:
+    """Turn a training run into a model with measured figures.
+
+    Parameters
+    ----------
+    folder : path
+        What `medenh.training.loop.train` left.
+    options : PublishOptions
+    on_step : callable
+        Told what is done next, in words.
+
+    Returns
+    -------
+    ModelCard
+        Of the model that was written.
+
+    Raises
+    ------
+    UsageError
+        No run folder, words that no card takes, no pictures to measure on, or a model
+        that does not beat doing nothing.
+    WeightsError
+        The weights are damaged.
+    OutputError
+        The target is there already, or cannot be written.
+
+    Notes
+    -----
+    While an enhancer is measured, ``MEDENH_CACHE`` of this process points to a folder
+    that is removed afterwards: not for several threads at once.
+    """
+    target = _place(options)
+    run = read_run(folder, _root(options.data))
+    words = read_words(options.card, options.words, _usual_id(run))
+    describe = _recogniser if run.config.task else _enhancer
+    fields, lost = describe(run, words, options, on_step)
+    if lost and not options.draft:
+        raise UsageError(
+            f"{words.id} does not beat doing nothing: {'; '.join(lost)}",
+            hint="train it further, or --draft to publish it all the same",
+        )
+    if options.draft:
+        fields["notes"] = f"{_draft_note(lost)} {fields['notes']}".strip()
+    card = _card(fields)
+    weights = card.weights
+    if weights is None:
+        raise ValueError("a network has weights")
+    if target is not None:
+        pack(card, weights, run.weights, target)
+    if options.checkout is not None:
+        add_to_checkout(card, run.weights, options.checkout)
+    return card
+
+
+def _place(options: PublishOptions) -> Path | None:
+    """Check where the model goes, before any work."""
+    target, checkout = options.target, options.checkout
+    if (target is None) == (checkout is None):
+        raise UsageError("name the file to write", hint="-o NAME.zip")
+    if checkout is not None:
+        check_checkout(checkout)
+        return None
+    if target is not None and target.suffix.lower() != ".zip":
+        raise UsageError("a model is written as a zip file", path=target)
+    if target is not None and (target.exists() or target.is_symlink()):
+        raise OutputError("exists already", path=target, hint="choose another name")
+    return target
+
+
+def _root(data: Path | None) -> Path | None:
+    """Return ``data`` where it is a folder of packs, and so may be the run's."""
+    if data is None or (data / "manifest.csv").is_file():
+        return None
+    return data if any(data.glob("*/manifest.csv")) else None
+
+
+def _usual_id(run: Run) -> str:
+    config = run.config
+    if config.task:
+        return TASKS[config.task].model
+    return re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")
+
+
+def _enhancer(
+    run: Run, words: Words, options: PublishOptions, on_step: OnStep
+) -> tuple[Fields, list[str]]:
+    config = run.config
+    plan = plan_protocols(config, options)
+    on_step("reading the run's images")
+    found = images.load_images(config)
+    seen = {image.modality for image in found.learnt}
+    fields = _common(run, words, options) | {
+        "task": words.task or "enhance",
+        "modalities": [word for word in MODALITIES if word in seen],
+        "data": data_sources(config, found.learnt),
+        "training": training_record(run, len(found.learnt)),
+    }
+    if words.modalities is not None:
+        fields["modalities"] = words.modalities
+    card = _card(fields)
+    measured, lost = measure_enhancer(
+        card, run.weights, found.held, plan, limit=options.limit, on_step=on_step
+    )
+    return fields | measured, lost
+
+
+def _recogniser(
+    run: Run, words: Words, options: PublishOptions, on_step: OnStep
+) -> tuple[Fields, list[str]]:
+    config, task = run.config, TASKS[run.config.task]
+    if options.protocols:
+        raise UsageError("a recogniser is measured on clean pictures: no --protocol")
+    on_step("reading the run's images")
+    found = recogniser.load_images(config)
+    fields = _common(run, words, options) | {
+        "task": task.kind,
+        "modalities": [task.modality],
+        "data": data_sources(config, found.learnt),
+        "training": training_record(run, len(found.learnt)),
+    }
+    fields["title"] = words.title or task.title
+    _card(fields)  # wrong words are known before the work
+    on_step(f"scoring {len(found.unseen)} images of split {found.split}")
+    recognition, lost = recogniser.measure_recogniser(
+        run, found, words.literature, options.limit
+    )
+    return fields | {"recognition": recognition}, lost
+
+
+def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
+    """Return what every card says: words, network, weights."""
+    config = run.config
+    network: Any = run.network
+    multiple = int(network.multiple_of)
+    told = words.model_dump(exclude={"literature", "modalities"})
+    start = config.network.start_from
+    if start and not start.endswith(".safetensors"):
+        began = f"Began with the weights of {start}, whose card names its data."
+        told["notes"] = f"{told['notes']} {began}".strip()
+    undone = ", ".join(sorted({*config.data.recipes, *config.data.real_recipes}))
+    return told | {
+        "title": words.title or f"{config.network.architecture}, {config.strategy}",
+        "description": words.description
+        or f"Trained by strategy {config.strategy}"
+        + (f" to undo {undone}." if undone else f", task {config.task or 'enhance'}."),
+        "architecture": config.network.architecture,
+        "preset": config.network.preset,
+        "options": config.network.options,
+        "input": {
+            "channels": 3,
+            "multiple_of": multiple,
+            # the deepest map of a smaller picture is one pixel wide, and OpenVINO's
+            # bf16 kernels are not deterministic there
+            "min_size": 2 * multiple,
+        },
+        "receptive_field": network.receptive_field,
+        "global_ops": network.global_ops,
+        "weights": {
+            "file": f"{words.id}-{words.version}.safetensors",
+            "size_bytes": run.weights.stat().st_size,
+            "sha256": sha256_file(run.weights),
+            "bundled": options.checkout is not None,
+        },
+    }
+
+
+def _draft_note(lost: list[str]) -> str:
+    if not lost:
+        return "Draft."
+    return f"Draft: does not beat doing nothing: {'; '.join(lost)}."
+
+
+def _card(fields: Fields) -> ModelCard:
+    """Return the card; say which word it does not take."""
+    try:
+        return ModelCard.model_validate_json(json.dumps(fields))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(
+            f"no card takes this: {place}: {message}" if place else message
+        ) from error
