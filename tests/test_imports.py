@@ -12,7 +12,8 @@ import medenh
 PACKAGE = Path(medenh.__file__).parent
 # a room may import rooms of lower rank, and itself
 RANK = {
-    "cli": 5,
+    "cli": 6,
+    "publishing": 5,
     "reports": 4,
     "evaluation": 4,
     "training": 4,

@@ -87,7 +87,7 @@ def run(
     """Turn a training run into a model with measured figures."""
     # sums of floats must not depend on threads: the same figures on every machine
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from medenh.training.publishing import PublishOptions, publish
+    from medenh.publishing import PublishOptions, publish
 
     words = {
         "id": model_id,

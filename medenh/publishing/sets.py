@@ -7,9 +7,9 @@ from pathlib import Path
 from medenh.errors import UsageError
 from medenh.evaluation.packs import find_pack, is_pack
 from medenh.evaluation.protocols import PROTOCOLS, Protocol, find_protocol
+from medenh.publishing.options import PublishOptions
 from medenh.training.config import TrainConfig
 from medenh.training.data import MODALITY_OF_PACK
-from medenh.training.publishing.options import PublishOptions
 
 __all__ = ["plan_protocols"]
 

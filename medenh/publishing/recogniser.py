@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from medenh import tasks
 from medenh.errors import UsageError
 from medenh.metrics import bootstrap_ci
+from medenh.publishing.run_folder import Run
 from medenh.training.config import TrainConfig
 from medenh.training.data import split_holdout
 from medenh.training.labelled import LabelledImage, load_labelled
-from medenh.training.publishing.run_folder import Run
 from medenh.types import FloatArray
 
 __all__ = ["LabelledImages", "load_images", "measure_recogniser"]

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from medenh.errors import OutputError, UsageError
 from medenh.hashing import sha256_file
+from medenh.publishing import images, recogniser
+from medenh.publishing.enhancer import measure_enhancer
+from medenh.publishing.options import PublishOptions
+from medenh.publishing.record import data_sources, training_record
+from medenh.publishing.run_folder import Run, read_run
+from medenh.publishing.sets import plan_protocols
+from medenh.publishing.words import Words, read_words
 from medenh.tasks import TASKS
-from medenh.training.publishing import images, recogniser
-from medenh.training.publishing.enhancer import measure_enhancer
-from medenh.training.publishing.options import PublishOptions
-from medenh.training.publishing.record import data_sources, training_record
-from medenh.training.publishing.run_folder import Run, read_run
-from medenh.training.publishing.sets import plan_protocols
-from medenh.training.publishing.words import Words, read_words
 from medenh.zoo.card import MODALITIES, ModelCard
 from medenh.zoo.checkout import add_to_checkout, check_checkout
 from medenh.zoo.transfer import pack

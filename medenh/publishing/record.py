@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from medenh.errors import UsageError
+from medenh.publishing.run_folder import Run
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config, named_configs
 from medenh.training.data import read_rows
-from medenh.training.publishing.run_folder import Run
 
 __all__ = ["data_sources", "training_record"]
 
