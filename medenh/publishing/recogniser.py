@@ -7,7 +7,8 @@ Segmentation: a score an image and class, inside the field of view where the pac
 one; means over images with 95 % bootstrap intervals; rows named "pooled" take the
 pixels of all images together, as most of the literature on DRIVE does. Classification:
 scores over all images, intervals by drawing images anew 2000 times; its held-back
-images count as test images too, where nothing was selected on them.
+images count as test images too, where nothing was selected on them and the weights that
+it began with had not learnt from them either.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from medenh.training.config import TrainConfig
 from medenh.training.data import split_holdout
 from medenh.training.labelled import LabelledImage, load_labelled
 from medenh.types import FloatArray
+from medenh.zoo.manifest import load_manifest
 
 __all__ = ["LabelledImages", "load_images", "measure_recogniser"]
 
@@ -113,8 +115,9 @@ def measure_recogniser(
         tables = _score_segmentation(recogniser, unseen, split, thresholds)
     else:
         thresholds = (0.5,) * len(task.classes)
-        if run.config.validate_every >= run.config.steps:  # one validation chose none
-            unseen, split = unseen + _some(images.held, limit), f"{split} + held back"
+        untouched = _some(_untouched(run.config, images.held), limit)
+        if untouched:
+            unseen, split = unseen + untouched, f"{split} + held back"
         tables = _score_classification(recogniser, unseen, split)
     for table in tables:
         table["literature"] = literature.get(table["target"], "")
@@ -124,6 +127,30 @@ def measure_recogniser(
         "tables": tables,
     }
     return found, [line for table in tables for line in _losses(table)]
+
+
+def _untouched(config: TrainConfig, held: list[LabelledImage]) -> list[LabelledImage]:
+    """Return held-back images that neither chose weights nor were learnt from before.
+
+    A group is held back where a hash of its name is below the share of a run, so what
+    two runs held back is what the smaller share held back.
+    """
+    if config.validate_every < config.steps:
+        return []  # the best of several validations was kept
+    start = config.network.start_from
+    if not start:
+        return held
+    if start.endswith(".safetensors"):
+        return []  # what those learnt from is not known
+    card = load_manifest().get(start)
+    settings = None if card.training is None else card.training.config
+    if not isinstance(settings, dict):
+        return []
+    share = float(settings.get("data", {}).get("holdout_share", 0.0))
+    _, both = split_holdout(held, share)
+    kept = {image.name for image in both}
+    names = {source.name for source in card.data}
+    return [i for i in held if i.name in kept or i.dataset not in names]
 
 
 def _some(images: list[LabelledImage], limit: int | None) -> list[LabelledImage]:
