@@ -24,6 +24,7 @@ from medenh.evaluation.packs import is_pack
 from medenh.evaluation.protocols import Protocol
 from medenh.evaluation.result import Evaluation, Row
 from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
+from medenh.publishing.options import PublishOptions
 from medenh.types import FloatArray
 from medenh.zoo.card import ModelCard, Weights
 from medenh.zoo.transfer import import_model, pack
@@ -38,8 +39,7 @@ def measure_enhancer(
     weights: Path,
     held: Sequence[FloatArray],
     plan: Sequence[tuple[Protocol, Path]],
-    *,
-    limit: int | None,
+    options: PublishOptions,
     on_step: Callable[[str], None],
 ) -> tuple[dict[str, Any], list[str]]:
     """Measure an enhancer.
@@ -52,8 +52,8 @@ def measure_enhancer(
     held : list of float32 array, shape (H, W, C), in [0, 1]
         Pictures for limits and certificate.
     plan : list of (Protocol, path)
-    limit : int, optional
-        At most so many pictures of a set.
+    options : PublishOptions
+        Its ``limit``; without its ``draft`` a model that loses is measured no further.
     on_step : callable
         Told what is measured next.
 
@@ -73,7 +73,10 @@ def measure_enhancer(
             found = run_protocol(
                 protocol.name,
                 BenchmarkOptions(
-                    data=place, models=(name, "classical"), modality=told, limit=limit
+                    data=place,
+                    models=(name, "classical"),
+                    modality=told,
+                    limit=options.limit,
                 ),
             )
             for failed in found.failed[:1]:
@@ -81,6 +84,8 @@ def measure_enhancer(
                 on_step(f"{count} failed: {failed['path']}: {failed['error']}")
             results.append(_table(found, place, card.id))
             lost += _losses(found, place)
+        if lost and not options.draft:
+            return {"results": results}, lost
         on_step(f"limits on {len(held)} held-back pictures")
         exact = [_answers(name, held, "fp32", engine) for engine in _engines()]
         fields: dict[str, Any] = {"results": results, "limits": _limits(held, exact[0])}

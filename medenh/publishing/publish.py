@@ -133,7 +133,7 @@ def _enhancer(
         fields["modalities"] = words.modalities
     card = _card(fields)
     measured, lost = measure_enhancer(
-        card, run.weights, found.held, plan, limit=options.limit, on_step=on_step
+        card, run.weights, found.held, plan, options, on_step
     )
     return fields | measured, lost
 

@@ -1,0 +1,304 @@
+"""A run becomes a model: what its card says, and what is refused."""
+
+import json
+import os
+import shlex
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from labelled_pack import scene
+from published_runs import pack_with_tests, run_of
+from safetensors.torch import load_file, save_file
+
+import medenh
+from medenh.cli.main import main
+from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.evaluation.api import evaluate_protocol
+from medenh.metrics import psnr
+from medenh.publishing import PublishOptions, enhancer, publish
+from medenh.publishing.images import load_images
+from medenh.publishing.record import data_sources
+from medenh.training.config import TrainConfig
+from medenh.training.config_file import load_config
+from medenh.training.sources import load_sources
+from medenh.zoo.manifest import load_manifest
+from medenh.zoo.transfer import import_model
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """One gentle step from the weights of dpe-general: it beats doing nothing."""
+    folder = tmp_path_factory.mktemp("publish")
+    return run_of(
+        folder / "run",
+        "dpe-general",
+        pack_with_tests(folder / "data"),
+        "network.start_from=dpe-general",
+        "condition_batch=2",
+        "condition_size=32",
+        "optimiser.lr=1e-7",
+        "data.validation_images=3",
+    )
+
+
+@pytest.fixture(scope="module")
+def published(trained, tmp_path_factory):
+    target = tmp_path_factory.mktemp("published") / "mine.zip"
+    words = {"id": "mine", "version": "2.1", "licence": "CC-BY-4.0"}
+    options = PublishOptions(target=target, limit=4, words=words)
+    return target, publish(trained.folder, options)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def one_engine(monkeypatch):
+    """Do without OpenVINO for limits and certificate, which takes seconds."""
+    monkeypatch.setattr(enhancer, "_engines", lambda: ["torch"])
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    return shutil.copytree(trained.folder, tmp_path / "copy")
+
+
+@pytest.fixture
+def worthless(copy):
+    """The run with weights of noise."""
+    path, rng = copy / "best.safetensors", torch.Generator().manual_seed(0)
+    noise = {
+        name: 0.1 * torch.randn(tensor.shape, generator=rng).half()
+        for name, tensor in load_file(path).items()
+    }
+    save_file(noise, path)
+    return copy
+
+
+def test_the_model_is_imported_and_enhances(published, own_cache):
+    target, card = published
+    assert import_model(target).full_id == "mine@2.1"
+    clean = scene(4)[0]
+    dark = np.rint(clean * 0.3).astype(np.uint8)
+    better = medenh.enhance(dark, model="mine", precision="fp32")
+    assert better.dtype == np.uint8
+    assert psnr(better, clean, data_range=255) > psnr(dark, clean, data_range=255) + 3
+    found = load_manifest().get("mine")
+    assert (found.results, found.limits) == (card.results, card.limits)
+
+
+def test_the_card_tells_what_the_network_needs(published):
+    _, card = published
+    assert (card.architecture, card.preset) == ("dpe-plus", "default")
+    assert (card.input.channels, card.input.multiple_of) == (3, 16)
+    assert card.input.min_size >= 32
+    assert (card.receptive_field, card.global_ops) == (128, True)
+    assert card.modalities == ("dermoscopy",)
+    assert (card.licence, card.task) == ("CC-BY-4.0", "enhance")
+    assert "dpe-general" in card.notes  # what it began with
+
+
+def test_the_figures_are_those_of_the_protocol(published, trained, own_cache):
+    target, card = published
+    (table,) = card.results
+    assert (table.protocol, table.modality) == ("dpe", "dermoscopy")
+    assert (table.split, table.n) == ("test", 4)
+    assert {"identity", "mine", "clahe", "oracle-affine"} <= set(table.rows)
+    import_model(target)
+    again = evaluate_protocol("dpe", trained.root / "derm", models=["mine"], limit=4)
+    for row in ("identity", "mine"):
+        values = [again.row(row).scores["psnr"][file] for file in again.files]
+        assert table.rows[row]["psnr"].mean == pytest.approx(np.mean(values), abs=2e-4)
+    limits = card.limits
+    assert -1 <= limits.min_structure_correlation <= 1
+    assert 0 <= limits.max_clipped <= 1
+    assert 0 <= limits.max_mean_shift <= 1
+
+
+def test_only_images_learnt_from_are_counted(published, trained):
+    _, card = published
+    config = TrainConfig.model_validate_json(
+        (trained.folder / "config.json").read_text()
+    )
+    learnt = load_sources(config).learnt
+    ours = {image.name for image in learnt}
+    assert "derm/images/4.png" not in ours  # split test
+    (source,) = card.data
+    assert (source.name, source.terms) == ("SET", "terms of the pack")
+    assert source.images == card.training.images == len(learnt)
+
+
+def test_the_record_repeats_the_run_and_names_no_place(published, trained):
+    _, card = published
+    text = json.dumps(card.to_dict())
+    assert str(trained.root) not in text
+    assert card.training.command.startswith("medenh train dpe-general --set ")
+    assert "condition_size=32" in card.training.command
+    words = shlex.split(card.training.command)
+    again = load_config(words[2], words[4::2])  # each after its --set
+    assert again == TrainConfig.model_validate(card.training.config)
+
+
+def test_bf16_is_certified_where_the_cpu_has_it(published):
+    from medenh.device import cpu_has_bf16
+
+    _, card = published
+    assert set(card.precision) == ({"bf16"} if cpu_has_bf16() else set())
+    for proof in card.precision.values():
+        assert proof.psnr_db > 30
+        assert proof.max_levels == round(proof.max_levels)
+
+
+def test_what_does_not_beat_doing_nothing_is_refused(
+    worthless, tmp_path, own_cache, one_engine
+):
+    target = tmp_path / "bad.zip"
+    with pytest.raises(UsageError, match="does not beat doing nothing: psnr"):
+        publish(worthless, PublishOptions(target=target, limit=1))
+    assert not target.exists()
+    assert os.environ["MEDENH_CACHE"] == str(tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("models/*"))
+    made = publish(worthless, PublishOptions(target=target, limit=1, draft=True))
+    assert target.exists()
+    assert made.notes.startswith("Draft: does not beat doing nothing: psnr ")
+    assert "(dpe, derm, n = 1)" in made.notes
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda run: (run / "best.safetensors").unlink(), "no best.safetensors"),
+        (lambda run: (run / "config.json").unlink(), "no config.json"),
+        (lambda run: (run / "config.json").write_text("[1, 2"), "cannot be read"),
+        (lambda run: (run / "config.json").write_text("[]"), "not the configuration"),
+        (
+            lambda run: (run / "config.json").write_text('{"model": "other"}'),
+            "not the configuration of a run",
+        ),
+        (lambda run: (run / "log.csv").unlink(), "no duration"),
+        (lambda run: (run / "log.csv").write_text("step\n1\n"), "no duration"),
+        (shutil.rmtree, "no run folder"),
+    ],
+)
+def test_a_broken_run_folder_is_a_usage_error(copy, tmp_path, break_it, message):
+    break_it(copy)
+    with pytest.raises(UsageError, match=message):
+        publish(copy, PublishOptions(target=tmp_path / "a.zip"))
+
+
+def test_settings_of_another_version_are_named(copy, tmp_path):
+    path = copy / "config.json"
+    stored = json.loads(path.read_text())
+    stored["data"]["wide_share"] = 0.15
+    path.write_text(json.dumps(stored))
+    with pytest.raises(UsageError, match=r"data\.wide_share"):
+        publish(copy, PublishOptions(target=tmp_path / "a.zip"))
+
+
+def test_weights_that_are_none_or_of_another_network(copy, tmp_path):
+    options = PublishOptions(target=tmp_path / "a.zip")
+    save_file({"weight": torch.zeros(3)}, copy / "best.safetensors")
+    with pytest.raises(UsageError, match="does not fit the network"):
+        publish(copy, options)
+    (copy / "best.safetensors").write_bytes(b"PK" * 40)
+    with pytest.raises(WeightsError, match="safetensors"):
+        publish(copy, options)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"target": None}, "name the file"),
+        ({"checkout": "here"}, "name the file"),
+        ({"target": "a.safetensors"}, "zip"),
+        ({"target": None, "checkout": "here"}, "no checkout"),
+        ({"protocols": ("magic",)}, "no protocol named"),
+        ({"words": {"id": "Not An Id"}}, "id:"),
+        ({"words": {"licence": "as you like it"}}, "licence"),
+        ({"card": "absent.json"}, "cannot read the words"),
+        ({"data": "absent"}, "no such folder"),
+    ],
+)
+def test_what_is_asked_is_checked_before_the_work(trained, tmp_path, asked, message):
+    paths = {
+        key: tmp_path / value if isinstance(value, str) else value
+        for key, value in {"target": "a.zip", **asked}.items()
+    }
+    with pytest.raises(UsageError, match=message):
+        publish(trained.folder, PublishOptions(**paths))
+
+
+def test_unpaired_runs_count_both_sides_and_no_held_back_image(trained):
+    config = load_config(
+        "stillgan-fundus",
+        [
+            f"data.root='{trained.root.as_posix()}'",
+            "data.packs=['derm']",
+            "data.qualities=['high']",
+            "data.holdout_share=0.3",
+            "data.real_qualities=[]",
+            "data.real_recipes={dpe=1.0}",
+            "data.max_side=96",
+        ],
+    )
+    sources = load_sources(config)
+    found = load_images(config)
+    names = [image.name for image in found.learnt]
+    assert len(set(names)) == len(names)
+    assert {image.name for image in sources.learnt} < set(names)
+    assert not {image.name for image in sources.held} & set(names)
+    assert len(names) + len(found.held) == len(sources.learnt) + len(sources.real)
+    assert sum(one["images"] for one in data_sources(config, found.learnt)) == len(
+        names
+    )
+
+
+def test_nothing_is_overwritten(trained, tmp_path):
+    (tmp_path / "a.zip").write_text("mine")
+    with pytest.raises(OutputError, match="exists"):
+        publish(trained.folder, PublishOptions(target=tmp_path / "a.zip"))
+
+
+def test_a_folder_that_was_learnt_from_is_no_test(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for index in range(6):
+        cv2.imwrite(str(pictures / f"{index}.png"), scene(index)[0])
+    run = run_of(
+        tmp_path / "run",
+        "dpe-general",
+        tmp_path,
+        "data.packs=[]",
+        f"data.high='{pictures.as_posix()}'",
+        "network.preset=tiny",
+        "condition_batch=2",
+        "condition_size=32",
+    )
+    config = TrainConfig.model_validate_json((run.folder / "config.json").read_text())
+    learnt = load_images(config).learnt
+    (source,) = data_sources(config, learnt)
+    assert (source["name"], source["images"]) == ("pictures", len(learnt))
+    target = tmp_path / "a.zip"
+    with pytest.raises(UsageError, match="learnt from these pictures"):
+        publish(run.folder, PublishOptions(target=target, data=pictures))
+
+
+def test_the_verb(trained, tmp_path, capsys, one_engine):
+    words = tmp_path / "words.json"
+    words.write_text(json.dumps({"title": "From a file", "notes": "Beware."}))
+    command = ["models", "publish", str(trained.folder), "--limit", "1", "--json"]
+    command += ["-o", str(tmp_path / "a.zip")]
+    command += ["--card", str(words), "--id", "verb-derm"]
+    with pytest.raises(SystemExit, match="0"):
+        main(command)
+    card = json.loads(capsys.readouterr().out)
+    assert (card["id"], card["title"]) == ("verb-derm", "From a file")
+    assert card["notes"].startswith("Beware.")
+    with pytest.raises(SystemExit, match="1"):
+        main(command)
+    assert "exists already" in capsys.readouterr().err
