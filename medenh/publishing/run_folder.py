@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from torch import nn
@@ -16,6 +17,8 @@ from medenh.training.config import TrainConfig
 from medenh.zoo.load import read_weights
 
 __all__ = ["Run", "read_run"]
+
+_FORMER = ("wide_share",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +88,7 @@ def _read_config(path: Path, root: Path | None) -> TrainConfig:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot be read: {error}", path=path) from error
     try:
-        config = TrainConfig.model_validate(stored)
+        config = TrainConfig.model_validate(_without_former(stored))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
@@ -98,6 +101,16 @@ def _read_config(path: Path, root: Path | None) -> TrainConfig:
         return config
     data = config.data.model_copy(update={"root": str(root)})
     return config.model_copy(update={"data": data})
+
+
+def _without_former(stored: Any) -> Any:
+    """Leave out what former versions wrote for recognisers too, which never used it."""
+    if not isinstance(stored, dict) or not isinstance(stored.get("data"), dict):
+        return stored
+    if not stored.get("task"):
+        return stored
+    data = {k: v for k, v in stored["data"].items() if k not in _FORMER}
+    return {**stored, "data": data}
 
 
 def _load(weights: Path, config: TrainConfig) -> nn.Module:

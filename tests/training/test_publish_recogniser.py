@@ -13,6 +13,7 @@ from medenh import tasks
 from medenh.errors import UsageError
 from medenh.publishing import PublishOptions, publish
 from medenh.publishing.recogniser import load_images
+from medenh.publishing.run_folder import read_run
 from medenh.training.config import TrainConfig
 from medenh.zoo.load import load_network
 from medenh.zoo.manifest import load_manifest
@@ -76,6 +77,15 @@ def test_one_that_guesses_is_refused(trained, tmp_path):
         publish(copy, PublishOptions(target=tmp_path / "a.zip"))
     options = PublishOptions(target=tmp_path / "a.zip", draft=True)
     assert publish(copy, options).notes.startswith("Draft: does not beat")
+
+
+def test_a_setting_that_recognisers_never_used_does_no_harm(trained, tmp_path):
+    _, run = trained
+    copy = shutil.copytree(run.folder, tmp_path / "copy")
+    stored = json.loads((copy / "config.json").read_text())
+    stored["data"]["wide_share"] = 0.15
+    (copy / "config.json").write_text(json.dumps(stored))
+    assert read_run(copy, None).config == read_run(run.folder, None).config
 
 
 def test_protocols_are_for_enhancers(trained, tmp_path):
