@@ -105,6 +105,16 @@ def find_cofe_disc(pixels: FloatArray) -> FieldOfView | None:
     return _disc("cofe", (2 * x, 2 * y), int(2 * radius), (height, width))
 
 
+def brightest(pixels: FloatArray) -> FloatArray:
+    """Return the largest channel of (H, W, C) pixels, (H, W).
+
+    ``max(axis=2)`` takes ten times as long over so short an axis.
+    """
+    planes = [pixels[..., channel] for channel in range(pixels.shape[2])]
+    largest: FloatArray = np.maximum.reduce(planes)
+    return largest
+
+
 def find_shown_field(pixels: FloatArray) -> FloatArray:
     """Return the field that the black surround of a cleaned square shows.
 
@@ -120,7 +130,7 @@ def find_shown_field(pixels: FloatArray) -> FloatArray:
         where that agrees with what is not black (between its first and last rows and
         columns); else what is not black; 1 everywhere where nothing is.
     """
-    levels = np.rint(pixels.max(axis=2) * np.float32(255.0)).astype(np.uint8)
+    levels = np.rint(brightest(pixels) * np.float32(255.0)).astype(np.uint8)
     cut = _cut_out(levels)
     if cut is not None:
         return cut

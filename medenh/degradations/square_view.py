@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from medenh.degradations.cofe_cleaning import cleaned_field, cleaned_frame
 from medenh.degradations.field_of_view import (
+    brightest,
     disc_weights,
     find_cofe_disc,
     find_field,
@@ -289,7 +290,7 @@ def _rim_field(image: Image, framing: Framing, disc: FloatArray) -> FloatArray:
     The rim of a photograph is no perfect circle: what shines beyond it is retina all
     the same, and would stay as a bright line around the degraded disc.
     """
-    square = _padded(_middle_frame(image), framing.box, 0.0).max(axis=2)
+    square = brightest(_padded(_middle_frame(image), framing.box, 0.0))
     inside = float(square[disc > 0.5].mean()) if (disc > 0.5).any() else 0.0
     reach = framing.radius * (1.0 + _RIM) + 2.0
     wide = framing.model_copy(update={"radius": reach})
