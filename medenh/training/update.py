@@ -64,10 +64,12 @@ class Networks(dict[str, nn.Module]):
     def move_average(self, decay: float, step: int) -> None:
         """Follow the network; step 0 copies it, then ever more is kept.
 
-        ``a_t = min(1 - 1 / (t + 1), decay)``, the mean teacher's rule [code]. Running
-        statistics of batch normalisation are averaged along; they belong to it.
+        ``a_t = min(t / (t + 9), decay)``: a mean over the last ninth of the steps while
+        the run is young. The mean teacher's ``1 - 1 / (t + 1)`` [code] is a mean over
+        all of them, and would hold on to the first, bad ones. Running statistics of
+        batch normalisation are averaged along; they belong to it.
         """
-        keep = min(decay, 1 - 1 / (step + 1))
+        keep = min(decay, step / (step + 9))
         theirs = self["network"].state_dict()
         for name, value in self.average.state_dict().items():
             if value.is_floating_point():

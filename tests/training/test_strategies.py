@@ -142,10 +142,10 @@ def test_the_teacher_copies_at_first_and_gets_no_gradient():
     with torch.no_grad():
         network.weight.fill_(4.0)
     networks.move_average(0.999, 1)
-    torch.testing.assert_close(networks.average.weight, torch.full((1, 2), 3.5))
+    torch.testing.assert_close(networks.average.weight, torch.full((1, 2), 3.9))
     networks.move_average(0.999, 100_000)
     torch.testing.assert_close(
-        networks.average.weight, torch.full((1, 2), 3.5 + 0.001 * 0.5)
+        networks.average.weight, torch.full((1, 2), 3.9 + 0.001 * 0.1)
     )
     assert not any(p.requires_grad for p in networks.average.parameters())
 
