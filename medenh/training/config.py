@@ -121,6 +121,16 @@ class TrainConfig(Section):
                 f"{self.strategy} trains {' or '.join(allowed)}, "
                 f"not {self.network.architecture}"
             )
+        data = self.data
+        if bool(data.packs) == bool(data.high):
+            raise ValueError("data wants packs, or a folder high, and not both")
+        if data.high and not (
+            data.masks if task.kind == "segmentation" else data.labels
+        ):
+            raise ValueError(
+                "a folder's answers are data.masks of a segmentation, "
+                "data.labels of a classification"
+            )
         if self.promote.rule != "off":
             raise ValueError(
                 "a recogniser has no gradient to promote: promote.rule off"

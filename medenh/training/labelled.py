@@ -26,10 +26,15 @@ from medenh.training.data import (
     read_rows,
     split_holdout,
 )
+from medenh.training.folders import load_folder
+from medenh.training.sampler import to_unit
 from medenh.training.sections import AugmentConfig, DataConfig
 from medenh.types import FloatArray
 
 __all__ = ["LabelledImage", "LabelledSampler", "load_labelled", "load_parts"]
+
+
+_LARGEST = 1 << 14  # pixels; a folder's images come at their own size
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,13 @@ def load_labelled(
         "train", "val" or "test".
     side : int or None
         Long side in pixels; None keeps the stored size.
+
+    Notes
+    -----
+    A folder of the user's own (`data.high`) is all of it split "train".
     """
+    if config.high:
+        return _of_a_folder(config, task, side) if split == "train" else []
     images: list[LabelledImage] = []
     for pack in config.packs:
         folder = Path(config.root) / pack
@@ -110,9 +121,27 @@ def load_parts(
         raise UsageError(
             f"{len(learnt)} images to learn from and {len(held)} held back for "
             "validation: neither may be none",
-            hint="check data.packs, data.datasets and data.holdout_share",
+            hint="check data.packs or data.high, their answers, and data.holdout_share",
         )
     return learnt, held
+
+
+def _of_a_folder(
+    config: DataConfig, task: Task, side: int | None
+) -> list[LabelledImage]:
+    found = load_folder(
+        config.high, _LARGEST, masks=config.masks, labels=config.labels, task=task
+    )
+    images = []
+    for one in found:
+        unit = to_unit(one.pixels)
+        mask = None if one.mask is None else to_unit(one.mask)
+        if side is not None:
+            unit = to_working_size(unit, side)
+            mask = None if mask is None else to_working_size(mask, side)
+        image = LabelledImage(one.name, "", one.group, unit, mask, one.label, None)
+        images.append(image)
+    return images
 
 
 def _read(

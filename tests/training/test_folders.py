@@ -97,3 +97,28 @@ def test_an_empty_folder_is_a_clear_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(Exception, match="empty"):
         load_folder(str(tmp_path / "empty"), 100)
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "classification"])
+def test_a_recogniser_learns_from_a_folder(clean, tmp_path, kind):
+    name = {"segmentation": "lesion-derm", "classification": "class-derm"}[kind]
+    if kind == "segmentation":
+        masks = tmp_path / "masks"
+        for patient in range(6):
+            _write(masks, f"p{patient}/left.png", patient, (40, 52))
+        answers = f"data.masks='{masks.as_posix()}'"
+    else:
+        labels = tmp_path / "labels.csv"
+        rows = [
+            f"p{i}/{eye}.png,{i % 2}" for i in range(6) for eye in ("left", "right")
+        ]
+        labels.write_text("\n".join(["file,label", *rows]))
+        answers = f"data.labels='{labels.as_posix()}'"
+    settings = ["data.root=''", "data.packs=[]", f"data.high='{clean.as_posix()}'",
+                "data.datasets={}", answers, "network.preset=tiny", "steps=2",
+                "network.start_from=''", "data.size=32", "data.holdout_share=0.4",
+                "validate_every=2", "batch=2"]  # fmt: skip
+    assert train(load_config(name, settings), tmp_path / "run").finished
+    without = [one for one in settings if one != answers]
+    with pytest.raises(UsageError, match="a folder's answers are"):
+        load_config(name, without)
