@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -58,9 +59,14 @@ def batches_ahead(
         prefetch_factor=4,
         pin_memory=pin,
         collate_fn=_as_tensors,
-        worker_init_fn=_start_worker,
     )
-    yield from loader
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a forked process that inherits cv2's pool hangs in its calls
+    try:
+        made = iter(loader)
+    finally:
+        cv2.setNumThreads(threads)
+    yield from made
 
 
 def _on_a_thread(
@@ -94,10 +100,3 @@ class _Steps(Dataset[list[Batch]]):
 
 def _as_tensors(batches: list[Batch]) -> list[dict[str, Any]]:
     return [{k: torch.from_numpy(v) for k, v in one.items()} for one in batches]
-
-
-def _start_worker(_: int) -> None:
-    import cv2
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
