@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -30,6 +32,7 @@ __all__ = [
     "has_answer",
     "is_grey",
     "load_pack",
+    "open_shard",
     "read_member",
     "read_pack",
     "read_rows",
@@ -44,6 +47,7 @@ class _Grouped(Protocol):
 
 
 _Image = TypeVar("_Image", bound=_Grouped)
+_COLUMNS = ("file", "shard", "split", "quality", "group", "labels")
 MODALITY_OF_PACK = {
     "fundus": "fundus",
     "xray": "xray",
@@ -90,13 +94,45 @@ class CleanImage:
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
-    """Return the manifest of a pack, a dictionary a row."""
+    """Return the manifest of a pack, a dictionary a row.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, or lacks a column that every pack has.
+    """
     manifest = folder / "manifest.csv"
     try:
         with manifest.open(newline="", encoding="utf-8") as handle:
-            return list(csv.DictReader(handle))
-    except OSError as error:
+            reader = csv.DictReader(handle)
+            rows, names = list(reader), reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"cannot read the pack: {error}", path=manifest) from error
+    lacking = [name for name in _COLUMNS if name not in names]
+    if lacking:
+        raise UsageError(
+            f"the manifest lacks the columns {', '.join(lacking)}", path=manifest
+        )
+    return rows
+
+
+@contextmanager
+def open_shard(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a pack's tar file.
+
+    Raises
+    ------
+    UsageError
+        It is missing or damaged, also where that shows only while it is read.
+    """
+    try:
+        with tarfile.open(path) as tar:
+            yield tar
+    except (OSError, tarfile.TarError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"cannot read this part of the pack: {reason}", path=path
+        ) from error
 
 
 def read_pack(folder: Path, qualities: list[str]) -> list[dict[str, str]]:
@@ -137,7 +173,7 @@ def load_pack(
         rows = [row for row in rows if has_answer(row, task)]
     images = []
     for shard in sorted({row["shard"] for row in rows}):
-        with tarfile.open(folder / shard) as tar:
+        with open_shard(folder / shard) as tar:
             for row in rows:
                 if row["shard"] == shard:
                     images.append(_read(tar, row, folder, max_side, task))

@@ -22,6 +22,7 @@ from medenh.training.data import (
     decode_image,
     find_label,
     has_answer,
+    open_shard,
     read_member,
     read_rows,
     split_holdout,
@@ -92,11 +93,13 @@ def load_labelled(
             for row in read_rows(folder)
             if row["split"] == split
             and row["quality"] in config.qualities
-            and (not config.datasets or row["source_dataset"] in config.datasets)
+            and (
+                not config.datasets or row.get("source_dataset", "") in config.datasets
+            )
             and has_answer(row, task)
         ]
         for shard in sorted({row["shard"] for row in rows}):
-            with tarfile.open(folder / shard) as tar:
+            with open_shard(folder / shard) as tar:
                 images += [
                     _read(tar, row, folder, task, side)
                     for row in rows
@@ -169,7 +172,7 @@ def _read(
         field = read_mask(read_member(tar, row["fov_file"], folder)) != 0
     return LabelledImage(
         f"{folder.name}/{row['file']}",
-        row["source_dataset"],
+        row.get("source_dataset", ""),
         row["group"],
         unit,
         mask,

@@ -94,6 +94,33 @@ def test_pack_keeps_clean_training_images_only(pack_root):
     assert [i.pixels.shape[2] for i in grey] == [1]
 
 
+def _damaged(pack, how):
+    shard, manifest = pack / "a.tar", pack / "manifest.csv"
+    if how == "missing":
+        shard.unlink()
+    elif how == "truncated":
+        shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    elif how == "other":
+        shard.write_bytes(b"no tar" * 1000)
+    else:
+        manifest.write_text(manifest.read_text().replace("quality", "grade"))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("missing", "a.tar: cannot read this part of the pack"),
+        ("truncated", "a.tar: cannot read this part of the pack"),
+        ("other", "a.tar: cannot read this part of the pack"),
+        ("columns", "lacks the columns quality"),
+    ],
+)
+def test_a_damaged_pack_is_a_clear_error(pack_root, how, message):
+    _damaged(pack_root / "fundus", how)
+    with pytest.raises(UsageError, match=message):
+        load_pack(pack_root / "fundus", ["good"], ("train",), 48)
+
+
 def test_holdout_never_splits_a_group(pack_root):
     images = load_pack(pack_root / "fundus", ["good"], ("train",), 48)
     train_part, held = split_holdout(images * 2, 0.3)
