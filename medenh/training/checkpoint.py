@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +17,43 @@ from medenh.errors import OutputError, UsageError
 from medenh.zoo.fetch import weights_path
 from medenh.zoo.manifest import load_manifest
 
-__all__ = ["load_state", "save_state", "save_weights", "start_from", "weights_file"]
+__all__ = [
+    "load_state",
+    "save_state",
+    "save_weights",
+    "start_from",
+    "weights_file",
+    "writing",
+]
+
+_PARTS = {"update", "strategy", "step", "best", "config"}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one sentence what cannot be written: a full disk, a folder without leave.
+
+    Raises
+    ------
+    OutputError
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot be written: {error}", path=path) from error
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint, replacing the last one only when the new one is whole."""
     temporary = path.with_name(f".{path.name}.medenh-part")
     try:
-        with temporary.open("wb") as handle:
+        with writing(path), temporary.open("wb") as handle:
             torch.save(state, handle)
             handle.flush()
             os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
+            temporary.replace(path)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write the checkpoint: {error}", path=path) from error
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -40,6 +64,8 @@ def load_state(path: Path) -> dict[str, Any]:
         raise UsageError("there is nothing to resume from", path=path) from error
     except Exception as error:  # torch raises a dozen kinds for damaged files
         raise UsageError(f"not a usable checkpoint: {error}", path=path) from error
+    if not isinstance(state, dict) or not state.keys() >= _PARTS:
+        raise UsageError("not a checkpoint of a training run", path=path)
     return state
 
 
@@ -50,8 +76,9 @@ def save_weights(path: Path, network: nn.Module) -> None:
         for name, tensor in network.state_dict().items()
     }
     temporary = path.with_name(f".{path.name}.medenh-part")
-    save_file(tensors, temporary)
-    temporary.replace(path)
+    with writing(path):
+        save_file(tensors, temporary)
+        temporary.replace(path)
 
 
 def _half(tensor: Tensor) -> Tensor:

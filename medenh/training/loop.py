@@ -6,7 +6,6 @@ and optimisers, so a resumed run takes the steps an undisturbed one would have t
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
@@ -20,7 +19,6 @@ from torch import Tensor
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
-from medenh.training import plots
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
     load_state,
@@ -28,37 +26,26 @@ from medenh.training.checkpoint import (
     save_weights,
     start_from,
     weights_file,
+    writing,
 )
 from medenh.training.config import TrainConfig
 from medenh.training.distributed import World, join
+from medenh.training.journal import Journal, Progress
 from medenh.training.sections import OptimiserConfig
 from medenh.training.strategies import STRATEGIES, Batch, Measured, Strategy
 from medenh.training.update import Networks, NonFiniteLossError, Update
 
 __all__ = ["Progress", "TrainResult", "train"]
 
-_LOG_EVERY = 20
-_COLUMNS = ["step", "loss", "lr", "images_per_s"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a display may want to show after some steps.
-
-    Attributes
-    ----------
-    losses : dict of str to float
-        The terms of the last step.
-    figures : dict of str to float
-        What the validation measured; empty when this step had none.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    images_per_second: float
-    losses: dict[str, float]
-    figures: dict[str, float]
+# what may differ from the run that is resumed: it may be made longer, and moved
+_FREE = {
+    "steps",
+    "validate_every",
+    "checkpoint_minutes",
+    "accumulate",
+    "data.root",
+    "data.workers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +119,7 @@ def train(
     world = join(device)
     try:
         if world.leads:
-            _prepare_folder(run_dir, config, resume=resume)
+            _prepare_folder(run_dir, resume=resume)
         return _train(config, run_dir, world, out_of_time, on_progress, resume=resume)
     finally:
         world.leave()
@@ -147,18 +134,23 @@ def _train(
     *,
     resume: bool,
 ) -> TrainResult:
+    parts = [world.part(positions) for positions in _micro_batches(config)]
+    before = _state_before(run_dir, config) if resume else None
     strategy = STRATEGIES[config.strategy](config)
     update = _build(config, strategy, world)
     step, best = 0, -math.inf
-    if resume:
-        state = load_state(run_dir / "last.pt")
-        _check_same(state["config"], config)
-        update.load_state_dict(state["update"])
-        strategy.load_state_dict(state["strategy"])
-        step, best = state["step"], state["best"]
-    journal = _Journal(config, run_dir, strategy.figures, on_progress, step)
+    if before is not None:
+        update.load_state_dict(before["update"])
+        strategy.load_state_dict(before["strategy"])
+        step, best = before["step"], before["best"]
+    del before
+    journal = Journal(config, run_dir, strategy.figures, on_progress, step)
+    if world.leads:
+        with writing(run_dir / "config.json"):
+            described = json.dumps(config.model_dump(mode="json"), indent=1)
+            (run_dir / "config.json").write_text(described)
+        journal.forget_later_rows()
 
-    parts = [world.part(positions) for positions in _micro_batches(config)]
     saved = time.monotonic()
     for batches in batches_ahead(
         strategy,
@@ -178,8 +170,8 @@ def _train(
         if world.leads and (step % config.validate_every == 0 or step == config.steps):
             measured = strategy.validate(update.networks, world.device)
             score = measured.figures[strategy.figures[0]]
-            if score > best:
-                best = score
+            if score > best or best == -math.inf:  # NaN is better than no weights
+                best = score if score > best else best
                 save_weights(run_dir / "best.safetensors", update.networks.average)
         if world.leads:
             rate = update.optimisers["network"].param_groups[0]["lr"]
@@ -201,36 +193,48 @@ def _train(
     return TrainResult(step, strategy.figures[0], best, step >= config.steps)
 
 
-def _prepare_folder(run_dir: Path, config: TrainConfig, *, resume: bool) -> None:
+def _prepare_folder(run_dir: Path, *, resume: bool) -> None:
     """Make the folder; refuse to overwrite a run."""
-    try:
+    with writing(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder: {error}", path=run_dir) from error
-    if (run_dir / "last.pt").exists() and not resume:
+    if resume:
+        return
+    if (run_dir / "last.pt").exists():
         raise OutputError(
             "holds a run already", path=run_dir, hint="--resume, or another folder"
         )
-    if not resume:
+    with writing(run_dir / "log.csv"):
         (run_dir / "log.csv").unlink(missing_ok=True)
-    described = json.dumps(config.model_dump(mode="json"), indent=1)
-    (run_dir / "config.json").write_text(described)
 
 
-def _check_same(stored: str, config: TrainConfig) -> None:
-    """Refuse to resume with what would make the state another run's.
-
-    Steps, validation and checkpoints may change: a run may be made longer.
-    """
-    free = {"steps", "validate_every", "checkpoint_minutes", "accumulate"}
-    before: dict[str, Any] = json.loads(stored)
-    now = config.model_dump(mode="json")
-    changed = [k for k in now if k not in free and before.get(k) != now[k]]
+def _state_before(run_dir: Path, config: TrainConfig) -> dict[str, Any]:
+    """Return the state to resume; refuse what would make it another run's."""
+    state = load_state(run_dir / "last.pt")
+    before = _flat(json.loads(state["config"]))
+    now = _flat(config.model_dump(mode="json"))
+    names = [*now, *(name for name in before if name not in now)]
+    changed = [
+        name
+        for name in names
+        if name not in _FREE and before.get(name, ...) != now.get(name, ...)
+    ]
     if changed:
         raise UsageError(
             f"the run to resume was made with other settings: {', '.join(changed)}",
             hint="give the same configuration, or another folder",
         )
+    return state
+
+
+def _flat(tree: dict[str, Any], section: str = "") -> dict[str, Any]:
+    """Return settings by their whole name, "section.key"."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{section}{name}.")
+        else:
+            found[section + name] = value
+    return found
 
 
 def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
@@ -307,58 +311,3 @@ def _rate_at(step: int, config: OptimiserConfig, steps: int) -> float:
     cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
     last = config.final_lr / config.lr
     return last + (1 - last) * cosine
-
-
-class _Journal:
-    """Writes log.csv, curve.png and samples.png, and tells the display."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        run_dir: Path,
-        figures: tuple[str, ...],
-        on_progress: Callable[[Progress], None],
-        step: int,
-    ) -> None:
-        self._config, self._run_dir, self._figures = config, run_dir, figures
-        self._on_progress = on_progress
-        self._since, self._last = time.monotonic(), step
-
-    def note(
-        self, step: int, losses: dict[str, float], rate: float, measured: Measured
-    ) -> None:
-        """Write what there is to write after a step."""
-        if not measured.figures and step % _LOG_EVERY:
-            return
-        now, config = time.monotonic(), self._config
-        speed = config.batch * (step - self._last) / max(now - self._since, 1e-9)
-        self._since, self._last = now, step
-        figures, loss = measured.figures, losses["loss"]
-        values = {"step": step, "loss": loss, "lr": rate, "images_per_s": speed}
-        self._write(values | figures | losses)
-        self._on_progress(Progress(step, config.steps, loss, speed, losses, figures))
-        if measured.grid is not None:
-            plots.save_grid(self._run_dir / "samples.png", measured.grid)
-        if measured.figures:
-            plots.save_curve(
-                self._run_dir / "log.csv", self._run_dir / "curve.png", self._figures
-            )
-
-    def _write(self, values: dict[str, float]) -> None:
-        """Add a row; what it does not hold is empty, what is new gets a column."""
-        path = self._run_dir / "log.csv"
-        rows: list[dict[str, str]] = []
-        names = [*_COLUMNS, *self._figures]
-        if path.exists():
-            with path.open(newline="") as handle:
-                reader = csv.DictReader(handle)
-                rows, names = list(reader), list(reader.fieldnames or names)
-        new = [name for name in values if name not in names]
-        row = {name: f"{value:.6g}" for name, value in values.items()}
-        fresh = bool(new) or not rows
-        with path.open("w" if fresh else "a", newline="") as handle:
-            writer = csv.DictWriter(handle, [*names, *new], restval="")
-            if fresh:
-                writer.writeheader()
-                writer.writerows(rows)
-            writer.writerow(row)

@@ -1,4 +1,7 @@
 import csv
+import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +11,14 @@ from safetensors.torch import load_file
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.training import loop
+from medenh.training.checkpoint import save_state
 from medenh.training.config_file import load_config
 from medenh.training.data import load_pack, split_holdout
 from medenh.training.loop import train
 from medenh.training.sampler import PairSampler
 from medenh.training.strategies.supervised import _best_affine
+from medenh.training.validation import PairValidation
 
 
 def _weights(run_dir):
@@ -76,6 +82,63 @@ def test_a_damaged_checkpoint_is_refused(tiny_settings, tmp_path):
     last.write_bytes(last.read_bytes()[:500])
     with pytest.raises(UsageError, match="not a usable checkpoint"):
         train(config, tmp_path / "run", resume=True)
+
+
+def test_a_file_of_something_else_is_no_checkpoint(tiny_settings, tmp_path):
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "last.pt")
+    with pytest.raises(UsageError, match="not a checkpoint of a training run"):
+        train(load_config("dpe-general", tiny_settings), tmp_path, resume=True)
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(tiny_settings, tmp_path):
+    train(load_config("dpe-general", [*tiny_settings, "steps=1"]), tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+    other = load_config("dpe-general", [*tiny_settings, "data.size=48", "steps=2"])
+    with pytest.raises(UsageError, match=r"other settings: data\.size \("):
+        train(other, tmp_path, resume=True)
+    assert (tmp_path / "config.json").read_bytes() == before
+    moved = tmp_path.with_name("moved")
+    shutil.copytree(tmp_path / "data", moved)
+    elsewhere = [f"data.root='{moved.as_posix()}'", "data.workers=0", "steps=2"]
+    config = load_config("dpe-general", [*tiny_settings, *elsewhere])
+    assert train(config, tmp_path, resume=True).finished
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "steps=1"])
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: cannot be written"):
+        train(config, tmp_path / "file")
+    (tmp_path / "run" / "config.json").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"config.json: cannot be written"):
+        train(config, tmp_path / "run")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full")
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
+    last = tmp_path / "last.pt"
+    save_state(last, {"step": 1})
+    before = last.read_bytes()
+    (tmp_path / ".last.pt.medenh-part").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_state(last, {"step": 2, "weights": torch.zeros(100_000)})
+    assert last.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [last]
+
+
+def test_scores_that_are_no_number_choose_nothing(tiny_settings, tmp_path, monkeypatch):
+    scores, measured, saved = [math.nan, 3.0, math.nan, 2.0], [], []
+
+    def measure(self, answers):
+        measured.append(scores[len(measured)])
+        others = dict.fromkeys(("psnr_identity", "ssim", "ssim_identity"), 0.0)
+        return {"psnr": measured[-1], **others}, None
+
+    monkeypatch.setattr(PairValidation, "measure", measure)
+    monkeypatch.setattr(loop, "save_weights", lambda *_: saved.append(len(measured)))
+    config = load_config("dpe-general", [*tiny_settings, "steps=4", "validate_every=1"])
+    assert train(config, tmp_path / "run").best == 3.0
+    assert saved == [1, 2]  # better than none, then the only number that is best
 
 
 def test_non_finite_loss_stops_the_run(tiny_settings, tmp_path):

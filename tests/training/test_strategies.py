@@ -53,7 +53,7 @@ def _state(folder):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_resume_equals_the_undisturbed_run_bit_for_bit(settings, tmp_path, strategy):
-    config = _config(settings, strategy)
+    config = _config(settings, strategy, "validate_every=1")
     result = train(config, tmp_path / "whole")
     assert result.finished
     assert result.score == FIRST_FIGURE.get(strategy, "psnr")

@@ -1,0 +1,57 @@
+"""log.csv: means over steps, and only rows of steps that count."""
+
+import csv
+import math
+
+import pytest
+
+from medenh.errors import OutputError
+from medenh.training.config_file import load_config
+from medenh.training.journal import Journal
+from medenh.training.strategies import Measured
+
+
+def _journal(folder, step=0):
+    config = load_config("dpe-general", ["batch=8"])
+    return Journal(config, folder, ("psnr",), lambda _: None, step)
+
+
+def _rows(folder):
+    with (folder / "log.csv").open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def _take(journal, steps):
+    for step in steps:
+        losses = {"loss": float(step), "open": step % 2, "task": math.nan}
+        if step % 16 == 0:
+            losses["r1"] = 5.0
+        journal.note(step, losses, 1e-3, Measured({}))
+
+
+def test_a_row_holds_means_over_the_steps_since_the_last(tmp_path):
+    _take(_journal(tmp_path), range(1, 41))
+    first, second = _rows(tmp_path)
+    assert [first["step"], second["step"]] == ["20", "40"]
+    assert float(first["loss"]) == pytest.approx(10.5)
+    assert float(second["loss"]) == pytest.approx(30.5)
+    assert float(first["open"]) == 0.5
+    assert float(first["r1"]) == 5.0  # the mean of the steps that had it
+    assert first["task"] == "nan"
+
+
+def test_rows_of_lost_steps_are_forgotten(tmp_path):
+    _take(_journal(tmp_path), range(1, 61))
+    with (tmp_path / "log.csv").open("a") as handle:
+        handle.write("80,1")  # killed while it wrote
+    resumed = _journal(tmp_path, 30)
+    resumed.forget_later_rows()
+    assert [row["step"] for row in _rows(tmp_path)] == ["20"]
+    _take(resumed, range(31, 41))
+    assert [row["step"] for row in _rows(tmp_path)] == ["20", "40"]
+
+
+def test_a_log_that_cannot_be_written_is_a_clear_error(tmp_path):
+    (tmp_path / "log.csv").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        _take(_journal(tmp_path), range(1, 21))
