@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from medenh.tasks.table import TASKS
+from medenh.tasks.table import TASKS, Task
 from medenh.training.sections import (
     AdversarialConfig,
     AugmentConfig,
@@ -21,7 +21,24 @@ from medenh.training.sections import (
     TeacherConfig,
 )
 
-__all__ = ["TrainConfig"]
+__all__ = ["LOSSES", "TrainConfig"]
+
+# section -> its terms, as they stand in a log
+LOSSES = {
+    "loss": tuple(LossConfig.model_fields),
+    "adversarial": ("adversarial", "features"),
+    "guided": (
+        "adversarial",
+        "consistency",
+        "wavelet",
+        "features",
+        "identity",
+        "kl",
+        "illumination",
+        "histogram",
+    ),
+    "still_gan": ("adversarial", *StillGanConfig.model_fields),
+}
 
 _RECOGNITION = ("segmentation", "classification")
 _UNPAIRED = ("hq-guided", "still-gan")
@@ -121,16 +138,7 @@ class TrainConfig(Section):
                 f"{self.strategy} trains {' or '.join(allowed)}, "
                 f"not {self.network.architecture}"
             )
-        data = self.data
-        if bool(data.packs) == bool(data.high):
-            raise ValueError("data wants packs, or a folder high, and not both")
-        if data.high and not (
-            data.masks if task.kind == "segmentation" else data.labels
-        ):
-            raise ValueError(
-                "a folder's answers are data.masks of a segmentation, "
-                "data.labels of a classification"
-            )
+        self._check_clean(task)
         if self.promote.rule != "off":
             raise ValueError(
                 "a recogniser has no gradient to promote: promote.rule off"
@@ -147,13 +155,31 @@ class TrainConfig(Section):
                 "strategy segmentation or classification"
             )
         self._check_strategy()
+        supervised = self.promote.loss == "supervised"
+        self._check_clean(TASKS.get(self.promote.task) if supervised else None)
         self._check_images()
         self._check_promotion()
+        self._check_pseudo_masks()
+        self._check_losses()
+        self._check_condition()
 
-    def _check_images(self) -> None:
+    def _check_clean(self, task: Task | None) -> None:
+        """Check where clean images, and their answers to a task, come from."""
         data = self.data
         if bool(data.packs) == bool(data.high):
             raise ValueError("data wants packs, or a folder high, and not both")
+        if not data.high and (data.low or data.masks or data.labels):
+            raise ValueError("data.low, masks and labels go with a folder, data.high")
+        if task is None or not data.high:
+            return
+        if not (data.masks if task.kind == "segmentation" else data.labels):
+            raise ValueError(
+                "a folder's answers are data.masks of a segmentation, "
+                "data.labels of a classification"
+            )
+
+    def _check_images(self) -> None:
+        data = self.data
         if data.low and data.recipes:
             raise ValueError("data.low brings real pairs: no data.recipes then")
         starts = self.strategy == "hq-guided" and self.guided.pair_steps > 0
@@ -163,13 +189,18 @@ class TrainConfig(Section):
                 f"{self.strategy} learns from pairs: data.recipes to make them, "
                 "or data.low"
             )
+        sources = sum(map(bool, (data.real, data.real_qualities, data.real_recipes)))
         if self.strategy in (*_UNPAIRED, "mean-teacher"):
-            sources = (data.real, data.real_qualities, data.real_recipes)
-            if sum(map(bool, sources)) != 1:
+            if sources != 1:
                 raise ValueError(
                     f"{self.strategy} learns from real low-quality images: one of "
                     "data.real, data.real_qualities, data.real_recipes"
                 )
+        elif sources:
+            raise ValueError(
+                f"{self.strategy} learns from pairs alone: no data.real, "
+                "data.real_qualities or data.real_recipes"
+            )
 
     def _check_strategy(self) -> None:
         architecture = self.network.architecture
@@ -181,8 +212,6 @@ class TrainConfig(Section):
             raise ValueError("hqg wants the strategy hq-guided, which teaches its code")
         if architecture == "hqg-legacy":
             raise ValueError("hqg-legacy is for weights of others, and is not trained")
-        if self.condition_batch and self.strategy != "supervised":
-            raise ValueError("condition_batch goes with supervised training alone")
 
     def _check_promotion(self) -> None:
         promote = self.promote
@@ -202,4 +231,64 @@ class TrainConfig(Section):
         if promote.train and promote.loss != "supervised":
             raise ValueError(
                 "a recogniser that learns too wants answers: loss supervised"
+            )
+        if promote.train and promote.bilevel == "unrolled" and self.precision != "fp32":
+            raise ValueError(
+                "bilevel unrolled takes differences too small for "
+                f"{self.precision}: precision fp32"
+            )
+        if self.strategy in _UNPAIRED:
+            self._check_unpaired_promotion()
+
+    def _check_unpaired_promotion(self) -> None:
+        if self.promote.loss != "supervised":
+            raise ValueError(
+                f"{self.strategy} has no clean partner whose answer could be agreed "
+                "with: promote.loss supervised"
+            )
+        if not self.data.real_recipes:
+            raise ValueError(
+                "real low-quality images come without answers to promote.task: "
+                "data.real_recipes makes some that have them"
+            )
+
+    def _check_pseudo_masks(self) -> None:
+        name = self.data.pseudo_masks
+        if not name:
+            return
+        task, promoted = TASKS.get(name), TASKS.get(self.promote.task)
+        if task is None or task.kind != "segmentation":
+            known = [t.name for t in TASKS.values() if t.kind == "segmentation"]
+            raise ValueError(f"data.pseudo_masks is none of {', '.join(known)}")
+        if self.network.architecture != "mage":
+            raise ValueError(
+                "data.pseudo_masks are for mage, which segments on the side, "
+                f"not for {self.network.architecture}"
+            )
+        masked = promoted is not None and promoted.kind == "segmentation"
+        if masked and self.promote.loss == "supervised":
+            raise ValueError(
+                "data.pseudo_masks would stand in for the masks of promote.task: "
+                "one of them, or promote.loss unsupervised"
+            )
+
+    def _check_losses(self) -> None:
+        weights = self.loss.model_dump(exclude={"segmentation"})
+        if self.strategy == "adversarial":
+            weights["adversarial"] = self.adversarial.weight
+            if self.adversarial.features != "none":
+                weights["features"] = self.adversarial.feature_weight
+        if self.strategy == "hq-guided":
+            weights = self.guided.model_dump(include=set(LOSSES["guided"]) - {"kl"})
+        if not any(weights.values()):
+            section = "guided" if self.strategy == "hq-guided" else "loss"
+            raise ValueError(f"all weights of [{section}] are 0: nothing is learnt")
+
+    def _check_condition(self) -> None:
+        if not self.condition_batch and not self.teacher_share:
+            return
+        if self.strategy != "supervised" or self.network.architecture != "dpe-plus":
+            raise ValueError(
+                "condition_batch and teacher_share go with dpe-plus and supervised "
+                "training alone"
             )

@@ -243,6 +243,12 @@ def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
     network = models.create(
         config.network.architecture, config.network.preset, **config.network.options
     )
+    if getattr(network, "enlarges", False):
+        raise UsageError(
+            f"{config.network.architecture} would answer with larger pictures than "
+            "it is given",
+            hint="network.options.from_enlarged=true",
+        )
     if config.network.start_from:
         start_from(weights_file(config.network.start_from), network)
     everything = {"network": network, **strategy.companions(network)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -110,12 +110,12 @@ class DataConfig(Section):
     root: str = ""
     packs: list[str] = []
     qualities: list[str] = ["good", "high"]
-    datasets: dict[str, float] = {}
+    datasets: dict[str, Annotated[float, Field(gt=0)]] = {}
     high: str = ""
     low: str = ""
     real: str = ""
     real_qualities: list[str] = []
-    real_recipes: dict[str, float] = {}
+    real_recipes: dict[str, Annotated[float, Field(gt=0)]] = {}
     modality: Literal[
         "",
         "fundus",
@@ -130,7 +130,7 @@ class DataConfig(Section):
     masks: str = ""
     labels: str = ""
     pseudo_masks: str = ""
-    recipes: dict[str, float] = {}
+    recipes: dict[str, Annotated[float, Field(gt=0)]] = {}
     severity: float | None = Field(default=None, ge=1, le=5)
     max_side: int = Field(default=384, ge=64)
     size: int = Field(default=192, ge=32)

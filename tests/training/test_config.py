@@ -1,7 +1,12 @@
 import pytest
 
 from medenh.errors import UsageError
+from medenh.training.config import LOSSES
 from medenh.training.config_file import load_config, named_config, named_configs
+
+_MAGE = ["network.architecture=mage", "teacher_share=0"]
+_HQG = ["strategy=hq-guided", "network.architecture=hqg", "teacher_share=0",
+        "data.real_qualities=['usable']"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", named_configs())
@@ -76,7 +81,26 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message, hint):
         (["network.architecture=hqg"], "hqg wants the strategy hq-guided"),
         (["network.architecture=unet"], "recognises and cannot enhance"),
         (["data.recipes={}"], "learns from pairs"),
-        (["data.low=folder"], "no data.recipes then"),
+        (["data.packs=[]", "data.high=folder", "data.low=folder"],
+         "no data.recipes then"),
+        (["data.low=folder"], "go with a folder"),
+        (["data.real=folder"], "learns from pairs alone"),
+        (["data.recipes={dpe=0.0}"], "greater than 0"),
+        (["network.architecture=nafnet"], "go with dpe-plus"),
+        (["strategy=adversarial"], "go with dpe-plus"),
+        (["data.pseudo_masks=vessels-fundus"], "for mage, which segments"),
+        ([*_MAGE, "data.pseudo_masks=class-derm"], "none of vessels-fundus"),
+        ([*_MAGE, "promote.task=lesion-derm", "data.pseudo_masks=vessels-fundus"],
+         "would stand in for the masks"),
+        (["loss.charbonnier=0", "loss.gradient=0", "loss.log_mse=0"],
+         r"all weights of \[loss\] are 0"),
+        ([*_HQG, *(f"guided.{name}=0" for name in LOSSES["guided"] if name != "kl")],
+         r"all weights of \[guided\] are 0"),
+        ([*_HQG, "promote.rule=sum", "promote.task=polyp-endo",
+          "promote.loss=unsupervised"], "no clean partner"),
+        ([*_HQG, "promote.rule=sum", "promote.task=polyp-endo"], "without answers"),
+        (["promote.rule=sum", "promote.task=lesion-derm", "promote.train=true",
+          "promote.bilevel=unrolled"], "precision fp32"),
         (["data.high=folder"], "packs, or a folder high"),
         (["task=lesion-derm"], "has no task"),
         (["promote.rule=hard"], "promote wants a task"),

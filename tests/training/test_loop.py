@@ -84,6 +84,13 @@ def test_a_damaged_checkpoint_is_refused(tiny_settings, tmp_path):
         train(config, tmp_path / "run", resume=True)
 
 
+def test_a_network_that_enlarges_is_refused(tiny_settings, tmp_path):
+    more = ["network.architecture=srresnet", "network.preset=x2", "condition_batch=0",
+            "teacher_share=0", "network.options.from_enlarged=false"]  # fmt: skip
+    with pytest.raises(UsageError, match="larger pictures"):
+        train(load_config("dpe-general", [*tiny_settings, *more]), tmp_path / "run")
+
+
 def test_a_file_of_something_else_is_no_checkpoint(tiny_settings, tmp_path):
     torch.save({"weights": torch.zeros(1)}, tmp_path / "last.pt")
     with pytest.raises(UsageError, match="not a checkpoint of a training run"):
