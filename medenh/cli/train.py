@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,7 @@ def _train(
     list_configs: Annotated[
         bool,
         typer.Option(
-            "--list", help="List configurations, strategies, tasks, networks."
+            "--list", help="List configurations, strategies, losses, tasks, networks."
         ),
     ] = False,
     sweep: Annotated[
@@ -67,12 +68,15 @@ def _train(
     if list_configs:
         from medenh.models import ARCHITECTURES
         from medenh.tasks.table import TASKS
+        from medenh.training.config import LOSSES
         from medenh.training.strategies import STRATEGIES
         from medenh.training.sweep import named_sweeps
 
         typer.echo("configurations: " + ", ".join(named_configs()))
         typer.echo("sweeps: " + ", ".join(named_sweeps()))
         typer.echo("strategies: " + ", ".join(STRATEGIES))
+        terms = [f"[{name}] {', '.join(LOSSES[name])}" for name in LOSSES]
+        typer.echo("losses: " + "; ".join(terms))
         for task in TASKS.values():
             typer.echo(f"task {task.name} ({task.kind}): {', '.join(task.classes)}")
         for name, (_, presets) in sorted(ARCHITECTURES.items()):
@@ -148,9 +152,10 @@ def _run(
         if stop.is_set():
             raise KeyboardInterrupt
     state = "finished" if result.finished else "stopped; --resume goes on"
+    best = f"{result.best:.4g}" if math.isfinite(result.best) else "none"
     console.print(
         f"{state} at step {result.step}; best validation {result.score} "
-        f"{result.best:.4g}; {run_dir}"
+        f"{best}; {run_dir}"
     )
 
 

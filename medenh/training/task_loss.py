@@ -248,7 +248,8 @@ class TaskLoss:
             for p, found in zip(parameters, gradient(parameters), strict=True):
                 p.grad = found
             average_gradients(parameters)
-            self._optimiser.step()
+            if all(p.grad is None or p.grad.isfinite().all() for p in parameters):
+                self._optimiser.step()  # or else its weights are lost for good
             self._optimiser.zero_grad(set_to_none=True)
         return before
 

@@ -46,13 +46,13 @@ def add(tar, name, payload):
     tar.addfile(info, io.BytesIO(payload))
 
 
-def write_pack(root):
+def write_pack(root, count=20):
     """Discs with masks and labels; one row in test, one without an answer."""
     folder = root / "derm"
     folder.mkdir(parents=True)
     rows = []
     with tarfile.open(folder / "a.tar", "w") as tar:
-        for index in range(20):
+        for index in range(count):
             pixels, disc = scene(index)
             image, mask = f"images/{index}.png", f"masks/{index}.png"
             add(tar, image, cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())

@@ -25,6 +25,9 @@ def test_configurations_are_listed_and_printed():
     listed = _train("--list").stdout
     assert "dpe-general" in listed
     assert "strategies: supervised" in listed
+    assert "losses: [loss] l1, mse," in listed
+    assert "; [adversarial] adversarial, features; [guided] " in listed
+    assert "; [still_gan] adversarial, cycle, identity, structure, ill" in listed
     assert "task vessels-fundus (segmentation): vessel" in listed
     assert "network unet: presets default" in listed
     assert 'name = "dpe-general"' in _train("--print-config", "dpe-general").stdout

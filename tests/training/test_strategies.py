@@ -7,16 +7,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from labelled_pack import write_pack
 from run_states import assert_same_state
 from torch import nn
 
 from medenh import models
+from medenh.metrics import METRICS
 from medenh.training.bilevel import look_ahead_gradient
 from medenh.training.config_file import load_config
 from medenh.training.loop import train
 from medenh.training.objectives import answer, segmentation_term
 from medenh.training.sections import OptimiserConfig
+from medenh.training.strategies import STRATEGIES as KINDS
 from medenh.training.strategies.mean_teacher import consistency, consistency_weight
+from medenh.training.strategies.promotion import Promotion
+from medenh.training.task_loss import TaskLoss
 from medenh.training.update import Losses, Networks, Update, frozen
 
 STRATEGIES = {
@@ -151,8 +156,6 @@ def test_the_teacher_copies_at_first_and_gets_no_gradient():
 
 
 def test_without_real_images_gradients_are_the_supervised_ones(settings, tmp_path):
-    from medenh.training.strategies import STRATEGIES as KINDS
-
     config = _config(settings, "mean-teacher")
     strategy = KINDS["mean-teacher"](config)
     batch = strategy.draw(0, range(2))
@@ -249,13 +252,23 @@ def test_look_ahead_gradient_agrees_with_calculus():
     assert theta.item() == 5.0
 
 
-@pytest.mark.parametrize("bilevel", ["joint", "alternate", "unrolled"])
-def test_a_recogniser_learns_along_in_all_ways(
-    settings, labelled_root, tmp_path, bilevel
-):
-    more = ["network.architecture=srresnet", "network.preset=tiny",
-            f"data.root='{labelled_root.as_posix()}'", "data.packs=['derm']",
-            "data.qualities=['high']", "data.holdout_share=0.3", "promote.rule=hard",
+@pytest.mark.parametrize(
+    ("strategy", "bilevel"),
+    [
+        ("supervised", "joint"),
+        ("supervised", "alternate"),
+        ("supervised", "unrolled"),
+        ("hq-guided", "alternate"),
+    ],
+)
+def test_a_recogniser_learns_along_in_all_ways(settings, tmp_path, bilevel, strategy):
+    root = write_pack(tmp_path / "labelled", 60)
+    own = ["network.architecture=srresnet", "network.preset=tiny"]
+    if strategy == "hq-guided":
+        own = [f"strategy={strategy}", *STRATEGIES[strategy], "guided.pair_steps=0",
+               "guided.features=0"]  # fmt: skip
+    more = [*own, f"data.root='{root.as_posix()}'", "data.packs=['derm']",
+            "data.qualities=['high']", "data.holdout_share=0.2", "promote.rule=hard",
             "promote.task=lesion-derm", "promote.train=true", "steps=5",
             f"promote.bilevel={bilevel}", "data.identity_share=0"]  # fmt: skip
     config = load_config("dpe-general", [*settings, *more])
@@ -275,6 +288,83 @@ def test_a_recogniser_learns_along_in_all_ways(
     assert float(rows[-1]["task"]) > 0
     assert 0 <= float(rows[-1]["open"]) <= 1
     assert float(rows[-1]["recogniser"]) > 0
+
+
+def test_a_look_ahead_compares_passes_of_equal_chance(settings):
+    """Codes drawn anew in each pass would drown a difference of two passes."""
+    config = _config(
+        settings,
+        "supervised",
+        "promote.rule=sum",
+        "promote.train=true",
+        "promote.task=lesion-derm",
+        "promote.bilevel=unrolled",
+    )
+    promotion = Promotion.create(config)
+    update = Update.create(Networks(nn.Conv2d(3, 3, 1), {}), config.optimiser)
+    chance = []
+
+    def losses(network, batch):
+        noise = torch.randn(3)
+        chance.append(noise)
+        enhanced = network(batch["low"]) + 0.1 * noise.view(1, 3, 1, 1)
+        return Losses(
+            {"l1": (enhanced - batch["high"]).abs().mean()}, None, None, enhanced
+        )
+
+    torch.manual_seed(7)
+    batch = {n: torch.rand(1, 3, 32, 32) for n in ("low", "high")}
+    batch["mask"] = torch.rand(1, 1, 32, 32)
+    promotion.teach(0, [batch], update, losses)
+    assert len(chance) >= 4
+    assert all(torch.equal(one, chance[0]) for one in chance)
+
+
+def test_a_recogniser_is_not_lost_to_a_gradient_that_is_no_number():
+    network = nn.Sequential(nn.Conv2d(3, 1, 1))
+    task = TaskLoss(network, "segmentation", train=True)
+    before = network[0].weight.clone()
+    broken = [torch.full_like(p, math.nan) for p in network.parameters()]
+    task.learn_by(lambda: torch.zeros(()), lambda _: broken)
+    assert torch.equal(network[0].weight, before)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "also"),
+    [("mean-teacher", "_real"), ("hq-guided", "_pair_sampler"), ("still-gan", "_low")],
+)
+def test_the_names_of_a_step_are_of_all_its_images(settings, strategy, also):
+    made = KINDS[strategy](_config(settings, strategy))
+    named = made.names(0, range(2))
+    sampler = getattr(made, also)
+    assert {sampler.name(0, position) for position in range(2)} <= set(named)
+    later = made.names(1, range(2))  # pairs are behind
+    if strategy == "hq-guided":
+        assert {made._low.name(1, position) for position in range(2)} <= set(later)
+
+
+def test_a_pair_of_hq_guided_is_guided_by_another_image(settings):
+    """Not by its own answer, also where a part of a batch is one image."""
+    made = KINDS["hq-guided"](_config(settings, "hq-guided"))
+    batch = made.draw(0, range(1))
+    assert batch["reference"].shape == batch["high"].shape
+    assert not np.array_equal(batch["reference"], batch["high"])
+
+
+def test_unpaired_scores_rank_changed_pictures_last(settings, monkeypatch):
+    made = KINDS["still-gan"](_config(settings, "still-gan"))
+    networks = Networks(nn.Identity(), {})
+    scores = {}
+    for name, gain, structure in (
+        ("good", 0.5, 0.99), ("bad", -7.0, 0.96), ("changed", 0.9, 0.94),
+        ("none", math.nan, 0.99),
+    ):  # fmt: skip
+        made._identity = [0.0] * len(made._held)
+        monkeypatch.setattr(made, "_quality", lambda *_, gain=gain: gain)
+        monkeypatch.setitem(METRICS, "structure", lambda *_, s=structure, **__: s)
+        scores[name] = made.validate(networks, "cpu").figures["score"]
+    assert scores["good"] > scores["bad"] > scores["changed"]
+    assert math.isnan(scores["none"])
 
 
 def test_a_frozen_recogniser_stays_as_it_is(settings, labelled_root, tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,10 +65,19 @@ class HQGuided(Unpaired):
         return found
 
     def draw(self, step: int, positions: range) -> Batch:
-        """Return pairs in the first steps, then low-quality images and references."""
+        """Return pairs and references in the first steps, then as ever."""
         if self._pair_sampler is None or step >= self.config.guided.pair_steps:
             return super().draw(step, positions)
-        return stack([self._pair_sampler.sample(step, i) for i in positions])
+        pairs = [self._pair_sampler.sample(step, i) for i in positions]
+        guides = [self.references.sample(step, i)["image"] for i in positions]
+        return stack(pairs) | {"reference": np.stack(guides)}
+
+    def names(self, step: int, positions: range) -> list[str]:
+        """Return the names of the images in a part of a batch."""
+        if self._pair_sampler is None or step >= self.config.guided.pair_steps:
+            return super().names(step, positions)
+        samplers = (self._pair_sampler, self.references)
+        return [sampler.name(step, i) for i in positions for sampler in samplers]
 
     def take_step(
         self, step: int, batches: Sequence[Tensors], update: Update
@@ -97,7 +107,8 @@ class HQGuided(Unpaired):
     ) -> dict[str, float]:
         if self.promotion is None:
             return update("network", losses, batches)
-        beside = self.promotion.beside(losses, step, update)
+        alone = step - self.config.guided.pair_steps  # the task comes in after pairs
+        beside = self.promotion.beside(losses, alone, update)
         logged = update("network", beside, batches)
         return logged | self.promotion.teach(step, batches, update, losses)
 
@@ -121,8 +132,8 @@ class HQGuided(Unpaired):
     def _pair_losses(self, network: nn.Module, batch: Tensors) -> Losses:
         hqg, low, high = cast(HQGNet, network), batch["low"], batch["high"]
         with autocast(low.device.type, self.config.precision):
-            guide = high.roll(1, 0)  # another image of the batch
-            enhanced = hqg.enhance(low, hqg.sample_code(*hqg.encode(guide))).float()
+            code = hqg.sample_code(*hqg.encode(batch["reference"]))
+            enhanced = hqg.enhance(low, code).float()
         terms = {"l1": F.l1_loss(enhanced, high), "wavelet": wavelet(enhanced, high)}
         return Losses(terms, enhanced=enhanced)
 

@@ -15,7 +15,7 @@ from medenh.training.config import TrainConfig
 from medenh.training.objectives import Answer, answer
 from medenh.training.sampler import SingleSampler
 from medenh.training.strategies.base import Batch, Tensors, autocast
-from medenh.training.strategies.paired import Paired
+from medenh.training.strategies.paired import Paired, share_of
 from medenh.training.update import Losses, Update
 
 __all__ = ["MeanTeacher", "consistency", "consistency_weight"]
@@ -43,12 +43,15 @@ class MeanTeacher(Paired):
     def draw(self, step: int, positions: range) -> Batch:
         """Return pairs and their part of the real images."""
         batch = super().draw(step, positions)
-        config = self.config
-        first = positions.start * config.teacher.batch // config.batch
-        last = positions.stop * config.teacher.batch // config.batch
-        several = range(first, max(last, first + 1))
+        several = share_of(self.config.teacher.batch, positions, self.config.batch)
         real = [self._real.sample(step, i)["image"] for i in several]
         return batch | {"real": np.stack(real)}
+
+    def names(self, step: int, positions: range) -> list[str]:
+        """Return the names of the images in a part of a batch, the real ones last."""
+        several = share_of(self.config.teacher.batch, positions, self.config.batch)
+        real = [self._real.name(step, i) for i in several]
+        return super().names(step, positions) + real
 
     def take_step(
         self, step: int, batches: Sequence[Tensors], update: Update

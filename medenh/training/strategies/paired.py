@@ -9,17 +9,17 @@ import numpy as np
 from torch import Tensor, nn
 
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage, split_holdout
+from medenh.training.data import CleanImage
 from medenh.training.objectives import Answer, reconstruction, segmentation_term
 from medenh.training.sampler import PairSampler
 from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Batch, Measured, Tensors
-from medenh.training.strategies.promotion import FindLosses, Promotion
+from medenh.training.strategies.promotion import FindLosses, Promotion, two_levels
 from medenh.training.task_validation import TaskValidation
 from medenh.training.update import Losses, Networks, Update
 from medenh.training.validation import PairValidation
 
-__all__ = ["Paired", "stack"]
+__all__ = ["Paired", "share_of", "stack"]
 
 
 class Paired:
@@ -38,7 +38,7 @@ class Paired:
         learnt = self.sources.learnt
         self._upper: PairSampler | None = None
         if self.promotion is not None and self.promotion.alternates:
-            learnt, upper = split_holdout(learnt, 0.5, "levels")
+            learnt, upper = two_levels(learnt)
             self._upper = PairSampler(upper, config.data, config.seed)
         self.pairs = PairSampler(learnt, config.data, config.seed)
         self._validation = PairValidation(self.sources.held, config.data)
@@ -133,3 +133,12 @@ def _answered(images: list[CleanImage]) -> bool:
 def stack(samples: list[dict[str, Any]]) -> Batch:
     """Return a batch of samples with equal keys."""
     return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
+
+
+def share_of(extra: int, positions: range, batch: int) -> range:
+    """Return which of ``extra`` samples beside a batch belong to a part of it.
+
+    At least one, so that every part has all the terms.
+    """
+    first, last = (extra * p // batch for p in (positions.start, positions.stop))
+    return range(first, max(last, first + 1))

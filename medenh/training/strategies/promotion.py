@@ -9,14 +9,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from medenh.errors import UsageError
 from medenh.training.bilevel import look_ahead_gradient
 from medenh.training.config import TrainConfig
+from medenh.training.data import CleanImage, split_holdout
 from medenh.training.sections import PromoteConfig
 from medenh.training.strategies.base import Tensors
 from medenh.training.task_loss import TaskLoss
 from medenh.training.update import Losses, Update
 
-__all__ = ["FindLosses", "Promotion"]
+__all__ = ["FindLosses", "Promotion", "two_levels"]
 
 _ALTERNATE_EVERY = 5  # steps of the enhancer for one of the recogniser
 _UPPER = "upper "  # before the names of what only the recogniser learns from
@@ -100,22 +102,30 @@ class Promotion:
         return {name.removeprefix(_UPPER): batch[name] for name in known}
 
     def _look_ahead(self, batch: Tensors, update: Update, losses: FindLosses) -> float:
-        """Learn from what the task would say after the enhancer's next step."""
+        """Learn from what the task would say after the enhancer's next step.
+
+        Every pass draws the same chance: in a difference of two passes, codes or noise
+        drawn anew would stand for the slope.
+        """
         network = update.networks["network"]
+        seed = torch.initial_seed()
         theta = [p for p in network.parameters() if p.requires_grad]
         rate = update.optimisers["network"].param_groups[0]["lr"]
 
+        def found() -> Losses:
+            torch.manual_seed(seed)
+            return losses(network, batch)
+
         def upper() -> Tensor:
-            images, label, mask = _answered(_enhanced(losses(network, batch)), batch)
+            images, label, mask = _answered(_enhanced(found()), batch)
             return self.task.supervised(images, label=label, mask=mask)
 
         def lower() -> Tensor:
-            found = losses(network, batch)
-            images, label, mask = _answered(_enhanced(found), batch)
+            at = found()
+            images, label, mask = _answered(_enhanced(at), batch)
             task = self.task.supervised(images, label=label, mask=mask)
-            return torch.stack(list(found.terms.values())).sum() + (
-                self._config.weight * task
-            )
+            own = torch.stack(list(at.terms.values())).sum()
+            return own + self._config.weight * task
 
         return self.task.learn_by(
             upper, lambda w: look_ahead_gradient(theta, w, lower, upper, rate)
@@ -128,6 +138,25 @@ class Promotion:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
         self.task.load_state_dict(state)
+
+
+def two_levels(
+    images: list[CleanImage],
+) -> tuple[list[CleanImage], list[CleanImage]]:
+    """Part images for a recogniser that learns by turns: the enhancer's, its own.
+
+    Raises
+    ------
+    UsageError
+        One part would be empty.
+    """
+    lower, upper = split_holdout(images, 0.5, "levels")
+    if not lower or not upper:
+        raise UsageError(
+            f"{len(images)} images are too few for two levels of training",
+            hint="promote.bilevel=joint",
+        )
+    return lower, upper
 
 
 def _enhanced(found: Losses) -> Tensor:

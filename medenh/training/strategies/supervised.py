@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from medenh.training.config import TrainConfig
 from medenh.training.objectives import Answer, answer, reconstruction
 from medenh.training.strategies.base import Batch, Tensors, autocast
-from medenh.training.strategies.paired import Paired, stack
+from medenh.training.strategies.paired import Paired, share_of, stack
 from medenh.training.update import Losses, Update
 
 __all__ = ["Supervised"]
@@ -32,13 +32,9 @@ class Supervised(Paired):
         """Return the sides of a batch, and those of the condition's own."""
         batch = super().draw(step, positions)
         if self._extra:
-            config = self.config
-            share = self._extra * len(positions) // config.batch
-            first = config.batch + positions.start * self._extra // config.batch
-            more = [
-                self.pairs.sample(step, first + i, config.condition_size)
-                for i in range(max(1, share))
-            ]
+            whole, side = self.config.batch, self.config.condition_size
+            several = share_of(self._extra, positions, whole)
+            more = [self.pairs.sample(step, whole + i, side) for i in several]
             small = stack(more)
             batch |= {"small_low": small["low"], "small_high": small["high"]}
         return batch

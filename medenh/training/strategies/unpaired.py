@@ -15,7 +15,7 @@ from medenh.training.sampler import SingleSampler, eight_bits, to_unit
 from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Batch, Measured
 from medenh.training.strategies.paired import stack
-from medenh.training.strategies.promotion import Promotion
+from medenh.training.strategies.promotion import Promotion, two_levels
 from medenh.training.update import Networks
 from medenh.training.validation import (
     PairValidation,
@@ -29,6 +29,7 @@ __all__ = ["Unpaired", "part_real", "shown_low"]
 
 _REFERENCE_SEED = 2  # references are drawn apart from what they guide
 _KEPT = 0.95  # structure below which a picture has been changed, not enhanced [chosen]
+_WORST = -1.0  # a gain that counts least; pictures that were changed are below it
 _GRID = 8
 
 
@@ -47,17 +48,29 @@ class Unpaired:
     def __init__(self, config: TrainConfig) -> None:
         self.config, data = config, config.data
         self.sources = load_sources(config)
-        real, held = part_real(self.sources.real, data.holdout_share)
-        self._low = SingleSampler(real, data, config.seed, data.real_recipes)
-        self.references = SingleSampler(
-            self.sources.learnt, data, config.seed + _REFERENCE_SEED
-        )
         self.promotion = Promotion.create(config)
+        real, held = part_real(self.sources.real, data.holdout_share)
+        good = self.sources.learnt
+        self._upper: tuple[SingleSampler, SingleSampler] | None = None
+        if self.promotion is not None and self.promotion.alternates:
+            real, upper_real = two_levels(real)
+            good, upper_good = two_levels(good)
+            self._upper = self._samplers(upper_real, upper_good)
+        self._low, self.references = self._samplers(real, good)
         self._held = shown_low(held, config)
         self._identity = [self._quality(*one) for one in self._held]
         hidden = data.model_copy(update={"recipes": data.real_recipes})
         self._pairs = (
             PairValidation(self.sources.held, hidden) if data.real_recipes else None
+        )
+
+    def _samplers(
+        self, low: list[CleanImage], good: list[CleanImage]
+    ) -> tuple[SingleSampler, SingleSampler]:
+        data, seed = self.config.data, self.config.seed
+        return (
+            SingleSampler(low, data, seed, data.real_recipes),
+            SingleSampler(good, data, seed + _REFERENCE_SEED),
         )
 
     @property
@@ -72,11 +85,10 @@ class Unpaired:
 
     def draw(self, step: int, positions: range) -> Batch:
         """Return low and reference, (B, 3, S, S), with masks and labels where known."""
-        low = stack([self._low.sample(step, i) for i in positions])
-        good = stack([self.references.sample(step, i) for i in positions])
-        low["low"], good["reference"] = low.pop("image"), good.pop("image")
-        renamed = {f"reference_{k}": good[k] for k in ("mask", "label") if k in good}
-        return {**low, "reference": good["reference"], **renamed}
+        batch = _draw(self._low, self.references, step, positions)
+        if self._upper and self.promotion and self.promotion.turn(step):
+            batch |= self.promotion.upper(_draw(*self._upper, step, positions))
+        return batch
 
     def names(self, step: int, positions: range) -> list[str]:
         """Return the names of the images in a part of a batch."""
@@ -93,8 +105,8 @@ class Unpaired:
         ):
             gains.append(self._quality(answer, modality) - before)
             kept.append(METRICS["structure"](answer, pixels, data_range=1.0))
-        gain, structure = float(np.nanmean(gains)), float(np.nanmean(kept))
-        score = gain if structure >= _KEPT else structure - 1 - _KEPT
+        gain, structure = _mean(gains), _mean(kept)
+        score = max(gain, _WORST) if structure >= _KEPT else structure + _WORST - _KEPT
         figures = {"score": score, "quality_gain": gain, "structure_kept": structure}
         shown = [
             (low, answer)
@@ -145,3 +157,20 @@ def shown_low(
         return [(to_unit(image.pixels), image.modality) for image in chosen]
     hidden = config.data.model_copy(update={"recipes": config.data.real_recipes})
     return [(eight_bits(degraded_copy(i, hidden)), i.modality) for i in chosen]
+
+
+def _draw(
+    low: SingleSampler, good: SingleSampler, step: int, positions: range
+) -> Batch:
+    """Return low and reference, and their masks and labels."""
+    batch = stack([low.sample(step, i) for i in positions])
+    references = stack([good.sample(step, i) for i in positions])
+    batch["low"] = batch.pop("image")
+    batch["reference"] = references.pop("image")
+    return batch | {f"reference_{name}": v for name, v in references.items()}
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean of those that are numbers; NaN where none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
