@@ -9,6 +9,8 @@ seeds, so runs of one seed share initial weights, batches and noise.
 from __future__ import annotations
 
 import csv
+import json
+import math
 import time
 import tomllib
 from collections.abc import Callable
@@ -178,7 +180,7 @@ def _tabulate(sweep: Sweep, folder: Path) -> None:
     rows: list[list[object]] = []
     for variant in sweep.variants:
         for seed in sweep.seeds:
-            best = _best_row(_run_dir(folder, variant, seed) / "log.csv")
+            best = _best_row(_run_dir(folder, variant, seed))
             if best is None:
                 continue
             values = [float(best.get(name) or "nan") for name in sweep.figures]
@@ -215,15 +217,19 @@ def _spread(values: list[float]) -> tuple[float, float, float, float]:
     return mean, deviation, mean - half, mean + half
 
 
-def _best_row(log: Path) -> dict[str, str] | None:
-    """Return the row of the validation whose score was the best."""
+def _best_row(run_dir: Path) -> dict[str, str] | None:
+    """Return the row of a finished run's best validation, by what chose its weights."""
+    log = run_dir / "log.csv"
     if not log.exists():
         return None
     with log.open(newline="") as handle:
         reader = csv.DictReader(handle)
         rows, names = list(reader), list(reader.fieldnames or [])
+    steps = json.loads((run_dir / "config.json").read_text())["steps"]
+    if not rows or int(rows[-1]["step"]) < steps:
+        return None
     score = names[4]  # the first figure of the strategy
-    scored = [row for row in rows if row[score]]
+    scored = [row for row in rows if not math.isnan(float(row[score] or "nan"))]
     return max(scored, key=lambda row: float(row[score])) if scored else None
 
 

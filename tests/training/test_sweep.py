@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t
 
 from medenh.errors import UsageError
-from medenh.training.sweep import load_sweep, named_sweeps, run_sweep
+from medenh.training.sweep import _best_row, load_sweep, named_sweeps, run_sweep
 
 
 @pytest.fixture
@@ -52,6 +52,21 @@ def test_a_sweep_leaves_tables_and_plots_and_goes_on(sweep, tmp_path):
     before = (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns
     assert run_sweep(sweep, folder)
     assert (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("last", "best"), [("4", "2"), ("3", None)], ids=["finished", "stopped"]
+)
+def test_only_finished_runs_are_tabulated_and_no_score_is_no_number(
+    tmp_path, last, best
+):
+    (tmp_path / "config.json").write_text('{"steps": 4}')
+    (tmp_path / "log.csv").write_text(
+        "step,loss,lr,images_per_s,psnr\n1,1,1,1,nan\n2,1,1,1,30\n3,1,1,1,\n"
+        + ("4,1,1,1,29\n" if last == "4" else "")
+    )
+    row = _best_row(tmp_path)
+    assert (row and row["step"]) == best
 
 
 def test_what_is_wrong_with_a_sweep(tmp_path):
