@@ -20,8 +20,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
+def interruptible(
+    further: str = "the same command goes on from here",
+) -> Iterator[threading.Event]:
     """Give an event that the first Ctrl-C or SIGTERM sets; the second quits.
+
+    ``further`` is what an interrupted user is told to do.
 
     The KeyboardInterrupt that the work raises because of it becomes exit code 130
     (Ctrl-C) or 143 (SIGTERM).
@@ -40,7 +44,7 @@ def interruptible() -> Iterator[threading.Event]:
         yield stop
     except KeyboardInterrupt:
         number = received[0] if received else signal.SIGINT
-        warn("interrupted; the same command goes on from here", kind="error")
+        warn(f"interrupted; {further}", kind="error")
         _leave(128 + number)
     finally:
         for number, handler in before.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,9 +125,11 @@ def _run(
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    console = Console(stderr=True)
+    follows = os.environ.get("RANK", "0") != "0"  # under torchrun the first one tells
+    console = Console(stderr=True, quiet=follows)
     measured = ""
-    with interruptible() as stop, Progress(*columns, console=console) as bar:
+    again = interruptible("the same command with --resume goes on from here")
+    with again as stop, Progress(*columns, console=console) as bar:
         task = bar.add_task(settings.name, total=settings.steps, figures="")
 
         def show(progress: loop.Progress) -> None:

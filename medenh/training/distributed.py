@@ -50,7 +50,8 @@ class World:
         """
         if len(positions) % self.size:
             raise UsageError(
-                f"{len(positions)} samples do not part over {self.size} processes"
+                f"{len(positions)} samples do not part over {self.size} processes",
+                hint="batch must be a multiple of accumulate times the processes",
             )
         each = len(positions) // self.size
         first = positions.start + self.rank * each

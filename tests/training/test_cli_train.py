@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 
 
 def _train(*arguments):
@@ -33,3 +36,22 @@ def test_configurations_are_listed_and_printed():
     assert 'name = "dpe-general"' in _train("--print-config", "dpe-general").stdout
     assert _train().returncode == 2
     assert _train("nonsense").returncode == 2
+
+
+def test_an_interrupted_run_is_told_how_to_go_on(tiny_settings, tmp_path):
+    endless = [*tiny_settings, "steps=100000", "data.workers=2"]
+    settings = [part for item in endless for part in ("--set", item)]
+    command = [sys.executable, "-m", "medenh", "train", "dpe-general", *settings,
+               "-o", str(tmp_path / "run"), "-d", "cpu"]  # fmt: skip
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        log = tmp_path / "run" / "log.csv"
+        deadline = time.monotonic() + 60
+        while not log.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: its workers too
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 130, told
+    assert "the same command with --resume goes on" in told
+    assert (tmp_path / "run" / "last.pt").exists()
