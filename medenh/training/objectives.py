@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medenh.errors import UsageError
 from medenh.losses.edge import edge
 from medenh.losses.reconstruction import charbonnier, gradient_l1, log_mse
 from medenh.losses.similarity import ssim_loss
@@ -86,11 +87,23 @@ def segmentation_term(sides: tuple[Tensor, ...], coverage: Tensor) -> Tensor:
         The first class is the background.
     coverage : float32 tensor, shape (B, K, H, W), in [0, 1]
 
+    Raises
+    ------
+    UsageError
+        The network segments another number of classes.
+
     Notes
     -----
     T-MAGE-Net's segmentation loss; its formula is not known. Cross-entropy of each
     side as AG-Net takes it [code], with shares of classes as target [our choice].
     """
+    classes = coverage.shape[1]
+    if sides[0].shape[1] != 1 + classes:
+        raise UsageError(
+            f"the network segments {sides[0].shape[1] - 1} classes beside the "
+            f"background, and the masks have {classes}",
+            hint="network.options.structures, or loss.segmentation=0",
+        )
     background = (1 - coverage.sum(1, keepdim=True)).clamp_min(0)
     target = torch.cat([background, coverage], 1)
     target = target / target.sum(1, keepdim=True).clamp_min(1e-6)

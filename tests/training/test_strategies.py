@@ -12,6 +12,7 @@ from run_states import assert_same_state
 from torch import nn
 
 from medenh import models
+from medenh.errors import UsageError
 from medenh.metrics import METRICS
 from medenh.training.bilevel import look_ahead_gradient
 from medenh.training.config_file import load_config
@@ -178,6 +179,8 @@ def test_segmentation_term_is_the_cross_entropy_of_each_side():
     coverage = torch.stack([numbers == 1, numbers == 2], 1).float()
     expected = sum(nn.functional.cross_entropy(side, numbers) for side in sides)
     torch.testing.assert_close(segmentation_term(sides, coverage), expected)
+    with pytest.raises(UsageError, match=r"segments 2 classes .* masks have 1"):
+        segmentation_term(sides, coverage[:, :1])
 
 
 # --- update ---------------------------------------------------------------------------
