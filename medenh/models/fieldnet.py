@@ -151,8 +151,8 @@ class FieldNet(nn.Module):
         float tensor, same shape
             In [0, 1]; unclamped in training mode, where a clamp would stop gradients.
         """
-        coarse = self.fields(image)
         x = pad_to_multiple(image, self.multiple_of)
+        coarse = self.fields(x)  # of what they are spread over, padding included
         size = [x.shape[-2], x.shape[-1]]
         field = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
         red, green, blue = field[:, :3], field[:, 3:6], field[:, 6:9]

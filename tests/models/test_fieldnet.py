@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from medenh import models
+from medenh.models.layers import pad_to_multiple
 
 
 @pytest.mark.parametrize("size", [(40, 56), (33, 47), (8, 130)])
@@ -60,3 +61,15 @@ def test_overfits_uneven_light():
     with torch.no_grad():
         after = (network.eval()(low) - high).square().mean()
     assert after < 0.15 * (low - high).square().mean()
+
+
+def test_padding_outside_gives_the_same():
+    """What an engine pads before the network is what the network pads itself."""
+    torch.manual_seed(0)
+    network = models.create("fieldnet", "tiny").eval()
+    for head in (network.light.head, network.detail.head):
+        torch.nn.init.normal_(head.weight, 0, 0.1)
+    image = torch.rand(1, 3, 45, 61)
+    padded = pad_to_multiple(image, network.multiple_of)
+    with torch.no_grad():
+        torch.testing.assert_close(network(padded)[..., :45, :61], network(image))
