@@ -25,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("networks", nargs="*", default=_ALL)
     arguments = parser.parse_args()
     root = Path(arguments.data).as_posix()
@@ -43,7 +44,7 @@ def main() -> None:
         torch.manual_seed(0)
         network = models.create(architecture, preset or "default").train()
         network.to(memory_format=torch.channels_last)
-        optimiser = torch.optim.AdamW(network.parameters(), 2e-3)
+        optimiser = torch.optim.AdamW(network.parameters(), arguments.lr)
         start, steps, best = time.monotonic(), 0, 0.0
         while time.monotonic() - start < 60 * arguments.minutes and best <= 30:
             optimiser.zero_grad(set_to_none=True)
