@@ -52,7 +52,7 @@ class _Encoder(nn.Module):
 class UNet(nn.Module):
     """Logits of every class at every pixel.
 
-    Stages of the preset "default" (XXX parameters) for a 256x256 input:
+    Stages of the preset "default" (402,097 parameters) for a 256x256 input:
 
     ======== ===================================== =============
     stage    operation                             output
