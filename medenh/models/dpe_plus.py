@@ -241,11 +241,27 @@ class DPEPlusNet(nn.Module):
         float tensor, same shape as ``image``, in [0, 1] (unclamped while training)
         """
         x = pad_to_multiple(image, self.multiple_of)
-        gain = condition[:, :3, None, None]
-        corrected = x * gain + condition[:, 3:, None, None]
-        residual = self._residual(x, corrected, gain)
+        corrected = self.corrected(x, condition)
+        residual = self._residual(x, corrected, condition[:, :3, None, None])
         out = crop_to(corrected + residual, image)
         return out if self.training else out.clamp(0.0, 1.0)
+
+    def corrected(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Return the picture under gain and offset alone, unclamped."""
+        return image * condition[:, :3, None, None] + condition[:, 3:, None, None]
+
+    def best_condition(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return the least-squares gain and offset of each pair, shape (B, 6)."""
+        x, y = low.flatten(1), high.flatten(1)
+        x_mean, y_mean = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+        covariance = ((x - x_mean) * (y - y_mean)).mean(1, keepdim=True)
+        variance = (x - x_mean).square().mean(1, keepdim=True).clamp_min(1e-7)
+        gain = (covariance / variance).clamp(0.05, 100.0)
+        return torch.cat([gain, y_mean - gain * x_mean], 1).repeat_interleave(3, 1)
+
+    def refined(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Enhance a batch of whole pictures: `local`, by the trainer's name for it."""
+        return self.local(image, condition)
 
     def _residual(self, x: Tensor, corrected: Tensor, gain: Tensor) -> Tensor:
         pair = F.pixel_unshuffle(torch.cat([x, corrected.clamp(-0.5, 1.5)], 1), 2)

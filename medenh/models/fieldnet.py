@@ -19,6 +19,9 @@ from medenh.models.layers import crop_to, pad_to_multiple
 
 __all__ = ["FieldNet"]
 
+_CELLS = 24
+_QUANTILES = (0.02, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.98)
+
 
 class _Block(nn.Module):
     """x + a * conv(act(conv(x))), a from the mean of every channel."""
@@ -65,7 +68,8 @@ class _UNet(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         self._stop = stop
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output, and the deepest level's features."""
         x, maps = self.stem(x), []
         for level, block in enumerate(self.encoder):
             x = block(x)
@@ -76,7 +80,79 @@ class _UNet(nn.Module):
             x = F.interpolate(self.up[level](x), scale_factor=2, mode="nearest")
             x = self.decoder[level](x + maps[self._stop + level])
         out: Tensor = self.head(x)
-        return out
+        return out, maps[-1]
+
+
+class _Overall(nn.Module):
+    """One colour map for the whole picture, from features and its own statistics.
+
+    It gives the picture another mean, deviation and mixture of channels. The statistics
+    of the picture go in and the changes come out, so that "bring it to the usual mean"
+    is a linear function of what it sees.
+    """
+
+    def __init__(self, features: int, width: int = 96) -> None:
+        super().__init__()
+        last = nn.Linear(width, 12)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.guess = nn.Sequential(
+            nn.Linear(2 * features + 9 + 3 * len(_QUANTILES), width),
+            nn.LeakyReLU(0.1),
+            nn.Linear(width, width),
+            nn.LeakyReLU(0.1),
+            last,
+        )
+
+    def forward(
+        self, deep: Tensor, thumb: Tensor, mean: Tensor, deviation: Tensor
+    ) -> Tensor:
+        """Return the changes of the matrix and the offset, float32 (B, 12)."""
+        deep = deep.float()
+        inputs = [deep.mean((2, 3)), deep.amax((2, 3)), mean, deviation]
+        inputs += [deviation.log(), _quantiles(thumb)]
+        guess = self.guess(torch.cat(inputs, 1)).float()
+        matrix = 0.2 * guess[:, :9].view(-1, 3, 3)  # [:, output, input]
+        scale = torch.exp(torch.diagonal(guess[:, :9].view(-1, 3, 3), dim1=1, dim2=2))
+        own = torch.eye(3, device=guess.device, dtype=guess.dtype)
+        matrix = matrix * (1 - own) + own * (scale.clamp(0.1, 10.0) - 1).unsqueeze(2)
+        # turns about the mean, so that contrast and brightness are apart
+        offset = 0.5 * guess[:, 9:] - (matrix @ mean.unsqueeze(2)).squeeze(2)
+        return torch.cat([matrix.transpose(1, 2).flatten(1), offset], 1)
+
+
+def _quantiles(thumb: Tensor) -> Tensor:
+    """Return each channel's values at `_QUANTILES`, (B, 3 * len), over 24x24 cells."""
+    cells = F.adaptive_avg_pool2d(thumb, _CELLS).flatten(2)
+    ordered = torch.sort(cells, dim=2)[0]
+    last = _CELLS * _CELLS - 1
+    picked = [ordered[:, :, round(q * last)] for q in _QUANTILES]
+    return torch.cat(picked, 1)
+
+
+def _lightness(image: Tensor) -> Tensor:
+    """Return 0 where a pixel is black and 1 from 1/16 of white on, (B, 1, H, W)."""
+    return (image.amax(1, keepdim=True) * 16).clamp(0.0, 1.0)
+
+
+def _colour_map(image: Tensor, change: Tensor, weight: Tensor) -> Tensor:
+    """Fit a change linearly to a picture's channels and 1, (B, 12, 1, 1)."""
+    x = torch.cat([image, torch.ones_like(image[:, :1])], 1).flatten(2)
+    weighted = x * weight.flatten(2)
+    ridge = 1e-4 * x.shape[2] * torch.eye(4, device=x.device, dtype=x.dtype)
+    gram = weighted @ x.transpose(1, 2) + ridge
+    solved = torch.linalg.solve(gram, weighted @ change.flatten(2).transpose(1, 2))
+    flat: Tensor = solved.flatten(1).unsqueeze(2).unsqueeze(3)
+    return flat
+
+
+def _statistics(thumb: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each channel where it is not black, (B, 3) each."""
+    weight = inside / inside.sum((2, 3), keepdim=True).clamp_min(1e-3)
+    mean = (thumb * weight).sum((2, 3))
+    centred = thumb - mean.view(-1, 3, 1, 1)
+    deviation = ((centred.square() * weight).sum((2, 3)) + 1e-4).sqrt()
+    return mean, deviation
 
 
 class FieldNet(nn.Module):
@@ -84,16 +160,19 @@ class FieldNet(nn.Module):
 
     Stages of the preset "default" for a 256x256 input:
 
-    ======== ============================================== ===========
-    stage    operation                                      output
-    ======== ============================================== ===========
-    light    mean to 128x128, U-net 24-48-64-96 down to     12, 32x32
-             16x16 and up to 32x32
-    field    bilinear, x + A x + b in every pixel           3, 256x256
-    detail   picture and result unshuffled by 2, U-net      12, 128x128
-             32-48-64
-    result   sum with the shuffled detail                   3, 256x256
-    ======== ============================================== ===========
+    ========= ============================================== ===========
+    stage     operation                                      output
+    ========= ============================================== ===========
+    light     mean to 96x96, as it is and standardised;      12, 24x24
+              U-net 24-48-96-128 down to 12x12, up to 24x24
+    overall   one colour map from its deepest features and   12
+              the picture's statistics, added to the fields
+    field     bilinear, x + A x + b in every pixel that is   3, 256x256
+              not black
+    detail    picture and result unshuffled by 2, U-net      12, 128x128
+              32-48-64
+    result    sum with the shuffled detail                   3, 256x256
+    ========= ============================================== ===========
 
     Parameters
     ----------
@@ -108,7 +187,10 @@ class FieldNet(nn.Module):
     -----
     Starts as the identity. The fields do not depend on the picture's size, so a network
     trained at one size works at another as far as light and colour go; blur and spots
-    are those of the size that it was trained at.
+    are those of the size that it was trained at. The black surround of a photograph is
+    left as it is.
+
+    ``forward(x) == refined(x, condition(x))``.
     """
 
     multiple_of = 8
@@ -118,26 +200,80 @@ class FieldNet(nn.Module):
     def __init__(
         self,
         *,
-        light_widths: Sequence[int] = (24, 48, 64, 96),
+        light_widths: Sequence[int] = (24, 48, 96, 128),
         detail_widths: Sequence[int] = (32, 48, 64),
         blocks: int = 2,
-        side: int = 128,
+        side: int = 96,
     ) -> None:
         super().__init__()
         self.side = side
-        self.light = _UNet(3, 12, light_widths, 2, stop=2)
+        self.light = _UNet(7, 12, light_widths, 2, stop=2)
+        self.overall = _Overall(light_widths[-1])
         self.detail = _UNet(24, 12, detail_widths, blocks, stop=0)
 
-    def fields(self, image: Tensor) -> Tensor:
-        """Return the coarse fields, (B, 12, side / 4, side / 4): a matrix, an offset.
+    def condition(self, image: Tensor) -> Tensor:
+        """Return the coarse fields: a matrix and an offset for each place.
 
         Parameters
         ----------
         image : float tensor, shape (B, 3, H, W), in [0, 1]
+
+        Returns
+        -------
+        float32 tensor, shape (B, 12, side / 4, side / 4)
+            Changes: the columns of the matrix for red, green and blue, the offset.
         """
-        thumb = F.adaptive_avg_pool2d(image, self.side)
-        coarse: Tensor = self.light(thumb * 2 - 1)
-        return coarse
+        thumb = F.adaptive_avg_pool2d(image.float(), self.side)
+        inside = _lightness(thumb)
+        mean, deviation = _statistics(thumb, inside)
+        standard = (thumb - mean.view(-1, 3, 1, 1)) / deviation.view(-1, 3, 1, 1)
+        seen = torch.cat([thumb * 2 - 1, 0.5 * standard * inside, inside], 1)
+        coarse, deep = self.light(seen)
+        overall = self.overall(deep, thumb, mean, deviation)
+        fields: Tensor = coarse.float() + overall.unsqueeze(2).unsqueeze(3)
+        return fields
+
+    def corrected(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Return the picture under its fields alone, unclamped.
+
+        Parameters
+        ----------
+        image : float tensor, shape (B, 3, H, W), in [0, 1]
+        condition : float tensor, shape (B, 12, h, w)
+        """
+        size = [image.shape[-2], image.shape[-1]]
+        field = F.interpolate(condition, size, mode="bilinear", align_corners=False)
+        change = field[:, :3] * image[:, :1] + field[:, 3:6] * image[:, 1:2]
+        change = change + field[:, 6:9] * image[:, 2:] + field[:, 9:]
+        return image + _lightness(image) * change
+
+    def best_condition(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return the fields that undo a degradation best, known the clean picture.
+
+        A colour map of the whole picture and an offset in cells of a sixteenth of the
+        side, by least squares in turns: each is fitted to what the other leaves.
+        """
+        inside, change = _lightness(low), high - low
+        share = F.adaptive_avg_pool2d(inside, 16).clamp_min(0.1)
+        size = [low.shape[-2], low.shape[-1]]
+        cells = torch.zeros_like(share).repeat(1, 3, 1, 1)
+        for _ in range(4):
+            spread = F.interpolate(cells, size, mode="bilinear")
+            flat = _colour_map(low, change - spread, inside)
+            left = inside * (high - self.corrected(low, flat))
+            cells = F.adaptive_avg_pool2d(left, 16) / share
+        side = self.side // 4
+        fields = flat.repeat(1, 1, side, side)
+        fields[:, 9:] += F.interpolate(cells, [side, side], mode="bilinear")
+        return fields
+
+    def refined(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Enhance a batch under given fields; see `forward`."""
+        lit = self.corrected(image, condition)
+        both = torch.cat([image, lit], 1) * 2 - 1
+        detail = self.detail(F.pixel_unshuffle(both, 2))[0]
+        out = lit + F.pixel_shuffle(detail, 2)
+        return out if self.training else out.clamp(0.0, 1.0)
 
     def forward(self, image: Tensor) -> Tensor:
         """Enhance a batch.
@@ -152,12 +288,5 @@ class FieldNet(nn.Module):
             In [0, 1]; unclamped in training mode, where a clamp would stop gradients.
         """
         x = pad_to_multiple(image, self.multiple_of)
-        coarse = self.fields(x)  # of what they are spread over, padding included
-        size = [x.shape[-2], x.shape[-1]]
-        field = F.interpolate(coarse, size, mode="bilinear", align_corners=False)
-        red, green, blue = field[:, :3], field[:, 3:6], field[:, 6:9]
-        lit = x + red * x[:, :1] + green * x[:, 1:2] + blue * x[:, 2:] + field[:, 9:]
-        both = torch.cat([x, lit], 1) * 2 - 1
-        out = lit + F.pixel_shuffle(self.detail(F.pixel_unshuffle(both, 2)), 2)
-        out = crop_to(out, image)
-        return out if self.training else out.clamp(0.0, 1.0)
+        # fields of what they are spread over, padding included
+        return crop_to(self.refined(x, self.condition(x)), image)

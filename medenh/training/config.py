@@ -41,6 +41,7 @@ LOSSES = {
 }
 
 _RECOGNITION = ("segmentation", "classification")
+_CONDITIONED = ("dpe-plus", "fieldnet")
 _UNPAIRED = ("hq-guided", "still-gan")
 _RECOGNISERS = {
     "segmentation": ("unet", "agnet"),
@@ -77,6 +78,8 @@ class TrainConfig(Section):
         Extra samples a step, of a smaller side, for `network.condition` alone: cheap,
         and the estimate of the whole picture needs many more samples than the rest.
         0 for networks without one.
+    condition_whole_share : float
+        Share of those that show the whole image; the rest are crops.
     teacher_share : float
         Share of the full-size samples that get the best affine condition in hindsight
         instead of the network's own, so that an error of exposure does not drown what
@@ -111,6 +114,7 @@ class TrainConfig(Section):
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     condition_batch: int = Field(default=0, ge=0)
     condition_size: int = Field(default=96, ge=32)
+    condition_whole_share: float = Field(default=0.5, ge=0, le=1)
     teacher_share: float = Field(default=0.0, ge=0, le=1)
     validate_every: int = Field(default=500, ge=1)
     checkpoint_minutes: float = Field(default=3.0, gt=0)
@@ -287,8 +291,11 @@ class TrainConfig(Section):
     def _check_condition(self) -> None:
         if not self.condition_batch and not self.teacher_share:
             return
-        if self.strategy != "supervised" or self.network.architecture != "dpe-plus":
+        if (
+            self.strategy != "supervised"
+            or self.network.architecture not in _CONDITIONED
+        ):
             raise ValueError(
-                "condition_batch and teacher_share go with dpe-plus and supervised "
-                "training alone"
+                f"condition_batch and teacher_share go with {', '.join(_CONDITIONED)} "
+                "and supervised training alone"
             )

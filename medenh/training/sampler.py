@@ -70,12 +70,17 @@ class Cut:
 
 
 def draw_cut(
-    shape: tuple[int, ...], config: DataConfig, rng: np.random.Generator, size: int
+    shape: tuple[int, ...],
+    config: DataConfig,
+    rng: np.random.Generator,
+    size: int,
+    whole_share: float | None = None,
 ) -> Cut:
     """Draw the whole image or a random part of it."""
     height, width = shape[:2]
     box = (0, 0, height, width)
-    if rng.random() >= config.whole_share:
+    share = config.whole_share if whole_share is None else whole_share
+    if rng.random() >= share:
         area = rng.uniform(config.smallest_crop, 1.0)
         aspect = np.exp(rng.uniform(-0.2, 0.2))
         h = min(height, max(16, round(height * np.sqrt(area) * aspect)))
@@ -163,9 +168,13 @@ class PairSampler(_Drawing):
         self._config = config
 
     def sample(
-        self, step: int, position: int, side: int | None = None
+        self,
+        step: int,
+        position: int,
+        side: int | None = None,
+        whole_share: float | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """Return one sample.
+        """Return one sample, of another side and share of whole pictures if given.
 
         Returns
         -------
@@ -176,7 +185,8 @@ class PairSampler(_Drawing):
         """
         index, rng = self.draw(step, position)
         image = self.images[index]
-        cut = draw_cut(image.pixels.shape, self._config, rng, side or self._config.size)
+        size = side or self._config.size
+        cut = draw_cut(image.pixels.shape, self._config, rng, size, whole_share)
         clean = to_unit(cut.apply(image.pixels))
         if image.low is None:
             low = self._degraded(clean, image, cut, rng)

@@ -17,7 +17,6 @@ from medenh.training.config_file import load_config
 from medenh.training.data import load_pack, split_holdout
 from medenh.training.loop import train
 from medenh.training.sampler import PairSampler
-from medenh.training.strategies.supervised import _best_affine
 from medenh.training.validation import PairValidation
 
 
@@ -213,6 +212,21 @@ def test_samples_depend_on_step_and_position_only(pack_root, tiny_settings):
     assert low.max() <= 1
 
 
+def test_fieldnet_learns_its_fields_from_thumbnails_and_its_detail_from_crops(
+    tiny_settings, tmp_path
+):
+    """With every full-size sample taught, only the extra ones move the fields."""
+    extra = ["network.architecture=fieldnet", "teacher_share=1", "steps=2", "batch=2",
+             "validate_every=2", "optimiser.weight_decay=0"]  # fmt: skip
+    train(load_config("dpe-general", [*tiny_settings, *extra]), tmp_path / "a")
+    without = [*tiny_settings, *extra, "condition_batch=0"]
+    train(load_config("dpe-general", without), tmp_path / "b")
+    states = [_weights(tmp_path / name)["update"]["networks"] for name in "ab"]
+    a, b = (state["network"]["overall.guess.4.bias"] for state in states)
+    assert a.abs().max() > 0
+    assert b.abs().max() == 0
+
+
 def test_extra_condition_samples_reach_the_estimator(tiny_settings, tmp_path):
     extra = ["condition_batch=3", "condition_size=32", "steps=2", "batch=1"]
     with_extra = load_config("dpe-general", [*tiny_settings, *extra])
@@ -243,7 +257,7 @@ def test_best_affine_undoes_an_affine_degradation():
     torch.manual_seed(0)
     clean = torch.rand(3, 3, 16, 16)
     scale = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1, 1)
-    condition = _best_affine(scale * clean + 0.05, clean)
-    restored = (scale * clean + 0.05) * condition[:, :3, None, None]
-    restored = restored + condition[:, 3:, None, None]
+    network = models.create("dpe-plus", "tiny")
+    condition = network.best_condition(scale * clean + 0.05, clean)
+    restored = network.corrected(scale * clean + 0.05, condition)
     torch.testing.assert_close(restored, clean, atol=1e-4, rtol=0)

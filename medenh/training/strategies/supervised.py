@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,25 @@ from medenh.training.strategies.paired import Paired, share_of, stack
 from medenh.training.update import Losses, Update
 
 __all__ = ["Supervised"]
+
+
+class Conditioned(Protocol):
+    """A network that corrects the whole picture first, then what is left of it.
+
+    `dpe-plus` and `fieldnet`: ``network(x) == refined(x, condition(x))``.
+    """
+
+    def condition(self, image: Tensor) -> Tensor:
+        """Estimate the correction from the picture."""
+
+    def best_condition(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return the correction in hindsight."""
+
+    def corrected(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Return the picture after the correction alone."""
+
+    def refined(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Return the picture after both."""
 
 
 class Supervised(Paired):
@@ -33,8 +52,9 @@ class Supervised(Paired):
         batch = super().draw(step, positions)
         if self._extra:
             whole, side = self.config.batch, self.config.condition_size
+            share = self.config.condition_whole_share
             several = share_of(self._extra, positions, whole)
-            more = [self.pairs.sample(step, whole + i, side) for i in several]
+            more = [self.pairs.sample(step, whole + i, side, share) for i in several]
             small = stack(more)
             batch |= {"small_low": small["low"], "small_high": small["high"]}
         return batch
@@ -51,7 +71,9 @@ class Supervised(Paired):
         with autocast(low.device.type, config.precision):
             if config.teacher_share:
                 share = config.teacher_share
-                taught = _with_teacher(cast(Any, network), low, batch["high"], share)
+                taught = _with_teacher(
+                    cast(Conditioned, network), low, batch["high"], share
+                )
                 found = Answer((taught,), ())
             else:
                 found = answer(network, low)
@@ -63,29 +85,22 @@ class Supervised(Paired):
     def _condition_terms(
         self, network: nn.Module, low: Tensor, high: Tensor
     ) -> dict[str, Tensor]:
+        conditioned = cast(Conditioned, network)
         with autocast(low.device.type, self.config.precision):
-            condition = cast(Any, network).condition(low)
-        affine = condition.float().unsqueeze(-1).unsqueeze(-1)
-        image = low * affine[:, :3] + affine[:, 3:]
+            condition = conditioned.condition(low)
+        image = conditioned.corrected(low, condition.float())
         terms = reconstruction((image,), high, self.config.loss)
         return {"condition": torch.stack(list(terms.values())).sum()}
 
 
-def _with_teacher(network: Any, low: Tensor, high: Tensor, share: float) -> Tensor:
+def _with_teacher(
+    network: Conditioned, low: Tensor, high: Tensor, share: float
+) -> Tensor:
     """Run a batch whose first samples have the best condition in hindsight."""
     taught = round(share * len(low))
-    condition = torch.cat(
-        [_best_affine(low[:taught], high[:taught]), network.condition(low[taught:])]
-    )
-    enhanced: Tensor = network.local(low, condition)
-    return enhanced
-
-
-def _best_affine(low: Tensor, high: Tensor) -> Tensor:
-    """Return the least-squares gain and offset of each pair, shape (B, 6)."""
-    x, y = low.flatten(1), high.flatten(1)
-    x_mean, y_mean = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-    covariance = ((x - x_mean) * (y - y_mean)).mean(1, keepdim=True)
-    variance = (x - x_mean).square().mean(1, keepdim=True).clamp_min(1e-7)
-    gain = (covariance / variance).clamp(0.05, 100.0)
-    return torch.cat([gain, y_mean - gain * x_mean], 1).repeat_interleave(3, 1)
+    with torch.no_grad(), torch.autocast(low.device.type, enabled=False):
+        best = network.best_condition(low[:taught], high[:taught])
+    condition = best
+    if taught < len(low):
+        condition = torch.cat([best, network.condition(low[taught:]).float()])
+    return network.refined(low, condition)
