@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test test-all check format build clean
+.PHONY: zoo-docs zoo-report zoo-smoke zoo-smoke-record
 
 setup: $(STAMP)
 
@@ -32,5 +33,18 @@ format: setup
 build: setup
 	$(BIN)/python -m build --wheel --no-isolation
 
+zoo-docs: setup
+	$(BIN)/python scripts/zoo_docs.py
+
+# hours; DATA=FOLDER of data packs, MODELS="ID ID" for some models only
+zoo-report: setup
+	$(BIN)/medenh models remeasure $(MODELS) --data $(or $(DATA),../shared/data) -o zoo-report
+
+zoo-smoke: setup
+	$(BIN)/python -m pytest tests/zoo/test_zoo_smoke.py
+
+zoo-smoke-record: setup
+	$(BIN)/python tests/zoo/zoo_smoke.py $(MODELS)
+
 clean:
-	rm -rf dist build medenh-demo
+	rm -rf dist build medenh-demo zoo-report

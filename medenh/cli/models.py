@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medenh.cli import console, convert, options, publish
+from medenh.cli import console, convert, options, publish, remeasure
 from medenh.cli.model_tables import show_measured
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         ("export", export),
         ("import", import_),
         ("publish", publish.run),
+        ("remeasure", remeasure.run),
         ("convert", convert.run),
         ("cite", cite),
     ):

@@ -82,6 +82,9 @@ class BenchmarkOptions:
         Processes; 1 is this one, None as many as pay.
     pictures : bool
         Keep what a report shows.
+    subject : str or None
+        The row that is tested against the others; None is the best in the first
+        metric.
     """
 
     data: Path | None = None
@@ -95,6 +98,7 @@ class BenchmarkOptions:
     device: str = "auto"
     workers: int | None = None
     pictures: bool = False
+    subject: str | None = None
 
 
 def run_protocol(
@@ -113,7 +117,7 @@ def run_protocol(
     Returns
     -------
     Evaluation
-        First row "identity"; the subject is the best method.
+        First row "identity"; the subject is the best method, or the one asked for.
 
     Raises
     ------
@@ -271,7 +275,8 @@ def _evaluation(
     columns = (*columns_of(protocol.metrics), *recognisers.columns)
     rows = [_row(name, run, measured, files) for name in run.rows]
     methods = [row for row in rows if row.name not in (IDENTITY, ORACLE)]
-    best = best_row(methods, columns[0]) or rows[0]
+    asked = [row for row in methods if row.name == run.options.subject]
+    subject = next(iter(asked), None) or best_row(methods, columns[0]) or rows[0]
     failed: list[Failure] = [
         failure(error, path)
         for path, error in data.rejected
@@ -285,8 +290,8 @@ def _evaluation(
         columns=columns,
         rows=(*rows, *clean),
         files=files,
-        subject=best.name,
-        tests=compare_all(best, rows, columns),
+        subject=subject.name,
+        tests=compare_all(subject, rows, columns),
         against_identity=compare_with(rows[0], rows, columns),
         region=protocol.region,
         data_range=joined_ranges(one.data_range for one in measured if one.rows),

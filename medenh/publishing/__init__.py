@@ -1,4 +1,4 @@
-"""From a run folder to a model of the zoo, with the figures that speak for it."""
+"""From a run folder to a model of the zoo, measured; and the zoo, measured again."""
 
 from medenh.publishing.options import PublishOptions
 from medenh.publishing.publish import publish

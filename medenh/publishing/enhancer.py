@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from medenh.types import FloatArray
 from medenh.zoo.card import ModelCard, Weights
 from medenh.zoo.transfer import import_model, pack
 
-__all__ = ["measure_enhancer"]
+__all__ = ["measure_enhancer", "result_table"]
 
 _UNDER_TEST = "model-under-test"
 
@@ -82,7 +82,7 @@ def measure_enhancer(
             for failed in found.failed[:1]:
                 count = len(found.failed)
                 on_step(f"{count} failed: {failed['path']}: {failed['error']}")
-            results.append(_table(found, place, card.id))
+            results.append(result_table(found, place, {_UNDER_TEST: card.id}))
             lost += _losses(found, place)
         if lost and not options.draft:
             return {"results": results}, lost
@@ -126,7 +126,24 @@ def _import(card: ModelCard, described: Weights, weights: Path, archive: Path) -
     import_model(archive)
 
 
-def _table(found: Evaluation, place: Path, name: str) -> dict[str, Any]:
+def result_table(
+    found: Evaluation, place: Path, renamed: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a run of a protocol found, as a table of a card.
+
+    Parameters
+    ----------
+    found : Evaluation
+    place : path
+        The pictures it was run on.
+    renamed : mapping
+        Row -> its name on the card, where that is another.
+
+    Raises
+    ------
+    UsageError
+        It is not known what the pictures show, or none could be measured.
+    """
     modality = str(found.settings["modality"])
     if modality == "unknown":
         raise UsageError(
@@ -136,7 +153,6 @@ def _table(found: Evaluation, place: Path, name: str) -> dict[str, Any]:
         )
     if not found.files:
         raise UsageError("no picture could be measured", path=place)
-    renamed = {_UNDER_TEST: name}
     return {
         "protocol": found.protocol,
         "modality": modality,

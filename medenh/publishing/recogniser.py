@@ -14,7 +14,7 @@ it began with had not learnt from them either.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from medenh.training.labelled import LabelledImage, load_labelled
 from medenh.types import FloatArray
 from medenh.zoo.manifest import load_manifest
 
-__all__ = ["LabelledImages", "load_images", "measure_recogniser"]
+__all__ = ["LabelledImages", "load_images", "measure_recogniser", "score_tables"]
 
 _DRAWS = 2000
 _THRESHOLDS = np.round(np.arange(0.1, 0.91, 0.02), 2)
@@ -108,17 +108,13 @@ def measure_recogniser(
     """
     task = tasks.get_task(run.config.task)
     recogniser = tasks.Recogniser(task, run.network, ())
-    unseen, split = _some(images.unseen, limit), images.split
     if task.kind == "segmentation":
         held, shares = _some(images.held, limit), run.config.data.datasets
         thresholds = _choose_thresholds(recogniser, held, shares)
-        tables = _score_segmentation(recogniser, unseen, split, thresholds)
     else:
         thresholds = (0.5,) * len(task.classes)
-        untouched = _some(_untouched(run.config, images.held), limit)
-        if untouched:
-            unseen, split = unseen + untouched, f"{split} + held back"
-        tables = _score_classification(recogniser, unseen, split)
+    recogniser = replace(recogniser, thresholds=thresholds)
+    tables = score_tables(recogniser, run.config, images, limit)
     for table in tables:
         table["literature"] = literature.get(table["target"], "")
     found = {
@@ -127,6 +123,38 @@ def measure_recogniser(
         "tables": tables,
     }
     return found, [line for table in tables for line in _losses(table)]
+
+
+def score_tables(
+    recogniser: tasks.Recogniser,
+    config: TrainConfig,
+    images: LabelledImages,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Score a recogniser on clean pictures that it did not learn from.
+
+    Parameters
+    ----------
+    recogniser : Recogniser
+        With its thresholds.
+    config : TrainConfig
+        Of the run behind it: which pictures it may be scored on.
+    images : LabelledImages
+    limit : int, optional
+        At most so many images, the same at every call.
+
+    Returns
+    -------
+    list of dict
+        Tables as in the card, without literature: one a data set and class.
+    """
+    unseen, split = _some(images.unseen, limit), images.split
+    if recogniser.task.kind == "segmentation":
+        return _score_segmentation(recogniser, unseen, split)
+    untouched = _some(_untouched(config, images.held), limit)
+    if untouched:
+        unseen, split = unseen + untouched, f"{split} + held back"
+    return _score_classification(recogniser, unseen, split)
 
 
 def _untouched(config: TrainConfig, held: list[LabelledImage]) -> list[LabelledImage]:
@@ -218,10 +246,7 @@ def _truth(image: LabelledImage, k: int) -> NDArray[np.bool_]:
 
 
 def _score_segmentation(
-    recogniser: tasks.Recogniser,
-    images: Sequence[LabelledImage],
-    split: str,
-    thresholds: tuple[float, ...],
+    recogniser: tasks.Recogniser, images: Sequence[LabelledImage], split: str
 ) -> list[dict[str, Any]]:
     """Return a table a class and data set."""
     tables = []
@@ -240,7 +265,7 @@ def _score_segmentation(
                     "region": "field of view" if fields else "whole",
                     "target": name,
                     "n": len(chosen),
-                    "scores": _pixel_scores(triples, thresholds[k]),
+                    "scores": _pixel_scores(triples, recogniser.thresholds[k]),
                 }
             )
     return tables

@@ -16,7 +16,7 @@ from medenh.errors import UsageError
 from medenh.training.config import TrainConfig
 from medenh.zoo.load import read_weights
 
-__all__ = ["Run", "read_run"]
+__all__ = ["Run", "read_run", "stored_config"]
 
 _FORMER = ("wide_share",)
 
@@ -87,6 +87,26 @@ def _read_config(path: Path, root: Path | None) -> TrainConfig:
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot be read: {error}", path=path) from error
+    return stored_config(stored, root, path)
+
+
+def stored_config(stored: Any, root: Path | None, path: Path) -> TrainConfig:
+    """Return a configuration that a run, or its card, has stored.
+
+    Parameters
+    ----------
+    stored : dict
+        Parsed JSON.
+    root : path or None
+        Folder of the packs, in place of the stored one.
+    path : path
+        Where it stands, for errors.
+
+    Raises
+    ------
+    UsageError
+        It is of another version.
+    """
     try:
         config = TrainConfig.model_validate(_without_former(stored))
     except ValidationError as error:

@@ -26,12 +26,15 @@ class Cell:
         A second line, in small letters.
     mark : str
         A star with this meaning: "best".
+    link : str
+        A page beside this one.
     """
 
     text: str
     sort: str | float | None = None
     below: str = ""
     mark: str = ""
+    link: str = ""
 
 
 Value: TypeAlias = str | int | float | Cell | None
@@ -128,7 +131,8 @@ def _cell(value: Value, decimals: int) -> dict[str, str]:
     if isinstance(value, Cell):
         sort = _sort_key(value.sort)
         return {"text": value.text, "sort": sort, "below": value.below} | {
-            "mark": value.mark
+            "mark": value.mark,
+            "link": value.link,
         }
     text = figure_text(value, decimals) if isinstance(value, float) else value
     return {
@@ -136,6 +140,7 @@ def _cell(value: Value, decimals: int) -> dict[str, str]:
         "sort": _sort_key(value),
         "below": "",
         "mark": "",
+        "link": "",
     }
 
 
