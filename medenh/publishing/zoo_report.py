@@ -16,7 +16,7 @@ from medenh.publishing.remeasure import Measured, parts_of, remeasure
 from medenh.reports.html import Table, write_report
 from medenh.reports.tables import Cell, Value, figure_text
 from medenh.zoo.card import Estimate, ModelCard, Recognition, ResultTable
-from medenh.zoo.checkout import add_to_checkout
+from medenh.zoo.checkout import add_to_checkout, cards_of_checkout
 from medenh.zoo.fetch import weights_path
 
 __all__ = ["ZooReport", "report_zoo", "take_in"]
@@ -107,7 +107,8 @@ def report_zoo(
 def take_in(report: ZooReport, checkout: Path) -> list[str]:
     """Write the new figures into the cards of a checkout.
 
-    A model of which a part could not be measured is left as it is.
+    A model of which a part could not be measured is left as it is, and so is one that
+    has other weights there by now.
 
     Returns
     -------
@@ -117,18 +118,20 @@ def take_in(report: ZooReport, checkout: Path) -> list[str]:
     by_model: dict[str, list[Measured]] = {}
     for one in report.measured:
         by_model.setdefault(one.part.card.id, []).append(one)
-    for name, measured in list(by_model.items()):
+    taken = []
+    for name, measured in by_model.items():
+        card = cards_of_checkout(checkout).get(name)
         tables = [one.table for one in measured]
-        if None in tables:
-            del by_model[name]
+        if None in tables or card is None:
+            continue
+        if card.weights != measured[0].part.card.weights:
             continue
         results = tuple(t for t in tables if isinstance(t, ResultTable))
         recognition = next((t for t in tables if isinstance(t, Recognition)), None)
-        card = measured[0].part.card.model_copy(
-            update={"results": results, "recognition": recognition}
-        )
-        add_to_checkout(card, weights_path(card), checkout)
-    return list(by_model)
+        new = card.model_copy(update={"results": results, "recognition": recognition})
+        add_to_checkout(new, weights_path(card), checkout)
+        taken.append(name)
+    return taken
 
 
 def _write_csv(found: Iterable[Comparison], path: Path) -> None:

@@ -12,7 +12,7 @@ from medenh.zoo.cache import publishing
 from medenh.zoo.card import ModelCard
 from medenh.zoo.manifest import SCHEMA, Manifest, read_card
 
-__all__ = ["add_to_checkout", "check_checkout"]
+__all__ = ["add_to_checkout", "cards_of_checkout", "check_checkout"]
 
 _MANIFEST = "weights_manifest.json"
 
@@ -24,6 +24,24 @@ def check_checkout(root: Path) -> None:
             f"no checkout of the project: {_MANIFEST} or medenh/zoo/bundled is missing",
             path=root,
         )
+
+
+def cards_of_checkout(root: Path) -> dict[str, ModelCard]:
+    """Return the cards of a source tree by id, as its manifest has them now.
+
+    Raises
+    ------
+    UsageError
+        No checkout, or its manifest is not valid.
+    """
+    check_checkout(root)
+    path = root / _MANIFEST
+    try:
+        entries = json.loads(path.read_text("utf-8"))["models"]
+        cards = [read_card(json.dumps(entry)) for entry in entries]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"cannot be read: {error}", path=path) from error
+    return {card.id: card for card in Manifest(tuple(cards)).current()}
 
 
 def add_to_checkout(card: ModelCard, weights: Path, root: Path) -> None:

@@ -140,3 +140,18 @@ def test_the_command_fails_where_a_figure_does_not_hold(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "not measured" in out
     assert "0 of" in out
+
+
+def test_a_model_that_was_replaced_meanwhile_keeps_its_figures(packs, tmp_path):
+    checkout = tmp_path / "checkout"
+    (checkout / "medenh" / "zoo" / "bundled").mkdir(parents=True)
+    card = _enhancer(99.0)
+    report = report_zoo([card], packs, tmp_path / "report")
+    weights = card.weights.model_copy(update={"sha256": "0" * 64})
+    other = card.model_copy(update={"weights": weights})
+    document = {"schema": "medenh.manifest/1", "models": [other.to_dict()]}
+    manifest = checkout / "weights_manifest.json"
+    manifest.write_text(json.dumps(document))
+    before = manifest.read_bytes()
+    assert take_in(report, checkout) == []
+    assert manifest.read_bytes() == before
