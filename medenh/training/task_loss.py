@@ -57,6 +57,9 @@ class TaskLoss:
         The recogniser may learn, by `learn`; only "supervised" has something to learn.
     lr : float
         Learning rate of its own optimiser (AdamW without decay).
+    side : int, optional
+        Long side in pixels that pictures are brought to first, for classifiers, which
+        look at whole pictures at one size.
 
     Attributes
     ----------
@@ -70,8 +73,8 @@ class TaskLoss:
 
     Notes
     -----
-    The recogniser sees the batch as it is: pictures (or crops) at the scale it was
-    trained at. Grey pictures are repeated to three channels. A network that expects
+    Without ``side`` the recogniser sees the batch as it is: pictures (or crops) at the
+    scale it was trained at. Grey pictures are repeated to three channels. A network that expects
     another range than [0, 1] wants a layer in front that brings it there.
     """
 
@@ -85,10 +88,11 @@ class TaskLoss:
         precision: str = "fp32",
         train: bool = False,
         lr: float = 1e-4,
+        side: int | None = None,
     ) -> None:
         _check(network, kind, mode, layer, train=train)
         self.network, self.kind, self.mode = network, kind, mode
-        self._layer, self._precision = layer, precision
+        self._layer, self._precision, self._side = layer, precision, side
         self._optimiser: torch.optim.Optimizer | None = None
         if train:
             self._optimiser = torch.optim.AdamW(
@@ -126,6 +130,7 @@ class TaskLoss:
             precision=precision,
             train=train,
             lr=lr,
+            side=found.task.side if found.task.kind == "classification" else None,
         )
 
     def __call__(
@@ -281,7 +286,7 @@ class TaskLoss:
             self._freeze()
 
     def _logits(self, images: Tensor) -> Tensor:
-        images = images.float().expand(-1, 3, -1, -1)
+        images = _at_side(images.float().expand(-1, 3, -1, -1), self._side)
         half = torch.float16 if self._precision == "fp16" else torch.bfloat16
         with torch.autocast(
             images.device.type, half, enabled=self._precision != "fp32"
@@ -308,6 +313,18 @@ class TaskLoss:
         finally:
             hook.remove()
         return kept
+
+
+def _at_side(images: Tensor, side: int | None) -> Tensor:
+    """Bring pictures to a long side, as `medenh.tasks` does when it answers."""
+    height, width = images.shape[-2:]
+    if side is None or max(height, width) == side:
+        return images
+    scale = side / max(height, width)
+    size = [max(1, round(height * scale)), max(1, round(width * scale))]
+    return F.interpolate(
+        images, size, mode="bilinear", align_corners=False, antialias=True
+    )
 
 
 def _wanted(name: str, tensor: Tensor | None, wants: str) -> Tensor:

@@ -227,6 +227,17 @@ def test_a_task_of_the_zoo():
     assert found.item() == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_a_classifier_sees_pictures_at_its_own_size():
+    """A batch of another size gets the answer that `medenh.tasks` gives."""
+    loss_of = TaskLoss.from_zoo("class-derm")
+    recogniser = tasks.load("class-derm")
+    picture = torch.rand(1, 3, 70, 90, generator=torch.Generator().manual_seed(0))
+    answer = recogniser.predict(picture[0].permute(1, 2, 0).numpy()).ravel()
+    assert recogniser.task.side > 90
+    found = loss_of(picture, label=torch.tensor([1]))
+    assert found.item() == pytest.approx(-np.log(answer[1]), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
