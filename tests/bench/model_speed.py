@@ -1,0 +1,157 @@
+"""Images a second of every bundled enhancer, by engine and precision, on the CPU.
+
+    python tests/bench/model_speed.py [--models fast-fundus dpe-general] [--sizes 512]
+        [--rounds 5] [-o model_speed.csv]
+
+For every model, engine and precision: milliseconds for one image on one core (the
+network alone, through the program's own runner), GFLOP/s, and their share of this
+machine's matrix product of that precision, measured beside it. `torch-loop` is the
+plain network in fp32, as a first script would run it. All engines of a model and size
+are taken in turn, and the median of the rounds stands. Writes a CSV and a plot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch.utils.flop_counter import FlopCounterMode
+
+import medenh
+from medenh.device import Device
+from medenh.pipeline.openvino_runner import OpenVinoRunner
+from medenh.pipeline.runners import TorchRunner
+from medenh.zoo.load import load_network
+from medenh.zoo.manifest import load_manifest
+
+_COLUMNS = ("model", "engine", "precision", "size", "ms", "images_per_s", "gflop",
+            "gflop_per_s", "share_of_peak", "times_faster_than_loop")  # fmt: skip
+
+
+def peak(dtype: torch.dtype, rounds: int) -> float:
+    """Return GFLOP/s of a matrix product on one core, the best of some rounds."""
+    n = 2048
+    a, b = (torch.randn(n, n).to(dtype) for _ in range(2))
+    return max(2 * n**3 / timed(lambda: a @ b) / 1e9 for _ in range(rounds + 1))
+
+
+def timed(action: Callable[[], Any]) -> float:
+    """Return the wall seconds of a call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def candidates(card: Any, network: torch.nn.Module) -> dict[tuple[str, str], Any]:
+    """Return what runs a batch, by engine and precision."""
+    found: dict[tuple[str, str], Any] = {}
+    precisions = ["fp32", *card.precision]
+    for precision in precisions:
+        found["openvino", precision] = OpenVinoRunner.of_card(card, precision).run
+        runner = TorchRunner(load_network(card), Device("cpu"), precision)
+        found["torch", precision] = runner.run
+
+    def loop(batch: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return network(torch.from_numpy(batch)).numpy()
+
+    found["torch-loop", "fp32"] = loop
+    return found
+
+
+def measure(card: Any, size: int, rounds: int, peaks: dict[str, float]) -> list[dict]:
+    """Return a row for each engine and precision."""
+    network = load_network(card)
+    x = np.random.default_rng(0).random((1, 3, size, size), np.float32)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(torch.from_numpy(x))
+    gflop = counter.get_total_flops() / 1e9
+    runs = candidates(card, network)
+    for run in runs.values():
+        run(x)  # compiles
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+    for _ in range(rounds):
+        for key, run in runs.items():
+            times[key].append(timed(lambda run=run: run(x)))
+    seconds = {key: statistics.median(found) for key, found in times.items()}
+    rows = []
+    for (engine, precision), s in seconds.items():
+        rate = gflop / s
+        rows.append(dict(zip(_COLUMNS, (
+            card.id, engine, precision, size, round(s * 1e3, 1), round(1 / s, 2),
+            round(gflop, 2), round(rate, 1), round(rate / peaks[precision], 3),
+            round(seconds["torch-loop", "fp32"] / s, 2)), strict=True)))  # fmt: skip
+    return rows
+
+
+def start_up(model: str) -> float:
+    """Return the seconds of a whole `enhance` of one 256x256 PNG, the second time."""
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "a.png"
+        cv2.imwrite(str(source), np.full((256, 256, 3), 90, np.uint8))
+        command = [sys.executable, "-m", "medenh", "enhance", str(source), "-m", model]
+        command += ["-q", "--on-exists", "overwrite", "-o", str(Path(name) / "out")]
+        found = [timed(lambda: subprocess.run(command, check=True)) for _ in range(4)]
+    return min(found[1:])
+
+
+def plot(rows: list[dict], path: Path) -> None:
+    """Draw the share of the peak, a bar for each row."""
+    names = [f"{r['model']} {r['size']} {r['engine']} {r['precision']}" for r in rows]
+    figure = Figure(figsize=(9, 1 + 0.22 * len(rows)))
+    axes = figure.subplots()
+    axes.barh(names[::-1], [r["share_of_peak"] for r in rows][::-1])
+    axes.set_xlabel("share of the matrix product's GFLOP/s, one core")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="*")
+    parser.add_argument("--sizes", nargs="*", type=int, default=[512, 1024])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("-o", "--output", default="model_speed.csv")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    peaks = {"fp32": peak(torch.float32, arguments.rounds),
+             "bf16": peak(torch.bfloat16, arguments.rounds)}  # fmt: skip
+    print(f"medenh {medenh.__version__}, one core, matrix product in GFLOP/s: {peaks}")  # noqa: T201
+    manifest = load_manifest()
+    cards = [c for c in manifest.current()
+             if c.weights is not None and c.recognition is None
+             and (not arguments.models or c.id in arguments.models)]  # fmt: skip
+    rows = []
+    for card in cards:
+        for size in arguments.sizes:
+            for row in measure(card, size, arguments.rounds, peaks):
+                rows.append(row)
+                print("  ".join(f"{row[name]}" for name in _COLUMNS), flush=True)  # noqa: T201
+        print(f"{card.id}: one 256x256 PNG, process and all: {start_up(card.id):.2f} s")  # noqa: T201
+    output = Path(arguments.output)
+    with output.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    plot(rows, output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
