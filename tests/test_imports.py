@@ -21,6 +21,7 @@ RANK = {
     "tasks": 3,
     "degradations": 3,
     "metrics": 3,
+    "modality": 3,
     "losses": 3,
     "zoo": 3,
     "formats": 3,
@@ -57,6 +58,7 @@ HOMES = {
         "degradations",
         "training",
         "colour",
+        "modality",
         "cli/doctor",
         "metrics/similarity",  # a Gaussian filter five times as fast as SciPy's
     },

@@ -196,6 +196,9 @@ def test_strict_refuses_in_memory_too(path):
     image = medenh.read(path)
     with pytest.raises(RefusedError, match="fundus"):
         medenh.enhance(image, model="ben-graham", modality="ct", strict=True)
+    with pytest.raises(RefusedError, match="looks like no medical picture"):
+        medenh.enhance(path, model="ben-graham", strict=True)
+    assert medenh.enhance(path, model="ben-graham", modality="fundus", strict=True)
 
 
 def test_strict_refuses_results_outside_the_limits_in_memory(path, monkeypatch):
@@ -203,8 +206,8 @@ def test_strict_refuses_results_outside_the_limits_in_memory(path, monkeypatch):
         "medenh.pipeline.fidelity.warnings_of", lambda figures, card: ["too much"]
     )
     with pytest.raises(RefusedError, match="too much"):
-        medenh.load_model("clahe", strict=True).enhance(path)
-    assert medenh.load_model("clahe").enhance(path) is not None
+        medenh.load_model("stretch", strict=True).enhance(path)
+    assert medenh.load_model("stretch").enhance(path) is not None
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,9 @@ class Engine:
         check_fits(image, reading.item.targets, self._options.format)
         resolution = self._models.resolve(image.modality)
         card = resolution.card
-        if self._options.strict and (problems := fidelity.check_input(image, card)):
+        told = self._options.modality is not None
+        problems, remarks = fidelity.check_input(image, card, told=told)
+        if self._options.strict and problems:
             raise fidelity.describe(problems, image)
         prepared = self._models.prepare(card)
         with self._lock:
@@ -222,6 +224,7 @@ class Engine:
             reading=reading,
             prepared=prepared,
             reason=resolution.reason,
+            warnings=(*problems, *remarks),
             started=started,
             cost=cost,
             out=out,
@@ -317,7 +320,7 @@ class Engine:
         self._ledger.write(flight.reading, enhanced, made_by, computation)
         warnings = (
             *problems,
-            *fidelity.check_input(image, card),
+            *flight.warnings,
             *prepared.enhancer.caveats(image),
         )
         results = [

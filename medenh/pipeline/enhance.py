@@ -221,8 +221,11 @@ def _run(prepared: Prepared, image: Image, options: EnhanceOptions) -> Image:
     RefusedError
         ``strict`` is set, and the input or the result is outside the model's card.
     """
-    if options.strict and (problems := fidelity.check_input(image, prepared.card)):
-        raise fidelity.describe(problems, image)
+    if options.strict:
+        told = options.modality is not None
+        problems, _ = fidelity.check_input(image, prepared.card, told=told)
+        if problems:
+            raise fidelity.describe(problems, image)
     out = np.empty_like(image.pixels)
     tasks = prepared.enhancer.tasks(image, out)
     for first in range(0, len(tasks), prepared.batch):

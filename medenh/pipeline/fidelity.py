@@ -9,6 +9,7 @@ import numpy as np
 
 from medenh.errors import RefusedError
 from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
+from medenh.modality import OTHER, recognise
 from medenh.types import Image, Modality
 
 if TYPE_CHECKING:
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["check_input", "describe", "measure", "warnings_of"]
 
+_LOOKS = {
+    "fundus": "a fundus photograph",
+    "xray": "an X-ray",
+    "ct": "a CT slice",
+    "mri": "an MRI slice",
+    "dermoscopy": "a dermoscopic picture",
+    "microscopy": "a micrograph",
+    "endoscopy": "an endoscopic picture",
+    "ultrasound": "an ultrasound picture",
+    "other": "no medical picture",
+}
+_SURE = 0.7  # probability from which on a look is named
 _MOST_FRAMES = 9  # of a volume, evenly spread
 _MOST_PIXELS = 4 << 20  # of a frame that share and shift are taken from
 
@@ -67,21 +80,62 @@ def _unit(image: Image, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.moveaxis(intensity.to_unit(part, image.unit_range)[0], 0, -1)
 
 
-def check_input(image: Image, card: ModelCard) -> list[str]:
-    """Return in which ways an image is outside a model's card; empty if in none."""
-    problems = []
-    if image.modality is not Modality.UNKNOWN and not card.suits(image.modality.value):
+def check_input(
+    image: Image, card: ModelCard, *, told: bool = False
+) -> tuple[list[str], list[str]]:
+    """Return in which ways an image is outside a model's card.
+
+    Parameters
+    ----------
+    image : Image
+    card : ModelCard
+    told : bool
+        The modality is the user's word, not the file's.
+
+    Returns
+    -------
+    (list of str, list of str)
+        What ``--strict`` refuses, and what is only said. The looks of a picture count
+        where nothing tells its modality; a user's word is not overruled by them, and a
+        file's is not doubted.
+    """
+    refused, said = [], []
+    if image.modality is Modality.UNKNOWN:
+        refused += _strange_looks(image, card)
+    elif not card.suits(image.modality.value):
         made_for = ", ".join(card.modalities)
-        problems.append(
+        refused.append(
             f"{card.id} was made for {made_for}, and this is {image.modality.value}"
         )
+    elif told:
+        said += _strange_looks(image, card)
     smallest = card.input.min_size
     if min(image.height, image.width) < smallest:
-        problems.append(
+        refused.append(
             f"{image.width}x{image.height} pixels are less than the {smallest} that "
             f"{card.id} wants"
         )
-    return problems
+    return refused, said
+
+
+def _strange_looks(image: Image, card: ModelCard) -> list[str]:
+    """Return in which ways an image looks unlike what a model was made for."""
+    if not card.modalities:
+        return []
+    likeness = recognise(image)
+    if likeness is None or likeness.suits(card.modalities):
+        return []
+    best, made_for = likeness.best, ", ".join(card.modalities)
+    share = likeness.shares[best]
+    if share < _SURE or best in card.modalities:
+        return [f"does not look like what {card.id} was made for ({made_for})"]
+    problem = (
+        f"looks like {_LOOKS[best]} ({share:.2f}), and {card.id} was made for "
+        f"{made_for}"
+    )
+    if best != OTHER:
+        problem += f"; -m auto --modality {best} picks a model for it"
+    return [problem]
 
 
 def warnings_of(figures: Mapping[str, float], card: ModelCard) -> list[str]:

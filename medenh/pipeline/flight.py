@@ -28,6 +28,8 @@ class Flight:
         The model it gets.
     reason : str
         Why that model.
+    warnings : tuple of str
+        In which ways the image is outside the model's card.
     started : float
         When reading began.
     cost : int
@@ -47,6 +49,7 @@ class Flight:
     reading: Reading
     prepared: Prepared
     reason: str
+    warnings: tuple[str, ...]
     started: float
     cost: int
     out: NDArray[Any]

@@ -228,6 +228,48 @@ def test_strict_refuses_what_the_card_does_not_cover(folder, tmp_path):
     assert all("60" in result.warnings[0] for result in summary.written)
 
 
+def test_pictures_that_look_like_something_else_are_told_and_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 99, 3), np.uint8)
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), noise)
+    models = FakeModels(card=make_card(modalities=("fundus",)))
+    loose = enhance(tmp_path / "in", tmp_path / "loose", models)
+    warning = "looks like no medical picture"
+    assert warning in loose.to_json()["files"][0]["warnings"][0]
+    strict = enhance(tmp_path / "in", tmp_path / "strict", models, strict=True)
+    assert strict.exit_code() == 6
+    assert warning in strict.failed[0].reason
+    assert not (tmp_path / "strict").exists()
+    any_picture = enhance(tmp_path / "in", tmp_path / "any", strict=True)
+    assert not any_picture.written[0].warnings
+
+
+def test_what_the_user_says_is_doubted_but_not_overruled(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (90, 99, 3), np.uint8)
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), noise)
+    models = FakeModels(card=make_card(modalities=("fundus",)))
+    told = {"strict": True, "modality": "fundus"}
+    summary = enhance(tmp_path / "in", tmp_path / "out", models, **told)
+    assert summary.exit_code() == 0
+    assert "looks like" in summary.written[0].warnings[0]
+
+
+def test_what_a_file_says_is_not_doubted(tmp_path):
+    rng = np.random.default_rng(0)
+    volume = rng.integers(-900, 900, (60, 62, 3)).astype(np.int16)
+    volume[:8] = -1000
+    (tmp_path / "in").mkdir()
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "in" / "ct.nii.gz")
+    assert formats.read(tmp_path / "in" / "ct.nii.gz").modality == "ct"
+    for modality, code in (("ct", 0), ("mri", 6)):
+        models = FakeModels(card=make_card(modalities=(modality,)))
+        out = tmp_path / modality
+        summary = enhance(tmp_path / "in", out, models, strict=True)
+        assert summary.exit_code() == code
+        assert not any(result.warnings for result in summary.written)
+
+
 def test_strict_refuses_results_outside_the_limits(folder, tmp_path):
     card = make_card(limits=Limits(max_mean_shift=0.1))
     models = FakeModels(FakeRunner(lambda x: x * 0.5), card=card)
