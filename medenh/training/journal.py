@@ -85,8 +85,10 @@ class Journal:
         self._since, self._last = now, step
         figures, loss = measured.figures, means["loss"]
         values = {"step": step, "loss": loss, "lr": rate, "images_per_s": speed}
+        clash = set(self._figures) & set(means)  # SSIM is a loss and a figure
+        terms = {f"loss_{n}" if n in clash else n: v for n, v in means.items()}
         with writing(self._run_dir):
-            self._add_row(values | figures | means)
+            self._add_row(values | figures | terms)
             if measured.grid is not None:
                 plots.save_grid(self._run_dir / "samples.png", measured.grid)
             if measured.figures:
