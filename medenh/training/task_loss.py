@@ -74,8 +74,8 @@ class TaskLoss:
     Notes
     -----
     Without ``side`` the recogniser sees the batch as it is: pictures (or crops) at the
-    scale it was trained at. Grey pictures are repeated to three channels. A network that expects
-    another range than [0, 1] wants a layer in front that brings it there.
+    scale it was trained at. Grey pictures are repeated to three channels. A network
+    that expects another range than [0, 1] wants a layer in front that brings it there.
     """
 
     def __init__(

@@ -213,12 +213,11 @@ def test_samples_depend_on_step_and_position_only(pack_root, tiny_settings):
 
 
 def test_a_loss_and_a_figure_of_one_name_have_a_column_each(tiny_settings, tmp_path):
-    more = ["loss.ssim=1", "steps=2", "validate_every=2"]
+    more = ["loss.ssim=100", "steps=2", "validate_every=2"]
     train(load_config("dpe-general", [*tiny_settings, *more]), tmp_path / "run")
     with (tmp_path / "run" / "log.csv").open(newline="") as handle:
         last = list(csv.DictReader(handle))[-1]
-    assert float(last["ssim"]) == pytest.approx(float(last["ssim_identity"]), abs=0.2)
-    assert float(last["ssim"]) != float(last["loss_ssim"])
+    assert 0 < float(last["ssim"]) < 1 < float(last["loss_ssim"])
 
 
 def test_fieldnet_learns_its_fields_from_thumbnails_and_its_detail_from_crops(
