@@ -73,9 +73,13 @@ def _recogniser():
     return card.model_copy(update={"training": training})
 
 
-def test_new_figures_stand_beside_those_of_the_card_and_are_kept(packs, tmp_path):
-    folder, said = tmp_path / "report", []
-    report = report_zoo([_enhancer(99.0)], packs, folder, on_step=said.append)
+@pytest.fixture(scope="module")
+def report(packs, tmp_path_factory):
+    """The report of an enhancer whose card promises far too much."""
+    return report_zoo([_enhancer(99.0)], packs, tmp_path_factory.mktemp("report"))
+
+
+def test_new_figures_stand_beside_those_of_the_card(report):
     fell = [one for one in report.failures if one.row == "dpe-general"]
     assert [one.verdict for one in fell] == ["fell"]
     with report.csv.open(newline="") as handle:
@@ -87,9 +91,15 @@ def test_new_figures_stand_beside_those_of_the_card_and_are_kept(packs, tmp_path
     assert f"{new:.4f}" in page
     assert "smallest gain" in page
     assert 'href="dpe-general_dpe_dermoscopy.html"' in page
-    assert (folder / "dpe-general_dpe_dermoscopy.html").is_file()
-    again = report_zoo([_enhancer(99.0)], packs, folder, on_step=said.append)
-    assert said[-1] == "dpe-general_dpe_dermoscopy: measured before"
+    assert report.page.with_name("dpe-general_dpe_dermoscopy.html").is_file()
+
+
+def test_what_was_measured_is_not_measured_again(report, packs):
+    said, page = [], report.page.read_text("utf-8")
+    again = report_zoo(
+        [_enhancer(99.0)], packs, report.page.parent, on_step=said.append
+    )
+    assert said == ["dpe-general_dpe_dermoscopy: measured before"]
     assert again.comparisons == report.comparisons
     assert again.page.read_text("utf-8") == page
 
@@ -115,20 +125,30 @@ def test_a_recogniser_is_scored_with_its_own_thresholds(packs, tmp_path):
     assert [table.n for table in measured.table.tables] == [6]
 
 
-def test_new_figures_go_into_a_checkout(packs, tmp_path):
-    checkout = tmp_path / "checkout"
-    (checkout / "medenh" / "zoo" / "bundled").mkdir(parents=True)
-    card = _enhancer(99.0)
+def _checkout(folder, card):
+    (folder / "medenh" / "zoo" / "bundled").mkdir(parents=True)
     document = {"schema": "medenh.manifest/1", "models": [card.to_dict()]}
-    manifest = checkout / "weights_manifest.json"
-    manifest.write_text(json.dumps(document))
-    report = report_zoo([card], packs, tmp_path / "report")
-    assert take_in(report, checkout) == ["dpe-general"]
+    (folder / "weights_manifest.json").write_text(json.dumps(document))
+    return folder / "weights_manifest.json"
+
+
+def test_new_figures_go_into_a_checkout(report, tmp_path):
+    manifest = _checkout(tmp_path, _enhancer(99.0))
+    assert take_in(report, tmp_path) == ["dpe-general"]
     (entry,) = json.loads(manifest.read_text())["models"]
     (table,) = entry["results"]
     new = table["rows"]["dpe-general"]["psnr"]["mean"]
     assert new == report.failures[-1].new.mean
     assert {"stretch", "oracle-affine"} <= set(table["rows"])
+
+
+def test_a_model_that_was_replaced_meanwhile_keeps_its_figures(report, tmp_path):
+    card = _enhancer(99.0)
+    weights = card.weights.model_copy(update={"sha256": "0" * 64})
+    manifest = _checkout(tmp_path, card.model_copy(update={"weights": weights}))
+    before = manifest.read_bytes()
+    assert take_in(report, tmp_path) == []
+    assert manifest.read_bytes() == before
 
 
 def test_the_command_fails_where_a_figure_does_not_hold(tmp_path, capsys):
@@ -140,18 +160,3 @@ def test_the_command_fails_where_a_figure_does_not_hold(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "not measured" in out
     assert "0 of" in out
-
-
-def test_a_model_that_was_replaced_meanwhile_keeps_its_figures(packs, tmp_path):
-    checkout = tmp_path / "checkout"
-    (checkout / "medenh" / "zoo" / "bundled").mkdir(parents=True)
-    card = _enhancer(99.0)
-    report = report_zoo([card], packs, tmp_path / "report")
-    weights = card.weights.model_copy(update={"sha256": "0" * 64})
-    other = card.model_copy(update={"weights": weights})
-    document = {"schema": "medenh.manifest/1", "models": [other.to_dict()]}
-    manifest = checkout / "weights_manifest.json"
-    manifest.write_text(json.dumps(document))
-    before = manifest.read_bytes()
-    assert take_in(report, checkout) == []
-    assert manifest.read_bytes() == before
