@@ -135,6 +135,8 @@ def _enhancer(
     measured, lost = measure_enhancer(
         card, run.weights, found.held, plan, options, on_step
     )
+    for table in measured["results"]:
+        table["literature"] = words.literature.get(table["protocol"], "")
     return fields | measured, lost
 
 

@@ -214,7 +214,7 @@ def _measure(
             subject=part.card.id,
         ),
     )
-    table = result_table(found, pack, {})
+    table = result_table(found, pack, {}) | {"literature": part.table.literature}
     write_evaluation_report(found, folder / f"{part.name}.html")
     _keep_worst(found, folder / f"{part.name}.npz")
     return ResultTable.model_validate_json(json.dumps(table))

@@ -24,7 +24,8 @@ class Words(BaseModel):
     modalities : list of str or None
         The same; None is those of the images learnt from.
     literature : dict of str to str
-        For a recogniser: class, or "" for the picture as a whole -> what others report.
+        What others report: by protocol, or for a recogniser by class ("" for the
+        picture as a whole).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

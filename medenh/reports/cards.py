@@ -63,6 +63,7 @@ def _of_results(name: str, result: ResultTable) -> FigureTable:
             (row, *(estimate_text(scores.get(m), of=result.n) for m in metrics))
             for row, scores in rows.items()
         ),
+        published=result.literature,
     )
 
 

@@ -203,6 +203,8 @@ class ResultTable(_Record):
         Number of images.
     rows : dict
         Model id -> metric name -> estimate; "identity" is the input itself.
+    literature : str
+        What others report of such data, in words; their protocol differs.
     """
 
     protocol: Text
@@ -210,6 +212,7 @@ class ResultTable(_Record):
     split: Text
     n: Positive
     rows: dict[str, dict[str, Estimate]] = Field(default_factory=dict)
+    literature: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

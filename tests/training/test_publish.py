@@ -290,7 +290,8 @@ def test_a_folder_that_was_learnt_from_is_no_test(tmp_path):
 
 def test_the_verb(trained, tmp_path, capsys, one_engine):
     words = tmp_path / "words.json"
-    words.write_text(json.dumps({"title": "From a file", "notes": "Beware."}))
+    told = {"title": "From a file", "notes": "Beware.", "literature": {"dpe": "A: 30"}}
+    words.write_text(json.dumps(told))
     command = ["models", "publish", str(trained.folder), "--limit", "1", "--json"]
     command += ["-o", str(tmp_path / "a.zip")]
     command += ["--card", str(words), "--id", "verb-derm"]
@@ -299,6 +300,7 @@ def test_the_verb(trained, tmp_path, capsys, one_engine):
     card = json.loads(capsys.readouterr().out)
     assert (card["id"], card["title"]) == ("verb-derm", "From a file")
     assert card["notes"].startswith("Beware.")
+    assert [table["literature"] for table in card["results"]] == ["A: 30"]
     with pytest.raises(SystemExit, match="1"):
         main(command)
     assert "exists already" in capsys.readouterr().err
