@@ -39,9 +39,10 @@ def run(
     json: options.Json = False,
 ) -> None:
     """Turn a checkpoint of the authors' code, which you have, into weights of ours."""
+    from medenh.pipeline.reference import read_reference
     from medenh.zoo.convert import convert as convert_file
 
-    guide = None if reference is None else _read_reference(reference)
+    guide = None if reference is None else read_reference(reference)
     done = convert_file(path, output, architecture, reference=guide)
     console.warn(done.licence, kind="licence")
     if json:
@@ -66,13 +67,3 @@ def _module(key: str) -> str:
     """Return what a key belongs to, for people: its first names, without numbers."""
     names = [name for name in key.split(".")[:-1] if not name.isdigit()]
     return ".".join(names[:3])
-
-
-def _read_reference(path: Path) -> FloatArray:
-    """Return an image's first frame, (1, 3, H, W), in [0, 1]."""
-    import numpy as np
-
-    from medenh.formats import read
-
-    unit = read(path).to_unit()[:1]
-    return np.repeat(unit, 3, axis=1) if unit.shape[1] == 1 else unit

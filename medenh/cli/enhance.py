@@ -23,6 +23,14 @@ _Strength = Annotated[
     float,
     typer.Option(min=0.0, max=1.0, help="0 gives the input back, 1 the full effect."),
 ]
+_Reference = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Picture of high quality to follow (models of HQG-Net).",
+        show_default=False,
+    ),
+]
 _Tile = Annotated[
     str,
     typer.Option(help="auto (only where exact), off, or pixels.", metavar="auto|off|N"),
@@ -97,6 +105,7 @@ def enhance(
     model: options.Model = "auto",
     modality: options.Modality = None,
     device: options.Device = "auto",
+    reference: _Reference = None,
     strength: _Strength = 1.0,
     tile: _Tile = "auto",
     batch: _Batch = "auto",
@@ -129,6 +138,7 @@ def enhance(
         model=model,
         modality=modality,
         device=device,
+        reference=reference,
         strength=strength,
         tile=pipeline_options.parse_tile(tile),
         batch="auto"

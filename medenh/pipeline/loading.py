@@ -16,6 +16,7 @@ from medenh.device import Device, pick_device, pick_precision
 from medenh.errors import MedenhError, UsageError
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.options import EnhanceOptions
+from medenh.pipeline.reference import read_reference
 from medenh.pipeline.runners import ClassicalRunner, Runner, TorchRunner
 from medenh.types import Modality
 
@@ -211,6 +212,10 @@ def make_runner(card: ModelCard, options: EnhanceOptions, device: Device) -> Run
         The engine or precision asked for cannot run it.
     """
     if card.method is not None:
+        if options.reference is not None:
+            raise UsageError(
+                f"{card.id} follows no reference picture", hint="models of HQG-Net do"
+            )
         return ClassicalRunner(card.method, card.options)
     precision = pick_precision(options.precision, device, certified=certified(card))
     if _wants_openvino(options.engine, device):
@@ -218,16 +223,20 @@ def make_runner(card: ModelCard, options: EnhanceOptions, device: Device) -> Run
         from medenh.pipeline.openvino_runner import OpenVinoRunner
 
         try:
-            return OpenVinoRunner.of_card(card, precision, offline=options.offline)
+            return OpenVinoRunner.of_card(
+                card, precision, offline=options.offline, reference=options.reference
+            )
         except UnconvertibleError as error:
             if options.engine == "openvino":
                 raise UsageError(
                     f"OpenVINO cannot run {card.id}: {error}", hint="use --engine torch"
                 ) from error
             _log.info("OpenVINO cannot run %s (%s): torch is used", card.id, error)
-    from medenh.zoo.load import load_network
+    from medenh.zoo.load import follow_reference, load_network
 
     network = load_network(card, offline=options.offline or None)
+    if options.reference is not None:
+        follow_reference(network, read_reference(options.reference))
     return TorchRunner(network, device, precision)
 
 

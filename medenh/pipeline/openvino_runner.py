@@ -21,9 +21,14 @@ from medenh.pipeline.openvino_cache import (
     load_parts,
     pad_to_multiple,
 )
+from medenh.pipeline.reference import read_reference, reference_hash
 from medenh.types import FloatArray
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
     from medenh.zoo.manifest import ModelCard
 
 __all__ = ["OpenVinoRunner"]
@@ -76,9 +81,23 @@ class OpenVinoRunner:
 
     @classmethod
     def of_card(
-        cls, card: ModelCard, precision: Precision, *, offline: bool = False
+        cls,
+        card: ModelCard,
+        precision: Precision,
+        *,
+        offline: bool = False,
+        reference: Path | None = None,
     ) -> OpenVinoRunner:
         """Return a runner of a model of the zoo, converted or from the cache.
+
+        Parameters
+        ----------
+        card : ModelCard
+        precision : "fp32" or "bf16"
+        offline : bool
+            Never open a connection.
+        reference : Path, optional
+            Picture that guides the network; each has a converted model of its own.
 
         Raises
         ------
@@ -88,13 +107,23 @@ class OpenVinoRunner:
             OpenVINO cannot run this network.
         """
         from medenh.zoo.fetch import weights_path
-        from medenh.zoo.load import load_network
+        from medenh.zoo.load import follow_reference, load_network
 
         weights_path(card, offline=offline or None)
+        key = cache_key(card)
+        if reference is not None:
+            key += f"-{reference_hash(reference)}"
+
+        def load() -> torch.nn.Module:
+            network = load_network(card, offline=offline or None)
+            if reference is not None:
+                follow_reference(network, read_reference(reference))
+            return network
+
         parts = load_parts(
             cache_folder(),
-            cache_key(card),
-            lambda: load_network(card, offline=offline or None),
+            key,
+            load,
             multiple_of=card.input.multiple_of,
         )
         return cls(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from medenh.errors import UsageError
@@ -40,6 +41,8 @@ class EnhanceOptions:
         Where and how; "auto" picks.
     strength : float
         0 gives the input back, 1 the model's answer.
+    reference : Path, optional
+        Picture of high quality that guides models of HQG-Net.
     tile : int, "auto" or "off"
         Side of a tile's core in pixels; "auto" tiles large frames where that is exact.
     batch : int or "auto"
@@ -68,6 +71,7 @@ class EnhanceOptions:
     precision: str = "auto"
     engine: str = "auto"
     strength: float = 1.0
+    reference: Path | None = None
     tile: int | Literal["auto", "off"] = "auto"
     batch: int | Literal["auto"] = "auto"
     format: str = "same"
@@ -113,6 +117,10 @@ class EnhanceOptions:
             parts.append(f"tile={self.tile}")
         if self.axis is not None:
             parts.append(f"axis={self.axis}")
+        if self.reference is not None:
+            from medenh.pipeline.reference import reference_hash  # loads NumPy
+
+            parts.append(f"reference={reference_hash(self.reference)}")
         return " ".join(parts)
 
 

@@ -23,7 +23,7 @@ from medenh.hashing import sha256_file
 from medenh.zoo.cache import publishing
 from medenh.zoo.card import DataSource, InputContract, ModelCard, Weights
 from medenh.zoo.layouts import Layout, dpe_layout, hqg_legacy_layout, remap
-from medenh.zoo.load import read_weights
+from medenh.zoo.load import follow_reference, read_weights
 from medenh.zoo.transfer import pack
 
 if TYPE_CHECKING:
@@ -228,14 +228,10 @@ def _fill(kept: State, layout: Layout, reference: FloatArray | None) -> torch.nn
     with torch.device("meta"):
         network = models.create(layout.architecture, **layout.options)
     has_code = "default_code" in network.state_dict()
-    if reference is not None and not has_code:
-        raise UsageError(f"{layout.architecture} follows no reference")
     code = {"default_code": torch.zeros(1, 64)} if has_code else {}
     network.load_state_dict({**kept, **code}, strict=True, assign=True)
     if reference is not None:
-        followed: Any = network.eval()
-        with torch.no_grad():
-            followed.default_code = followed.code(torch.from_numpy(reference))
+        follow_reference(network, reference)
     return network
 
 

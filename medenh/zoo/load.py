@@ -14,9 +14,12 @@ from medenh.zoo.manifest import load_manifest
 if TYPE_CHECKING:
     import torch
 
+    from medenh.types import FloatArray
+
 __all__ = [
     "HEADER_LIMIT",
     "check_header",
+    "follow_reference",
     "load_network",
     "load_recogniser",
     "read_weights",
@@ -61,6 +64,34 @@ def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Mo
             f"{card.full_id} does not fit this version of medenh: {reason}", path=path
         ) from error
     return network.eval().requires_grad_(False)
+
+
+def follow_reference(network: torch.nn.Module, reference: FloatArray) -> None:
+    """Let a network that is guided by a picture follow this one (HQG-Net).
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its ``default_code`` becomes the code of the picture.
+    reference : float32 array, shape (1, 3, H, W), in [0, 1]
+
+    Raises
+    ------
+    UsageError
+        It follows none.
+    """
+    import torch
+
+    guided: Any = network.eval()
+    if not (hasattr(guided, "default_code") and hasattr(guided, "code")):
+        raise UsageError(
+            "this model follows no reference picture", hint="models of HQG-Net do"
+        )
+    try:
+        with torch.no_grad():
+            guided.default_code = guided.code(torch.from_numpy(reference))
+    except ValueError as error:
+        raise UsageError(f"this model follows no reference picture: {error}") from error
 
 
 def load_recogniser(

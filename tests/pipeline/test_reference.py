@@ -1,0 +1,137 @@
+"""`enhance --reference`: a picture guides a network of HQG-Net."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from medenh import models
+from medenh.cli.main import main
+from medenh.zoo.cache import cached_name
+from medenh.zoo.manifest import read_card
+
+
+@pytest.fixture
+def guided(tmp_path, monkeypatch):
+    """Put a small HQG-Net with weights of its own into a user's manifest."""
+    torch.manual_seed(0)
+    network = models.create("hqg", preset="tiny").eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, 0, 0.08)
+    weights = tmp_path / "hqg.safetensors"
+    save_file(network.state_dict(), weights)
+    card = {
+        "id": "hqg-tiny",
+        "version": "1",
+        "title": "Tiny",
+        "description": "For tests.",
+        "task": "enhance",
+        "architecture": "hqg",
+        "preset": "tiny",
+        "licence": "Apache-2.0",
+        "data": [{"name": "none", "terms": "none", "images": 0}],
+        "input": {"channels": 3, "multiple_of": 16, "min_size": 32},
+        "weights": {
+            "file": weights.name,
+            "size_bytes": weights.stat().st_size,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        },
+    }
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"schema": "medenh.manifest/1", "models": [card]}))
+    monkeypatch.setenv("MEDENH_MANIFEST", str(manifest))
+    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "weights").mkdir(parents=True)
+    cached = cached_name(read_card(json.dumps(card)).weights)
+    shutil.copy(weights, tmp_path / "cache" / "weights" / cached)
+    rng = np.random.default_rng(0)
+    for name, low, high in (("eye", 30, 120), ("good", 60, 250), ("other", 0, 60)):
+        pixels = rng.integers(low, high, (64, 80, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    return network
+
+
+def _enhance(tmp_path, *more):
+    out = tmp_path / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    command = ["enhance", str(tmp_path / "eye.png"), "-o", str(out / "eye.png"), "-q"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--precision", "fp32", *more])
+    written = cv2.imread(str(out / "eye.png"))
+    return ended.value.code, None if written is None else written[..., ::-1]
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_the_reference_guides_the_network(guided, tmp_path, engine):
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    model = ["-m", "hqg-tiny", "--engine", engine]
+    answers = {
+        name: _enhance(tmp_path, *model, "--reference", str(tmp_path / f"{name}.png"))
+        for name in ("good", "other", "good")
+    }
+    _, plain = _enhance(tmp_path, *model)
+    low, good = (
+        torch.from_numpy(cv2.imread(str(tmp_path / f"{n}.png"))[..., ::-1] / 255.0)
+        .float()
+        .permute(2, 0, 1)[None]
+        for n in ("eye", "good")
+    )
+    with torch.inference_mode():
+        expected = guided(low, guided.code(good))[0].permute(1, 2, 0).numpy() * 255
+    code, followed = answers["good"]
+    assert code == 0
+    assert np.abs(followed - expected).max() <= 1
+    assert not np.array_equal(followed, plain)
+    assert not np.array_equal(followed, answers["other"][1])
+
+
+def test_another_reference_is_another_request(guided, tmp_path):
+    """A rerun with a new reference writes again, with the same one it does not."""
+    out, good = tmp_path / "folder", tmp_path / "good.png"
+    source = tmp_path / "in"
+    source.mkdir()
+    shutil.copy(tmp_path / "eye.png", source)
+    command = ["enhance", str(source), "-o", str(out), "-m", "hqg-tiny", "--json"]
+    command += ["--engine", "torch", "--on-exists", "overwrite", "--reference"]
+
+    def run(reference):
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, str(reference)])
+        return (out / "eye.png").read_bytes()
+
+    first = run(good)
+    assert run(tmp_path / "other.png") != first
+    assert run(good) == first
+
+
+@pytest.mark.parametrize(
+    ("model", "reference", "message"),
+    [
+        ("clahe", "good.png", "follows no reference"),
+        ("dpe-general", "good.png", "follows no reference"),
+        ("clahe", "none.png", "cannot read the reference"),
+    ],
+)
+def test_what_cannot_be_followed_is_a_usage_error(
+    tmp_path, capsys, model, reference, message
+):
+    rng = np.random.default_rng(0)
+    for name in ("eye", "good"):
+        pixels = rng.integers(0, 255, (64, 64, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    code, written = _enhance(
+        tmp_path, "-m", model, "--reference", str(tmp_path / reference)
+    )
+    assert code == 2
+    assert written is None
+    assert message in capsys.readouterr().err
