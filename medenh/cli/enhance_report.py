@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from medenh import __version__
 from medenh.errors import OutputError, UsageError
+from medenh.formats.files import check_writable
 from medenh.pipeline.results import Listener
 from medenh.reports.html import Case, Table, unit_view, write_report
 
@@ -39,13 +39,7 @@ def check_place(path: Path, inputs: Sequence[Path]) -> None:
         raise OutputError("this is a folder, not a place for a file", path=path)
     if path.exists() and any(path.samefile(one) for one in inputs if one.exists()):
         raise UsageError(f"{path} is an input, which would be replaced")
-    folder = next(place for place in path.absolute().parents if place.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(
-            "cannot be written there",
-            path=path,
-            hint="choose a folder you may write to",
-        )
+    check_writable(path)
 
 
 class ReportListener(Listener):

@@ -26,7 +26,8 @@ __all__ = [
 
 Inputs = Annotated[
     list[Path],
-    typer.Argument(help="Files or folders.", show_default=False),
+    # one that may not be read costs itself alone, and is no wrong usage
+    typer.Argument(help="Files or folders.", show_default=False, readable=False),
 ]
 Output = Annotated[
     Path | None,

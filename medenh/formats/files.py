@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
 import stat
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +21,19 @@ from medenh.hashing import sha256_file
 
 __all__ = [
     "atomic_output",
+    "check_writable",
+    "ignores_case",
+    "name_key",
+    "output_error",
     "read_bytes",
     "read_head",
+    "real_path",
     "regular_size",
     "remove_stale_parts",
     "safe_output_path",
     "sha256_file",
     "sync_folder",
+    "try_lock",
 ]
 
 _PART = ".medenh-part"
@@ -42,6 +50,8 @@ _HINTS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EISDIR: "a folder of that name is in the way",
     errno.ENOTDIR: "part of the path is a file, not a folder",
+    errno.EEXIST: "part of the path is a file, not a folder",
+    errno.ELOOP: "a link in the path leads back to itself",
 }
 
 
@@ -79,14 +89,14 @@ def atomic_output(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
         handle = os.open(candidate, flags, 0o666)
         part = candidate
-        _lock(handle)
+        try_lock(handle)
         yield part
         if durable:
             os.fsync(handle)
         part.replace(target)
         part = None
     except OSError as error:
-        raise _output_error(error, target) from error
+        raise output_error(error, target) from error
     finally:
         if handle >= 0:
             os.close(handle)
@@ -101,8 +111,8 @@ def _part_name(name: str) -> str:
     return "." + os.fsdecode(os.fsencode(name)[:room]) + tail
 
 
-def _lock(handle: int) -> bool | None:
-    """Take the file's lock without waiting; None where there are no locks."""
+def try_lock(handle: int) -> bool | None:
+    """Take a file's lock without waiting; None where there are no locks."""
     try:
         import fcntl
     except ImportError:  # Windows refuses to delete open files by itself
@@ -116,10 +126,32 @@ def _lock(handle: int) -> bool | None:
     return True
 
 
-def _output_error(error: OSError, path: Path) -> OutputError:
+def output_error(error: OSError, path: Path) -> OutputError:
+    """Return the error that says why something cannot be written, and what to do."""
     reason = os.strerror(error.errno) if error.errno else str(error)
     hint = _HINTS.get(error.errno or 0, "")
     return OutputError(f"cannot be written: {reason.lower()}", path=path, hint=hint)
+
+
+def check_writable(path: str | Path) -> None:
+    """Pass in silence if a file could be made at a path, as far as can be told.
+
+    Raises
+    ------
+    OutputError
+        It lies where nothing can be written: better known before the work than after.
+    """
+    place = Path(path).absolute().parent
+    folder = next(one for one in (place, *place.parents) if os.path.lexists(one))
+    code = 0
+    if not folder.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        code = errno.EACCES
+        if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+            code = errno.EROFS
+    if code:
+        raise output_error(OSError(code, os.strerror(code)), folder)
 
 
 def sync_folder(path: str | Path) -> None:
@@ -161,7 +193,7 @@ def _remove_if_stale(part: Path) -> bool:
         age = time.time() - part.stat().st_mtime
         handle = os.open(part, os.O_RDWR)
         try:
-            locked = _lock(handle)
+            locked = try_lock(handle)
             if locked is False or (locked is None and age < _STALE_UNLOCKED_S):
                 return False
             part.unlink()
@@ -170,6 +202,48 @@ def _remove_if_stale(part: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def real_path(path: str | Path) -> Path:
+    """Return a path without links; one that leads to itself stays as far as it goes.
+
+    ``Path.resolve`` raises RuntimeError there in Python 3.12 and before.
+    """
+    return Path(os.path.realpath(path))
+
+
+def ignores_case(folder: str | Path) -> bool:
+    """Tell whether two names that differ only in case are one file in a folder.
+
+    It may not exist yet. Told by an entry of the nearest folder that does, without
+    writing; False where there is none to ask.
+    """
+    place = real_path(folder)
+    while not place.is_dir():
+        if place == place.parent:
+            return False
+        place = place.parent
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for known in itertools.chain((Path(entry) for entry in entries), [place]):
+            twin = known.with_name(known.name.swapcase())
+            if twin.name != known.name:
+                return twin.exists() and twin.samefile(known)
+    return False
+
+
+def name_key(path: str | Path, *, ignoring_case: bool) -> str:
+    """Return what two names of one file share, links and spelling aside.
+
+    Parameters
+    ----------
+    path : path
+        May not exist yet.
+    ignoring_case : bool
+        Of its file system, as `ignores_case` tells; such systems do not tell composed
+        letters from decomposed ones either.
+    """
+    place = str(real_path(path))
+    return unicodedata.normalize("NFC", place).casefold() if ignoring_case else place
 
 
 def safe_output_path(root: str | Path, relative: str | Path) -> Path:

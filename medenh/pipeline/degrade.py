@@ -23,7 +23,13 @@ from medenh.errors import (
     OutputError,
     UsageError,
 )
-from medenh.formats.files import atomic_output, safe_output_path, sync_folder
+from medenh.formats.files import (
+    atomic_output,
+    output_error,
+    safe_output_path,
+    sync_folder,
+    try_lock,
+)
 from medenh.pipeline.degrade_companions import stem_of
 from medenh.pipeline.degrade_crew import Crew, carry_out_here
 from medenh.pipeline.degrade_draft import DegradePlan
@@ -163,6 +169,9 @@ class _Run:
         """Make everything, and bring the records together however that ends."""
         plan = self._plan
         self._listener.started(len(plan.tasks))
+        if not plan.tasks and not plan.root.is_dir():
+            return
+        plan.store.claim()
         try:
             if plan.tasks:
                 with _staging_folder(plan.root) as staging:
@@ -170,8 +179,7 @@ class _Run:
                         self._settle(outcome, staging)
             self._write_legacy()
         finally:
-            if plan.root.is_dir():
-                plan.store.finish(plan.order)
+            plan.store.finish(plan.order)
 
     def _write_legacy(self) -> None:
         """Write Cofe-Net's layout of each record, of earlier runs too, where asked."""
@@ -246,8 +254,7 @@ def _move(made: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         made.replace(target)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot be written: {reason}", path=target) from error
+        raise output_error(error, target) from error
 
 
 @contextlib.contextmanager
@@ -259,10 +266,9 @@ def _staging_folder(root: Path) -> Iterator[Path]:
         folder.mkdir()
         lock = (folder / "lock").open("wb")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot be written: {reason}", path=root) from error
+        raise output_error(error, root) from error
     with lock:
-        _lock(lock.fileno())
+        try_lock(lock.fileno())
         _remove_stale(root, folder)
         try:
             yield folder
@@ -275,19 +281,6 @@ def _remove_stale(root: Path, own: Path) -> None:
         if folder == own or not folder.is_dir() or folder.is_symlink():
             continue
         with contextlib.suppress(OSError), (folder / "lock").open("ab") as lock:
-            if not _lock(lock.fileno()):
+            if not try_lock(lock.fileno()):
                 continue  # of a run that goes on
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lock(handle: int) -> bool:
-    """Take a file's lock without waiting; True where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

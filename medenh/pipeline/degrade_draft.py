@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from medenh import __version__
 from medenh.degradations.record import FileEntry
 from medenh.errors import MedenhError, OutputError, UsageError
-from medenh.formats.files import safe_output_path
+from medenh.formats.files import ignores_case, name_key, safe_output_path
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import RecordStore, content_sha256
 from medenh.pipeline.degrade_work import Task
@@ -93,9 +93,13 @@ class Draft:
     ) -> None:
         self._plan = plan
         self._options = options
-        self._sources = {path.resolve() for path in sources}
-        self._taken: dict[Path, Path] = {}
+        self._ignoring_case = ignores_case(plan.root)
+        self._sources = {self._key(path) for path in sources}
+        self._taken: dict[str, Path] = {}
         self._hashes: dict[Path, str] = {}
+
+    def _key(self, path: Path) -> str:
+        return name_key(path, ignoring_case=self._ignoring_case)
 
     def place(self, task: Task) -> None:
         """Add a task, or say why it is skipped or cannot be done."""
@@ -112,13 +116,14 @@ class Draft:
 
     def _check(self, task: Task, name: str) -> None:
         target = safe_output_path(self._plan.root, name)
-        place = target.resolve()
+        place = self._key(target)
         if place in self._sources:
             raise UsageError(f"{target} is an input", hint="choose another output")
         other = self._taken.setdefault(place, task.path)
         if other != task.path:
+            where = ", where names ignore case" if self._ignoring_case else ""
             raise OutputError(
-                f"its output {target} is that of {other} as well",
+                f"its output {target} is that of {other} as well{where}",
                 path=task.path,
                 hint="degrade them into different folders",
             )

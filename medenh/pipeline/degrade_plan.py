@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from medenh.errors import MedenhError, UsageError
 from medenh.formats.discover import Item, discover
+from medenh.formats.files import real_path
 from medenh.pipeline.degrade_companions import Companions
 from medenh.pipeline.degrade_draft import DegradePlan, Draft
 from medenh.pipeline.degrade_options import DegradeOptions
@@ -40,6 +41,10 @@ def output_root(inputs: Sequence[Path], output: Path | None) -> Path:
     """
     if output is None:
         raise UsageError("no output folder", hint="give one with -o OUT")
+    if output.is_symlink() and not output.exists():
+        raise UsageError(
+            f"{output} is a link that leads nowhere", hint="choose another with -o"
+        )
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file", hint="-o is a folder")
     if not output.exists() and has_image_name(output):
@@ -48,7 +53,7 @@ def output_root(inputs: Sequence[Path], output: Path | None) -> Path:
             hint="-o is a folder; it gets records.jsonl beside the images",
         )
     for path in inputs:
-        if path.is_dir() and path.resolve() == output.resolve():
+        if path.is_dir() and real_path(path) == real_path(output):
             raise UsageError(
                 "the output folder is the input folder", hint="choose another with -o"
             )
@@ -62,13 +67,13 @@ def find_inputs(
     if not inputs:
         raise UsageError("no input")
     named = {path for path in inputs if not path.is_dir()}
-    place = root.resolve()
+    place = real_path(root)
 
     def is_output(path: Path) -> bool:
-        return path not in named and path.resolve().is_relative_to(place)
+        return path not in named and real_path(path).is_relative_to(place)
 
     for path in inputs:
-        if path.is_dir() and path.resolve().is_relative_to(place):
+        if path.is_dir() and real_path(path).is_relative_to(place):
             raise UsageError(
                 f"the input {path} lies in the output folder",
                 hint="choose another with -o",

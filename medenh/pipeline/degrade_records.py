@@ -7,6 +7,7 @@ in the order of the inputs.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,12 @@ from pathlib import Path
 
 from medenh.degradations import Record
 from medenh.errors import OutputError, UsageError
-from medenh.formats.files import atomic_output, sha256_file
+from medenh.formats.files import (
+    atomic_output,
+    output_error,
+    sha256_file,
+    try_lock,
+)
 from medenh.pipeline.journal import with_partners
 
 __all__ = ["RECORDS", "RecordStore", "content_sha256", "files_of", "read_records"]
@@ -91,8 +97,14 @@ class RecordStore:
         self._count = 0
         self._records: dict[str, Record] = {}
         self._owners: dict[str, str] = {}  # file to the first output of its record
-        if (root / RECORDS).exists():
-            for record in read_records(root / RECORDS):
+        self._load()
+
+    def _load(self) -> None:
+        """Read what is recorded now."""
+        self._records.clear()
+        self._owners.clear()
+        if (self._root / RECORDS).exists():
+            for record in read_records(self._root / RECORDS):
                 self._put(record)
         self._load_journal()
 
@@ -146,8 +158,43 @@ class RecordStore:
         except OSError:
             return False
 
+    def claim(self) -> None:
+        """Make the folder this run's own: `records.jsonl` has one writer at a time.
+
+        Raises
+        ------
+        OutputError
+            Nothing can be written there, or another run writes there.
+        """
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            while not self._open():
+                pass  # the run before took its journal away in between
+        except OSError as error:
+            raise output_error(error, self._root) from error
+        self._load()  # that run may have recorded more since we looked
+
+    def _open(self) -> bool:
+        """Open and lock the journal; False if it is not the one of that name."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._handle = os.open(self._journal, flags, 0o666)
+        if try_lock(self._handle) is False:
+            self._close()
+            raise OutputError(
+                "another run writes into this folder",
+                path=self._root,
+                hint="wait until it has ended, or choose another with -o",
+            )
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._handle), self._journal.stat()):
+                return True
+        self._close()
+        return False
+
     def add(self, record: Record) -> None:
         """Append a record to the journal, before its files get their names.
+
+        The folder must be claimed.
 
         Raises
         ------
@@ -155,10 +202,6 @@ class RecordStore:
             The journal cannot be written.
         """
         try:
-            if self._handle < 0:
-                self._root.mkdir(parents=True, exist_ok=True)
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-                self._handle = os.open(self._journal, flags, 0o666)
             # a line before, that a kill or a full disk cut off, ends here
             data = b"\n" + record.to_json().encode() + b"\n"
             while data:
@@ -167,9 +210,7 @@ class RecordStore:
             if self._count % _SYNC_EVERY == 0:
                 os.fsync(self._handle)
         except OSError as error:
-            raise OutputError(
-                f"journal cannot be written: {error.strerror}", path=self._journal
-            ) from error
+            raise output_error(error, self._journal) from error
         self._put(record)
 
     def finish(self, order: Sequence[str]) -> None:
@@ -182,7 +223,6 @@ class RecordStore:
         OutputError
             It cannot be written; the journal stays.
         """
-        self._close()
         names = dict.fromkeys(order)
         names.update(dict.fromkeys(self._records))
         kept = [
@@ -190,11 +230,18 @@ class RecordStore:
             for name in names
             if name in self._records and (self._root / name).exists()
         ]
+        try:
+            self._replace(kept)
+        finally:
+            self._close()
+
+    def _replace(self, kept: Sequence[Record]) -> None:
         if kept:
             with atomic_output(self._root / RECORDS) as part:
                 part.write_text(_lines(kept), encoding="utf-8", newline="\n")
-        if self._journal.exists():
-            self._journal.unlink()
+        if os.name == "nt":  # what is open cannot be removed there
+            self._close()
+        self._journal.unlink(missing_ok=True)
 
     def _close(self) -> None:
         if self._handle >= 0:

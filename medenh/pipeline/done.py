@@ -58,7 +58,7 @@ class Judge:
             return verdicts
         there = [target for target in rest.targets if target.exists()]
         if not there or self._was_cut_off(rest) or self._policy == "overwrite":
-            return [*verdicts, rest]
+            return [*verdicts, replace(rest, replaces=bool(there))]
         if self._policy == "rename":
             return [*verdicts, *self._renumbered(rest)]
         if self._policy == "skip":

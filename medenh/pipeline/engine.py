@@ -19,6 +19,7 @@ import numpy as np
 
 from medenh.device import num_threads
 from medenh.errors import MedenhError, NothingReadableError
+from medenh.formats.files import check_writable, remove_stale_parts
 from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
 from medenh.pipeline.budget import ByteBudget, default_budget
@@ -88,6 +89,8 @@ class Engine:
         ------
         NothingReadableError
             The plan has neither work nor anything done.
+        OutputError
+            Nothing can be written where the outputs go.
         KeyboardInterrupt
             The user, or ``stop``, ended it; what was written is whole and recorded.
         """
@@ -106,6 +109,7 @@ class Engine:
         self._ledger = Ledger(journal, plan.root, plan.request, kind)
         try:
             if plan.work:
+                check_writable(plan.work[0].targets[0])
                 self._work(plan)
                 self._account_for(plan)
         finally:
@@ -118,8 +122,6 @@ class Engine:
 
     def _clean_up(self, plan: Plan) -> None:
         """Delete what a killed run left half-written in the folders of this one."""
-        from medenh.formats.files import remove_stale_parts
-
         for folder in {target.parent for item in plan.work for target in item.targets}:
             remove_stale_parts(folder)
 

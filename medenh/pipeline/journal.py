@@ -17,9 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medenh.errors import OutputError
 from medenh.formats.content import find_partner
-from medenh.formats.files import read_head, sha256_file, sync_folder
+from medenh.formats.files import output_error, read_head, sha256_file, sync_folder
 
 __all__ = [
     "Fingerprint",
@@ -302,16 +301,13 @@ class Journal:
                 data = data[os.write(self._handle, data) :]
             self._torn = False
         except OSError as error:
-            raise OutputError(
-                f"journal cannot be written: {error.strerror}", path=self._path
-            ) from error
+            raise output_error(error, self._path) from error
 
     def _open(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        if self._path.read_bytes()[-1:] not in (b"", b"\n"):
-            # a killed run left half a line; the next must not grow onto it
-            os.write(self._handle, b"\n")
+        # a killed run left half a line; the next must not grow onto it
+        self._torn = self._path.read_bytes()[-1:] not in (b"", b"\n")
 
     def _sync(self) -> None:
         for folder in self._unsynced:

@@ -18,7 +18,12 @@ from medenh import __version__
 from medenh.device import num_threads
 from medenh.errors import OutputError, UsageError
 from medenh.formats.discover import Item, discover
-from medenh.formats.files import safe_output_path
+from medenh.formats.files import (
+    ignores_case,
+    name_key,
+    real_path,
+    safe_output_path,
+)
 from medenh.pipeline.done import Judge
 from medenh.pipeline.journal import Journal
 from medenh.pipeline.naming import (
@@ -95,11 +100,12 @@ def make_plan(
         for path, error in found.rejected
         if not surroundings.is_output(path)
     ]
-    sources = {path.resolve() for item in items for path in item.paths}
-    draft = _Draft(surroundings, options, models, failed, sources)
+    folded = ignores_case(_place_of(root, output, paths))
+    draft = _Draft(surroundings, options, models, failed, folded)
+    draft.sources.update(draft.key(path) for item in items for path in item.paths)
     for item in items:
         draft.place(item, None if root is not None else output)
-    draft.found = len(sources) + len(failed)
+    draft.found = len(draft.sources) + len(failed)
     if options.shard is not None:
         draft.keep_part(*options.shard)
     return draft.finish()
@@ -131,16 +137,29 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
     return has_image_name(Path(output)) or not has_image_name(paths[0])
 
 
+def _place_of(
+    root: Path | None, output: str | Path | None, paths: Sequence[Path]
+) -> Path:
+    """Return the folder that outputs go to."""
+    if root is not None:
+        return root
+    return (paths[0] if output is None else Path(output)).parent
+
+
 def _root_of(paths: list[Path], output: str | Path | None) -> Path:
     if output is None:
         raise UsageError("several images need a place to go")
     root = Path(output)
+    if root.is_symlink() and not root.exists():
+        raise UsageError(
+            f"{root} is a link that leads nowhere", hint="choose another with -o"
+        )
     if root.exists() and not root.is_dir():
         raise UsageError(
             f"{root} is a file", hint="several images need a folder as output"
         )
     for path in paths:
-        if path.is_dir() and path.resolve() == root.resolve():
+        if path.is_dir() and real_path(path) == real_path(root):
             raise UsageError(
                 "the output folder is the input folder", hint="choose another with -o"
             )
@@ -160,9 +179,9 @@ class _Surroundings:
 
     def __init__(self, root: Path | None, inputs: list[Path]) -> None:
         self.root = root
-        self._place = None if root is None else root.resolve()
+        self._place = None if root is None else real_path(root)
         self._named = {path for path in inputs if not path.is_dir()}
-        folders = [path.resolve() for path in inputs if path.is_dir()]
+        folders = [real_path(path) for path in inputs if path.is_dir()]
         self._inner = [
             folder
             for folder in folders
@@ -173,10 +192,10 @@ class _Surroundings:
         """Tell whether a file is found only because the outputs lie in an input."""
         if self._place is None or path in self._named:
             return False
-        return path.resolve().is_relative_to(self._place) and not self._is_inner(path)
+        return real_path(path).is_relative_to(self._place) and not self._is_inner(path)
 
     def _is_inner(self, path: Path) -> bool:
-        place = path.resolve()
+        place = real_path(path)
         return any(place.is_relative_to(folder) for folder in self._inner)
 
     def check(self, target: Path, source: Path) -> None:
@@ -203,15 +222,20 @@ class _Draft:
     options: EnhanceOptions
     models: ModelSource | None
     failed: list[Failure]
-    sources: set[Path]
+    ignoring_case: bool
     found: int = 0
+    sources: set[str] = field(default_factory=set)
     placed: list[WorkItem] = field(default_factory=list)
-    taken: dict[Path, Path] = field(default_factory=dict)
+    taken: dict[str, Path] = field(default_factory=dict)
 
     @property
     def root(self) -> Path | None:
         """The output folder."""
         return self.surroundings.root
+
+    def key(self, path: Path) -> str:
+        """Return what two names of one file share."""
+        return name_key(path, ignoring_case=self.ignoring_case)
 
     def place(self, item: Item, output: str | Path | None) -> None:
         """Give an item its outputs, or note why it cannot have them."""
@@ -242,9 +266,9 @@ class _Draft:
 
     def _check(self, item: Item, targets: tuple[Path, ...]) -> None:
         for target in targets:
-            place = target.resolve()
+            place = self.key(target)
             if place in self.sources:
-                itself = place in {path.resolve() for path in item.paths}
+                itself = place in {self.key(path) for path in item.paths}
                 raise UsageError(
                     f"{target} is {'the input itself' if itself else 'another input'}",
                     hint="choose another output",
@@ -252,8 +276,9 @@ class _Draft:
             self.surroundings.check(target, item.paths[0])
             other = self.taken.setdefault(place, item.paths[0])
             if other != item.paths[0]:
+                where = ", where names ignore case" if self.ignoring_case else ""
                 raise OutputError(
-                    f"its output {target} is that of {other} as well",
+                    f"its output {target} is that of {other} as well{where}",
                     path=item.paths[0],
                     hint="enhance them into different folders",
                 )

@@ -25,12 +25,15 @@ class WorkItem:
         Of the source.
     left_out : tuple of path
         Files of the same series that do not go along: damaged, or done before.
+    replaces : bool
+        Some targets were there when the run was planned, and may be replaced.
     """
 
     sources: tuple[Path, ...]
     targets: tuple[Path, ...]
     format: str
     left_out: tuple[Path, ...] = ()
+    replaces: bool = False
 
     @property
     def path(self) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medenh import formats
-from medenh.errors import UnsupportedError
+from medenh.errors import OutputError, UnsupportedError
 from medenh.pipeline.journal import (
     Fingerprint,
     Journal,
@@ -21,6 +21,7 @@ from medenh.pipeline.loading import Prepared
 from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import Reading
+from medenh.pipeline.work import WorkItem
 from medenh.types import Image, Provenance
 
 __all__ = ["Ledger", "check_fits", "provenance_of"]
@@ -120,6 +121,7 @@ class Ledger:
             It cannot be written, or the journal cannot.
         """
         item = reading.item
+        _refuse_newcomers(item)
         if self.journal is not None:
             for targets, source in _pairs(reading):
                 self.journal.begin(targets, source, self.request)
@@ -141,6 +143,17 @@ class Ledger:
                 computation=computation,
                 left_out=tuple(path.name for path in item.left_out),
             )
+        )
+
+
+def _refuse_newcomers(item: WorkItem) -> None:
+    """Refuse to replace what was not there when the run was planned."""
+    there = [] if item.replaces else [one for one in item.targets if one.exists()]
+    if there:
+        raise OutputError(
+            "has appeared since this run began: another run writes here too",
+            path=there[0],
+            hint="when that has ended, give the same command again",
         )
 
 

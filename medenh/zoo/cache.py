@@ -53,9 +53,13 @@ def _candidates() -> tuple[Path, ...]:
         return (Path(chosen).expanduser().absolute(),)
     import platformdirs
 
+    user_folder = Path(platformdirs.user_cache_dir("medenh"))
+    try:
+        temporary = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # a container where nothing can be written
+        return (user_folder,)
     user = getattr(os, "getuid", lambda: "user")()
-    spare = Path(tempfile.gettempdir()) / f"medenh-cache-{user}"
-    return (Path(platformdirs.user_cache_dir("medenh")), spare)
+    return (user_folder, temporary / f"medenh-cache-{user}")
 
 
 def _is_private(folder: Path) -> bool:
