@@ -113,7 +113,7 @@ class _Overall(nn.Module):
         inputs += [deviation.log(), _quantiles(thumb)]
         guess = self.guess(torch.cat(inputs, 1)).float()
         matrix = 0.2 * guess[:, :9].view(-1, 3, 3)  # [:, output, input]
-        scale = torch.exp(torch.diagonal(guess[:, :9].view(-1, 3, 3), dim1=1, dim2=2))
+        scale = torch.exp(guess[:, 0:9:4])  # the diagonal
         own = torch.eye(3, device=guess.device, dtype=guess.dtype)
         matrix = matrix * (1 - own) + own * (scale.clamp(0.1, 10.0) - 1).unsqueeze(2)
         # turns about the mean, so that contrast and brightness are apart

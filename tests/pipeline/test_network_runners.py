@@ -351,3 +351,16 @@ def test_slices_of_a_volume_share_one_condition(engine, tmp_path):
     np.testing.assert_allclose(out[..., 0], expected.numpy(), atol=2e-5)
     single = enhancer.tasks(make_image(volume[:1]), out[:1])
     assert single[0].condition is None
+
+
+@pytest.mark.parametrize(
+    "architecture", ["dpe-plus", "fieldnet", "nafnet", "srresnet", "hqg"]
+)
+def test_networks_of_the_zoo_can_be_converted(architecture, tmp_path):
+    """Each operation is known to OpenVINO, and the answer survives another size."""
+    torch.manual_seed(0)
+    network = models.create(architecture, "tiny").eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, 0, 0.05)
+    load_parts(tmp_path, "one", lambda: network, multiple_of=network.multiple_of)
