@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -25,6 +26,15 @@ import tifffile
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+DICOM = (
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "MR_small_RLE.dcm",
+    "MR_small_jpeg_ls_lossless.dcm",
+    "MR_small_jp2klossless.dcm",
+    "SC_rgb_small_odd_jpeg.dcm",
+    "image_dfl.dcm",
+)
 KINDS = ("truncate", "flip", "zeros", "empty", "rename", "garbage")
 
 
@@ -36,12 +46,14 @@ def seeds(folder: Path, data: Path | None) -> list[Path]:
         Image.fromarray(rgb).save(folder / f"colour.{extension}")
     Image.fromarray(rgb[..., 0].astype(np.uint16) * 257).save(folder / "deep.png")
     tifffile.imwrite(folder / "deep.tif", rng.integers(0, 65535, (40, 50), np.uint16))
+    for name in ("deflate", "lzw"):
+        tifffile.imwrite(folder / f"{name}.tif", rgb, compression=name)
     tifffile.imwrite(folder / "pages.tif", rng.integers(0, 255, (5, 40, 50), np.uint8))
     np.save(folder / "array.npy", rng.random((40, 50), np.float32))
     volume = nibabel.Nifti1Image(rng.integers(0, 900, (20, 24, 6), np.int16), np.eye(4))
     nibabel.save(volume, folder / "volume.nii.gz")
     nibabel.save(volume, folder / "volume.nii")
-    for name in ("CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm"):
+    for name in DICOM:
         source = get_testdata_file(name, download=False)
         if source is not None:
             (folder / name).write_bytes(Path(str(source)).read_bytes())
@@ -88,57 +100,79 @@ def special() -> dict[str, bytes]:
     return files
 
 
+def fill(good: Path, poisoned: Path, mutants: int, seed: int, data: Path | None) -> int:
+    """Make a folder of good files, and one with mutants among them; count the good."""
+    rng = random.Random(seed)
+    good.mkdir(), poisoned.mkdir()
+    files = seeds(good, data)
+    for path in files:
+        (poisoned / path.name).write_bytes(path.read_bytes())
+    for index in range(mutants):
+        source, kind = rng.choice(files), KINDS[index % len(KINDS)]
+        suffix = "".join(source.suffixes[-2:])
+        if kind == "rename":
+            suffix = rng.choice([".png", ".dcm", ".nii.gz", ".tif", ".jpg", ".npy"])
+        content = mutate(source.read_bytes(), kind, rng)
+        (poisoned / f"bad{index:04d}-{kind}{suffix}").write_bytes(content)
+    for odd, content in special().items():
+        (poisoned / f"odd-{odd}").write_bytes(content)
+    return len(files)
+
+
+def measure(
+    place: Path, mutants: int, *, seed: int, model: str, data: Path | None = None
+) -> dict[str, Any]:
+    """Run the good folder, then the poisoned one, and say how they differ."""
+    good, poisoned = place / "good", place / "poisoned"
+    count = fill(good, poisoned, mutants, seed, data)
+    clean, _ = enhance(good, place / "a", model)
+    summary, log = enhance(poisoned, place / "b", model)
+    outputs = [
+        path.relative_to(place / "a")
+        for path in sorted((place / "a").rglob("*"))
+        if path.is_file() and not path.name.startswith(".medenh")
+    ]
+    lost = [
+        str(name)
+        for name in outputs
+        if not (place / "b" / name).is_file()
+        or (place / "b" / name).read_bytes() != (place / "a" / name).read_bytes()
+    ]
+    return {
+        "good": count,
+        "good_failed": len(clean["failed"]),
+        "mutants": mutants,
+        "written": len(summary["files"]),
+        "failed": len(summary["failed"]),
+        "codes": sorted({entry["code"] for entry in summary["failed"]}),
+        "good_lost_or_changed": lost,
+        "tracebacks": log.count("Traceback"),
+        "exit": summary["exit"],
+    }
+
+
 def main() -> None:
-    """Run the good folder, then the poisoned one, and compare."""
+    """Print what came of it; exit 1 where something good was lost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="dpe-general")
     parser.add_argument("--data", type=Path)
-    arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        good, poisoned = Path(name) / "good", Path(name) / "poisoned"
-        good.mkdir(), poisoned.mkdir()
-        files = seeds(good, arguments.data)
-        for path in files:
-            (poisoned / path.name).write_bytes(path.read_bytes())
-        for index in range(arguments.mutants):
-            source, kind = rng.choice(files), KINDS[index % len(KINDS)]
-            suffix = "".join(source.suffixes[-2:])
-            if kind == "rename":
-                suffix = rng.choice([".png", ".dcm", ".nii.gz", ".tif", ".jpg", ".npy"])
-            content = mutate(source.read_bytes(), kind, rng)
-            (poisoned / f"bad{index:04d}-{kind}{suffix}").write_bytes(content)
-        for odd, content in special().items():
-            (poisoned / f"odd-{odd}").write_bytes(content)
-        clean, _ = enhance(good, Path(name) / "a", arguments.model)
-        summary, log = enhance(poisoned, Path(name) / "b", arguments.model)
-        lost = [
-            p.relative_to(Path(name) / "a")
-            for p in sorted((Path(name) / "a").rglob("*"))
-            if p.is_file()
-            and not p.name.startswith(".medenh")
-            and (Path(name) / "b" / p.relative_to(Path(name) / "a")).read_bytes()
-            != p.read_bytes()
-        ]
-    named = [entry["path"] for entry in summary["failed"]]
-    codes = sorted({entry["code"] for entry in summary["failed"]})
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    report = {
-        "good": len(files),
-        "good_failed": len(clean["failed"]),
-        "mutants": arguments.mutants,
-        "written": len(summary["files"]),
-        "failed": len(named),
-        "codes": codes,
-        "good_lost_or_changed": len(lost),
-        "tracebacks": log.count("Traceback"),
-        "exit": summary["exit"],
-        "peak_gib": round(peak, 2),
-    }
+        report = measure(
+            Path(name),
+            asked.mutants,
+            seed=asked.seed,
+            model=asked.model,
+            data=asked.data,
+        )
+    report["peak_gib"] = round(
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2
+    )
     print(json.dumps(report, indent=1))  # noqa: T201
-    sys.exit(bool(lost or log.count("Traceback") or summary["exit"] != 1))
+    bad = report["good_lost_or_changed"] or report["tracebacks"]
+    sys.exit(bool(bad or report["exit"] != 1))
 
 
 def enhance(source: Path, target: Path, model: str) -> tuple[dict, str]:

@@ -218,6 +218,22 @@ def test_ten_thousand_files_take_seconds(tmp_path):
     assert time.process_time() - start < 3
 
 
+@links
+def test_a_hundred_thousand_files_in_a_folder(tmp_path):
+    first = picture(tmp_path / "0.png")
+    for index in range(1, 100_000):
+        # a second name costs less than a second file; most are plainly no pictures
+        name = f"{index}.png" if index % 10 == 0 else f"{index}.txt"
+        try:
+            (tmp_path / name).hardlink_to(first)
+        except OSError:  # a file may have so many names
+            first = tmp_path / f"{index}.png"
+            first.write_bytes((tmp_path / "0.png").read_bytes())
+    found = discover([tmp_path])
+    assert len(found.items) == 10_000
+    assert not found.rejected
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not here")
 def test_real_folder():

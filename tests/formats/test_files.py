@@ -275,3 +275,37 @@ def test_limits(tmp_path, voxels, decoded, on_disk, passes):
 def test_missing_files_are_said(tmp_path):
     with pytest.raises(UnreadableError, match="does not exist"):
         files.read_head(tmp_path / "a", 10)
+
+
+def test_a_folder_that_ignores_case_is_told_without_writing(tmp_path):
+    (tmp_path / "Name").write_bytes(b"x")
+    if (tmp_path / "nAME").exists():
+        assert files.ignores_case(tmp_path / "not" / "yet")
+        return
+    assert not files.ignores_case(tmp_path / "not" / "yet")
+    assert not files.ignores_case(tmp_path)
+    # as such a file system answers: one file under both names
+    (tmp_path / "nAME").hardlink_to(tmp_path / "Name")
+    assert files.ignores_case(tmp_path / "not" / "yet")
+    assert names(tmp_path) == ["Name", "nAME"]
+
+
+def test_a_name_key_is_equal_for_names_of_one_file(tmp_path):
+    def key(name, ignoring_case):
+        return files.name_key(tmp_path / name, ignoring_case=ignoring_case)
+
+    for one, other in (
+        ("A.png", "a.PNG"),
+        ("e\u0301", "\u00c9"),
+        ("STRASSE", "straße"),
+    ):
+        assert key(one, True) == key(other, True)
+        assert key(one, False) != key(other, False)
+    assert key("b/../a", False) == key("a", False)
+
+
+def test_where_nothing_can_be_written_is_known_before(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    files.check_writable(tmp_path / "new" / "folder" / "a.png")
+    with pytest.raises(OutputError, match="a file, not a folder"):
+        files.check_writable(tmp_path / "file" / "new" / "a.png")

@@ -8,6 +8,7 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -18,6 +19,7 @@ from medenh.zoo import cache as cache_module
 from medenh.zoo.cache import cached_name, is_intact, where
 from medenh.zoo.download import Network
 from medenh.zoo.fetch import weights_path
+from medenh.zoo.manifest import load_manifest
 
 
 def fetch(card, **options):
@@ -288,6 +290,21 @@ def test_planted_temporary_cache_is_not_believed(content, spare_cache, trick):
         cache_module.writable_cache()
 
 
+def test_without_any_writable_folder_bundled_weights_still_serve(tmp_path, monkeypatch):
+    def none():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.delenv("MEDENH_CACHE")
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: "/proc/none")
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    manifest = load_manifest()
+    bundled = next(one for one in manifest.cards if one.weights is not None)
+    assert where(bundled) == "bundled"
+    assert weights_path(bundled).is_file()
+    with pytest.raises(WeightsError, match="set MEDENH_CACHE to a folder of yours"):
+        cache_module.writable_cache()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
 def test_no_room_is_said_as_such(site, content, cache):
     limit = (
@@ -309,7 +326,9 @@ def test_no_room_is_said_as_such(site, content, cache):
 
 _CHILD = """
 import sys
+import tempfile
 from medenh.zoo.fetch import weights_path
+from medenh.zoo.manifest import load_manifest
 from medenh.zoo.manifest import read_card
 print(weights_path(read_card(sys.stdin.read())))
 """
