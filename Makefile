@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AUDIT := .audit
 
 .PHONY: setup demo test test-all check format build clean
-.PHONY: zoo-docs zoo-report zoo-smoke zoo-smoke-record
+.PHONY: zoo-docs zoo-report zoo-smoke zoo-smoke-record audit sbom
 
 setup: $(STAMP)
 
@@ -33,6 +34,22 @@ format: setup
 build: setup
 	$(BIN)/python -m build --wheel --no-isolation
 
+# tools that need the network, in an environment of their own
+$(AUDIT)/.installed:
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
+	touch $@
+
+# all that is installed, against the advisories; fails where one package cannot be asked for
+audit: setup $(AUDIT)/.installed
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > $(AUDIT)/installed.txt
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r $(AUDIT)/installed.txt
+
+sbom: setup $(AUDIT)/.installed
+	mkdir -p dist
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  -o dist/medenh-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' medenh/__init__.py).cdx.json $(BIN)/python
+
 zoo-docs: setup
 	$(BIN)/python scripts/zoo_docs.py
 
@@ -47,4 +64,4 @@ zoo-smoke-record: setup
 	$(BIN)/python tests/zoo/zoo_smoke.py $(MODELS)
 
 clean:
-	rm -rf dist build medenh-demo zoo-report
+	rm -rf dist build medenh-demo zoo-report $(AUDIT)
