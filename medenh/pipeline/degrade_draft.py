@@ -12,7 +12,7 @@ from medenh.degradations.record import FileEntry
 from medenh.errors import MedenhError, OutputError, UsageError
 from medenh.formats.files import ignores_case, name_key, safe_output_path
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.degrade_records import RecordStore, content_sha256
+from medenh.pipeline.degrade_records import RECORDS, RecordStore, content_sha256
 from medenh.pipeline.degrade_work import Task
 from medenh.pipeline.naming import numbered
 from medenh.pipeline.results import Failure, Skip
@@ -116,6 +116,8 @@ class Draft:
 
     def _check(self, task: Task, name: str) -> None:
         target = safe_output_path(self._plan.root, name)
+        if target.name == RECORDS or target.name.startswith(".medenh"):
+            raise OutputError("has the name of a file of medenh's own", path=target)
         place = self._key(target)
         if place in self._sources:
             raise UsageError(f"{target} is an input", hint="choose another output")

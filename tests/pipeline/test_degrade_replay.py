@@ -13,7 +13,7 @@ from degrade_folder import contents, make_folder
 from skimage import data
 
 from medenh.degradations import RECIPES
-from medenh.errors import UsageError
+from medenh.errors import MedenhError, UsageError
 from medenh.formats.discover import discover
 from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_options import DegradeOptions
@@ -163,3 +163,38 @@ def test_records_that_cofe_cannot_say_are_told(fundus, tmp_path):
     assert len(summary.written) == 1
     assert "unknown step" in summary.failed[0].reason
     assert not (tmp_path / "json" / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output": "../stolen.png"},
+        {"output": "sub/../../stolen.png"},
+        {"output": "{root}/stolen.png"},
+        {"references": [{"name": "../stolen.png", "sha256": "0" * 64}]},
+        {"more_outputs": [{"name": "../stolen.png", "sha256": "0" * 64}]},
+        {"output": "link/stolen.png"},
+        {"output": "records.jsonl"},
+        {"output": ".medenh-degrade.jsonl"},
+        {"format": "exe"},
+        {"steps": [{"op": "__import__", "params": {}}]},
+        {"source": "../secret.png", "source_sha256": "0" * 64},
+    ],
+    ids=lambda changes: "-".join(map(str, changes)),
+)
+def test_records_of_a_stranger_write_nothing_outside(tmp_path, changes):
+    first, out, outside = tmp_path / "first", tmp_path / "out", tmp_path / "outside"
+    cv2.imwrite(str(tmp_path / "a.png"), np.arange(900, dtype=np.uint8).reshape(30, 30))
+    one = DegradeOptions(recipes=("gauss-0.1",), workers=1)
+    degrade_files([tmp_path / "a.png"], first, one)
+    record = json.loads((first / "records.jsonl").read_text().splitlines()[0])
+    text = json.dumps(record | changes).replace("{root}", str(outside))
+    (tmp_path / "hostile.jsonl").write_text(text + "\n")
+    out.mkdir(), outside.mkdir()
+    (out / "link").symlink_to(outside)
+    before = sorted(tmp_path.rglob("*"))
+    hostile = tmp_path / "hostile.jsonl"
+    summary = degrade_files([tmp_path / "a.png"], out, ONE, replay=hostile)
+    assert len(summary.failed) == 1
+    assert isinstance(summary.failed[0].error, MedenhError)
+    assert sorted(tmp_path.rglob("*")) == before
