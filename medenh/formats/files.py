@@ -24,6 +24,7 @@ __all__ = [
     "check_writable",
     "ignores_case",
     "name_key",
+    "open_log",
     "output_error",
     "read_bytes",
     "read_head",
@@ -50,8 +51,8 @@ _HINTS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EISDIR: "a folder of that name is in the way",
     errno.ENOTDIR: "part of the path is a file, not a folder",
-    errno.EEXIST: "part of the path is a file, not a folder",
-    errno.ELOOP: "a link in the path leads back to itself",
+    errno.EEXIST: "something else of that name is in the way",
+    errno.ELOOP: "there is a link that leads back to itself, or is not followed",
 }
 
 
@@ -131,6 +132,24 @@ def output_error(error: OSError, path: Path) -> OutputError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     hint = _HINTS.get(error.errno or 0, "")
     return OutputError(f"cannot be written: {reason.lower()}", path=path, hint=hint)
+
+
+def open_log(path: Path) -> int:
+    """Open a file of our own to append to; one that somebody planted is not followed.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is a link, a pipe or a device.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    # the last two: a link is an error, and a pipe is no place to wait
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileExistsError(errno.EEXIST, "a pipe or device is in the way")
+    return handle
 
 
 def check_writable(path: str | Path) -> None:

@@ -17,6 +17,7 @@ from medenh.degradations import Record
 from medenh.errors import OutputError, UsageError
 from medenh.formats.files import (
     atomic_output,
+    open_log,
     output_error,
     sha256_file,
     try_lock,
@@ -109,6 +110,8 @@ class RecordStore:
         self._load_journal()
 
     def _load_journal(self) -> None:
+        if not self._journal.is_file():
+            return
         try:
             lines = self._journal.read_bytes().splitlines()
         except OSError:
@@ -176,8 +179,7 @@ class RecordStore:
 
     def _open(self) -> bool:
         """Open and lock the journal; False if it is not the one of that name."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._handle = os.open(self._journal, flags, 0o666)
+        self._handle = open_log(self._journal)
         if try_lock(self._handle) is False:
             self._close()
             raise OutputError(

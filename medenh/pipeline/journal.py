@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from medenh.formats.content import find_partner
-from medenh.formats.files import output_error, read_head, sha256_file, sync_folder
+from medenh.formats.files import (
+    open_log,
+    output_error,
+    read_head,
+    sha256_file,
+    sync_folder,
+)
 
 __all__ = [
     "Fingerprint",
@@ -193,7 +199,8 @@ class Journal:
         self._records: dict[str, list[Record]] = {}
         self._begun: dict[str, str] = {}
         for path in sorted(root.glob(f"{_STEM}*.jsonl")):
-            self._load(path)
+            if path.is_file():
+                self._load(path)
 
     def _load(self, path: Path) -> None:
         try:
@@ -305,7 +312,7 @@ class Journal:
 
     def _open(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        self._handle = open_log(self._path)
         # a killed run left half a line; the next must not grow onto it
         self._torn = self._path.read_bytes()[-1:] not in (b"", b"\n")
 

@@ -8,6 +8,7 @@ import pytest
 from fakes_pipeline import FakeModels
 
 from medenh.errors import OutputError
+from medenh.pipeline.degrade_records import RecordStore
 from medenh.pipeline.done import Judge
 from medenh.pipeline.journal import (
     Fingerprint,
@@ -155,7 +156,7 @@ def test_the_line_after_a_failed_one_is_whole(tmp_path, monkeypatch):
         return write(handle, data[:20])
 
     monkeypatch.setattr(os, "write", fills_up)
-    with pytest.raises(OutputError, match="No space"):
+    with pytest.raises(OutputError, match="no space"):
         journal.add(first)
     monkeypatch.setattr(os, "write", write)
     journal.add(second)
@@ -188,3 +189,25 @@ def test_a_record_with_an_unknown_modality_does_not_end_the_plan(tmp_path):
     journal.add(record)
     judge = Judge("skip", journal, "asked", FakeModels())
     assert [verdict.reason for verdict in judge.judge(item)] == ["exists"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links and pipes")
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+@pytest.mark.parametrize("name", [journal_name(), ".medenh-degrade.jsonl"])
+def test_a_planted_journal_is_not_written_through(tmp_path, kind, name):
+    """In a folder that others may write to, it could be a link to a file of ours."""
+    victim, root = tmp_path / "victim", tmp_path / "out"
+    victim.write_text("mine")
+    root.mkdir()
+    if kind == "link":
+        (root / name).symlink_to(victim)
+    else:
+        os.mkfifo(root / name)
+
+    def begin():
+        Journal(root).begin([root / "a.png"], Fingerprint(1, 1, "x"), "request")
+
+    work = begin if name == journal_name() else RecordStore(root).claim
+    with pytest.raises(OutputError, match="cannot be written"):
+        work()
+    assert victim.read_text() == "mine"
