@@ -157,11 +157,12 @@ def _prepare(
 ) -> None:
     """Check where files will be written, before any work."""
     from medenh.cli.enhance_report import check_place
+    from medenh.formats.files import real_path
 
     # sums of floats must not depend on threads: the same figures on every machine
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     places = _places(report, csv)
-    resolved = [place.resolve() for place in places]
+    resolved = [real_path(place) for place in places]
     for index, place in enumerate(places):
         if resolved[index] in resolved[:index]:
             raise _usage(

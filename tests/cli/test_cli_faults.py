@@ -311,6 +311,8 @@ def test_links_that_lead_back_to_themselves(run, folder, tmp_path):
     code, err = run(*words, folder, "-o", tmp_path / "out")
     assert code == 0, err
     assert len(digests(tmp_path / "out")) == COUNT
+    code, err = run("evaluate", folder, folder, "--csv", ring / "scores.csv")
+    assert (code, len(lines(err, "error"))) == (1, 1)
 
 
 @pytest.mark.parametrize("verb", VERBS)
