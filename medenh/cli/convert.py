@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from medenh.cli import console, options
-
-if TYPE_CHECKING:
-    from medenh.types import FloatArray
 
 __all__ = ["run"]
 

@@ -39,4 +39,6 @@ def reference_hash(path: Path) -> str:
     try:
         return sha256_file(path)[:16]
     except OSError as error:
-        raise UsageError(f"cannot read the reference {path}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot read the reference {path}: {error.strerror}"
+        ) from error
