@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import threading
 
 import numpy as np
+from safetensors.torch import save_file
 
 from medenh.device import Device
 from medenh.pipeline.enhancer import FrameEnhancer
 from medenh.pipeline.loading import Prepared, contract_of
 from medenh.types import Image, Storage, UnitRange
+from medenh.zoo.cache import cached_name
 from medenh.zoo.card import ModelCard
-from medenh.zoo.manifest import Resolution
+from medenh.zoo.manifest import Resolution, read_card
 
 
 class FakeRunner:
@@ -112,3 +117,31 @@ def make_image(pixels, low=None, high=None):
         low = info.min if low is None else low
         high = info.max if high is None else high
     return Image(pixels=pixels, unit_range=UnitRange(low, high), storage=storage)
+
+
+def put_into_zoo(folder, monkeypatch, state, **fields):
+    """Make tensors the only model of a user's manifest; return their cached file."""
+    weights = folder / f"{fields['id']}.safetensors"
+    save_file(state, weights)
+    card = {
+        "version": "1",
+        "title": "Tiny",
+        "description": "For tests.",
+        "task": "enhance",
+        "preset": "tiny",
+        "licence": "Apache-2.0",
+        "data": [{"name": "none", "terms": "none", "images": 0}],
+        "weights": {
+            "file": weights.name,
+            "size_bytes": weights.stat().st_size,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        },
+        **fields,
+    }
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({"schema": "medenh.manifest/1", "models": [card]}))
+    monkeypatch.setenv("MEDENH_MANIFEST", str(manifest))
+    monkeypatch.setenv("MEDENH_CACHE", str(folder / "cache"))
+    (folder / "cache" / "weights").mkdir(parents=True)
+    name = cached_name(read_card(json.dumps(card)).weights)
+    return shutil.copy(weights, folder / "cache" / "weights" / name)

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-
 import cv2
 import numpy as np
 import pytest
 import torch
-from fakes_pipeline import FakeRunner, make_card
-from safetensors.torch import save_file
+from fakes_pipeline import FakeRunner, make_card, put_into_zoo
 
 import medenh
 from medenh import device as device_module
@@ -18,9 +13,7 @@ from medenh.cli.main import main
 from medenh.errors import WeightsError
 from medenh.pipeline.loading import ZooModels, certified, contract_of
 from medenh.pipeline.options import EnhanceOptions
-from medenh.zoo.cache import cached_name
 from medenh.zoo.card import Certificate
-from medenh.zoo.manifest import read_card
 
 GOOD = {"psnr_db": 58.0, "max_levels": 1.0}
 
@@ -34,37 +27,17 @@ def zoo(tmp_path, monkeypatch):
         name: (value + torch.randn_like(value) * 0.02).half()
         for name, value in network.state_dict().items()
     }
-    weights = tmp_path / "tiny.safetensors"
-    save_file(state, weights)
-    card = {
-        "id": "tiny-general",
-        "version": "1",
-        "title": "Tiny",
-        "description": "For tests.",
-        "task": "enhance",
-        "architecture": "dpe-plus",
-        "preset": "tiny",
-        "licence": "Apache-2.0",
-        "data": [{"name": "none", "terms": "none", "images": 0}],
-        "input": {"channels": 3, "multiple_of": 16, "min_size": 16},
-        "receptive_field": 128,
-        "global_ops": True,
-        "precision": {"bf16": GOOD},
-        "weights": {
-            "file": weights.name,
-            "size_bytes": weights.stat().st_size,
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        },
-    }
-    manifest = tmp_path / "manifest.json"
-    manifest.write_text(json.dumps({"schema": "medenh.manifest/1", "models": [card]}))
-    monkeypatch.setenv("MEDENH_MANIFEST", str(manifest))
-    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache" / "weights").mkdir(parents=True)
-    record = read_card(json.dumps(card))
-    cached = tmp_path / "cache" / "weights" / cached_name(record.weights)
-    shutil.copy(weights, cached)
-    return cached
+    return put_into_zoo(
+        tmp_path,
+        monkeypatch,
+        state,
+        id="tiny-general",
+        architecture="dpe-plus",
+        input={"channels": 3, "multiple_of": 16, "min_size": 16},
+        receptive_field=128,
+        global_ops=True,
+        precision={"bf16": GOOD},
+    )
 
 
 def test_a_network_of_the_zoo_runs_the_same_in_both_engines(zoo, tmp_path):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from fakes_pipeline import put_into_zoo
 
 from medenh import models
 from medenh.cli.main import main
-from medenh.zoo.cache import cached_name
-from medenh.zoo.manifest import read_card
 
 
 @pytest.fixture
@@ -26,32 +22,14 @@ def guided(tmp_path, monkeypatch):
     for parameter in network.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, 0, 0.08)
-    weights = tmp_path / "hqg.safetensors"
-    save_file(network.state_dict(), weights)
-    card = {
-        "id": "hqg-tiny",
-        "version": "1",
-        "title": "Tiny",
-        "description": "For tests.",
-        "task": "enhance",
-        "architecture": "hqg",
-        "preset": "tiny",
-        "licence": "Apache-2.0",
-        "data": [{"name": "none", "terms": "none", "images": 0}],
-        "input": {"channels": 3, "multiple_of": 16, "min_size": 32},
-        "weights": {
-            "file": weights.name,
-            "size_bytes": weights.stat().st_size,
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        },
-    }
-    manifest = tmp_path / "manifest.json"
-    manifest.write_text(json.dumps({"schema": "medenh.manifest/1", "models": [card]}))
-    monkeypatch.setenv("MEDENH_MANIFEST", str(manifest))
-    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache" / "weights").mkdir(parents=True)
-    cached = cached_name(read_card(json.dumps(card)).weights)
-    shutil.copy(weights, tmp_path / "cache" / "weights" / cached)
+    put_into_zoo(
+        tmp_path,
+        monkeypatch,
+        network.state_dict(),
+        id="hqg-tiny",
+        architecture="hqg",
+        input={"channels": 3, "multiple_of": 16, "min_size": 32},
+    )
     rng = np.random.default_rng(0)
     for name, low, high in (("eye", 30, 120), ("good", 60, 250), ("other", 0, 60)):
         pixels = rng.integers(low, high, (64, 80, 3), np.uint8)
