@@ -120,6 +120,12 @@ def _enhancer(
 ) -> tuple[Fields, list[str]]:
     config = run.config
     plan = plan_protocols(config, options)
+    strange = set(words.literature) - {protocol.name for protocol, _ in plan}
+    if strange:
+        raise UsageError(
+            f"literature of what is not measured: {', '.join(sorted(strange))}",
+            hint="name it by protocol, or add --protocol",
+        )
     on_step("reading the run's images")
     found = images.load_images(config)
     seen = {image.modality for image in found.learnt}

@@ -258,6 +258,14 @@ def test_unpaired_runs_count_both_sides_and_no_held_back_image(trained):
     )
 
 
+def test_literature_of_no_protocol_is_refused(trained, tmp_path):
+    words = tmp_path / "words.json"
+    words.write_text(json.dumps({"literature": {"cofe-1111": "A: 30"}}))
+    options = PublishOptions(target=tmp_path / "a.zip", limit=1, card=words)
+    with pytest.raises(UsageError, match="cofe-1111"):
+        publish(trained.folder, options)
+
+
 def test_nothing_is_overwritten(trained, tmp_path):
     (tmp_path / "a.zip").write_text("mine")
     with pytest.raises(OutputError, match="exists"):
