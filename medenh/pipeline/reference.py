@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ def read_reference(path: Path) -> FloatArray:
     return np.repeat(unit, 3, axis=1) if unit.shape[1] == 1 else unit
 
 
-@cache
 def reference_hash(path: Path) -> str:
     """Return 16 hexadecimal digits that stand for a picture's file.
 

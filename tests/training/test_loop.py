@@ -16,7 +16,7 @@ from medenh.training.checkpoint import save_state
 from medenh.training.config_file import load_config
 from medenh.training.data import load_pack, split_holdout
 from medenh.training.loop import train
-from medenh.training.sampler import PairSampler
+from medenh.training.sampler import PairSampler, draw_cut
 from medenh.training.validation import PairValidation
 
 
@@ -218,6 +218,17 @@ def test_a_loss_and_a_figure_of_one_name_have_a_column_each(tiny_settings, tmp_p
     with (tmp_path / "run" / "log.csv").open(newline="") as handle:
         last = list(csv.DictReader(handle))[-1]
     assert 0 < float(last["ssim"]) < 1 < float(last["loss_ssim"])
+
+
+def test_the_share_of_whole_pictures_can_be_given_for_a_sample(tiny_settings):
+    """A cut as large as the picture for 1, a smaller one for 0."""
+    data = load_config("dpe-general", [*tiny_settings, "data.smallest_crop=0.1"]).data
+    for share, whole in ((1.0, True), (0.0, False)):
+        boxes = [
+            draw_cut((48, 64, 3), data, np.random.default_rng(i), 32, share).box
+            for i in range(8)
+        ]
+        assert any(box == (0, 0, 48, 64) for box in boxes) == whole
 
 
 def test_fieldnet_learns_its_fields_from_thumbnails_and_its_detail_from_crops(
