@@ -76,11 +76,20 @@ def draw_cut(
     size: int,
     whole_share: float | None = None,
 ) -> Cut:
-    """Draw the whole image or a random part of it."""
+    """Draw the whole image, a part at its own scale, or a part of random area.
+
+    Where the share of whole images is given, all others are of random area.
+    """
     height, width = shape[:2]
     box = (0, 0, height, width)
-    share = config.whole_share if whole_share is None else whole_share
-    if rng.random() >= share:
+    native = config.native_share if whole_share is None else 0.0
+    whole = config.whole_share if whole_share is None else whole_share
+    which = rng.random()
+    if whole <= which < whole + native:
+        h, w = min(height, size), min(width, size)
+        top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+        box = (int(top), int(left), h, w)
+    elif which >= whole:
         area = rng.uniform(config.smallest_crop, 1.0)
         aspect = np.exp(rng.uniform(-0.2, 0.2))
         h = min(height, max(16, round(height * np.sqrt(area) * aspect)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "AdversarialConfig",
@@ -85,10 +85,13 @@ class DataConfig(Section):
     size : int
         Side of the training squares.
     whole_share : float
-        Share of training samples that show the whole image, squashed to the square;
-        the rest are random crops.
+        Share of training samples that show the whole image, squashed to the square.
+    native_share : float
+        Share of squares cut from the loaded image pixel by pixel, without resampling:
+        the sharpness and grain a network meets when it enhances at full size. The rest
+        are crops of a random area, brought to the square.
     smallest_crop : float
-        Area of the smallest crop, in parts of the image's.
+        Area of the smallest of these crops, in parts of the image's.
     holdout_share : float
         Share of the groups (patients) of split "train" kept for validation.
     validation_images : int
@@ -135,12 +138,19 @@ class DataConfig(Section):
     max_side: int = Field(default=384, ge=64)
     size: int = Field(default=192, ge=32)
     whole_share: float = Field(default=0.5, ge=0, le=1)
+    native_share: float = Field(default=0.0, ge=0, le=1)
     smallest_crop: float = Field(default=0.2, gt=0, le=1)
     holdout_share: float = Field(default=0.06, gt=0, lt=0.5)
     validation_images: int = Field(default=96, ge=1)
     identity_share: float = Field(default=0.1, ge=0, le=1)
     quantise_share: float = Field(default=0.8, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> DataConfig:
+        if self.whole_share + self.native_share > 1 + 1e-9:
+            raise ValueError("whole_share and native_share are more than 1 together")
+        return self
 
 
 class AugmentConfig(Section):

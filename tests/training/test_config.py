@@ -33,6 +33,7 @@ def test_overrides_reach_sections():
         ("data.size='big'", "data.size"),
         ("steps=0", "steps"),
         ("data.whole_share=1.5", "whole_share"),
+        ("data.native_share=0.8", "more than 1 together"),
         ("steps", "not key=value"),
         ("name.x=1", "not a section"),
     ],

@@ -231,6 +231,37 @@ def test_the_share_of_whole_pictures_can_be_given_for_a_sample(tiny_settings):
         assert any(box == (0, 0, 48, 64) for box in boxes) == whole
 
 
+def test_a_native_cut_is_the_picture_pixel_by_pixel(tiny_settings):
+    more = ["data.whole_share=0", "data.native_share=1"]
+    data = load_config("dpe-general", [*tiny_settings, *more]).data
+    picture = np.random.default_rng(0).random((48, 64, 3))
+    for i in range(8):
+        cut = draw_cut(picture.shape, data, np.random.default_rng(i), 32)
+        top, left, *sides = cut.box
+        assert sides == [32, 32]
+        square = np.rot90(picture[top : top + 32, left : left + 32], cut.quarter_turns)
+        expected = square[:, ::-1] if cut.mirrored else square
+        np.testing.assert_array_equal(cut.apply(picture), expected)
+    small = draw_cut((20, 64, 3), data, np.random.default_rng(0), 32)
+    assert small.box[2:] == (20, 32)
+
+
+def test_a_native_share_of_none_draws_what_was_drawn_before(tiny_settings):
+    """Shares add up from the whole pictures on, so only some crops change."""
+    some = load_config("dpe-general", [*tiny_settings, "data.native_share=0.3"]).data
+    none = load_config("dpe-general", tiny_settings).data
+    boxes = [
+        [
+            draw_cut((48, 64, 3), d, np.random.default_rng(i), 16).box
+            for d in (none, some)
+        ]
+        for i in range(64)
+    ]
+    native = [after[2:] == (16, 16) for _, after in boxes]
+    assert 8 < sum(native) < 32
+    assert all(b == a for (b, a), new in zip(boxes, native, strict=True) if not new)
+
+
 def test_fieldnet_learns_its_fields_from_thumbnails_and_its_detail_from_crops(
     tiny_settings, tmp_path
 ):
