@@ -1,4 +1,4 @@
-"""Budget for one input: what its header may promise before anything is allocated."""
+"""Budget for one input: what its header may promise, and how long it may take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 
 from medenh.errors import OverBudgetError
 
-__all__ = ["DEFAULT", "Limits"]
+__all__ = ["DEFAULT", "Limits", "read_seconds"]
+
+_BASE_S = 30.0
+_BYTES_PER_S = 10e6
+
+
+def read_seconds(size: int) -> float:
+    """Return how long reading some bytes may take: 30 s, and 1 s for each 10 MB."""
+    return _BASE_S + size / _BYTES_PER_S
 
 
 @dataclass(frozen=True, slots=True)

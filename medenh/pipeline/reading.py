@@ -13,6 +13,7 @@ from medenh.errors import (
     OverBudgetError,
     UnreadableError,
 )
+from medenh.formats.limits import read_seconds
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.failing import as_ours
 from medenh.pipeline.journal import Fingerprint
@@ -22,9 +23,6 @@ from medenh.pipeline.work import WorkItem
 from medenh.types import Image
 
 __all__ = ["Reading", "read_item", "read_within", "time_limit_s"]
-
-_BASE_S = 30.0
-_BYTES_PER_S = 10e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,8 @@ class Reading:
 
 
 def time_limit_s(paths: Sequence[Path]) -> float:
-    """Return how long reading may take: 30 s, and 1 s for each 10 MB."""
-    size = sum(path.stat().st_size for path in paths if path.is_file())
-    return _BASE_S + size / _BYTES_PER_S
+    """Return how long reading some files may take."""
+    return read_seconds(sum(path.stat().st_size for path in paths if path.is_file()))
 
 
 def read_item(

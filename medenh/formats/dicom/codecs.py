@@ -1,14 +1,13 @@
 """Pixel data to arrays: which decoder reads which transfer syntax, and how strictly.
 
-pydicom drives; each syntax has one decoder. RLE, JPEG Lossless and 12-bit JPEG come
-through a pydicom plugin of ours on imagecodecs. Truncated code streams are refused
-before a decoder that would fill in the rest sees them.
+pydicom drives; each syntax has one decoder, in another process where it is native code
+that may crash. Truncated code streams are refused before a decoder that would fill in
+the rest sees them.
 """
 
 from __future__ import annotations
 
 import struct
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,30 +17,30 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.pixels import decoders
-from pydicom.pixels.decoders.base import DecodeRunner, get_decoder
+from pydicom.pixels.utils import as_pixel_options
 
 from medenh.errors import UnreadableError, UnsupportedError
+from medenh.formats import isolation
 from medenh.formats.dicom.dataset import damage_guard
+from medenh.formats.dicom.frames import DAMAGED, PLUGIN, frames_of
 from medenh.formats.dicom.header import Layout
 
-__all__ = ["DECODER_DEPENDENCIES", "check_syntax", "decode", "is_available"]
+__all__ = ["check_syntax", "decode"]
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 _JPEG_LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
 _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 _J2K = (uid.JPEG2000Lossless, uid.JPEG2000)
 _HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
-_OURS = "medenh"
 
 # The decoder of each encapsulated syntax. One each: falling back to a second decoder
 # after a failure is how damaged files get half read.
 _PLUGINS: dict[str, str] = {
     **dict.fromkeys(_JPEG, "pillow"),
-    **dict.fromkeys(_JPEG_LOSSLESS, _OURS),
+    **dict.fromkeys(_JPEG_LOSSLESS, PLUGIN),
     **dict.fromkeys(_JPEG_LS, "pyjpegls"),
     **dict.fromkeys((*_J2K, *_HTJ2K), "pylibjpeg"),
-    uid.RLELossless: _OURS,
+    uid.RLELossless: PLUGIN,
 }
 _NATIVE = (
     uid.ImplicitVRLittleEndian,
@@ -52,93 +51,8 @@ _NATIVE = (
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
-DECODER_DEPENDENCIES = dict.fromkeys(
-    (*_JPEG_LOSSLESS, uid.JPEGExtended12Bit, uid.RLELossless), ("imagecodecs",)
-)
-_lock = threading.Lock()
-
-
-def is_available(syntax: str) -> bool:
-    """Tell pydicom which transfer syntaxes this module decodes."""
-    return syntax in DECODER_DEPENDENCIES
-
-
-def _decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one JPEG frame with imagecodecs; called by pydicom.
-
-    Notes
-    -----
-    libjpeg-turbo fills in what a stream lacks; `_check_code_streams` has seen the end
-    marker. imagecodecs' stricter lossless decoder (jpegsof3) crashes on damage.
-    """
-    import imagecodecs
-
-    if runner.transfer_syntax == uid.RLELossless:
-        return _decode_rle(source, runner)
-    # equal spaces mean components as stored: pydicom converts colours itself
-    samples = runner.samples_per_pixel
-    space = "RGB" if samples > 1 else None
-    pixels = imagecodecs.jpeg8_decode(source, colorspace=space, outcolorspace=space)
-    shape = (runner.rows, runner.columns, samples)
-    if pixels.shape != (shape if samples > 1 else shape[:2]):
-        raise ValueError("the code stream has another size than the header")
-    if samples > 1:
-        runner.set_option("planar_configuration", 0)
-    # imagecodecs picks the type by the precision, pydicom expects bits allocated
-    return bytes(pixels.astype(f"<u{runner.bits_allocated // 8}").tobytes())
-
-
-def _decode_rle(source: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one RLE frame, PS3.5 annex G.
-
-    Notes
-    -----
-    pylibjpeg-rle panics on damaged segments, past any ``except Exception``.
-    """
-    width = runner.bits_allocated // 8
-    count = runner.samples_per_pixel * width
-    size = runner.rows * runner.columns
-    header = struct.unpack_from("<16I", source)
-    if header[0] != count:
-        raise ValueError("an unexpected number of RLE segments")
-    bounds = [*header[1 : count + 1], len(source)]
-    planes = np.empty((runner.samples_per_pixel, width, size), np.uint8)
-    for index in range(count):
-        plane = _unpacked(source[bounds[index] : bounds[index + 1]], size)
-        # the most significant byte comes first
-        place = divmod(index, width)
-        planes[place[0], width - 1 - place[1]] = np.frombuffer(plane, np.uint8)
-    runner.set_option("planar_configuration", 1)
-    return planes.transpose(0, 2, 1).tobytes()
-
-
-def _unpacked(segment: bytes, size: int) -> bytes:
-    """Decode one RLE segment, with or without the zero that makes its length even."""
-    import imagecodecs
-
-    try:
-        plane = imagecodecs.packbits_decode(segment, out=size + 1)
-    except imagecodecs.ImcdError:
-        if not segment.endswith(b"\0"):
-            raise
-        plane = imagecodecs.packbits_decode(segment[:-1], out=size + 1)
-    if len(plane) < size:
-        raise ValueError("an RLE segment is too short")
-    return bytes(plane[:size])
-
-
-def _register() -> None:
-    """Make the plugin known to pydicom; its own method is not safe in threads."""
-    with _lock:
-        for name in (
-            "JPEGLosslessDecoder",
-            "JPEGLosslessSV1Decoder",
-            "JPEGExtended12BitDecoder",
-            "RLELosslessDecoder",
-        ):
-            decoder = getattr(decoders, name)
-            if _OURS not in decoder.available_plugins:
-                decoder.add_plugin(_OURS, (__name__, "_decode_frame"))
+# where compressed frames are decoded: in another process
+_DECODE = "medenh.formats.dicom.frames:decode_encapsulated"
 
 
 def check_syntax(syntax: uid.UID, path: Path) -> None:
@@ -193,10 +107,7 @@ def decode(
         if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
             raise UnsupportedError("holds real numbers, not a picture", path=path)
         raise UnreadableError("the pixel data are missing or cut short", path=path)
-    _register()
-    with damage_guard(path, "the pixel data are damaged"):
-        if syntax in _PLUGINS:
-            _check_code_streams(dataset, layout, syntax, path)
+    with damage_guard(path, DAMAGED):
         pixels = _collect(dataset, layout, syntax, path)
     return pixels, _seen(pixels, layout, path)
 
@@ -214,7 +125,7 @@ def _check_colour(layout: Layout, path: Path) -> None:
 
 def _plugin(dataset: Dataset, layout: Layout, syntax: uid.UID) -> str:
     twelve = syntax == uid.JPEGExtended12Bit and layout.bits_allocated == 16
-    return _OURS if twelve else _PLUGINS.get(syntax, "")
+    return PLUGIN if twelve else _PLUGINS.get(syntax, "")
 
 
 def _collect(
@@ -224,25 +135,29 @@ def _collect(
     shape = (layout.frames, layout.rows, layout.columns, layout.samples)
     odd = layout.high_bit not in (-1, layout.bits_stored - 1)
     options: dict[str, Any] = {"correct_unused_bits": False} if odd else {}
-    frames = get_decoder(syntax).iter_array(
-        dataset,
-        raw=False,
-        decoding_plugin=_plugin(dataset, layout, syntax),
-        allow_excess_frames=False,
-        **options,
-    )
-    pixels: NDArray[Any] | None = None
-    count = 0
-    for frame, _ in frames:
-        if pixels is None:
-            pixels = np.empty(shape, layout.dtype)
-        if count == layout.frames:
-            break
-        np.copyto(pixels[count], frame.reshape(shape[1:]), casting="same_kind")
-        count += 1
-    if pixels is None or count < layout.frames:
-        raise UnreadableError("fewer frames than promised", path=path)
+    pixels: NDArray[Any] = np.empty(shape, layout.dtype)
+    if syntax in _PLUGINS:
+        _check_code_streams(dataset, layout, syntax, path)
+        options |= _described(dataset)
+        options["plugin"] = _plugin(dataset, layout, syntax)
+        words = {"syntax": syntax, "shape": shape, "dtype": layout.dtype.str, **options}
+        isolation.fill(pixels, _DECODE, words, dataset.PixelData, path)
+    else:
+        frames = frames_of(dataset, syntax, shape, **options)
+        for place, frame in zip(pixels, frames, strict=True):
+            np.copyto(place, frame, casting="same_kind")
     return _shifted(pixels, layout, path) if odd else pixels
+
+
+def _described(dataset: Dataset) -> dict[str, Any]:
+    """Return what pydicom's decoders must know of pixel data, as JSON can say it."""
+    options = as_pixel_options(dataset)
+    if "extended_offsets" in options:
+        options["extended_offsets"] = [
+            struct.unpack(f"<{len(table) // 8}Q", table)
+            for table in options["extended_offsets"]
+        ]
+    return options
 
 
 def _shifted(pixels: NDArray[Any], layout: Layout, path: Path) -> NDArray[Any]:
