@@ -102,6 +102,7 @@ def write(
     like: Image | PathLike | Sequence[PathLike] | None = None,
     format: str | None = None,
     provenance: Provenance | None = None,
+    deidentify: str | None = None,
 ) -> None:
     """Write a picture, whole or not at all.
 
@@ -120,11 +121,15 @@ def write(
     provenance : Provenance, optional
         What made the pixels, for the formats that can say so; by default what the
         image knows of it.
+    deidentify : "basic", optional
+        Leave out what names the patient, by the Basic profile of DICOM PS3.15, of a
+        picture that was read from DICOM. The pixels stay, burned-in text and all.
 
     Raises
     ------
     UnsupportedError
-        The picture cannot be put into this format without loss of meaning.
+        The picture cannot be put into this format without loss of meaning, or it was
+        not read from DICOM and is to be de-identified.
     UsageError
         Unknown format or extension, or ``like`` is of another shape or other units.
     OutputError
@@ -140,7 +145,14 @@ def write(
     if like is not None and not isinstance(like, Image):
         like = _paths(like)
     made_by = image.provenance if provenance is None else provenance
-    writers.write(image, _paths(path), like=like, format=format, provenance=made_by)
+    writers.write(
+        image,
+        _paths(path),
+        like=like,
+        format=format,
+        provenance=made_by,
+        deidentify=deidentify,
+    )
 
 
 def extension_for(image: Image, format: str) -> str:

@@ -11,14 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medenh.errors import OutputError, UsageError
+from medenh.errors import OutputError, UnsupportedError, UsageError
 from medenh.formats import EXTENSIONS
 from medenh.formats.content import find_partner
 
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
 
-__all__ = ["extension_for", "write"]
+__all__ = ["PROFILES", "check_deidentifiable", "extension_for", "write"]
+
+PROFILES = ("basic",)
 
 _RASTERS = ("png", "jpeg", "bmp")
 
@@ -30,6 +32,7 @@ def write(
     like: Image | Sequence[Path] | None,
     format: str | None,
     provenance: Provenance | None,
+    deidentify: str | None = None,
 ) -> None:
     """Write an image: see `medenh.formats.write`."""
     if not paths:
@@ -45,15 +48,23 @@ def write(
             like=None,
             format=format,
             provenance=provenance,
+            deidentify=deidentify,
         )
         return
+    if deidentify is not None:
+        check_deidentifiable(image, deidentify)
     kind = format or _kind_for(image, paths[0])
     if kind not in EXTENSIONS:
         raise UsageError(f"unknown format {kind!r}", hint=f"one of {_known()}")
     if kind == "dicom":
         from medenh.formats import dicom
 
-        dicom.write(image, paths, provenance=provenance)
+        dicom.write(
+            image,
+            paths,
+            provenance=provenance,
+            deidentified=deidentify is not None,
+        )
     elif len(paths) == 1:
         _write_one(image, paths[0], kind, provenance)
     elif kind not in _RASTERS or len(paths) != image.frames:
@@ -64,6 +75,31 @@ def write(
     else:
         for index, path in enumerate(paths):
             _write_one(_frame(image, index), path, kind, provenance)
+
+
+def check_deidentifiable(image: Image, profile: str) -> None:
+    """Pass in silence if an image can be written without what names its patient.
+
+    Written in another format, an image that was read from DICOM takes nothing of its
+    header along but geometry and units.
+
+    Raises
+    ------
+    UsageError
+        Unknown profile.
+    UnsupportedError
+        The image was not read from DICOM: nobody knows what its header tells.
+    """
+    if profile not in PROFILES:
+        raise UsageError(
+            f"unknown profile {profile!r}", hint=f"one of {', '.join(PROFILES)}"
+        )
+    if image.format != "dicom":
+        raise UnsupportedError(
+            "is not DICOM, and only DICOM headers can be de-identified",
+            path=image.source,
+            hint="give such files without --deidentify",
+        )
 
 
 def _write_one(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
     from medenh.types import Image, Provenance
 
-__all__ = ["is_dicom", "read", "read_header", "write"]
+__all__ = ["burned_in_text", "is_dicom", "read", "read_header", "write"]
 
 # Value representations of elements that stand first in group 0008.
 _FIRST_VRS = (b"UL", b"CS", b"UI", b"LO", b"SH", b"DA", b"TM")
@@ -107,7 +107,11 @@ def read_header(path: Path, *, limits: Limits = DEFAULT) -> DicomHeader:
 
 
 def write(
-    image: Image, paths: Sequence[Path], *, provenance: Provenance | None = None
+    image: Image,
+    paths: Sequence[Path],
+    *,
+    provenance: Provenance | None = None,
+    deidentified: bool = False,
 ) -> None:
     """Write an image that was read from DICOM as derived DICOM images.
 
@@ -119,6 +123,8 @@ def write(
         One for each file that was read, in the order then given to `read`.
     provenance : Provenance, optional
         What changed the pixels. The new UIDs follow from it and the source's UIDs.
+    deidentified : bool
+        By the Basic profile of PS3.15; see `medenh.formats.dicom.deidentify`.
 
     Raises
     ------
@@ -129,4 +135,24 @@ def write(
     """
     from medenh.formats.dicom import writer
 
-    writer.write(image, [Path(path) for path in paths], provenance=provenance)
+    writer.write(
+        image,
+        [Path(path) for path in paths],
+        provenance=provenance,
+        deidentified=deidentified,
+    )
+
+
+def burned_in_text(image: Image) -> str:
+    """Return what a picture's files say of text in its pixels: YES, NO or nothing.
+
+    YES where one of the files says so; NO where all of them do.
+    """
+    from medenh.formats.dicom.header import text
+    from medenh.formats.dicom.reader import DicomFiles
+
+    header = image.header
+    if not isinstance(header, DicomFiles):
+        return ""
+    told = {text(part.dataset, "BurnedInAnnotation") for part in header.parts}
+    return "YES" if "YES" in told else "NO" if told == {"NO"} else ""

@@ -24,9 +24,11 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from medenh.formats.dicom.deidentify import deidentify
 from medenh.formats.dicom.header import text
 from medenh.formats.dicom.palette import PALETTE_TAGS
 from medenh.formats.dicom.reader import DicomPart
+from medenh.formats.dicom.uids import uid_of_hash
 from medenh.types import Provenance, Storage
 
 __all__ = ["derived", "derived_uid", "file_meta_of"]
@@ -108,10 +110,6 @@ def derived_uid(source: str, kind: str, provenance: Provenance) -> UID:
     kind : str
         "series", "instance"...: the same source gives a different UID for each.
     provenance : Provenance
-
-    Notes
-    -----
-    PS3.5 B.2: a UUID as a decimal number. Version 8 (RFC 9562), from SHA-256.
     """
     words = (
         "medenh",
@@ -123,15 +121,16 @@ def derived_uid(source: str, kind: str, provenance: Provenance) -> UID:
         provenance.options,
         *((provenance.verb,) if provenance.verb != "enhance" else ()),
     )
-    digest = hashlib.sha256("\0".join(words).encode()).digest()
-    number = int.from_bytes(digest[:16], "big")
-    number = number & ~(0xF << 76) | 0x8 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    return UID(f"2.25.{number}")
+    return uid_of_hash(hashlib.sha256("\0".join(words).encode()).digest())
 
 
 def derived(
-    part: DicomPart, frames: np.ndarray[Any, Any], storage: Storage, how: Provenance
+    part: DicomPart,
+    frames: np.ndarray[Any, Any],
+    storage: Storage,
+    how: Provenance,
+    *,
+    deidentified: bool = False,
 ) -> Dataset:
     """Return the data set of a derived image, without its pixel data.
 
@@ -143,8 +142,12 @@ def derived(
         The new stored numbers.
     storage : Storage
     how : Provenance
+    deidentified : bool
+        Nothing of the source that names the patient is in it; see `deidentify`.
     """
     dataset = copy.deepcopy(part.dataset)
+    if deidentified:
+        deidentify(dataset)
     source = (text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID"))
     if not source[0]:  # broken files; nothing can be written without a class
         told = dataset.file_meta.get("MediaStorageSOPClassUID")

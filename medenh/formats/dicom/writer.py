@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 
 from medenh import intensity
 from medenh.errors import MedenhError, OutputError, UsageError
@@ -23,7 +23,11 @@ __all__ = ["write"]
 
 
 def write(
-    image: Image, paths: Sequence[Path], *, provenance: Provenance | None
+    image: Image,
+    paths: Sequence[Path],
+    *,
+    provenance: Provenance | None,
+    deidentified: bool = False,
 ) -> None:
     """Write derived images: see `medenh.formats.dicom.write`."""
     header = image.header
@@ -43,20 +47,20 @@ def write(
     owner = np.array(header.frame_of)
     for index, path in enumerate(paths):
         frames = stored if len(paths) == 1 else stored[owner == index]
-        _write_file(header, index, frames, image, path, provenance)
-
-
-def _write_file(
-    header: DicomFiles,
-    index: int,
-    frames: NDArray[Any],
-    image: Image,
-    path: Path,
-    provenance: Provenance | None,
-) -> None:
-    with _encoding(path):
         how = provenance or Provenance("")
-        dataset = derived(header.parts[index], frames, image.storage, how)
+        with _encoding(path):
+            dataset = derived(
+                header.parts[index],
+                frames,
+                image.storage,
+                how,
+                deidentified=deidentified,
+            )
+        _write_file(dataset, frames, path)
+
+
+def _write_file(dataset: Dataset, frames: NDArray[Any], path: Path) -> None:
+    with _encoding(path):
         little = frames.dtype.newbyteorder("<")
         pixels = np.ascontiguousarray(frames).astype(little, copy=False).tobytes()
         vr = "OW" if frames.dtype.itemsize > 1 else "OB"
