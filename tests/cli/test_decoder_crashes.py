@@ -71,7 +71,7 @@ def run(command):
 
 
 def contents(folder):
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name[0] != "."}
+    return {p.name: p.read_bytes() for p in folder.glob("[!.]*")}
 
 
 def processes(place):
