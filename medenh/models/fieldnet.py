@@ -91,18 +91,16 @@ class _Overall(nn.Module):
     is a linear function of what it sees.
     """
 
-    def __init__(self, features: int, width: int = 96) -> None:
+    def __init__(self, features: int, widths: Sequence[int]) -> None:
         super().__init__()
-        last = nn.Linear(width, 12)
+        inputs = 2 * features + 9 + 3 * len(_QUANTILES)
+        self.guess = nn.Sequential()
+        for before, after in pairwise([inputs, *widths]):
+            self.guess.extend([nn.Linear(before, after), nn.LeakyReLU(0.1)])
+        last = nn.Linear(widths[-1], 12)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.guess = nn.Sequential(
-            nn.Linear(2 * features + 9 + 3 * len(_QUANTILES), width),
-            nn.LeakyReLU(0.1),
-            nn.Linear(width, width),
-            nn.LeakyReLU(0.1),
-            last,
-        )
+        self.guess.append(last)
 
     def forward(
         self, deep: Tensor, thumb: Tensor, mean: Tensor, deviation: Tensor
@@ -178,6 +176,8 @@ class FieldNet(nn.Module):
     ----------
     light_widths, detail_widths : sequence of int
         Channels of the levels of both U-nets.
+    overall_widths : sequence of int
+        Of the hidden layers that guess the overall colour map.
     blocks : int
         Residual blocks at each level of the second one.
     side : int
@@ -201,6 +201,7 @@ class FieldNet(nn.Module):
         self,
         *,
         light_widths: Sequence[int] = (24, 48, 96, 128),
+        overall_widths: Sequence[int] = (96, 96),
         detail_widths: Sequence[int] = (32, 48, 64),
         blocks: int = 2,
         side: int = 96,
@@ -208,7 +209,7 @@ class FieldNet(nn.Module):
         super().__init__()
         self.side = side
         self.light = _UNet(7, 12, light_widths, 2, stop=2)
-        self.overall = _Overall(light_widths[-1])
+        self.overall = _Overall(light_widths[-1], overall_widths)
         self.detail = _UNet(24, 12, detail_widths, blocks, stop=0)
 
     def condition(self, image: Tensor) -> Tensor:
