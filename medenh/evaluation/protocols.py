@@ -117,12 +117,28 @@ _ALL = (
         tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
     ),
     Protocol(
+        name="gauss-0.2",
+        title="Gaussian noise of sigma 0.2 (GradProm)",
+        recipe="gauss-0.2",
+        source="GradProm, additive noise on [0, 1], clipped [paper]",
+        modalities=("dermoscopy", "xray"),
+        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
+    ),
+    Protocol(
         name="gauss-0.3",
         title="Gaussian noise of sigma 0.3 (GradProm)",
         recipe="gauss-0.3",
         source="GradProm, additive noise on [0, 1], clipped [paper]",
         modalities=("dermoscopy", "xray"),
         tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
+    ),
+    Protocol(
+        name="bicubic-x2",
+        title="Resolution lost by a factor of 2 (GradProm)",
+        recipe="bicubic-x2",
+        source="GradProm, antialiased bicubic [code]; compared at full size [C]",
+        modalities=("dermoscopy", "xray", "microscopy"),
+        tasks=("lesion-derm", "class-derm"),
     ),
     Protocol(
         name="bicubic-x4",
