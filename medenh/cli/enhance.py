@@ -61,6 +61,21 @@ _Shard = Annotated[
 _Recursive = Annotated[
     bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
 ]
+_Uncertainty = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty",
+        help="Map of the answers' spread over turns and shifts, beside each output.",
+    ),
+]
+_Deidentify = Annotated[
+    str | None,
+    typer.Option(
+        metavar="basic",
+        help="Leave out what names the patient (DICOM PS3.15 Basic Profile).",
+        show_default=False,
+    ),
+]
 _LIMITS = "Limits"
 _MaxVoxels = Annotated[
     int | None,
@@ -118,6 +133,8 @@ def enhance(
     report: options.Report = None,
     shard: _Shard = None,
     recursive: _Recursive = True,
+    uncertainty: _Uncertainty = False,
+    deidentify: _Deidentify = None,
     dry_run: _DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -152,6 +169,8 @@ def enhance(
         strict=strict,
         shard=None if shard is None else pipeline_options.parse_shard(shard),
         recursive=recursive,
+        uncertainty=uncertainty,
+        deidentify=deidentify,
         offline=offline,
         limits=_limits(max_voxels, max_bytes, max_ratio),
     )
@@ -261,7 +280,10 @@ def _show_plan(
         return
     for item, (model, reason) in zip(plan.work, chosen, strict=True):
         more = f" and {len(item.sources) - 1} more" if len(item.sources) > 1 else ""
-        _say(f"enhance {item.path}{more} -> {item.targets[0]} by {model}: {reason}")
+        maps = f" and {item.maps[0]}" if item.maps else ""
+        _say(
+            f"enhance {item.path}{more} -> {item.targets[0]}{maps} by {model}: {reason}"
+        )
     for skip in plan.skipped:
         _say(f"skip    {skip.path}: {skip.reason}")
     for failure in plan.failed:

@@ -97,8 +97,9 @@ class ReportListener(Listener):
             )
             for result in summary.written
         ]
-        columns = ("input", "output", "model", "structure", "clipped", "mean shift")
-        tables = [Table("Enhanced", (*columns, "warnings"), rows)]
+        figures = summary.written[0].fidelity if summary.written else {}
+        columns = ("input", "output", "model", *map(_label, figures), "warnings")
+        tables = [Table("Enhanced", columns, rows)]
         if summary.failed:
             failures = [(str(f.path), f.reason) for f in summary.failed]
             tables.append(Table("Failed", ("input", "reason"), failures))
@@ -122,11 +123,12 @@ class ReportListener(Listener):
         )
 
 
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _case(result: FileResult, image: Image, enhanced: Image) -> Case:
-    figures = {
-        name.replace("_", " "): f"{value:.4f}"
-        for name, value in result.fidelity.items()
-    }
+    figures = {_label(name): f"{value:.4f}" for name, value in result.fidelity.items()}
     return Case(result.input.name, _view(image), _view(enhanced), figures=figures)
 
 

@@ -23,6 +23,12 @@ __all__ = ["EXTENSIONS", "Limits", "extension_for", "read", "sniff", "write"]
 
 PathLike = str | Path
 
+PROFILES = ("basic",)
+"""Of de-identification: see `write`."""
+
+UID_SECRET = "MEDENH_UID_SECRET"
+"""Environment variable with the key of the UIDs that de-identified files get."""
+
 # The first of each is what medenh gives a file that had no extension of its own.
 EXTENSIONS: dict[str, tuple[str, ...]] = {
     "png": (".png",),

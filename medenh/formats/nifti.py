@@ -26,7 +26,7 @@ from medenh.formats.content import find_partner
 from medenh.formats.limits import Limits
 from medenh.types import Geometry, Image, Modality, Storage, UnitRange
 
-__all__ = ["NiftiHeader", "read", "write"]
+__all__ = ["NiftiHeader", "interpret", "read", "write"]
 
 _CODES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
@@ -120,7 +120,7 @@ def read(path: Path, *, axis: int | None, limits: Limits) -> Image:
     """
     head_path, data_path = _halves(path)
     raw = nifti_data.read_header(head_path, limits)
-    meta = _interpret(raw, head_path)
+    meta = interpret(raw, head_path)
     header = _checked_header(raw, meta, axis, head_path)
     stored = _stored(header, head_path, data_path, limits)
     data, lead, tail = stored
@@ -141,7 +141,7 @@ def _halves(path: Path) -> tuple[Path, Path]:
     return path, path
 
 
-def _interpret(raw: bytes, path: Path) -> Any:
+def interpret(raw: bytes, path: Path | None = None) -> Any:
     """Return nibabel's view of a header; its remarks stay off the terminal."""
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header

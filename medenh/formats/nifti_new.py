@@ -1,4 +1,4 @@
-"""A NIfTI header for pictures that come from elsewhere."""
+"""NIfTI headers for pictures that come from elsewhere, and for maps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from medenh.errors import UnsupportedError
 from medenh.formats.array import plain_storage
-from medenh.formats.nifti import NiftiHeader
+from medenh.formats.nifti import NiftiHeader, interpret
 from medenh.types import Image
 
-__all__ = ["header_for"]
+__all__ = ["float_header", "header_for"]
 
 
 def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
@@ -71,6 +71,17 @@ def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
     meta["magic"] = b"n+1"
     raw = meta.binaryblock + bytes(4)
     return image, NiftiHeader(raw, "<", False, code, shape, 2, 352)
+
+
+def float_header(header: NiftiHeader) -> NiftiHeader:
+    """Return a header for plain float32 numbers on the same grid; extensions stay."""
+    meta = interpret(header.raw)
+    meta.set_data_dtype(np.float32)
+    meta["scl_slope"], meta["scl_inter"] = 1.0, 0.0
+    meta["cal_min"] = meta["cal_max"] = 0.0
+    block = meta.binaryblock
+    raw = block + header.raw[len(block) :]
+    return replace(header, raw=raw, code=int(meta["datatype"]), tail=b"")
 
 
 def _place(meta: Any, image: Image) -> None:

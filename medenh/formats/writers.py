@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medenh.errors import OutputError, UnsupportedError, UsageError
-from medenh.formats import EXTENSIONS
+from medenh.formats import EXTENSIONS, PROFILES
 from medenh.formats.content import find_partner
 
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
 
-__all__ = ["PROFILES", "check_deidentifiable", "extension_for", "write"]
-
-PROFILES = ("basic",)
+__all__ = ["check_deidentifiable", "extension_for", "write"]
 
 _RASTERS = ("png", "jpeg", "bmp")
 

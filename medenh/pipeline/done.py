@@ -51,12 +51,12 @@ class Judge:
 
     def judge(self, item: WorkItem) -> list[Verdict]:
         """Return what becomes of an item: work, files that are done, failures."""
-        if not any(target.exists() for target in item.targets):
+        if not any(path.exists() for path in item.outputs):
             return [item]
         verdicts, rest = self._without_done(item)
         if rest is None:
             return verdicts
-        there = [target for target in rest.targets if target.exists()]
+        there = [path for path in rest.outputs if path.exists()]
         if not there or self._was_cut_off(rest) or self._policy == "overwrite":
             return [*verdicts, replace(rest, replaces=bool(there))]
         if self._policy == "rename":
@@ -81,7 +81,7 @@ class Judge:
             verdicts, rest = self._without_done(replace(item, targets=names))
             if rest is None:
                 return verdicts
-            if not any(target.exists() for target in rest.targets):
+            if not any(path.exists() for path in rest.outputs):
                 return [*verdicts, rest]
         error = OutputError("no free name", path=item.targets[0])
         return [Failure(path, error) for path in item.sources]
@@ -120,7 +120,7 @@ class Judge:
         everything = list(range(len(item.sources)))
         if not record.left_out:
             covered = self._journal is not None and all(
-                self._journal.covers(record, target) for target in item.targets
+                self._journal.covers(record, path) for path in item.outputs
             )
             return everything if covered else []
         if not item.is_parallel:
@@ -163,13 +163,10 @@ class Judge:
         prints = _prints_of(item, range(len(item.sources)))
         if self._journal is None or prints is None:
             return False
-        pairs = [(item.targets[0], Fingerprint.joined(prints))]
-        if item.is_parallel:
-            pairs = list(zip(item.targets, prints, strict=True))
         return all(
-            self._journal.was_begun([target], source, self._request)
-            for target, source in pairs
-            if target.exists()
+            self._journal.was_begun(path, source, self._request)
+            for path, source in item.origins(prints)
+            if path.exists()
         )
 
 

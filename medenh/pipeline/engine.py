@@ -31,8 +31,14 @@ from medenh.pipeline.loading import ModelSource, Prepared
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import Reading, read_item
 from medenh.pipeline.results import Failure, FileResult, Listener, Summary
+from medenh.pipeline.uncertainty import Ensemble
 from medenh.pipeline.work import Plan, WorkItem
-from medenh.pipeline.writing import Ledger, check_fits, provenance_of
+from medenh.pipeline.writing import (
+    Ledger,
+    check_fits,
+    provenance_of,
+    remaining_names,
+)
 
 __all__ = ["Engine"]
 
@@ -106,7 +112,9 @@ class Engine:
         self._tell(self._listener.started, plan.files)
         journal = None if plan.root is None else Journal(plan.root, self._options.shard)
         kind = None if self._options.format == "same" else self._options.format
-        self._ledger = Ledger(journal, plan.root, plan.request, kind)
+        self._ledger = Ledger(
+            journal, plan.root, plan.request, kind, self._options.deidentify
+        )
         try:
             if plan.work:
                 check_writable(plan.work[0].targets[0])
@@ -203,6 +211,7 @@ class Engine:
         """Send an image on its way, once there is room for it."""
         image = reading.image
         check_fits(image, reading.item.targets, self._options.format)
+        remaining = remaining_names(image, self._options.deidentify)
         resolution = self._models.resolve(image.modality)
         card = resolution.card
         told = self._options.modality is not None
@@ -213,12 +222,17 @@ class Engine:
         with self._lock:
             self._used[card.full_id] = prepared
         cost = image.pixels.nbytes * _COPIES
+        if self._options.uncertainty:
+            cost += Ensemble.cost(image)
         if not self._budget.acquire(cost):
             return
         try:
             out = np.empty_like(image.pixels)
             with prepared.slots:
                 tasks = prepared.enhancer.tasks(image, out)
+                ensemble = None
+                if self._options.uncertainty:
+                    ensemble = Ensemble(prepared.enhancer, image)
         except BaseException:
             self._budget.release(cost)
             raise
@@ -226,11 +240,12 @@ class Engine:
             reading=reading,
             prepared=prepared,
             reason=resolution.reason,
-            warnings=(*problems, *remarks),
+            warnings=(*problems, *remarks, *remaining),
             started=started,
             cost=cost,
             out=out,
             pending=image.frames,
+            ensemble=ensemble,
         )
         # on a CPU a batch gains nothing; elsewhere the frames of one file share one,
         # and files do only where the user asks, since a batch's last digits may vary
@@ -257,6 +272,9 @@ class Engine:
                     alone=self._alone and len(group) == group[0][0].image.frames,
                     on_progress=self._reporter(group),
                 )
+                for flight, task in group:
+                    if flight.ensemble is not None:
+                        flight.ensemble.measure(task.index, alone=self._alone)
         except KeyboardInterrupt:
             self._stop.set()
             return
@@ -315,11 +333,14 @@ class Engine:
         made_by = provenance_of(prepared, self._options, image.provenance)
         enhanced = replace(image, pixels=flight.out, provenance=made_by)
         figures = fidelity.measure(image, enhanced)
+        spread = None if flight.ensemble is None else flight.ensemble.spread
+        if spread is not None:
+            figures |= fidelity.measure_spread(image, spread)
         problems = fidelity.warnings_of(figures, card)
         if self._options.strict and problems:
             raise fidelity.describe(problems, image)
         computation = self._models.computation(card)
-        self._ledger.write(flight.reading, enhanced, made_by, computation)
+        self._ledger.write(flight.reading, enhanced, made_by, computation, spread)
         warnings = (
             *problems,
             *flight.warnings,
@@ -335,6 +356,7 @@ class Engine:
                 reason=flight.reason,
                 fidelity=figures,
                 warnings=warnings,
+                uncertainty=flight.item.map_of(index),
             )
             for index, source in enumerate(flight.item.sources)
         ]

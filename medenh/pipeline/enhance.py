@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from medenh import formats
 from medenh.errors import InputError, OutputError, UsageError
 from medenh.formats import array
+from medenh.formats.maps import MAP_FORMATS, map_image, write_map
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
 from medenh.pipeline.loading import Prepared, ZooModels
+from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
 from medenh.pipeline.results import Listener, Summary
+from medenh.pipeline.uncertainty import TOP, Ensemble
 from medenh.pipeline.work import Plan, WorkItem
-from medenh.pipeline.writing import check_fits, provenance_of
-from medenh.types import Image, Modality
+from medenh.pipeline.writing import check_fits, provenance_of, remaining_names
+from medenh.types import FloatArray, Image, Modality
 
 if TYPE_CHECKING:
     import torch
@@ -151,6 +154,9 @@ def enhance(
     array, Image, Path or Summary
         An array for an array; an Image for an Image, and for a path without
         ``output``; the output's path for one file; a summary for several.
+        With ``uncertainty=True`` and no ``output`` a pair of arrays or Images: the
+        enhanced one, and the map of the answers' standard deviation, float32 of shape
+        ([frames,] H, W) in parts of the range; with an output it is a file beside it.
 
     Raises
     ------
@@ -185,15 +191,33 @@ def _enhance_in_memory(
 ) -> Any:
     _refuse_file_options(options, output)
     image = options.told(_as_image(source, options))
+    item = None
     if output is not None:
-        check_fits(image, [Path(output)], options.format)
+        item = _item_of(image, Path(output), options)
+        check_fits(image, item.targets, options.format)
+        remaining_names(image, options.deidentify)
     models = ZooModels(options)
     card = models.resolve(image.modality).card
-    enhanced = _run(models.prepare(card), image, options)
-    if output is not None:
-        formats.write(enhanced, output)
-        return Path(output)
-    return _like(source, enhanced)
+    enhanced, spread = _run(models.prepare(card), image, options)
+    if item is None:
+        return _answer(source, enhanced, spread)
+    formats.write(enhanced, item.targets, deidentify=options.deidentify)
+    if spread is not None:
+        write_map(spread, enhanced, item.maps, format=item.map_format, top=TOP)
+    return item.targets[0]
+
+
+def _item_of(image: Image, output: Path, options: EnhanceOptions) -> WorkItem:
+    """Return what an image in memory becomes; refuse what would be lost."""
+    kind = target_kind(output, image.format, options.format)
+    wanted = MAP_FORMATS.get(kind, "npy") if options.uncertainty else ""
+    item = WorkItem((), (output,), image.format, map_format=wanted)
+    there = [path for path in item.outputs if path.exists()]
+    if there and options.on_exists == "error":
+        raise OutputError(
+            "is already there", path=there[0], hint='on_exists="overwrite"'
+        )
+    return item
 
 
 def _refuse_file_options(
@@ -203,8 +227,8 @@ def _refuse_file_options(
     allowed = ("error",) if output is None else ("error", "overwrite")
     if options.on_exists not in allowed:
         raise UsageError(f"in memory on_exists is {' or '.join(allowed)}")
-    if output is not None and options.on_exists == "error" and Path(output).exists():
-        raise OutputError("is already there", path=output, hint='on_exists="overwrite"')
+    if options.deidentify is not None and output is None:
+        raise UsageError("deidentify is for files that are written")
     plain = EnhanceOptions()
     for name in _FILE_OPTIONS:
         if getattr(options, name) != getattr(plain, name):
@@ -213,8 +237,10 @@ def _refuse_file_options(
             )
 
 
-def _run(prepared: Prepared, image: Image, options: EnhanceOptions) -> Image:
-    """Return an image enhanced, frame by frame.
+def _run(
+    prepared: Prepared, image: Image, options: EnhanceOptions
+) -> tuple[Image, FloatArray | None]:
+    """Return an image enhanced, frame by frame, and its uncertainty if it is wanted.
 
     Raises
     ------
@@ -237,7 +263,12 @@ def _run(prepared: Prepared, image: Image, options: EnhanceOptions) -> Image:
         figures = fidelity.measure(image, enhanced)
         if problems := fidelity.warnings_of(figures, prepared.card):
             raise fidelity.describe(problems, image)
-    return enhanced
+    if not options.uncertainty:
+        return enhanced, None
+    ensemble = Ensemble(prepared.enhancer, image)
+    for index in range(image.frames):
+        ensemble.measure(index, alone=image.frames == 1)
+    return enhanced, ensemble.spread
 
 
 def _as_image(source: Source, options: EnhanceOptions) -> Image:
@@ -251,11 +282,17 @@ def _as_image(source: Source, options: EnhanceOptions) -> Image:
         raise UsageError(error.what, hint=error.hint) from error
 
 
-def _like(source: Source, image: Image) -> Image | NDArray[Any]:
-    """Return an array, of the same type and byte order, for an array."""
-    if not isinstance(source, np.ndarray):
-        return image
-    return array.to_array(image).astype(source.dtype, copy=False)
+def _answer(source: Source, enhanced: Image, spread: FloatArray | None) -> Any:
+    """Return arrays for an array, else Images: one, or two with the uncertainty."""
+    result: Image | NDArray[Any] = enhanced
+    if isinstance(source, np.ndarray):
+        result = array.to_array(enhanced).astype(source.dtype, copy=False)
+    if spread is None:
+        return result
+    uncertainty = map_image(spread, enhanced, top=TOP)
+    if isinstance(source, np.ndarray):
+        return result, array.to_array(uncertainty)
+    return result, uncertainty
 
 
 class Model:
@@ -297,9 +334,9 @@ class Model:
         return network.to(self._models.device.name)
 
     def enhance(self, source: Source) -> Any:
-        """Return an array for an array, else an Image."""
+        """Return an array for an array, else an Image; with `uncertainty` two."""
         image = _as_image(source, self._options)
-        return _like(source, _run(self._prepared, image, self._options))
+        return _answer(source, *_run(self._prepared, image, self._options))
 
 
 def load_model(

@@ -111,27 +111,31 @@ class FrameEnhancer:
         Slices of a volume must stay comparable: they get the median of the conditions
         of some of them, evenly spaced. A single picture gets its own, when it is run.
         """
-        condition = None
-        if image.frames > 1 and self._runner.has_condition:
-            count = min(image.frames, _CONDITION_FRAMES)
-            count -= 1 - count % 2  # of an odd count the median is one of them
-            indices = np.linspace(0, image.frames - 1, count).round().astype(int)
-            if count == 1:
-                indices = np.array([image.frames // 2])
-            condition = self._runner.typical(
-                [
-                    self._runner.condition(
-                        as_network(
-                            FrameTask(image, int(index), out).unit(),
-                            self._contract.channels,
-                        )
-                    )
-                    for index in indices
-                ]
-            )
+        condition = self.shared_condition(image)
         return [
             FrameTask(image, index, out, condition) for index in range(image.frames)
         ]
+
+    def shared_condition(self, image: Image) -> Any:
+        """Return the condition that the frames of a volume share; None of a picture."""
+        if image.frames == 1 or not self._runner.has_condition:
+            return None
+        count = min(image.frames, _CONDITION_FRAMES)
+        count -= 1 - count % 2  # of an odd count the median is one of them
+        indices = np.linspace(0, image.frames - 1, count).round().astype(int)
+        if count == 1:
+            indices = np.array([image.frames // 2])
+        return self._runner.typical(
+            [
+                self._runner.condition(
+                    as_network(
+                        FrameTask(image, int(index), image.pixels).unit(),
+                        self._contract.channels,
+                    )
+                )
+                for index in indices
+            ]
+        )
 
     def enhance(
         self,

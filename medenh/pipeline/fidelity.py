@@ -10,12 +10,12 @@ import numpy as np
 from medenh.errors import RefusedError
 from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
 from medenh.modality import OTHER, recognise
-from medenh.types import Image, Modality
+from medenh.types import FloatArray, Image, Modality
 
 if TYPE_CHECKING:
     from medenh.zoo.manifest import ModelCard
 
-__all__ = ["check_input", "describe", "measure", "warnings_of"]
+__all__ = ["check_input", "describe", "measure", "measure_spread", "warnings_of"]
 
 _LOOKS = {
     "fundus": "a fundus photograph",
@@ -49,11 +49,9 @@ def measure(before: Image, after: Image) -> dict[str, float]:
         most nine frames of a volume; for the structure each frame counts by its
         contrast, since near-empty slices at the ends have little to keep.
     """
-    count = min(before.frames, _MOST_FRAMES)
-    indices = np.unique(np.linspace(0, before.frames - 1, count).round().astype(int))
     structure, clipped, shift, contrast = [], [], [], []
-    for index in indices:
-        old, new = _unit(before, int(index)), _unit(after, int(index))
+    for index in _frames_of(before):
+        old, new = _unit(before, index), _unit(after, index)
         structure.append(structure_correlation(new, old))
         clipped.append(clipped_share(new, old))
         shift.append(mean_shift(new, old))
@@ -67,6 +65,49 @@ def measure(before: Image, after: Image) -> dict[str, float]:
     }
 
 
+def measure_spread(image: Image, spread: FloatArray) -> dict[str, float]:
+    """Return how large a map of uncertainty is in the field of view.
+
+    Parameters
+    ----------
+    image : Image
+        What was enhanced.
+    spread : float32 array, shape (frames, height, width)
+        Standard deviation of the answers, in [0, 1].
+
+    Returns
+    -------
+    dict of str to float
+        ``uncertainty_mean`` and ``uncertainty_p95`` (95th percentile), over at most
+        nine frames of a volume, where the picture is in its dark surround.
+    """
+    from medenh.classical.common import fov_mask  # loads SciPy
+
+    step = _step(image)
+    found = [
+        spread[index, ::step, ::step][fov_mask(_unit(image, index))]
+        for index in _frames_of(image)
+    ]
+    values = np.concatenate(found)
+    return {
+        "uncertainty_mean": round(float(values.mean(dtype=np.float64)), 6),
+        "uncertainty_p95": round(float(np.percentile(values, 95)), 6),
+    }
+
+
+def _frames_of(image: Image) -> list[int]:
+    """Return which frames are looked at."""
+    count = min(image.frames, _MOST_FRAMES)
+    return [
+        int(i)
+        for i in np.unique(np.linspace(0, image.frames - 1, count).round().astype(int))
+    ]
+
+
+def _step(image: Image) -> int:
+    return int(np.ceil(np.sqrt(image.height * image.width / _MOST_PIXELS)))
+
+
 def _unit(image: Image, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return one frame as (height, width, channels) in [0, 1]; large ones by samples.
 
@@ -75,7 +116,7 @@ def _unit(image: Image, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """
     from medenh import intensity
 
-    step = int(np.ceil(np.sqrt(image.height * image.width / _MOST_PIXELS)))
+    step = _step(image)
     part = image.pixels[index : index + 1, ::step, ::step]
     return np.moveaxis(intensity.to_unit(part, image.unit_range)[0], 0, -1)
 

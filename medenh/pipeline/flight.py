@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from medenh.pipeline.loading import Prepared
 from medenh.pipeline.reading import Reading
+from medenh.pipeline.uncertainty import Ensemble
 from medenh.pipeline.work import WorkItem
 from medenh.types import Image
 
@@ -38,12 +39,14 @@ class Flight:
         Receives the enhanced pixels.
     pending : int
         Frames still to be done.
+    ensemble : Ensemble or None
+        Measures uncertainty, where that is wanted.
     frames_done : float
         Frames that are.
     over : bool
         True once it has failed.
     lock : threading.Lock
-        For the last three.
+        For `pending`, `frames_done` and `over`.
     """
 
     reading: Reading
@@ -54,6 +57,7 @@ class Flight:
     cost: int
     out: NDArray[Any]
     pending: int
+    ensemble: Ensemble | None = None
     frames_done: float = 0.0
     over: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -16,7 +16,7 @@ from medenh import intensity
 from medenh.pipeline.tiles import Tile, feather
 from medenh.types import FloatArray, Image
 
-__all__ = ["Blend", "FrameTask", "as_image", "as_network"]
+__all__ = ["Blend", "FrameTask", "UnitTask", "as_image", "as_network"]
 
 _STRIP = 1 << 20  # pixels brought back to native units at a time
 _WHOLE = slice(None)
@@ -72,6 +72,16 @@ class FrameTask:
                 alpha=None,
             )
             self.out[where] = intensity.from_unit(piece, part)
+
+
+class UnitTask(FrameTask):
+    """One frame whose answer is wanted as it is: ``out`` is (channels, h, w)."""
+
+    __slots__ = ()
+
+    def store(self, enhanced: FloatArray, rows: slice, columns: slice) -> None:
+        """Keep (channels, h, w) in [0, 1]."""
+        self.out[:, rows, columns] = enhanced
 
 
 class Blend:

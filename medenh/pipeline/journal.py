@@ -249,23 +249,28 @@ class Journal:
         key = self._key(target)
         return any(output.path == key for output in record.outputs)
 
-    def was_begun(
-        self, targets: Sequence[Path], source: Fingerprint, request: str
-    ) -> bool:
-        """Tell whether all these outputs were begun for this input and request."""
-        by = _begun_by(source, request)
-        return all(self._begun.get(self._key(target)) == by for target in targets)
+    def was_begun(self, output: Path, source: Fingerprint, request: str) -> bool:
+        """Tell whether an output was begun for this input and request."""
+        return self._begun.get(self._key(output)) == _begun_by(source, request)
 
-    def begin(self, targets: Sequence[Path], source: Fingerprint, request: str) -> None:
+    def begin(self, outputs: Sequence[tuple[Path, Fingerprint]], request: str) -> None:
         """Note that outputs are about to get their final names.
+
+        Parameters
+        ----------
+        outputs : sequence of (path, Fingerprint)
+            Each with what it is made of.
+        request : str
 
         Raises
         ------
         OutputError
             The journal cannot be written.
         """
-        by = _begun_by(source, request)
-        lines = [{"begun": self._key(target), "by": by} for target in targets]
+        lines = [
+            {"begun": self._key(path), "by": _begun_by(source, request)}
+            for path, source in outputs
+        ]
         with self._lock:
             self._append("".join(json.dumps(line) + "\n" for line in lines))
 

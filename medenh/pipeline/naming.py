@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from medenh.formats import EXTENSIONS
 
-__all__ = ["enhanced_name", "has_image_name", "numbered", "renamed", "target_kind"]
+__all__ = [
+    "enhanced_name",
+    "has_image_name",
+    "map_paths",
+    "numbered",
+    "renamed",
+    "target_kind",
+]
+
+_PAIRS = (".hdr", ".img", ".hdr.gz", ".img.gz")
 
 
 def _split_name(name: str, kind: str) -> tuple[str, str]:
@@ -40,6 +50,24 @@ def numbered(target: Path, number: int) -> Path:
     kind = next((k for k in EXTENSIONS if _split_name(target.name, k)[1]), "")
     stem, extension = _split_name(target.name, kind)
     return target.with_name(f"{stem}-{number}{extension}")
+
+
+def map_paths(targets: Sequence[Path], kind: str) -> tuple[Path, ...]:
+    """Return where an image's maps of uncertainty go: beside its outputs.
+
+    ``NAME.uncertainty.EXT``; where the map is of another format than the output, or the
+    output a pair of files, ``NAME.EXT.uncertainty.EXT``. PNG holds one frame, so each
+    output has a map of its own; the others hold the whole image in one.
+    """
+    wanted = targets if kind == "png" else targets[:1]
+    return tuple(_map_path(target, kind) for target in wanted)
+
+
+def _map_path(target: Path, kind: str) -> Path:
+    stem, extension = _split_name(target.name, kind)
+    if not extension or extension.lower() in _PAIRS:
+        stem, extension = target.name, EXTENSIONS[kind][0]
+    return target.with_name(f"{stem}.uncertainty{extension}")
 
 
 def has_image_name(path: Path) -> bool:

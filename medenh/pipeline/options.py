@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from medenh.errors import UsageError
+from medenh.formats import PROFILES, UID_SECRET
 from medenh.formats.limits import DEFAULT, Limits
 from medenh.types import Image, Modality
 
@@ -59,6 +62,10 @@ class EnhanceOptions:
         (i, n): only the i-th of n parts, counted from 1.
     recursive : bool
         Look into sub-folders.
+    uncertainty : bool
+        Write a map of the spread of the answers beside each output.
+    deidentify : "basic", optional
+        Leave out what names the patient, by the Basic profile of DICOM PS3.15.
     offline : bool
         Never open a connection.
     limits : Limits
@@ -80,6 +87,8 @@ class EnhanceOptions:
     strict: bool = False
     shard: tuple[int, int] | None = None
     recursive: bool = True
+    uncertainty: bool = False
+    deidentify: str | None = None
     offline: bool = False
     limits: Limits = DEFAULT
 
@@ -92,6 +101,8 @@ class EnhanceOptions:
             _one_of("modality", self.modality, tuple(Modality))
         if not (math.isfinite(self.strength) and 0.0 <= self.strength <= 1.0):
             raise UsageError(f"strength must be in 0..1, not {self.strength:g}")
+        if self.deidentify is not None:
+            _one_of("profile", self.deidentify, PROFILES)
         if self.axis not in (None, 0, 1, 2):
             raise UsageError(f"axis must be 0, 1 or 2, not {self.axis}")
         if isinstance(self.tile, int) and self.tile < _SMALLEST_TILE:
@@ -108,6 +119,14 @@ class EnhanceOptions:
         if self.modality is None:
             return image
         return replace(image, modality=Modality(self.modality))
+
+    @property
+    def deidentify_settings(self) -> str:
+        """What decides on the header of outputs; of the secret of UIDs a hash."""
+        if self.deidentify is None:
+            return ""
+        secret = hashlib.sha256(f"medenh {os.environ.get(UID_SECRET, '')}".encode())
+        return f"{self.deidentify} {secret.hexdigest()}"
 
     @property
     def pixel_settings(self) -> str:

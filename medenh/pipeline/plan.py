@@ -24,6 +24,7 @@ from medenh.formats.files import (
     real_path,
     safe_output_path,
 )
+from medenh.formats.maps import MAP_FORMATS
 from medenh.pipeline.done import Judge
 from medenh.pipeline.journal import Journal
 from medenh.pipeline.naming import (
@@ -54,6 +55,8 @@ def request_hash(options: EnhanceOptions) -> str:
         options.pixel_settings,
         options.format,
         options.strict,
+        options.uncertainty,
+        options.deidentify_settings,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
@@ -241,11 +244,14 @@ class _Draft:
         """Give an item its outputs, or note why it cannot have them."""
         try:
             targets = self._targets(item, output)
-            self._check(item, targets)
+            work = WorkItem(
+                item.paths, targets, item.format, map_format=self._maps(item, targets)
+            )
+            self._check(work)
         except OutputError as error:
             self.failed.extend(Failure(path, error) for path in item.paths)
             return
-        self.placed.append(WorkItem(item.paths, targets, item.format))
+        self.placed.append(work)
 
     def keep_part(self, index: int, count: int) -> None:
         """Keep one part of all, dealt out like cards: alike neighbours are split."""
@@ -264,22 +270,28 @@ class _Draft:
             names = names[:1]
         return tuple(safe_output_path(self.root, name) for name in names)
 
-    def _check(self, item: Item, targets: tuple[Path, ...]) -> None:
-        for target in targets:
+    def _maps(self, item: Item, targets: tuple[Path, ...]) -> str:
+        """Return the format of an item's maps of uncertainty; empty if none."""
+        if not self.options.uncertainty:
+            return ""
+        return MAP_FORMATS[target_kind(targets[0], item.format, self.options.format)]
+
+    def _check(self, item: WorkItem) -> None:
+        for target in item.outputs:
             place = self.key(target)
             if place in self.sources:
-                itself = place in {self.key(path) for path in item.paths}
+                itself = place in {self.key(path) for path in item.sources}
                 raise UsageError(
                     f"{target} is {'the input itself' if itself else 'another input'}",
                     hint="choose another output",
                 )
-            self.surroundings.check(target, item.paths[0])
-            other = self.taken.setdefault(place, item.paths[0])
-            if other != item.paths[0]:
+            self.surroundings.check(target, item.path)
+            other = self.taken.setdefault(place, item.path)
+            if other != item.path:
                 where = ", where names ignore case" if self.ignoring_case else ""
                 raise OutputError(
                     f"its output {target} is that of {other} as well{where}",
-                    path=item.paths[0],
+                    path=item.path,
                     hint="enhance them into different folders",
                 )
 

@@ -67,6 +67,8 @@ class FileResult:
         How far the output is from the input.
     warnings : tuple of str
         What a reader of the output must know.
+    uncertainty : path, optional
+        Where the map of uncertainty went.
     """
 
     input: Path
@@ -77,6 +79,22 @@ class FileResult:
     reason: str
     fidelity: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+    uncertainty: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of ``files`` in ``enhance --json``."""
+        entry: dict[str, Any] = {
+            "input": str(self.input),
+            "output": str(self.output),
+            "model": self.model,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 4),
+            "fidelity": dict(self.fidelity),
+            "warnings": list(self.warnings),
+        }
+        if self.uncertainty is not None:
+            entry["uncertainty"] = str(self.uncertainty)
+        return entry
 
 
 class Listener:
@@ -157,18 +175,7 @@ class Summary:
             "written": len(self.written),
             "skipped": len(self.skipped),
             "failed": [failure.to_json() for failure in self.failed],
-            "files": [
-                {
-                    "input": str(result.input),
-                    "output": str(result.output),
-                    "model": result.model,
-                    "reason": result.reason,
-                    "seconds": round(result.seconds, 4),
-                    "fidelity": dict(result.fidelity),
-                    "warnings": list(result.warnings),
-                }
-                for result in self.written
-            ],
+            "files": [result.to_json() for result in self.written],
             "seconds": round(self.seconds, 3),
         }
         return document | ended

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medenh.pipeline.journal import Fingerprint
+from medenh.pipeline.naming import map_paths
 from medenh.pipeline.results import Failure, Skip
 
 __all__ = ["Plan", "WorkItem"]
@@ -26,7 +28,9 @@ class WorkItem:
     left_out : tuple of path
         Files of the same series that do not go along: damaged, or done before.
     replaces : bool
-        Some targets were there when the run was planned, and may be replaced.
+        Some outputs were there when the run was planned, and may be replaced.
+    map_format : str
+        Format of the maps of uncertainty; empty where none are wanted.
     """
 
     sources: tuple[Path, ...]
@@ -34,6 +38,7 @@ class WorkItem:
     format: str
     left_out: tuple[Path, ...] = ()
     replaces: bool = False
+    map_format: str = ""
 
     @property
     def path(self) -> Path:
@@ -44,6 +49,38 @@ class WorkItem:
     def is_parallel(self) -> bool:
         """True where each source has a target of its own."""
         return len(self.sources) == len(self.targets)
+
+    @property
+    def maps(self) -> tuple[Path, ...]:
+        """Where the maps of uncertainty go, if any are wanted."""
+        return map_paths(self.targets, self.map_format) if self.map_format else ()
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All that is written: targets and maps."""
+        return (*self.targets, *self.maps)
+
+    def origins(self, prints: Sequence[Fingerprint]) -> list[tuple[Path, Fingerprint]]:
+        """Return each output with the fingerprint of the sources that it is made of.
+
+        Parameters
+        ----------
+        prints : sequence of Fingerprint
+            Of each source.
+        """
+        whole = Fingerprint.joined(prints)
+        found: list[tuple[Path, Fingerprint]] = []
+        for paths in (self.targets, self.maps):
+            apart = len(paths) == len(prints)
+            found += zip(paths, prints if apart else [whole] * len(paths), strict=True)
+        return found
+
+    def map_of(self, index: int) -> Path | None:
+        """Return where the map that a source is in goes."""
+        maps = self.maps
+        if not maps:
+            return None
+        return maps[index if len(maps) == len(self.sources) else 0]
 
     def target_of(self, index: int) -> Path:
         """Return where a source goes."""
@@ -106,17 +143,21 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as ``--dry-run --json`` prints it."""
         return {
-            "work": [
-                {
-                    "inputs": [str(path) for path in item.sources],
-                    "outputs": [str(path) for path in item.targets],
-                    "format": item.format,
-                }
-                for item in self.work
-            ],
+            "work": [_entry(item) for item in self.work],
             "skipped": [
                 {"path": str(s.path), "output": str(s.output), "reason": s.reason}
                 for s in self.skipped
             ],
             "failed": [failure.to_json() for failure in self.failed],
         }
+
+
+def _entry(item: WorkItem) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "inputs": [str(path) for path in item.sources],
+        "outputs": [str(path) for path in item.targets],
+        "format": item.format,
+    }
+    if item.maps:
+        entry["uncertainty"] = [str(path) for path in item.maps]
+    return entry

@@ -10,6 +10,9 @@ import numpy as np
 
 from medenh import formats
 from medenh.errors import OutputError, UnsupportedError
+from medenh.formats import dicom
+from medenh.formats.maps import write_map
+from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.journal import (
     Fingerprint,
     Journal,
@@ -21,10 +24,11 @@ from medenh.pipeline.loading import Prepared
 from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import Reading
+from medenh.pipeline.uncertainty import TOP
 from medenh.pipeline.work import WorkItem
-from medenh.types import Image, Provenance
+from medenh.types import FloatArray, Image, Provenance
 
-__all__ = ["Ledger", "check_fits", "provenance_of"]
+__all__ = ["Ledger", "check_fits", "provenance_of", "remaining_names"]
 
 _SINGLE_FRAME = ("png", "jpeg", "bmp")
 
@@ -69,6 +73,25 @@ def check_fits(image: Image, targets: Sequence[Path], wanted: str) -> None:
         )
 
 
+def remaining_names(image: Image, profile: str | None) -> list[str]:
+    """Return what may still name the patient of a de-identified image.
+
+    Raises
+    ------
+    UnsupportedError
+        It cannot be de-identified; better known before the model runs than after.
+    """
+    if profile is None:
+        return []
+    check_deidentifiable(image, profile)
+    told = dicom.burned_in_text(image)
+    if told == "NO":
+        return []
+    if told == "YES":
+        return ["text is burned into its pixels (BurnedInAnnotation YES): it stays"]
+    return ["nothing says that its pixels hold no text (no BurnedInAnnotation): look"]
+
+
 def _misfit(image: Image, kind: str, count: int) -> str:
     colour = image.channels > 1
     inverted = image.unit_range.inverted
@@ -103,17 +126,25 @@ class Ledger:
         Hash of what was asked.
     format : str or None
         Output format; None keeps the input's.
+    deidentify : str or None
+        Profile of de-identification.
     """
 
     journal: Journal | None
     root: Path | None
     request: str
     format: str | None
+    deidentify: str | None = None
 
     def write(
-        self, reading: Reading, enhanced: Image, made_by: Provenance, computation: str
+        self,
+        reading: Reading,
+        enhanced: Image,
+        made_by: Provenance,
+        computation: str,
+        spread: FloatArray | None = None,
     ) -> None:
-        """Write an enhanced image to the targets of its item.
+        """Write an enhanced image, and its map of uncertainty, where its item says.
 
         Raises
         ------
@@ -123,9 +154,16 @@ class Ledger:
         item = reading.item
         _refuse_newcomers(item)
         if self.journal is not None:
-            for targets, source in _pairs(reading):
-                self.journal.begin(targets, source, self.request)
-        formats.write(enhanced, item.targets, format=self.format, provenance=made_by)
+            self.journal.begin(item.origins(reading.prints), self.request)
+        formats.write(
+            enhanced,
+            item.targets,
+            format=self.format,
+            provenance=made_by,
+            deidentify=self.deidentify,
+        )
+        if spread is not None:
+            write_map(spread, enhanced, item.maps, format=item.map_format, top=TOP)
         if self.journal is None or self.root is None:
             return
         root = self.root
@@ -138,7 +176,8 @@ class Ledger:
                 weights_sha256=made_by.weights_sha256,
                 modality=reading.image.modality.value,
                 outputs=tuple(
-                    OutputRecord.of(path, root) for path in with_partners(item.targets)
+                    OutputRecord.of(path, root)
+                    for path in (*with_partners(item.targets), *item.maps)
                 ),
                 computation=computation,
                 left_out=tuple(path.name for path in item.left_out),
@@ -148,18 +187,10 @@ class Ledger:
 
 def _refuse_newcomers(item: WorkItem) -> None:
     """Refuse to replace what was not there when the run was planned."""
-    there = [] if item.replaces else [one for one in item.targets if one.exists()]
+    there = [] if item.replaces else [one for one in item.outputs if one.exists()]
     if there:
         raise OutputError(
             "has appeared since this run began: another run writes here too",
             path=there[0],
             hint="when that has ended, give the same command again",
         )
-
-
-def _pairs(reading: Reading) -> list[tuple[Sequence[Path], Fingerprint]]:
-    """Return targets with the fingerprint of what they come from."""
-    item = reading.item
-    if not item.is_parallel:
-        return [(item.targets, Fingerprint.joined(reading.prints))]
-    return [([t], p) for t, p in zip(item.targets, reading.prints, strict=True)]

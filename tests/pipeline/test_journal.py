@@ -122,13 +122,14 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
 def test_what_was_begun_is_known_by_input_and_request(tmp_path):
     source = Fingerprint(6, 1, "00")
     journal = Journal(tmp_path)
-    journal.begin([tmp_path / "a", tmp_path / "b"], source, "asked")
+    journal.begin([(tmp_path / "a", source), (tmp_path / "b", source)], "asked")
     journal.close()
     again = Journal(tmp_path)
-    assert again.was_begun([tmp_path / "a", tmp_path / "b"], source, "asked")
-    assert not again.was_begun([tmp_path / "a", tmp_path / "c"], source, "asked")
-    assert not again.was_begun([tmp_path / "a"], source, "something else")
-    assert not again.was_begun([tmp_path / "a"], Fingerprint(7, 1, "00"), "asked")
+    assert again.was_begun(tmp_path / "a", source, "asked")
+    assert again.was_begun(tmp_path / "b", source, "asked")
+    assert not again.was_begun(tmp_path / "c", source, "asked")
+    assert not again.was_begun(tmp_path / "a", source, "something else")
+    assert not again.was_begun(tmp_path / "a", Fingerprint(7, 1, "00"), "asked")
     assert again.find(tmp_path / "a") is None
 
 
@@ -137,7 +138,7 @@ def test_a_disk_that_takes_a_line_in_pieces_loses_none_of_it(tmp_path, monkeypat
     monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:7]))
     record = make_record(tmp_path, "a")
     journal = Journal(tmp_path)
-    journal.begin([tmp_path / "a"], record.source, "asked")
+    journal.begin([(tmp_path / "a", record.source)], "asked")
     journal.add(record)
     journal.close()
     assert Journal(tmp_path).find(tmp_path / "a") == record
@@ -205,7 +206,7 @@ def test_a_planted_journal_is_not_written_through(tmp_path, kind, name):
         os.mkfifo(root / name)
 
     def begin():
-        Journal(root).begin([root / "a.png"], Fingerprint(1, 1, "x"), "request")
+        Journal(root).begin([(root / "a.png", Fingerprint(1, 1, "x"))], "request")
 
     work = begin if name == journal_name() else RecordStore(root).claim
     with pytest.raises(OutputError, match="cannot be written"):

@@ -28,6 +28,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
+from medenh.formats import UID_SECRET
 from medenh.formats.dicom.uids import uid_of_hash
 
 __all__ = ["EDITION", "deidentify", "rules"]
@@ -83,7 +84,7 @@ def deidentify(dataset: Dataset, secret: str | None = None) -> None:
     Without a secret anybody who knows, or guesses, an old UID can compute its new one.
     """
     if secret is None:
-        secret = os.environ.get("MEDENH_UID_SECRET", "")
+        secret = os.environ.get(UID_SECRET, "")
     _Cleaner(secret.encode()).clean(dataset)
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = f"medenh: PS3.15 {EDITION} Basic Profile"
