@@ -81,7 +81,9 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 def write_csv(evaluation: Evaluation, path: str | Path) -> None:
     """Write one line a file and row: file, row, a field a column.
 
-    Figures have full precision; undefined ones are empty, infinite ones ``inf``.
+    Figures have full precision; undefined ones are empty, infinite ones ``inf``. Names
+    that a spreadsheet would run as a formula have an apostrophe before them (OWASP, CSV
+    injection).
 
     Raises
     ------
@@ -94,7 +96,8 @@ def write_csv(evaluation: Evaluation, path: str | Path) -> None:
     for file in evaluation.files:
         for row in evaluation.rows:
             scores = (row.scores.get(column.name, {}) for column in evaluation.columns)
-            writer.writerow([file, row.name, *(_field(s.get(file)) for s in scores)])
+            names = (_not_a_formula(file), _not_a_formula(row.name))
+            writer.writerow([*names, *(_field(s.get(file)) for s in scores)])
     with atomic_output(path) as partial:
         # names may hold bytes that are no UTF-8; they are written escaped
         partial.write_bytes(text.getvalue().encode("utf-8", "backslashreplace"))
@@ -102,6 +105,10 @@ def write_csv(evaluation: Evaluation, path: str | Path) -> None:
 
 def _is_figure(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
+
+
+def _not_a_formula(name: str) -> str:
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def _field(value: float | None) -> str:

@@ -145,6 +145,17 @@ def test_csv_has_a_line_a_file_and_row(tmp_path):
     assert lines[5]["psnr"] == ""
 
 
+@pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_name_in_a_csv_runs_as_a_formula(tmp_path, mark):
+    name = f"{mark}HYPERLINK(1).png"
+    rows = (Row(name=f"{mark}row", scores={"psnr": {name: -1.5}}),)
+    write_csv(evaluation(files=(name,), rows=rows), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        (line,) = csv.DictReader(stream)
+    assert (line["file"], line["row"]) == (f"'{name}", f"'{mark}row")
+    assert line["psnr"] == "-1.5"
+
+
 def test_csv_that_cannot_be_written_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
