@@ -108,7 +108,9 @@ def _is_figure(value: float | None) -> bool:
 
 
 def _not_a_formula(name: str) -> str:
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+    # the writer quotes a line feed, and in Python 3.11 leaves a lone return as it is
+    name = name.replace("\r", "\\r")
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t")) else name
 
 
 def _field(value: float | None) -> str:

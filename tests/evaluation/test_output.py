@@ -133,7 +133,7 @@ def test_csv_has_a_line_a_file_and_row(tmp_path):
     write_csv(evaluation(), tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))
-    shown = HOSTILE.encode("utf-8", "backslashreplace").decode()
+    shown = "'" + HOSTILE.encode("utf-8", "backslashreplace").decode()
     assert [(line["file"], line["row"]) for line in lines] == [
         (file, name)
         for file in ("a.png", "b.png", shown)
@@ -145,14 +145,15 @@ def test_csv_has_a_line_a_file_and_row(tmp_path):
     assert lines[5]["psnr"] == ""
 
 
-@pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t"])
 def test_no_name_in_a_csv_runs_as_a_formula(tmp_path, mark):
-    name = f"{mark}HYPERLINK(1).png"
+    name = f"{mark}HYPERLINK(1)\r\n.png"
     rows = (Row(name=f"{mark}row", scores={"psnr": {name: -1.5}}),)
     write_csv(evaluation(files=(name,), rows=rows), tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
         (line,) = csv.DictReader(stream)
-    assert (line["file"], line["row"]) == (f"'{name}", f"'{mark}row")
+    assert line["file"] == f"'{mark}HYPERLINK(1)\\r\n.png"
+    assert line["row"] == f"'{mark}row"
     assert line["psnr"] == "-1.5"
 
 
