@@ -137,6 +137,7 @@ def degrade(
     replay: _Replay = None,
     legacy_json: _LegacyIn = None,
     write_legacy_json: _LegacyOut = None,
+    deidentify: options.Deidentify = None,
     workers: _Workers = "auto",
     recursive: _Recursive = True,
     dry_run: _DryRun = False,
@@ -161,7 +162,7 @@ def degrade(
             pairs=pairs, recipe_options={} if mode is None else {"mode": mode},
             mask=mask, modality=modality, format=format, on_exists=on_exists,
             recursive=recursive, legacy_json=legacy_json,
-            write_legacy_json=write_legacy_json,
+            write_legacy_json=write_legacy_json, deidentify=deidentify,
         )  # fmt: skip
         paths = list(inputs or [])
         if dry_run:

@@ -68,14 +68,6 @@ _Uncertainty = Annotated[
         help="Map of the answers' spread over turns and shifts, beside each output.",
     ),
 ]
-_Deidentify = Annotated[
-    str | None,
-    typer.Option(
-        metavar="basic",
-        help="Leave out what names the patient (DICOM PS3.15 Basic Profile).",
-        show_default=False,
-    ),
-]
 _LIMITS = "Limits"
 _MaxVoxels = Annotated[
     int | None,
@@ -134,7 +126,7 @@ def enhance(
     shard: _Shard = None,
     recursive: _Recursive = True,
     uncertainty: _Uncertainty = False,
-    deidentify: _Deidentify = None,
+    deidentify: options.Deidentify = None,
     dry_run: _DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

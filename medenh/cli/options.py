@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "Deidentify",
     "Device",
     "Engine",
     "Inputs",
@@ -63,6 +64,15 @@ Modality = Annotated[
     typer.Option(
         "--modality",
         help="fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound.",
+        show_default=False,
+    ),
+]
+Deidentify = Annotated[
+    str | None,
+    typer.Option(
+        "--deidentify",
+        metavar="basic",
+        help="Leave out what names the patient (DICOM PS3.15 Basic Profile).",
         show_default=False,
     ),
 ]

@@ -85,6 +85,8 @@ class Record(_Model):
         The clean pictures written beside, one for each degraded file.
     format : str
         What the files were written as, a key of `medenh.formats.EXTENSIONS`.
+    deidentify : str
+        Profile by which the files were de-identified; empty where they were not.
     mask_sha256 : str
         Hash of the file of the field of view, where the user gave one.
     parameters_sha256 : str
@@ -126,6 +128,7 @@ class Record(_Model):
     more_outputs: tuple[FileEntry, ...] = ()
     references: tuple[FileEntry, ...] = ()
     format: str = ""
+    deidentify: str = ""
     mask_sha256: str = ""
     parameters_sha256: str = ""
     modality: str = "unknown"

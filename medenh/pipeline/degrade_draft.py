@@ -177,6 +177,7 @@ class Draft:
         wanted = self._options
         return (
             (record.format, record.tool_version) == (task.format, __version__)
+            and record.deidentify == (wanted.deidentify or "")
             and self._same_degradation(record, task)
             and bool(record.references) == wanted.pairs
             and wanted.modality in (None, record.modality)

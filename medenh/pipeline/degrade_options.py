@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medenh.device import usable_cores
 from medenh.errors import UsageError
+from medenh.formats import PROFILES
 from medenh.pipeline.budget import usable_memory
 from medenh.pipeline.options import FORMATS, ON_EXISTS
 from medenh.types import Modality
@@ -59,6 +60,8 @@ class DegradeOptions:
         or a folder of NAME.json.
     write_legacy_json : path, optional
         Folder for the parameters in Cofe-Net's layout.
+    deidentify : "basic", optional
+        Leave out what names the patient, by the Basic profile of DICOM PS3.15.
     """
 
     recipes: tuple[str, ...] = ()
@@ -76,12 +79,15 @@ class DegradeOptions:
     recursive: bool = True
     legacy_json: Path | None = None
     write_legacy_json: Path | None = None
+    deidentify: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("format", self.format, FORMATS)
         _one_of("on-exists", self.on_exists, ON_EXISTS)
         if self.modality is not None:
             _one_of("modality", self.modality, tuple(Modality))
+        if self.deidentify is not None:
+            _one_of("profile", self.deidentify, PROFILES)
         if self.severity is not None and not 1.0 <= self.severity <= 5.0:
             raise UsageError(f"severity must be in 1..5, not {self.severity:g}")
         if not 1 <= self.copies <= _MOST_COPIES:

@@ -84,6 +84,7 @@ def _refuse_fixed(options: DegradeOptions) -> None:
         "recipe_options",
         "modality",
         "format",
+        "deidentify",
         "legacy_json",
     )
     for name in fixed:

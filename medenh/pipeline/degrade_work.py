@@ -31,7 +31,7 @@ from medenh.pipeline.journal import with_partners
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure
-from medenh.pipeline.writing import check_fits
+from medenh.pipeline.writing import check_fits, remaining_names
 from medenh.types import FloatArray, Image, Modality, Provenance
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop", "provenance_of"]
@@ -168,10 +168,18 @@ class Workshop:
             _check_sources(task, read.hashes)
         image = read.image
         check_fits(image, [Path(name) for name in task.outputs], task.format)
+        remaining = remaining_names(image, self._profile(task))
         admit(image.pixels.size * 4 * _COPIES)
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
-        return Outcome(task.index, record, read.failures, _warnings(task, image))
+        warnings = (*_warnings(task, image), *remaining)
+        return Outcome(task.index, record, read.failures, warnings)
+
+    def _profile(self, task: Task) -> str | None:
+        """Return how a task's files are de-identified, if they are."""
+        if task.record is not None:
+            return task.record.deidentify or None
+        return self._options.deidentify
 
     def _pair(self, task: Task, image: Image) -> Pair:
         field = None if task.mask is None else _read_mask(task.mask)
@@ -211,16 +219,24 @@ class Workshop:
                 "more_sources": _entries(task.names[1:], hashes[1:]),
                 "output": task.outputs[0],
                 "format": task.format,
+                "deidentify": self._profile(task) or "",
                 "mask_sha256": "" if mask is None else content_sha256(mask),
                 "parameters_sha256": parameters,
             }
         )
         low = [folder / name for name in task.outputs]
         made_by = provenance_of(record)
-        formats.write(pair.low, low, format=task.format, provenance=made_by)
+        profile = self._profile(task)
+        formats.write(
+            pair.low,
+            low,
+            format=task.format,
+            provenance=made_by,
+            deidentify=profile,
+        )
         high = [folder / name for name in task.references]
         if high:
-            _write_clean(pair, high, task, image)
+            _write_clean(pair, high, task, image, profile)
         done = [content_sha256(path) for path in low]
         return record.model_copy(
             update={
@@ -257,7 +273,9 @@ def _entries(names: Sequence[str], hashes: Sequence[str]) -> tuple[FileEntry, ..
     )
 
 
-def _write_clean(pair: Pair, paths: list[Path], task: Task, image: Image) -> None:
+def _write_clean(
+    pair: Pair, paths: list[Path], task: Task, image: Image, profile: str | None
+) -> None:
     """Write the clean picture; volumes that are as they were, byte for byte."""
     high = pair.high
     untouched = high is image or (
@@ -266,8 +284,8 @@ def _write_clean(pair: Pair, paths: list[Path], task: Task, image: Image) -> Non
     )
     whole = with_partners(task.sources) == list(task.sources)
     copied = task.kind in ("dicom", "nifti", "npy") and task.kind == task.format
-    if not (untouched and whole and copied):
-        formats.write(high, paths, format=task.format)
+    if profile is not None or not (untouched and whole and copied):
+        formats.write(high, paths, format=task.format, deidentify=profile)
         return
     for source, target in zip(task.sources, paths, strict=True):
         with atomic_output(target) as part:

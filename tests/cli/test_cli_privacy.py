@@ -15,6 +15,10 @@ TOKEN = "XYLOPHON"
 WORDS = ("PN", "LO", "SH", "ST", "LT", "UT", "UC", "AE")
 STRUCTURE = {"SpecificCharacterSet", "PhotometricInterpretation", "ImageType"}
 FORMS = {"DA": "18930507", "TM": "112233.445566", "AS": "093Y", "UI": "1.2.3.918273.4"}
+STAYS = {
+    *("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "FilterType"),
+    *("ConvolutionKernel", "PositionReferenceIndicator", "ContrastBolusRoute"),
+}
 SECRETS = (TOKEN, *FORMS.values())
 
 
@@ -84,6 +88,38 @@ def test_nothing_said_or_kept_names_the_patient(folder, tmp_path, words):
     texts = [path for path in kept if path.suffix != ".dcm"]
     said = done.stdout + done.stderr + b"".join(path.read_bytes() for path in texts)
     assert b"whole.dcm" in said
+    for secret in SECRETS:
+        assert secret.encode() not in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("enhance", "-m", "clahe", "--uncertainty", "-v", "--report", "{out}/p.html"),
+        ("degrade", "--recipe", "ct-low-dose", "--pairs", "--workers", "1"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_with_deidentify_nothing_at_all_names_the_patient(folder, tmp_path, words):
+    named = pydicom.dcmread(folder / "whole.dcm")
+    for keyword in STAYS:  # the profile does not name them
+        named[keyword].value = "KEPT"
+    source = tmp_path / "whole.dcm"
+    source.write_bytes(saved(named))
+    out = tmp_path / "out"
+    words = [word.format(out=out) for word in words]
+    command = [sys.executable, "-m", "medenh", *words, str(source), "-o", f"{out}/"]
+    out.mkdir()
+    done = subprocess.run([*command, "--deidentify", "basic"], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"no BurnedInAnnotation" in done.stderr
+    made = [path for path in out.rglob("*") if path.is_file()]
+    pictures = [path for path in made if path.suffix == ".dcm"]
+    assert len(pictures) == (2 if words[0] == "degrade" else 1)
+    said = done.stdout + done.stderr + b"".join(path.read_bytes() for path in made)
+    for path in pictures:
+        left = pydicom.dcmread(path)
+        assert {left[keyword].value for keyword in STAYS} == {"KEPT"}
     for secret in SECRETS:
         assert secret.encode() not in said
 
