@@ -23,10 +23,10 @@ def gradient_l1(enhanced: Tensor, reference: Tensor) -> Tensor:
     return rows + columns
 
 
-def log_mse(enhanced: Tensor, reference: Tensor, *, floor: float = 1e-4) -> Tensor:
+def log_mse(enhanced: Tensor, reference: Tensor, *, floor: float = 1e-5) -> Tensor:
     """Return the mean over images of ln(mean squared error + floor).
 
-    The mean PSNR that protocols report, up to its factor. ``floor`` (40 dB) keeps
+    The mean PSNR that protocols report, up to its factor. ``floor`` (50 dB) keeps
     images that are already right from pulling at the others.
     """
     per_image = (enhanced - reference).square().mean((1, 2, 3))
