@@ -5,9 +5,12 @@
 
 For every model, engine and precision: milliseconds for one image on one core (the
 network alone, through the program's own runner), GFLOP/s, and their share of this
-machine's matrix product of that precision, measured beside it. `torch-loop` is the
-plain network in fp32, as a first script would run it. All engines of a model and size
-are taken in turn, and the median of the rounds stands. Writes a CSV and a plot.
+machine's matrix product of that precision, measured beside it; then of a process of
+its own, that enhances one PNG, its most memory (picture of the same size) and the
+seconds from start to end (256x256; the second run, with the converted model cached).
+`torch-loop` is the plain network in fp32, as a first script would run it. All engines
+of a model and size are taken in turn, and the median of the rounds stands. Writes a CSV
+and a plot. Wants a quiet machine.
 """
 
 from __future__ import annotations
@@ -40,7 +43,30 @@ from medenh.zoo.load import load_network
 from medenh.zoo.manifest import load_manifest
 
 _COLUMNS = ("model", "engine", "precision", "size", "ms", "images_per_s", "gflop",
-            "gflop_per_s", "share_of_peak", "times_faster_than_loop")  # fmt: skip
+            "gflop_per_s", "share_of_peak", "times_faster_than_loop",
+            "start_up_s", "peak_mb")  # fmt: skip
+_START_UP_SIDE = 256
+# a child's peak counts what its parent held when it was made: the parent must be small
+_WATCH = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(time.perf_counter() - start, most)
+"""
+# what a first script does with a picture: load, run, save
+_LOOP = """
+import sys, cv2, numpy as np, torch
+from medenh.zoo.load import load_network
+from medenh.zoo.manifest import load_manifest
+model, source, target = sys.argv[1:]
+torch.set_num_threads(1)
+network = load_network(load_manifest().resolve(model, "unknown").card)
+x = torch.from_numpy(cv2.imread(source)[..., ::-1] / np.float32(255)).permute(2, 0, 1)
+with torch.no_grad():
+    y = network(x[None])[0].clamp(0, 1).permute(1, 2, 0).numpy()
+cv2.imwrite(target, np.rint(y[..., ::-1] * 255).astype(np.uint8))
+"""
 
 
 def peak(dtype: torch.dtype, rounds: int) -> float:
@@ -93,31 +119,60 @@ def measure(card: Any, size: int, rounds: int, peaks: dict[str, float]) -> list[
     rows = []
     for (engine, precision), s in seconds.items():
         rate = gflop / s
+        start_up, _ = whole_process(card.id, engine, precision, _START_UP_SIDE)
+        _, most = whole_process(card.id, engine, precision, size)
         rows.append(dict(zip(_COLUMNS, (
             card.id, engine, precision, size, round(s * 1e3, 1), round(1 / s, 2),
             round(gflop, 2), round(rate, 1), round(rate / peaks[precision], 3),
-            round(seconds["torch-loop", "fp32"] / s, 2)), strict=True)))  # fmt: skip
+            round(seconds["torch-loop", "fp32"] / s, 2), round(start_up, 2),
+            round(most)), strict=True)))  # fmt: skip
     return rows
 
 
-def start_up(model: str) -> float:
-    """Return the seconds of a whole `enhance` of one 256x256 PNG, the second time."""
+def whole_process(
+    model: str, engine: str, precision: str, side: int
+) -> tuple[float, float]:
+    """Return seconds and most MB of a process for one square PNG, the second time."""
     with tempfile.TemporaryDirectory() as name:
-        source = Path(name) / "a.png"
-        cv2.imwrite(str(source), np.full((256, 256, 3), 90, np.uint8))
-        command = [sys.executable, "-m", "medenh", "enhance", str(source), "-m", model]
-        command += ["-q", "--on-exists", "overwrite", "-o", str(Path(name) / "out")]
-        found = [timed(lambda: subprocess.run(command, check=True)) for _ in range(4)]
-    return min(found[1:])
+        source, target = Path(name) / "a.png", Path(name) / "b.png"
+        ramp = np.linspace(0, 255, side, dtype=np.uint8)
+        cv2.imwrite(str(source), np.dstack([ramp + ramp[:, None] // 2] * 3))
+        command = [sys.executable, "-c", _LOOP, model, str(source), str(target)]
+        if engine != "torch-loop":
+            command = [sys.executable, "-m", "medenh", "enhance", str(source), "-q",
+                       "-m", model, "--engine", engine, "--precision", precision,
+                       "--on-exists", "overwrite", "-o", str(target)]  # fmt: skip
+        return [run_child(command) for _ in range(2)][-1]
+
+
+def run_child(command: list[str]) -> tuple[float, float]:
+    """Return seconds and most MB of a process."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _WATCH, *command],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    seconds, most = done.stdout.split()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(seconds), int(most) * unit / 2**20
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """Draw the share of the peak, a bar for each row."""
+    """Draw speed, share of the peak, start-up and memory, a bar for each row."""
     names = [f"{r['model']} {r['size']} {r['engine']} {r['precision']}" for r in rows]
-    figure = Figure(figsize=(9, 1 + 0.22 * len(rows)))
-    axes = figure.subplots()
-    axes.barh(names[::-1], [r["share_of_peak"] for r in rows][::-1])
-    axes.set_xlabel("share of the matrix product's GFLOP/s, one core")
+    titles = {
+        "images_per_s": "images/s, one core",
+        "share_of_peak": "share of the matrix product's GFLOP/s",
+        "start_up_s": f"seconds for one PNG of {_START_UP_SIDE}, start and all",
+        "peak_mb": "most MB of a process",
+    }
+    figure = Figure(figsize=(16, 1.2 + 0.22 * len(rows)))
+    for axes, (column, title) in zip(
+        figure.subplots(1, len(titles), sharey=True), titles.items(), strict=True
+    ):
+        axes.barh(names[::-1], [row[column] for row in rows][::-1])
+        axes.set_xlabel(title)
     figure.tight_layout()
     figure.savefig(path)
 
@@ -144,7 +199,6 @@ def main() -> None:
             for row in measure(card, size, arguments.rounds, peaks):
                 rows.append(row)
                 print("  ".join(f"{row[name]}" for name in _COLUMNS), flush=True)  # noqa: T201
-        print(f"{card.id}: one 256x256 PNG, process and all: {start_up(card.id):.2f} s")  # noqa: T201
     output = Path(arguments.output)
     with output.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, _COLUMNS)
