@@ -136,6 +136,8 @@ def _decode(kind: str, data: bytes, path: Path) -> NDArray[Any]:
     decode = imagecodecs.png_decode if kind == "png" else imagecodecs.jpeg8_decode
     try:
         samples: NDArray[Any] = decode(data)
+    except MemoryError:
+        raise
     except Exception as error:
         raise UnreadableError(
             f"damaged {kind.upper()}: {str(error)[:100]}", path=path

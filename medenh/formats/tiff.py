@@ -118,7 +118,7 @@ def read(path: Path, *, limits: Limits) -> Image:
             for page in pages:
                 tiff_pages.check_segments(page, size, path)
             return _image(tiff, pages, path)
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:
         raise UnreadableError(

@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["OpenVinoRunner"]
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+_UNANSWERED = 0x7FC0DEAD  # a NaN that no arithmetic gives
 _ALONE_FROM = 1 << 20  # pixels; from here all threads share one image whatever else
+
+# without room for its buffers OpenVINO may end in silence, the last answer in place
+_SILENT = "OpenVINO gave no answer"
+_MOST_SPOILT = 4  # they keep their memory; what fails oftener fails for good
 
 
 class OpenVinoRunner:
@@ -77,6 +82,7 @@ class OpenVinoRunner:
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._compiled: dict[tuple[str, str, bool], Any] = {}
+        self._spoilt: list[Any] = []  # OpenVINO crashes when these are taken apart
         self._requests = threading.local()
 
     @classmethod
@@ -164,6 +170,8 @@ class OpenVinoRunner:
             inputs.append(self.condition(x) if condition is None else condition)
         name = "local" if self.has_condition else "whole"
         answer = self._infer(name, self.precision, inputs, alone=alone)
+        if answer.shape != inputs[0].shape:
+            raise MemoryError(_SILENT)
         return answer[:, :, :height, :width]
 
     def _infer(
@@ -181,10 +189,23 @@ class OpenVinoRunner:
         requests: dict[Any, Any] = vars(self._requests).setdefault("by_key", {})
         if key not in requests:
             requests[key] = self._compile(*key).create_infer_request()
+        request = requests[key]
         arrays = [np.ascontiguousarray(array) for array in inputs]
-        results = requests[key].infer(dict(enumerate(arrays)))
-        # the request's memory is used again by the next image
-        return np.array(results[0], np.float32)
+        try:
+            _numbers_of(request).fill(_UNANSWERED)
+            request.infer(dict(enumerate(arrays)), share_outputs=True)
+            # the request's memory is used again by the next image
+            answer = np.array(request.get_output_tensor(0).data, np.float32)
+            if not answer.size or (answer.view(np.uint32) == _UNANSWERED).any():
+                raise MemoryError(_SILENT)
+        except BaseException:
+            # it would give no answer any more
+            with self._lock:
+                if len(self._spoilt) < _MOST_SPOILT:
+                    spoilt = (requests.pop(key), self._compiled.pop(key, None))
+                    self._spoilt.append(spoilt)
+            raise
+        return answer
 
     def _compile(self, name: str, precision: str, alone: bool) -> Any:
         key = (name, precision, alone)
@@ -210,3 +231,10 @@ class OpenVinoRunner:
             multiple_of=self._multiple,
             global_ops=self._global,
         )
+
+
+def _numbers_of(request: Any) -> Any:
+    """Return the bits of the answer that a request holds; empty if it holds none."""
+    tensor = request.get_output_tensor(0)
+    numbers = np.empty(0, np.float32) if not tensor.size else tensor.data
+    return numbers.view(np.uint32)

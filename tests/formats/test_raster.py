@@ -358,3 +358,18 @@ def test_jpeg_cannot_keep_alpha(tmp_path):
     with pytest.raises(UnsupportedError):
         formats.write(image, tmp_path / "a.jpg")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif", "npy"])
+def test_memory_that_runs_out_is_not_called_damage(tmp_path, monkeypatch, kind):
+    def exhausted(*args, **options):
+        raise MemoryError("Unable to allocate 12.0 MiB")
+
+    path = tmp_path / f"a.{kind}"
+    formats.write(np.zeros((8, 8), np.uint8), path)
+    monkeypatch.setattr("imagecodecs.png_decode", exhausted)
+    monkeypatch.setattr("imagecodecs.jpeg8_decode", exhausted)
+    monkeypatch.setattr("medenh.formats.tiff._samples", exhausted)
+    monkeypatch.setattr("medenh.formats.array.read", exhausted)
+    with pytest.raises(OverBudgetError, match="does not fit in memory"):
+        formats.read(path)

@@ -364,3 +364,47 @@ def test_networks_of_the_zoo_can_be_converted(architecture, tmp_path):
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, 0, 0.05)
     load_parts(tmp_path, "one", lambda: network, multiple_of=network.multiple_of)
+
+
+class Silent:
+    """A compiled model and its request: no error, and the last answer in place."""
+
+    def __init__(self, truth):
+        self.truth = truth
+        self.data = np.full((1, 3, 8, 8), 0.25, np.float32)
+        self.size = self.data.size
+
+    def create_infer_request(self):
+        return self
+
+    def get_output_tensor(self, index):
+        return self
+
+    def infer(self, inputs, share_outputs):
+        if self.truth:
+            self.data[:] = inputs[0] / 2
+
+
+def test_an_answer_of_openvino_that_did_not_come_is_no_earlier_one(monkeypatch):
+    """Without memory it ends in silence; what it answered before stays in place."""
+    from medenh.pipeline.openvino_runner import OpenVinoRunner
+
+    runner = OpenVinoRunner({"whole": None}, "fp32", global_ops=False)
+    made = [Silent(truth=True), Silent(truth=False), Silent(truth=True)]
+    monkeypatch.setattr(runner, "_core", type("Core", (), {})())
+    runner._core.compile_model = lambda *args: made.pop(0)
+    x = np.full((1, 3, 8, 8), 0.5, np.float32)
+    assert runner.run(x).max() == 0.25
+    broken = vars(runner._requests)["by_key"].popitem()[1]
+    runner._compiled.clear()
+    with pytest.raises(MemoryError):
+        runner.run(x)
+    # the next is made anew
+    assert runner.run(x).max() == 0.25
+    assert made == []
+    broken.truth = False
+    vars(runner._requests)["by_key"]["whole", "fp32", False] = broken
+    runner._spoilt = [None] * 4
+    for _ in range(3):
+        with pytest.raises(MemoryError):
+            runner.run(x)
