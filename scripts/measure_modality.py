@@ -6,7 +6,8 @@ DATA holds the data packs, of which only rows that are not `split=train` are loo
 at most 120 of a pack; FOLDER is that of scripts/fit_modality.py, of which the scenes
 held back are looked at. Each medical picture is judged as it is, and degraded DRAWS
 times. The table's rows are kinds of pictures, its columns what a model was made for:
-the share that is flagged, by the function that `medenh enhance` asks.
+the share that is flagged, by the function that `medenh enhance` asks. A second table
+tells what `auto` takes the pictures for.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from modality_pictures import (
 from training_packs import MODALITIES
 
 from medenh.formats.array import from_array
-from medenh.modality import recognise
+from medenh.modality import OTHER, recognise
+from medenh.pipeline.looks import SURE
 
 KINDS = tuple(MODALITIES.values())
 MOST = 120  # pictures of a pack
@@ -88,6 +90,20 @@ def table(flagged: dict[str, list[list[bool]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def chosen(taken: dict[str, list[str]]) -> str:
+    """Return how often `auto` knows a picture, and how often it is deceived."""
+    lines = ["| picture | n | right | unknown | wrong |", "|---|---|---|---|---|"]
+    for row, found in taken.items():
+        right = found.count(row.split(",")[0])
+        unknown = found.count(OTHER)
+        wrong = sorted(set(found) - {row.split(",")[0], OTHER})
+        shares = [f"{100 * n / len(found):.1f}" for n in (right, unknown)]
+        count = len(found) - right - unknown
+        words = f"{100 * count / len(found):.1f} {', '.join(wrong)}".strip()
+        lines.append(f"| {row} | {len(found)} | {' | '.join(shares)} | {words} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,12 +112,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3)
     options = parser.parse_args()
     flagged: dict[str, list[list[bool]]] = {}
+    taken: dict[str, list[str]] = {}
     for row, picture in pictures(options.data, options.photographs, options.draws):
         likeness = recognise(from_array(picture.pixels))
         assert likeness is not None, row
         answers = [not likeness.suits((kind,)) for kind in KINDS]
         flagged.setdefault(row, []).append(answers)
-    sys.stdout.write(table(flagged))
+        sure = likeness.shares[likeness.best] >= SURE
+        taken.setdefault(row, []).append(likeness.best if sure else OTHER)
+    sys.stdout.write(f"{table(flagged)}\n{chosen(taken)}")
 
 
 if __name__ == "__main__":

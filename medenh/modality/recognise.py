@@ -24,6 +24,18 @@ _SMALLEST = 32  # px: smaller pictures show too little to be judged
 _MOST_FRAMES = 3  # of a volume, evenly spread
 _MOST_SIDE = 768  # px: of larger frames every n-th row and column is looked at
 
+_NAMES = {
+    "fundus": "a fundus photograph",
+    "xray": "an X-ray",
+    "ct": "a CT slice",
+    "mri": "an MRI slice",
+    "dermoscopy": "a dermoscopic picture",
+    "microscopy": "a micrograph",
+    "endoscopy": "an endoscopic picture",
+    "ultrasound": "an ultrasound picture",
+    OTHER: "no medical picture",
+}
+
 _Array = NDArray[np.float64]
 
 
@@ -44,6 +56,10 @@ class Likeness:
     def best(self) -> str:
         """The likeliest kind."""
         return max(self.shares, key=lambda kind: self.shares[kind])
+
+    def __str__(self) -> str:
+        """Return the likeliest kind in words, with its probability."""
+        return f"{_NAMES[self.best]} ({self.shares[self.best]:.2f})"
 
     def suits(self, modalities: Sequence[str]) -> bool:
         """Tell whether a picture may well be of one of some modalities.

@@ -28,6 +28,7 @@ from medenh.pipeline.flight import Flight
 from medenh.pipeline.frames import FrameTask
 from medenh.pipeline.journal import Journal
 from medenh.pipeline.loading import ModelSource, Prepared
+from medenh.pipeline.looks import choose_model
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import Reading, read_item
 from medenh.pipeline.results import Failure, FileResult, Listener, Summary
@@ -212,10 +213,11 @@ class Engine:
         image = reading.image
         check_fits(image, reading.item.targets, self._options.format)
         remaining = remaining_names(image, self._options.deidentify)
-        resolution = self._models.resolve(image.modality)
+        resolution, modality = choose_model(image, self._models)
         card = resolution.card
         told = self._options.modality is not None
-        problems, remarks = fidelity.check_input(image, card, told=told)
+        seen = replace(image, modality=modality)
+        problems, remarks = fidelity.check_input(seen, card, told=told)
         if self._options.strict and problems:
             raise fidelity.describe(problems, image)
         prepared = self._models.prepare(card)
@@ -239,6 +241,7 @@ class Engine:
         flight = Flight(
             reading=reading,
             prepared=prepared,
+            modality=modality,
             reason=resolution.reason,
             warnings=(*problems, *remarks, *remaining),
             started=started,
@@ -340,7 +343,9 @@ class Engine:
         if self._options.strict and problems:
             raise fidelity.describe(problems, image)
         computation = self._models.computation(card)
-        self._ledger.write(flight.reading, enhanced, made_by, computation, spread)
+        self._ledger.write(
+            flight.reading, enhanced, made_by, computation, spread, flight.modality
+        )
         warnings = (
             *problems,
             *flight.warnings,

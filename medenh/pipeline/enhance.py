@@ -20,6 +20,7 @@ from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
 from medenh.pipeline.loading import Prepared, ZooModels
+from medenh.pipeline.looks import choose_model
 from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
@@ -72,7 +73,7 @@ def chosen_model(
         image = formats.read(item.sources, axis=options.axis, limits=options.limits)
     except InputError as error:
         return "none", f"it cannot be read: {error.what}"
-    resolution = models.resolve(options.told(image).modality)
+    resolution, _ = choose_model(options.told(image), models)
     return resolution.card.id, resolution.reason
 
 
@@ -197,7 +198,7 @@ def _enhance_in_memory(
         check_fits(image, item.targets, options.format)
         remaining_names(image, options.deidentify)
     models = ZooModels(options)
-    card = models.resolve(image.modality).card
+    card = choose_model(image, models)[0].card
     enhanced, spread = _run(models.prepare(card), image, options)
     if item is None:
         return _answer(source, enhanced, spread)

@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_input", "describe", "measure", "measure_spread", "warnings_of"]
 
-_LOOKS = {
-    "fundus": "a fundus photograph",
-    "xray": "an X-ray",
-    "ct": "a CT slice",
-    "mri": "an MRI slice",
-    "dermoscopy": "a dermoscopic picture",
-    "microscopy": "a micrograph",
-    "endoscopy": "an endoscopic picture",
-    "ultrasound": "an ultrasound picture",
-    "other": "no medical picture",
-}
 _SURE = 0.7  # probability from which on a look is named
 _MOST_FRAMES = 9  # of a volume, evenly spread
 _MOST_PIXELS = 4 << 20  # of a frame that share and shift are taken from
@@ -170,10 +159,7 @@ def _strange_looks(image: Image, card: ModelCard) -> list[str]:
     share = likeness.shares[best]
     if share < _SURE or best in card.modalities:
         return [f"does not look like what {card.id} was made for ({made_for})"]
-    problem = (
-        f"looks like {_LOOKS[best]} ({share:.2f}), and {card.id} was made for "
-        f"{made_for}"
-    )
+    problem = f"looks like {likeness}, and {card.id} was made for {made_for}"
     if best != OTHER:
         problem += f"; -m auto --modality {best} picks a model for it"
     return [problem]

@@ -12,7 +12,7 @@ from medenh.pipeline.loading import Prepared
 from medenh.pipeline.reading import Reading
 from medenh.pipeline.uncertainty import Ensemble
 from medenh.pipeline.work import WorkItem
-from medenh.types import Image
+from medenh.types import Image, Modality
 
 __all__ = ["Flight"]
 
@@ -27,6 +27,8 @@ class Flight:
         What was read, and from where.
     prepared : Prepared
         The model it gets.
+    modality : Modality
+        What it is taken to show, which decided on the model.
     reason : str
         Why that model.
     warnings : tuple of str
@@ -51,6 +53,7 @@ class Flight:
 
     reading: Reading
     prepared: Prepared
+    modality: Modality
     reason: str
     warnings: tuple[str, ...]
     started: float

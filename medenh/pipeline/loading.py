@@ -60,6 +60,10 @@ class ModelSource(Protocol):
 
     device: Device
 
+    @property
+    def by_modality(self) -> bool:
+        """Whether it depends on what an image shows which model it gets."""
+
     def resolve(self, modality: Modality) -> Resolution:
         """Return the model for a kind of picture, and why."""
 
@@ -120,6 +124,11 @@ class ZooModels:
         self._lock = threading.Lock()
         self._ready: dict[str, Prepared | MedenhError] = {}
         self._computations: dict[str, str] = {}
+
+    @property
+    def by_modality(self) -> bool:
+        """Whether it depends on what an image shows which model it gets."""
+        return self._manifest.by_modality(self._options.model)
 
     def resolve(self, modality: Modality) -> Resolution:
         """Return the model for a kind of picture, and why.

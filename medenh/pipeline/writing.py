@@ -26,7 +26,7 @@ from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import Reading
 from medenh.pipeline.uncertainty import TOP
 from medenh.pipeline.work import WorkItem
-from medenh.types import FloatArray, Image, Provenance
+from medenh.types import FloatArray, Image, Modality, Provenance
 
 __all__ = ["Ledger", "check_fits", "provenance_of", "remaining_names"]
 
@@ -143,8 +143,11 @@ class Ledger:
         made_by: Provenance,
         computation: str,
         spread: FloatArray | None = None,
+        modality: Modality = Modality.UNKNOWN,
     ) -> None:
         """Write an enhanced image, and its map of uncertainty, where its item says.
+
+        The modality is what decided on the model.
 
         Raises
         ------
@@ -174,7 +177,7 @@ class Ledger:
                 model=made_by.model,
                 version=made_by.version,
                 weights_sha256=made_by.weights_sha256,
-                modality=reading.image.modality.value,
+                modality=modality.value,
                 outputs=tuple(
                     OutputRecord.of(path, root)
                     for path in (*with_partners(item.targets), *item.maps)

@@ -140,6 +140,11 @@ class Manifest:
                 return card
         raise self._unknown(name)
 
+    def by_modality(self, name: str) -> bool:
+        """Tell whether a name means several models, one for each kind of picture."""
+        bearers = [card for card in self.current() if name in card.aliases]
+        return name == "auto" or len(bearers) > 1
+
     def resolve(self, name: str, modality: str | None = None) -> Resolution:
         """Return the model that a name means for an image.
 

@@ -97,6 +97,8 @@ class FakeModels:
         slots = threading.Semaphore(runner.workers)
         self.prepared = Prepared(self.card, runner, enhancer, slots, batch)
 
+    by_modality = False
+
     def resolve(self, modality):
         return Resolution(self.card, "a test wants it")
 

@@ -1,0 +1,39 @@
+"""What an image shows, where its file does not tell and the choice of model asks."""
+
+from __future__ import annotations
+
+from medenh.modality import OTHER, recognise
+from medenh.pipeline.loading import ModelSource
+from medenh.types import Image, Modality
+from medenh.zoo.manifest import Resolution
+
+__all__ = ["SURE", "choose_model"]
+
+SURE = 0.8  # probability from which on `auto` goes by looks
+
+
+def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modality]:
+    """Return the model an image gets and why, and what the image is taken to show.
+
+    Parameters
+    ----------
+    image : Image
+    models : ModelSource
+        Its looks count only where the modality decides ("auto", an alias) and neither
+        file nor user tells it.
+
+    Notes
+    -----
+    [chosen] Below 0.8 the modality stays unknown. docs/enhance.md tells how often that
+    is, and how often a look deceives.
+    """
+    if image.modality is not Modality.UNKNOWN or not models.by_modality:
+        return models.resolve(image.modality), image.modality
+    likeness = recognise(image)
+    best = OTHER if likeness is None else likeness.best
+    if likeness is None or best == OTHER or likeness.shares[best] < SURE:
+        return models.resolve(image.modality), image.modality
+    modality = Modality(best)
+    found = models.resolve(modality)
+    reason = f"it looks like {likeness}, and {found.reason}"
+    return Resolution(found.card, reason), modality

@@ -1,0 +1,78 @@
+"""`auto` goes by looks where neither file nor user tells the modality."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage
+
+from medenh import formats
+from medenh.formats.array import from_array
+from medenh.pipeline.enhance import chosen_model, enhance_files, plan_files
+from medenh.pipeline.loading import ZooModels
+from medenh.pipeline.looks import choose_model
+from medenh.pipeline.options import EnhanceOptions
+from medenh.types import Modality
+
+RETINA = Path(skimage.__file__).parent / "data" / "retina.jpg"
+
+
+def choose(image, **options):
+    found, modality = choose_model(image, ZooModels(EnhanceOptions(**options)))
+    return found.card.id, modality, found.reason
+
+
+@pytest.fixture
+def eye(tmp_path):
+    folder = tmp_path / "eyes"
+    folder.mkdir()
+    pixels = cv2.resize(cv2.imread(str(RETINA)), (256, 256), cv2.INTER_AREA)
+    cv2.imwrite(str(folder / "eye.png"), pixels)
+    return folder
+
+
+def test_auto_takes_the_model_for_what_a_picture_looks_like():
+    model, modality, reason = choose(formats.read(RETINA))
+    assert (model, modality) == ("fast-fundus", Modality.FUNDUS)
+    assert "looks like a fundus photograph" in reason
+    assert "fast-fundus is the default for fundus" in reason
+
+
+def test_what_looks_like_nothing_known_gets_the_general_model():
+    noise = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
+    for image in (from_array(noise), from_array(noise[:20])):
+        model, modality, reason = choose(image)
+        assert (model, modality) == ("dpe-general", Modality.UNKNOWN)
+        assert "unknown" in reason
+
+
+def test_what_file_or_user_tells_is_not_doubted():
+    told = replace(formats.read(RETINA), modality=Modality.XRAY)
+    model, modality, reason = choose(told)
+    assert modality is Modality.XRAY
+    assert model != "fast-fundus"
+    assert "looks" not in reason
+
+
+def test_a_model_by_its_id_is_not_chosen_by_looks():
+    model, modality, _ = choose(formats.read(RETINA), model="dpe-general")
+    assert (model, modality) == ("dpe-general", Modality.UNKNOWN)
+
+
+def test_a_dry_run_tells_what_the_run_will_take(eye, tmp_path):
+    options = EnhanceOptions()
+    models = ZooModels(options)
+    plan = plan_files([eye], tmp_path / "out", options, models)
+    model, reason = chosen_model(plan.work[0], models, options)
+    assert model == "fast-fundus"
+    summary = enhance_files([eye], tmp_path / "out", options)
+    assert [(one.model, one.reason) for one in summary.written] == [(model, reason)]
+
+
+def test_what_was_chosen_by_looks_is_not_done_again(eye, tmp_path):
+    for written in (1, 0):
+        summary = enhance_files([eye], tmp_path / "out", EnhanceOptions())
+        assert len(summary.written) == written
+        assert not summary.failed
