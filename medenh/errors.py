@@ -35,7 +35,20 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "exit_code",
+    "is_out_of_memory",
 ]
+
+_EXHAUSTED = (
+    "not enough memory",
+    "defaultcpuallocator",
+    "out of memory",
+    "bad_alloc",
+    "insufficient memory",
+    "cannot allocate memory",
+    "failed to map segment",  # of a library that is loaded
+    "can't start new thread",
+    "resource temporarily unavailable",
+)
 
 
 class MedenhError(Exception):
@@ -148,3 +161,13 @@ def exit_code(error: MedenhError) -> int:
     return next(
         (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), 1
     )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, whoever raised it."""
+    if isinstance(error, MemoryError):
+        return True
+    if type(error).__name__ == "OutOfMemoryError":
+        return not isinstance(error, OutOfMemoryError)
+    text = str(error).lower()
+    return isinstance(error, Exception) and any(word in text for word in _EXHAUSTED)

@@ -19,7 +19,12 @@ from typer.core import TyperGroup
 
 from medenh import __version__
 from medenh.cli.console import configure_logging, warn
-from medenh.errors import MedenhError, OutOfMemoryError, exit_code
+from medenh.errors import (
+    MedenhError,
+    OutOfMemoryError,
+    exit_code,
+    is_out_of_memory,
+)
 
 __all__ = ["VERBS", "create_app", "main"]
 
@@ -130,8 +135,8 @@ def _run(words: list[str], *, debug: bool) -> int:
 
 def _explain(error: Exception) -> int:
     """Say an error in one line and return its exit code."""
-    if isinstance(error, MemoryError):
-        error = OutOfMemoryError("out of memory")
+    if is_out_of_memory(error):
+        error = OutOfMemoryError("out of memory", hint="close other programs")
     if isinstance(error, MedenhError):
         warn(error, kind="error")
         return exit_code(error)

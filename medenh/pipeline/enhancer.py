@@ -15,13 +15,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import NonFiniteError, OutOfMemoryError
+from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
 from medenh.pipeline.runners import Runner
 from medenh.pipeline.tiles import Tile, make_grid, round_up
 from medenh.types import FloatArray, Image
 
-__all__ = ["Contract", "FrameEnhancer", "is_out_of_memory"]
+__all__ = ["Contract", "FrameEnhancer"]
 
 AUTO_CORE = 1024  # pixels; with a halo of 128 about two thirds of the work is core
 WHOLE_BELOW = 1536 * 1536  # pixels; smaller frames are not worth a halo
@@ -30,14 +30,6 @@ _CONDITION_FRAMES = 15  # of a volume, looked at for the condition they share
 _FORCED_OVERLAP = 64  # halo of tiles that no halo makes exact
 
 _WHOLE = slice(None)
-_EXHAUSTED = (
-    "not enough memory",
-    "defaultcpuallocator",
-    "out of memory",
-    "bad_alloc",
-    "insufficient memory",
-    "cannot allocate memory",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +50,6 @@ class Contract:
     multiple_of: int = 1
     min_size: int = 1
     halo: int | None = None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, whoever raised it."""
-    if isinstance(error, MemoryError):
-        return True
-    if type(error).__name__ == "OutOfMemoryError":
-        return not isinstance(error, OutOfMemoryError)
-    text = str(error).lower()
-    return isinstance(error, Exception) and any(word in text for word in _EXHAUSTED)
 
 
 class FrameEnhancer:

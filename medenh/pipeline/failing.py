@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from medenh.errors import MedenhError, OutOfMemoryError
-from medenh.pipeline.enhancer import is_out_of_memory
+from medenh.errors import MedenhError, OutOfMemoryError, is_out_of_memory
 
 __all__ = ["as_ours"]
 

@@ -118,6 +118,7 @@ def end_of(monkeypatch, capsys, error, *words):
         (errors.WeightsError("wrong"), 4),
         (errors.OutOfMemoryError("wrong"), 5),
         (MemoryError(), 5),
+        (ImportError("a.so: failed to map segment from shared object"), 5),
         (errors.RefusedError("wrong"), 6),
         (errors.UnreadableError("wrong"), 1),
         (errors.OutputError("wrong", path="x", hint="move"), 1),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fakes_pipeline import FakeRunner, box, make_image
 
-from medenh.errors import NonFiniteError, OutOfMemoryError
+from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory
 from medenh.pipeline import enhancer as enhancer_module
-from medenh.pipeline.enhancer import Contract, FrameEnhancer, is_out_of_memory
+from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.frames import FrameTask
 
 LOCAL = Contract(halo=8, multiple_of=4)
@@ -114,6 +114,10 @@ def test_other_errors_are_not_taken_for_memory():
     assert not is_out_of_memory(OutOfMemoryError("ours"))
     assert is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate"))
     assert is_out_of_memory(RuntimeError("std::bad_alloc"))
+    assert is_out_of_memory(
+        ImportError("a.so: failed to map segment from shared object")
+    )
+    assert is_out_of_memory(RuntimeError("can't start new thread"))
 
 
 def test_a_number_that_is_not_finite_once_is_computed_again_in_fp32():
