@@ -74,20 +74,40 @@ def save_sweep(
 def save_frontier(
     path: Path, found: dict[str, dict[str, list[float]]], along: str, up: str
 ) -> None:
-    """Draw two figures against each other: a variant's mean over seeds a point."""
+    """Draw two figures against each other: a variant's mean over seeds a point.
+
+    Variants that differ in a number at their end ("sum 1e-3", "sum 3e-3") are joined.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
-    for variant, figures in found.items():
-        x, y = figures[along], figures[up]
+    families: dict[str, list[str]] = {}
+    for variant in found:
+        families.setdefault(_family(variant), []).append(variant)
+    for variants in families.values():
+        x = [found[variant][along] for variant in variants]
+        y = [found[variant][up] for variant in variants]
         axes.errorbar(
-            np.mean(x), np.mean(y), xerr=np.std(x), yerr=np.std(y), fmt="o", capsize=2
-        )
-        axes.annotate(
-            variant, (float(np.mean(x)), float(np.mean(y))), xytext=(5, 4),
-            textcoords="offset points", fontsize=8,
+            [np.mean(v) for v in x], [np.mean(v) for v in y],
+            xerr=[np.std(v) for v in x], yerr=[np.std(v) for v in y],
+            fmt="o-", linewidth=1, elinewidth=0.7, capsize=2,
         )  # fmt: skip
+        for variant, across, upward in zip(variants, x, y, strict=True):
+            axes.annotate(
+                variant, (float(np.mean(across)), float(np.mean(upward))),
+                xytext=(5, 4), textcoords="offset points", fontsize=8,
+            )  # fmt: skip
     axes.set(xlabel=along.replace("_", " "), ylabel=up.replace("_", " "))
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
+
+
+def _family(variant: str) -> str:
+    """Return a variant's name without the number at its end."""
+    name, _, last = variant.rpartition(" ")
+    try:
+        float(last)
+    except ValueError:
+        return variant
+    return name or variant
