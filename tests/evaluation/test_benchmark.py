@@ -176,3 +176,9 @@ def test_a_task_that_is_asked_for_takes_all_pictures_with_an_answer():
     assert len(data.cases) == sum(table.n for table in tables)
     usual = read_set(DERM, ["lesion-derm"], asked=False, native=False)
     assert len(usual.cases) < len(data.cases)
+
+
+@pytest.mark.skipif(not DERM.exists(), reason="the dermoscopy pack is not here")
+def test_an_unknown_task_is_a_user_s_error():
+    with pytest.raises(UsageError, match="unknown task 'none'"):
+        read_set(DERM, ["none"], asked=True, native=False)
