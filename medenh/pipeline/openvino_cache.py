@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_importing = threading.Lock()
 
 _TOLERANCE = 1e-3  # between torch and the converted network, in [0, 1]
 _EXAMPLE = (96, 128)
@@ -48,11 +50,20 @@ class UnconvertibleError(Exception):
 
 
 def import_openvino() -> Any:
-    """Return the openvino module, imported without its telemetry package."""
-    # None makes the import fail, and openvino then takes its own empty stand-in
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
+    """Return the openvino module, imported without its telemetry package.
 
+    Notes
+    -----
+    OpenVINO 2026.4 hung once where two threads were the first to look at a tensor's
+    numbers at the same time: its link to NumPy is made then, under a lock that one
+    thread waits for while it keeps the interpreter from the other. One looks here.
+    """
+    with _importing:
+        # None makes the import fail, and openvino then takes its own empty stand-in
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        import openvino
+
+        _ = openvino.Tensor(np.zeros(1, np.float32)).data
     return openvino
 
 
