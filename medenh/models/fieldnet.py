@@ -201,7 +201,7 @@ class FieldNet(nn.Module):
         self,
         *,
         light_widths: Sequence[int] = (24, 48, 96, 128),
-        overall_widths: Sequence[int] = (96, 96),
+        overall_widths: Sequence[int] = (384, 256),
         detail_widths: Sequence[int] = (32, 48, 64),
         blocks: int = 2,
         side: int = 96,

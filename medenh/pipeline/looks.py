@@ -27,13 +27,11 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     [chosen] Below 0.8 the modality stays unknown. docs/enhance.md tells how often that
     is, and how often a look deceives.
     """
-    if image.modality is not Modality.UNKNOWN or not models.by_modality:
-        return models.resolve(image.modality), image.modality
-    likeness = recognise(image)
-    best = OTHER if likeness is None else likeness.best
-    if likeness is None or best == OTHER or likeness.shares[best] < SURE:
-        return models.resolve(image.modality), image.modality
-    modality = Modality(best)
+    modality, looks = image.modality, ""
+    if modality is Modality.UNKNOWN and models.by_modality:
+        likeness = recognise(image)
+        best = OTHER if likeness is None else likeness.best
+        if likeness is not None and best != OTHER and likeness.shares[best] >= SURE:
+            modality, looks = Modality(best), f"it looks like {likeness}, and "
     found = models.resolve(modality)
-    reason = f"it looks like {likeness}, and {found.reason}"
-    return Resolution(found.card, reason), modality
+    return Resolution(found.card, looks + found.reason), modality

@@ -16,7 +16,7 @@ def test_starts_as_the_identity_at_any_size(size):
 
 def test_parameters():
     network = models.create("fieldnet")
-    assert sum(p.numel() for p in network.parameters()) == 2_078_872
+    assert sum(p.numel() for p in network.parameters()) == 2_254_424
 
 
 def test_every_parameter_learns():
