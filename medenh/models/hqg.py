@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medenh.models.adalin import AdaLIN, NormBlock, channel_statistics
-from medenh.models.layers import ReflectConv, crop_to, pad_to_multiple
+from medenh.models.layers import ReflectConv, UpsampleConv, crop_to, pad_to_multiple
 
 __all__ = ["CODE", "HQGNet"]
 
@@ -41,6 +41,28 @@ class _Residual(nn.Module):
         out = self.first(F.leaky_relu(x, 0.2))
         out = self.second(F.leaky_relu(out, 0.2))
         total: Tensor = out + self.shortcut(x)
+        return total
+
+
+class _Merge(nn.Module):
+    """Nearest x2, concat the skip, pre-activation residual block.
+
+    The convolutions of the two halves are apart, so that the enlarged map is never made.
+    """
+
+    def __init__(self, below: int, skip: int) -> None:
+        super().__init__()
+        self.below = UpsampleConv(below, skip, bias=False, reflect=True)
+        self.skip = ReflectConv(skip, skip)
+        self.second = ReflectConv(skip, skip)
+        self.shortcut_below = nn.Conv2d(below, skip, 1, bias=False)
+        self.shortcut_skip = nn.Conv2d(skip, skip, 1, bias=False)
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        lower, level = F.leaky_relu(below, 0.2), F.leaky_relu(skip, 0.2)
+        out = self.second(F.leaky_relu(self.below(lower) + self.skip(level), 0.2))
+        short = F.interpolate(self.shortcut_below(below), scale_factor=2.0)
+        total: Tensor = out + short + self.shortcut_skip(skip)
         return total
 
 
@@ -139,7 +161,7 @@ class HQGNet(nn.Module):
         self.content = nn.Linear(widths[-1], _CONTENT)
         below = [*widths[1:], widths[-1]]
         self.decoder = nn.ModuleList(
-            _Residual(b + c, c) for b, c in zip(below, widths, strict=True)
+            _Merge(b, c) for b, c in zip(below, widths, strict=True)
         )
         self.norms = nn.ModuleList(NormBlock(c, CODE + _CONTENT) for c in widths)
         self.head = nn.Conv2d(widths[0], planes, 1)
@@ -305,8 +327,7 @@ class HQGNet(nn.Module):
         """Return the picture and the statistics that each level was normalised with."""
         x, used = deepest, []
         for step, level in enumerate(reversed(range(len(maps)))):
-            x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = self.decoder[level](torch.cat([x, maps[level]], 1))
+            x = self.decoder[level](x, maps[level])
             statistics = channel_statistics(x) if given is None else given[step]
             used.append(statistics)
             x = self.norms[level](x, code, statistics)

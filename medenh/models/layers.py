@@ -10,6 +10,7 @@ __all__ = [
     "GatedConv",
     "ReflectConv",
     "ResidualBlock",
+    "UpsampleConv",
     "crop_to",
     "instance_norm",
     "pad_to_multiple",
@@ -68,6 +69,50 @@ class ReflectConv(nn.Conv2d):
         """Map (B, inputs, H, W) to (B, outputs, H, W)."""
         mode = "reflect" if min(x.shape[-2:]) > 1 else "replicate"
         return super().forward(F.pad(x, (1, 1, 1, 1), mode=mode))
+
+
+class UpsampleConv(nn.Conv2d):
+    """Conv3x3 of a map enlarged twice by nearest neighbour, which is never made.
+
+    Each pixel stands there four times, so each of the four places in it sees 2x2 pixels
+    under sums of the kernel's taps: 16 products where the plain way takes 36. Equal to
+    it but for rounding, at the edge too.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    bias : bool
+    reflect : bool
+        The enlarged map is padded by reflection, else by zeros.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, bias: bool = True, reflect: bool = False
+    ) -> None:
+        super().__init__(inputs, outputs, 3, bias=bias)
+        # a doubled edge, reflected, is the edge once more
+        self._edge = "replicate" if reflect else "constant"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, 2 H, 2 W)."""
+        kernels = [w for rows in _places(self.weight, 2) for w in _places(rows, 3)]
+        bias = None if self.bias is None else self.bias.repeat(4)
+        padded = F.pad(x, (1, 1, 1, 1), mode=self._edge)
+        places = F.conv2d(padded, torch.cat(kernels), bias).chunk(4, 1)
+        corners = (
+            places[0][..., :-1, :-1],
+            places[1][..., :-1, 1:],
+            places[2][..., 1:, :-1],
+            places[3][..., 1:, 1:],
+        )
+        return F.pixel_shuffle(torch.stack(corners, 2).flatten(1, 2), 2)
+
+
+def _places(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the two taps, along a side, of the first and of the second place."""
+    a, b, c = weight.unbind(dim)
+    return torch.stack([a, b + c], dim), torch.stack([a + b, c], dim)
 
 
 def instance_norm(x: Tensor, *, epsilon: float = 1e-5) -> Tensor:

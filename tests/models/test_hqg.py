@@ -42,18 +42,19 @@ def _flops(function, *inputs):
 
 
 @pytest.mark.parametrize("preset", TABLE)
-def test_sizes_and_costs_are_those_of_the_specification(preset):
+def test_sizes_and_costs_are_those_of_the_specification(preset, enlarged):
     network = _meta(preset, variational=False)
     total, guidance, cost, guidance_cost = TABLE[preset]
     assert _count(network) / 1e6 == pytest.approx(total, rel=3e-3)
     parts = _count(network.guidance, network.code_mean)
     assert parts / 1e6 == pytest.approx(guidance, abs=0.005)
     image = torch.rand(1, 3, 256, 256, device="meta")
-    assert _flops(network, image) == pytest.approx(cost, rel=5e-3)
+    # short cuts that convolve before they enlarge save the rest
+    assert 0.97 * cost < _flops(network, image) < cost
     assert _flops(network.encode, image) == pytest.approx(guidance_cost, rel=2e-2)
 
 
-def test_variational_head_and_unshuffling_cost_what_they_should():
+def test_variational_head_and_unshuffling_cost_what_they_should(enlarged):
     plain, sampled = _meta("small", variational=False), _meta("small")
     assert _count(sampled) - _count(plain) == 64 * (256 + 1)
     image = torch.rand(1, 3, 256, 256, device="meta")

@@ -145,7 +145,7 @@ def test_auto_encoders_structural_term():
     assert term == pytest.approx(0.314725, rel=1e-3)
 
 
-def test_counts_and_cost():
+def test_counts_and_cost(enlarged):
     with torch.device("meta"):
         network = models.create("hqg-legacy").eval()
         small = models.create("hqg-legacy", "256")
