@@ -47,7 +47,7 @@ class _Residual(nn.Module):
 class _Merge(nn.Module):
     """Nearest x2, concat the skip, pre-activation residual block.
 
-    The convolutions of the two halves are apart, so that the enlarged map is never made.
+    The two halves are convolved apart, so that the enlarged map is never made.
     """
 
     def __init__(self, below: int, skip: int) -> None:

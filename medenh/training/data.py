@@ -142,7 +142,6 @@ def read_pack(folder: Path, qualities: list[str]) -> list[dict[str, str]]:
         for row in read_rows(folder)
         if row["quality"] in qualities
         and row["split"] in ("train", "val", "test")
-        and "tier=small" not in row["labels"]
     ]
 
 

@@ -7,9 +7,7 @@ from medenh.models.layers import UpsampleConv
 
 @pytest.mark.parametrize("reflect", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 3), (8, 8)])
-def test_enlarging_and_convolving_at_once_is_the_same(
-    reflect, size, enlarged_by_hand
-):
+def test_enlarging_and_convolving_at_once_is_the_same(reflect, size, enlarged_by_hand):
     torch.manual_seed(0)
     conv = UpsampleConv(3, 5, reflect=reflect).double()
     x = torch.randn(2, 3, *size, dtype=torch.double, requires_grad=True)

@@ -62,8 +62,9 @@ def write_pack(root, count=20):
             if index == 2:
                 mask, label = "", "hair=none"
             source = "OTHER" if index == 3 else "SET"
+            quality = "small" if "tier=small" in label else "high"
             rows.append(
-                (image, "a.tar", split, label, f"g{index}", "high", source, mask)
+                (image, "a.tar", split, label, f"g{index}", quality, source, mask)
             )
     with (folder / "manifest.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([COLUMNS, *rows])
