@@ -135,12 +135,7 @@ def load_parts(
     if folder is not None and (found := _read_parts(folder, key)) is not None:
         return found
     parts = _convert(network(), multiple_of)
-    if folder is not None:
-        try:
-            _keep_parts(folder, key, parts)
-        except OSError as error:
-            _log.info("converted model is not kept: %s", error)
-    return parts
+    return _through_files(folder, key, parts) or parts
 
 
 def _read_parts(folder: Path, key: str) -> dict[str, Any] | None:
@@ -159,6 +154,26 @@ def _read_parts(folder: Path, key: str) -> dict[str, Any] | None:
         return None
     except Exception as error:  # whatever a damaged file provokes: make it anew
         _log.info("kept model %s is damaged (%s) and made anew", key, error)
+        return None
+
+
+def _through_files(
+    folder: Path | None, key: str, parts: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Return converted parts as the next run will read them; None if nothing is kept.
+
+    OpenVINO rounds what was never written in another way than what it has read: the
+    first run of a model would differ from all others in its last digits.
+    """
+    try:
+        if folder is not None:
+            _keep_parts(folder, key, parts)
+            return _read_parts(folder, key)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            _keep_parts(Path(scratch), key, parts)
+            return _read_parts(Path(scratch), key)
+    except (OSError, RuntimeError) as error:  # OpenVINO's own of a full disk
+        _log.info("converted model is not kept: %s", error)
         return None
 
 

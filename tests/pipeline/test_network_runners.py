@@ -121,6 +121,19 @@ def test_both_engines_give_the_networks_answer(kept, name, size):
         np.testing.assert_allclose(given, answer, atol=1e-5)
 
 
+@pytest.mark.parametrize("kept_too", [True, False])
+def test_the_first_run_of_a_network_gives_the_bytes_of_all_others(
+    kept, tmp_path, kept_too
+):
+    folder = tmp_path / "cache" if kept_too else None
+    parts = load_parts(folder, "new", conditioned, multiple_of=16)
+    first = OpenVinoRunner(parts, "fp32", multiple_of=16, global_ops=True)
+    later = openvino_runner(kept, "conditioned")
+    for size in ((64, 64), (75, 101)):
+        batch = random_batch(*size)
+        np.testing.assert_array_equal(first.run(batch), later.run(batch))
+
+
 @pytest.mark.parametrize("name", ["local", "conditioned"])
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_tiles_equal_the_whole(kept, monkeypatch, name, engine):
