@@ -45,6 +45,7 @@ _EXHAUSTED = (
     "bad_alloc",
     "insufficient memory",
     "cannot allocate memory",
+    "can't alloc",  # as OpenVINO says it
     "failed to map segment",  # of a library that is loaded
     "can't start new thread",
     "resource temporarily unavailable",

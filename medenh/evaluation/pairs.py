@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from medenh import formats
-from medenh.errors import InputError, MedenhError
+from medenh.errors import InputError, MedenhError, OutOfMemoryError
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.comparing import compare_all
 from medenh.evaluation.downstream import Recognisers
@@ -210,7 +210,7 @@ def _recognise(
                 recognisers.ask(
                     job.name, name, unit, answers, field=view, folder=folder
                 )
-        except InputError as error:
+        except (InputError, OutOfMemoryError) as error:
             failed.append(failure(error, job.rows[SUBJECT]))
     return failed
 

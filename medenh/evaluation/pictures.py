@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats
-from medenh.errors import InputError, OutputError
+from medenh.errors import InputError, OutOfMemoryError, OutputError
 from medenh.evaluation.measuring import unit_frame
 from medenh.formats import raster
 from medenh.formats.array import from_array
@@ -105,7 +105,7 @@ class FilePictures:
             return None
         try:
             return _reduced(middle_frame(self._on_reference_range(path, file)))
-        except InputError:
+        except (InputError, OutOfMemoryError):
             return None
 
     def _on_reference_range(self, path: Path, file: str) -> Image:

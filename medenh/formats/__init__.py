@@ -93,6 +93,8 @@ def read(
     ------
     InputError
         One of its kinds, whatever is wrong with the file.
+    OutOfMemoryError
+        It is within the limits, and does not fit in memory.
     UsageError
         ``axis`` is out of range, or several files are not DICOM.
     """

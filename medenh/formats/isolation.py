@@ -24,7 +24,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import InputError, OutOfMemoryError, UnreadableError
+from medenh.errors import InputError, MedenhError, OutOfMemoryError, UnreadableError
 from medenh.formats.limits import read_seconds
 
 __all__ = ["fill", "serve"]
@@ -68,7 +68,7 @@ def fill(
         As the function raised it; `UnreadableError` where it crashes twice, or takes
         longer than `read_seconds` allows.
     OutOfMemoryError
-        No process can be started.
+        No process can be started, or it has no memory left.
     """
     request = json.dumps({"function": function, "words": words}).encode()
     seconds = read_seconds(len(data))
@@ -245,9 +245,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _error(text: bytes, path: Path) -> InputError:
+def _error(text: bytes, path: Path) -> MedenhError:
     """Return the error that a child speaks of; words only, whatever it says."""
-    kinds = {kind.code: kind for kind in InputError.__subclasses__()}
+    known = (OutOfMemoryError, *InputError.__subclasses__())
+    kinds: dict[str, type[MedenhError]] = {kind.code: kind for kind in known}
     try:
         code, what, hint = map(str, json.loads(text))
     except ValueError:
@@ -331,6 +332,8 @@ def _answers(asked: dict[str, Any], data: bytes) -> Iterator[tuple[bytes, Buffer
         raise
     except InputError as error:
         yield _ERROR, _words(error.code, error.what, error.hint)
+    except MemoryError:
+        yield _ERROR, _words(OutOfMemoryError.code, "does not fit in memory", "")
     except BaseException as error:  # a panic of native code too
         what = f"its decoder crashed ({type(error).__name__})"
         yield _ERROR, _words(UnreadableError.code, what, "")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medenh.errors import MedenhError, OverBudgetError, UnreadableError, UsageError
+from medenh.errors import MedenhError, OutOfMemoryError, UnreadableError, UsageError
 from medenh.formats.content import format_of
 from medenh.formats.limits import Limits
 
@@ -30,7 +30,7 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
     except MedenhError:
         raise
     except MemoryError:
-        raise OverBudgetError("does not fit in memory", path=paths[0]) from None
+        raise OutOfMemoryError("does not fit in memory", path=paths[0]) from None
     except Exception as error:
         # a decoder met with hostile bytes raises anything; one class leaves here
         reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)

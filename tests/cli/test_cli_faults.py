@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -188,6 +189,60 @@ def test_no_home_and_no_temporary_folder(run, folder, tmp_path, monkeypatch):
     code, err = run("enhance", "-m", "stretch", folder, "-o", tmp_path / "out")
     assert code == 0, err
     assert len(digests(tmp_path / "out")) == COUNT
+
+
+# -- memory
+
+LIMITED = """
+import re, resource, sys
+from pathlib import Path
+from medenh.cli.main import main
+
+def run(*words):
+    try:
+        main(words)
+    except SystemExit as ended:
+        return ended.code
+
+room, model, source, target, *words = sys.argv[1:]
+assert run("enhance", source, "-o", target, "-m", model, "-q") == 0  # loads all
+held = re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
+limit = int(held) * 1024 + int(room)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(run(*words))
+"""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("model", "room_mib"),
+    [
+        ("clahe", 64),  # the large picture cannot even be read
+        ("clahe", 300),  # read, and not enhanced
+        ("fast-fundus", 300),
+    ],
+)
+def test_a_picture_too_large_for_memory_costs_only_itself(
+    run, folder, tmp_path, model, room_mib
+):
+    words = ("-m", model, "--json")
+    assert run("enhance", folder, "-o", tmp_path / "whole", *words)[0] == 0
+    large = np.zeros((5000, 5000, 3), np.uint8)
+    large[:] = (np.arange(5000) % 256)[:, None]
+    cv2.imwrite(str(folder / "1-large.png"), large)
+    out = tmp_path / "out"
+    first = (room_mib << 20, model, folder / "0.png", tmp_path / "first.png")
+    told = map(str, (*first, "enhance", folder, "-o", out, *words))
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *told], capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr
+    (failed,) = json.loads(done.stdout)["failed"]
+    assert failed["path"] == str(folder / "1-large.png")
+    assert failed["code"] == "out-of-memory"
+    assert done.returncode == 5
+    assert digests(out) == digests(tmp_path / "whole")
+    assert not list(out.glob(".*part"))
 
 
 # -- files that change while a run goes on

@@ -44,6 +44,11 @@ def fail_with_os_error(words, data):
     yield
 
 
+def run_out_of_memory(words, data):
+    raise MemoryError
+    yield
+
+
 def panic(words, data):
     raise type("PanicException", (BaseException,), {})("called unwrap on None")
     yield

@@ -80,6 +80,8 @@ def test_errors_come_back_as_they_were():
     for name, told in {"fail_with_os_error": "OSError", "panic": "Panic"}.items():
         with pytest.raises(UnreadableError, match=told):
             ask(name)
+    with pytest.raises(OutOfMemoryError, match=r"picture\.dcm: does not fit"):
+        ask("run_out_of_memory")
     # an error is an answer: no process was lost
     assert int(ask("process_id", dtype=np.int64)[0]) == before
 

@@ -15,6 +15,7 @@ from PIL import PngImagePlugin
 from medenh import formats
 from medenh.errors import (
     InputError,
+    OutOfMemoryError,
     OverBudgetError,
     UnreadableError,
     UnsupportedError,
@@ -371,5 +372,5 @@ def test_memory_that_runs_out_is_not_called_damage(tmp_path, monkeypatch, kind):
     monkeypatch.setattr("imagecodecs.jpeg8_decode", exhausted)
     monkeypatch.setattr("medenh.formats.tiff._samples", exhausted)
     monkeypatch.setattr("medenh.formats.array.read", exhausted)
-    with pytest.raises(OverBudgetError, match="does not fit in memory"):
+    with pytest.raises(OutOfMemoryError, match="does not fit in memory"):
         formats.read(path)

@@ -72,15 +72,13 @@ def damage_guard(
     """
     try:
         yield
-    except MedenhError:
+    except (MedenhError, MemoryError):  # want of memory is no damage
         raise
     except OSError as error:
         if error.errno is None:  # a parser's own, about the content
             raise UnreadableError(f"{what} (OSError)", path=path) from None
         reason = os.strerror(error.errno).lower()
         raise UnreadableError(f"cannot be read: {reason}", path=path) from None
-    except MemoryError:
-        raise OverBudgetError("does not fit in memory", path=path) from None
     except Exception as error:
         name = type(error).__name__
         raise UnreadableError(f"{what} ({name})", path=path) from None

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
-from medenh.errors import UnreadableError, UnsupportedError
+from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError
 from medenh.formats.dicom.dataset import load
 from medenh.formats.limits import DEFAULT, Limits
 
@@ -123,10 +123,13 @@ class DicomHeader:
 
 def read_header(path: Path, *, limits: Limits = DEFAULT) -> DicomHeader:
     """Return what a DICOM file says about itself, without its pixels."""
-    with load(path, limits) as source:
-        dataset = source.parse(pixels=False)
-        _refuse_nonsense(dataset, path)
-        return _header(dataset, path)
+    try:
+        with load(path, limits) as source:
+            dataset = source.parse(pixels=False)
+            _refuse_nonsense(dataset, path)
+            return _header(dataset, path)
+    except MemoryError:
+        raise OverBudgetError("its header fills the memory", path=path) from None
 
 
 def _header(dataset: Dataset, path: Path) -> DicomHeader:
