@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import nibabel
 import numpy as np
 import pytest
 from fakes_pipeline import FakeModels, FakeRunner
@@ -19,7 +20,7 @@ from medenh.pipeline.results import Listener
 COUNT = 5
 
 
-def save_slice(path, index, rows=12):
+def save_slice(path, index, rows=12, series="1.2.3.2"):
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
@@ -27,7 +28,7 @@ def save_slice(path, index, rows=12):
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.3.1", "1.2.3.2"
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.3.1", series
     made.Modality, made.InstanceNumber = "CT", index + 1
     made.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     made.ImagePositionPatient = [0, 0, 2.5 * index]
@@ -217,3 +218,26 @@ def test_a_series_killed_between_names_and_record_is_made_again(folder, tmp_path
     again = enhance(folder, tmp_path / "out")
     assert again.exit_code() == 0
     assert digests(tmp_path / "out") == whole
+
+
+def test_two_shards_write_the_bytes_of_one_run(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in (1, 2):
+        series = f"1.2.3.9.{number}"
+        for index in range(2):
+            save_slice(folder / f"{number}-{index}.dcm", index, 14, series)
+        formats.write(
+            rng.integers(0, 255, (20, 16), np.uint8), folder / f"{number}.png"
+        )
+        volume = nibabel.Nifti1Image(rng.random((9, 8, 5)), np.diag([1, 2, 3, 1]))
+        nibabel.save(volume, folder / f"{number}.nii.gz")
+    options = {"strength": 0.7, "uncertainty": True}
+    whole = enhance(folder, tmp_path / "whole", **options)
+    assert (whole.failed, whole.inputs) == ([], COUNT + 8)
+    kinds = []
+    for shard in ((2, 2), (1, 2)):
+        part = enhance(folder, tmp_path / "parts", shard=shard, **options)
+        kinds.append({result.input.suffix for result in part.written})
+    assert kinds[0] | kinds[1] == {".dcm", ".png", ".gz"}
+    assert kinds[0] & kinds[1]  # a kind that both had
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")

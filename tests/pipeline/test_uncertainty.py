@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import cv2
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 import torch
 from fakes_pipeline import FakeModels, FakeRunner, box, make_card, make_image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 import medenh
+from medenh import models
 from medenh.device import Device
 from medenh.errors import OutputError, UsageError
 from medenh.formats.array import from_array
@@ -147,6 +152,31 @@ def _half_slope(x):
     return np.clip(0.5 * x + 0.5 * np.abs(_slope(x)), 0, 1).astype(np.float32)
 
 
+def test_openvino_gives_the_map_of_torch():
+    pytest.importorskip("openvino")
+    from medenh.pipeline.openvino_cache import load_parts
+    from medenh.pipeline.openvino_runner import OpenVinoRunner
+
+    torch.manual_seed(1)
+    made = models.create("dpe-plus", preset="tiny").eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    parts = load_parts(None, "dpe-plus", lambda: made, multiple_of=16)
+    contract = Contract(channels=3, multiple_of=16, min_size=32)
+    pixels = np.random.default_rng(0).random((2, 50, 64, 3), np.float32)
+    plain = spread_of(make_image(pixels), TorchRunner(made, Device("cpu")), contract)
+    found, again = (
+        spread_of(
+            make_image(pixels), OpenVinoRunner(parts, "fp32", multiple_of=16), contract
+        )
+        for _ in range(2)
+    )
+    assert plain.max() > 0.001
+    np.testing.assert_allclose(found, plain, atol=1e-5)
+    np.testing.assert_array_equal(found, again)
+
+
 # -- files
 
 
@@ -220,6 +250,95 @@ def test_a_nifti_map_lies_where_its_picture_lies(folder, tmp_path):
     assert made.shape == source.shape
     assert made.get_data_dtype() == np.float32
     np.testing.assert_array_equal(made.affine, source.affine)
+
+
+def save_ct(path, index, *, pixels, turned=0.0, without=()):
+    """Save a slice of a volume that is turned about the patient's long axis."""
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    made.SOPInstanceUID = f"1.2.3.4.{index + 1}"
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.StudyInstanceUID, made.SeriesInstanceUID = "1.2.3.1", "1.2.3.2"
+    made.PatientName, made.Modality, made.InstanceNumber = "Rumpel^S", "CT", index + 1
+    cos, sin = np.cos(turned), np.sin(turned)
+    made.ImageOrientationPatient = [round(v, 9) for v in (cos, sin, 0, -sin, cos, 0)]
+    made.ImagePositionPatient = [-40.0, 25.5, 100.0 - 2.5 * index]
+    made.PixelSpacing = [0.7, 0.4]
+    made.RescaleSlope, made.RescaleIntercept = 1, -1024
+    made.Rows, made.Columns = pixels.shape
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.BitsAllocated, made.BitsStored, made.HighBit = 16, 12, 11
+    made.PixelRepresentation = 0
+    made.PixelData = pixels.astype("<u2").tobytes()
+    for keyword in without:
+        delattr(made, keyword)
+    made.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def series(tmp_path):
+    """Four oblique slices, the first file the highest in the patient."""
+    root = tmp_path / "ct"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        pixels = rng.integers(0, 4000, (20, 30))
+        save_ct(root / f"{index}.dcm", index, pixels=pixels, turned=0.3)
+    return root
+
+
+def test_a_dicom_series_has_one_map_where_its_volume_lies(series, tmp_path):
+    out = tmp_path / "out"
+    summary = run([series], out)
+    run([series], tmp_path / "plain", uncertainty=False)
+    (map_path,) = {result.uncertainty for result in summary.written}
+    assert map_path.name == "3.dcm.uncertainty.nii.gz"  # the lowest slice
+    names = [f"{index}.dcm" for index in range(4)]
+    assert sorted(p.name for p in out.iterdir() if p.name[0] != ".") == sorted(
+        [*names, map_path.name]
+    )
+    made = nibabel.load(map_path)
+    assert made.get_data_dtype() == np.float32
+    assert int(made.header["qform_code"]) == int(made.header["sform_code"]) == 1
+    assert made.header.get_xyzt_units()[0] == "mm"
+    assert b"Rumpel" not in gzip.decompress(map_path.read_bytes())
+    values = np.asarray(made.dataobj)
+    to_voxels = np.linalg.inv(made.affine)
+    for name in names:
+        assert (out / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+        wanted = spread_of(medenh.read(series / name), FakeRunner(_half_slope))[0]
+        for row, column in ((0, 0), (19, 0), (0, 29), (7, 11)):
+            voxel = to_voxels @ _place(pydicom.dcmread(series / name), row, column)
+            np.testing.assert_allclose(voxel, voxel.round(), atol=1e-3)
+            found = values[tuple(voxel[:3].round().astype(int))]
+            assert found == pytest.approx(wanted[row, column], abs=1e-6)
+        assert wanted.max() > 0.01
+
+
+def _place(source, row, column):
+    """Return where a pixel lies, by PS3.3 C.7.6.2.1.1, in NIfTI's right and front."""
+    across, down = np.array(source.ImageOrientationPatient, float).reshape(2, 3)
+    place = np.array(source.ImagePositionPatient, float)
+    place += column * source.PixelSpacing[1] * across
+    place += row * source.PixelSpacing[0] * down
+    return [-place[0], -place[1], place[2], 1]
+
+
+def test_a_picture_without_a_place_has_a_map_without_one(tmp_path):
+    source = tmp_path / "photo.dcm"
+    pixels = np.random.default_rng(0).integers(0, 4000, (20, 30))
+    nowhere = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
+    save_ct(source, 0, pixels=pixels, without=nowhere)
+    summary = run([source], tmp_path / "out" / "photo.dcm")
+    (result,) = summary.written
+    assert result.uncertainty == tmp_path / "out" / "photo.dcm.uncertainty.nii.gz"
+    made = nibabel.load(result.uncertainty)
+    assert int(made.header["qform_code"]) == int(made.header["sform_code"]) == 0
+    wanted = spread_of(medenh.read(source), FakeRunner(_half_slope))[0]
+    np.testing.assert_allclose(made.get_fdata()[:, :, 0].T, wanted, atol=1e-6)
 
 
 def test_a_run_again_finds_maps_done_and_makes_missing_ones(folder, tmp_path):
