@@ -140,8 +140,7 @@ def read_pack(folder: Path, qualities: list[str]) -> list[dict[str, str]]:
     return [
         row
         for row in read_rows(folder)
-        if row["quality"] in qualities
-        and row["split"] in ("train", "val", "test")
+        if row["quality"] in qualities and row["split"] in ("train", "val", "test")
     ]
 
 
