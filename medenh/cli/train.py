@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from pathlib import Path
@@ -99,6 +100,8 @@ def _train(
         )
     settings = load_config(config, override)
     run_dir = output or Path("runs") / settings.name
+    # what takes minutes before the first step says so
+    logging.getLogger("medenh.training").setLevel(logging.INFO)
     _run(settings, run_dir, resume=resume, max_minutes=max_minutes, device=device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from medenh.zoo.cache import publishing, writable_cache
 from medenh.zoo.manifest import load_manifest
 
 __all__ = ["with_pseudo_masks"]
+
+_log = logging.getLogger(__name__)
+
+_EVERY = 100  # images between two signs of life
 
 
 def with_pseudo_masks(images: list[CleanImage], task: str) -> list[CleanImage]:
@@ -45,22 +50,38 @@ def with_pseudo_masks(images: list[CleanImage], task: str) -> list[CleanImage]:
     version = weights.sha256 if weights is not None else ""
     folder = writable_cache() / "masks" / f"{task}-{version[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
-    return [replace(image, mask=_mask(recogniser, image, folder)) for image in images]
+    marked, drawn = [], 0
+    for place, image in enumerate(images, 1):
+        shape = (*image.pixels.shape[:2], len(recogniser.task.classes))
+        path = folder / f"{_digest(image, shape)}.npy"
+        mask = _kept(path, shape)
+        if mask is None:
+            if drawn % _EVERY == 0:
+                _log.info("drawing masks of %s, %d of %d", task, place, len(images))
+            mask = _draw(recogniser, image)
+            with publishing(path) as part, part.open("wb") as handle:
+                np.save(handle, mask, allow_pickle=False)
+            drawn += 1
+        marked.append(replace(image, mask=mask))
+    return marked
 
 
-def _mask(recogniser: Recogniser, image: CleanImage, folder: Path) -> NDArray[np.uint8]:
-    shape = (*image.pixels.shape[:2], len(recogniser.task.classes))
+def _digest(image: CleanImage, shape: tuple[int, ...]) -> str:
     digest = hashlib.sha256(repr((shape, image.pixels.dtype.str)).encode())
     digest.update(image.pixels.tobytes())
-    path = folder / f"{digest.hexdigest()[:32]}.npy"
+    return digest.hexdigest()[:32]
+
+
+def _kept(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """Return the mask of a former run; None if it is missing or damaged."""
     try:
         kept: NDArray[np.uint8] = np.load(path, allow_pickle=False)
-        if kept.shape == shape and kept.dtype == np.uint8:
-            return kept
     except (OSError, ValueError):
-        pass  # not there yet, or damaged: it is made anew
+        return None
+    return kept if kept.shape == shape and kept.dtype == np.uint8 else None
+
+
+def _draw(recogniser: Recogniser, image: CleanImage) -> NDArray[np.uint8]:
     guess = recogniser.predict(to_unit(image.pixels))
     levels: NDArray[np.uint8] = np.rint(guess * 255).astype(np.uint8)
-    with publishing(path) as part, part.open("wb") as handle:
-        np.save(handle, levels, allow_pickle=False)
     return levels

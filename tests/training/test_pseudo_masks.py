@@ -16,13 +16,19 @@ def images():
     ]  # fmt: skip
 
 
-def test_masks_are_the_recognisers_answer_and_are_kept(images, tmp_path, monkeypatch):
+def test_masks_are_the_recognisers_answer_and_are_kept(
+    images, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO", "medenh.training")
     monkeypatch.setenv("MEDENH_CACHE", str(tmp_path))
     marked = pseudo_masks.with_pseudo_masks(images, "lesion-derm")
     answer = tasks.load("lesion-derm").predict(images[1].pixels / 255.0)
     np.testing.assert_array_equal(marked[1].mask, np.rint(answer * 255))
     files = sorted((tmp_path / "masks").rglob("*.npy"))
     assert len(files) == 2
+
+    assert caplog.messages == ["drawing masks of lesion-derm, 1 of 2"]
+    caplog.clear()
 
     files[0].write_bytes(files[0].read_bytes()[:50])  # a damaged one is made anew
     asked = []
