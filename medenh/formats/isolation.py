@@ -247,8 +247,8 @@ if hasattr(os, "register_at_fork"):
 
 def _error(text: bytes, path: Path) -> MedenhError:
     """Return the error that a child speaks of; words only, whatever it says."""
-    known = (OutOfMemoryError, *InputError.__subclasses__())
-    kinds: dict[str, type[MedenhError]] = {kind.code: kind for kind in known}
+    known: list[type[MedenhError]] = [OutOfMemoryError, *InputError.__subclasses__()]
+    kinds = {kind.code: kind for kind in known}
     try:
         code, what, hint = map(str, json.loads(text))
     except ValueError:

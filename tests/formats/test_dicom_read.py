@@ -18,9 +18,16 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from medenh import intensity
-from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError, UsageError
+from medenh import formats, intensity
+from medenh.errors import (
+    OutOfMemoryError,
+    OverBudgetError,
+    UnreadableError,
+    UnsupportedError,
+    UsageError,
+)
 from medenh.formats import dicom
+from medenh.formats.discover import discover
 from medenh.formats.limits import Limits
 from medenh.types import Modality
 
@@ -330,6 +337,18 @@ def test_headers_are_checked_against_the_limits_before_decoding(tmp_path):
     slices = series(tmp_path, (1, 2, 3), (1, 2, 3))
     with pytest.raises(OverBudgetError):
         dicom.read(slices, limits=Limits(max_voxels=50))
+
+
+def test_memory_that_runs_out_is_not_damage_and_ends_no_search(tmp_path, monkeypatch):
+    def exhausted(*args, **options):
+        raise MemoryError
+
+    paths = series(tmp_path, (1, 2), (1, 2))
+    monkeypatch.setattr("pydicom.dcmread", exhausted)
+    with pytest.raises(OutOfMemoryError, match="does not fit in memory"):
+        formats.read(paths[0])
+    found = discover([tmp_path])
+    assert sorted(path for path, _ in found.rejected) == sorted(paths)
 
 
 def test_a_retired_syntax_is_refused_by_name(tmp_path):

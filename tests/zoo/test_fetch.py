@@ -11,9 +11,12 @@ import sys
 import tempfile
 import time
 
+import numpy as np
 import pytest
+from safetensors.torch import save
 from zoo_site import IMPATIENT, make_card
 
+from medenh import formats, models
 from medenh.errors import UsageError, WeightsError
 from medenh.zoo import cache as cache_module
 from medenh.zoo.cache import cached_name, is_intact, where
@@ -355,6 +358,34 @@ def test_eight_processes_cause_one_transfer(site, content, cache):
     assert answers == {str(cache / "weights" / cached_name(card.weights))}
     assert len(site.requests) == 1
     assert site.bytes_sent == len(content)
+
+
+def test_eight_first_uses_at_once_cause_one_transfer_and_write_the_same(
+    site, tmp_path, monkeypatch
+):
+    site.content = save(models.create("dpe-plus", preset="tiny").state_dict())
+    site.delay_s = 0.3
+    network = {"architecture": "dpe-plus", "preset": "tiny"}
+    contract = {"channels": 3, "multiple_of": 16, "min_size": 32}
+    card = make_card(site.content, site.url, input=contract, **network)
+    manifest = {"schema": "medenh.manifest/1", "models": [card.to_dict()]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setenv("MEDENH_MANIFEST", str(tmp_path / "manifest.json"))
+    picture = tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    formats.write(pixels, picture)
+    command = [sys.executable, "-m", "medenh", "enhance", str(picture), "-q"]
+    command += ["-m", card.id, "-o"]
+    outs = [tmp_path / f"out-{number}.png" for number in range(8)]
+    runs = [
+        subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE) for out in outs
+    ]
+    said = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 8, said
+    assert len(site.requests) == 1
+    assert site.bytes_sent == len(site.content)
+    assert len({out.read_bytes() for out in outs}) == 1
+    assert outs[0].read_bytes() != picture.read_bytes()
 
 
 def test_weight_free_method_has_nothing_to_fetch():
