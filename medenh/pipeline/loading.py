@@ -64,7 +64,7 @@ class ModelSource(Protocol):
     def by_modality(self) -> bool:
         """Whether it depends on what an image shows which model it gets."""
 
-    def resolve(self, modality: Modality) -> Resolution:
+    def resolve(self, modality: Modality, *, volume: bool = False) -> Resolution:
         """Return the model for a kind of picture, and why."""
 
     def prepare(self, card: ModelCard) -> Prepared:
@@ -130,7 +130,7 @@ class ZooModels:
         """Whether it depends on what an image shows which model it gets."""
         return self._manifest.by_modality(self._options.model)
 
-    def resolve(self, modality: Modality) -> Resolution:
+    def resolve(self, modality: Modality, *, volume: bool = False) -> Resolution:
         """Return the model for a kind of picture, and why.
 
         Raises
@@ -138,7 +138,9 @@ class ZooModels:
         UsageError
             The name is unknown, or a recogniser's, which gives no picture back.
         """
-        found = self._manifest.resolve(self._options.model, modality.value)
+        found = self._manifest.resolve(
+            self._options.model, modality.value, volume=volume
+        )
         if found.card.recognition is not None:
             classes = ", ".join(found.card.recognition.classes)
             raise UsageError(

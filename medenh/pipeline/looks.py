@@ -33,5 +33,11 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
         best = OTHER if likeness is None else likeness.best
         if likeness is not None and best != OTHER and likeness.shares[best] >= SURE:
             modality, looks = Modality(best), f"it looks like {likeness}, and "
-    found = models.resolve(modality)
+    found = models.resolve(modality, volume=_measures(image))
     return Resolution(found.card, looks + found.reason), modality
+
+
+def _measures(image: Image) -> bool:
+    """Tell whether values are measurements, as in a map of diffusion or a PET slice."""
+    deep = image.format == "dicom" and image.storage.dtype.itemsize > 1
+    return image.format == "nifti" or deep

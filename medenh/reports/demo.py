@@ -225,6 +225,23 @@ def medenh_version() -> str:
     return __version__
 
 
+def _standing(result: DemoResult, shown: str) -> str:
+    """Say which model has the best PSNR, and where the one that is shown stands."""
+    best = max(result.scores, key=lambda model: result.mean(model, "psnr"))
+    ours = f"{result.mean(shown, 'psnr'):.1f} dB"
+    if best == shown:
+        return f"It has the best mean PSNR here, {ours}."
+    ahead = sum(
+        figures["psnr"] > result.scores[best][image]["psnr"]
+        for image, figures in result.scores[shown].items()
+    )
+    return (
+        f"It is not the best here: {best} has {result.mean(best, 'psnr'):.1f} dB on "
+        f"average, {shown} {ours}, and the higher figure on {ahead} of "
+        f"{len(result.records)} images."
+    )
+
+
 def _write_page(
     result: DemoResult,
     pairs: Sequence[_Pair],
@@ -250,7 +267,7 @@ def _write_page(
             "Real images that ship with medenh's dependencies, made darker, "
             f"flatter and noisier with a seeded recipe, then enhanced. The "
             f"pictures show {last}. Every figure compares with the untouched original. "
-            "So few images show how it works, "
+            f"{_standing(result, last)} So few images show how it works, "
             "not how good it is: for that, see the model cards."
         ),
         cases=cases,

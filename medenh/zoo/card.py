@@ -311,7 +311,8 @@ class ModelCard(_Record):
     modalities : tuple of str
         What it was made for; empty is any.
     default_for : tuple of str
-        Modalities for which "auto" picks it; "unknown" stands for all others.
+        Modalities for which "auto" picks it; "unknown" stands for all others, "volume"
+        for volumes that nothing tells the kind of.
     licence : str
         SPDX identifier of the weights' (or method's) licence.
     data : tuple of DataSource
@@ -351,7 +352,7 @@ class ModelCard(_Record):
     options: dict[str, Any] = Field(default_factory=dict)
     aliases: tuple[Identifier, ...] = ()
     modalities: tuple[ModalityWord, ...] = ()
-    default_for: tuple[ModalityWord | Literal["unknown"], ...] = ()
+    default_for: tuple[ModalityWord | Literal["unknown", "volume"], ...] = ()
     licence: Licence
     data: tuple[DataSource, ...] = ()
     paper: str = ""
@@ -377,7 +378,7 @@ class ModelCard(_Record):
             raise ValueError("weights must name the data behind them")
         if self.recognition is not None and (self.default_for or self.is_classical):
             raise ValueError("a recogniser is a network and no default for enhancement")
-        strange = set(self.default_for) - {"unknown", *self.modalities}
+        strange = set(self.default_for) - {"unknown", "volume", *self.modalities}
         if self.modalities and strange:
             raise ValueError(f"default for {strange.pop()}, but not made for it")
         return self

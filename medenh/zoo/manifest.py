@@ -145,7 +145,9 @@ class Manifest:
         bearers = [card for card in self.current() if name in card.aliases]
         return name == "auto" or len(bearers) > 1
 
-    def resolve(self, name: str, modality: str | None = None) -> Resolution:
+    def resolve(
+        self, name: str, modality: str | None = None, *, volume: bool = False
+    ) -> Resolution:
         """Return the model that a name means for an image.
 
         Parameters
@@ -154,6 +156,9 @@ class Manifest:
             Id, ``id@version``, alias, or "auto".
         modality : str, optional
             Kind of picture, a value of `medenh.types.Modality`.
+        volume : bool
+            Its values are measurements: where its kind is unknown, "auto" picks what
+            keeps them comparable.
 
         Raises
         ------
@@ -162,17 +167,22 @@ class Manifest:
         """
         word = None if modality in (None, "", "unknown") else str(modality)
         if name == "auto":
-            return self._pick(word)
+            return self._pick(word, volume=volume)
         bearers = [card for card in self.current() if name in card.aliases]
         if bearers:
             return _choose(name, bearers, word)
         card = self.get(name)
         return Resolution(card, f"{name} was asked for")
 
-    def _pick(self, modality: str | None) -> Resolution:
+    def _pick(self, modality: str | None, *, volume: bool) -> Resolution:
         for card in self.current():
             if modality is not None and modality in card.default_for:
                 return Resolution(card, f"{card.id} is the default for {modality}")
+        if modality is None and volume:
+            for card in self.current():
+                if "volume" in card.default_for:
+                    why = "what the volume shows is unknown"
+                    return Resolution(card, f"{why}: {card.id} keeps its values near")
         for card in self.current():
             if "unknown" in card.default_for:
                 if modality is None:

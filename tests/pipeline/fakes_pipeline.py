@@ -99,7 +99,7 @@ class FakeModels:
 
     by_modality = False
 
-    def resolve(self, modality):
+    def resolve(self, modality, *, volume=False):
         return Resolution(self.card, "a test wants it")
 
     def prepare(self, card):

@@ -48,6 +48,20 @@ def test_what_looks_like_nothing_known_gets_the_general_model():
         assert "unknown" in reason
 
 
+def test_values_of_an_unknown_volume_stay_comparable():
+    noise = np.random.default_rng(0).integers(0, 4000, (90, 80), np.uint16)
+    image = from_array(noise)
+    model, _, reason = choose(replace(image, format="nifti"))
+    assert model == "nlm"
+    assert "keeps its values" in reason
+    assert choose(replace(image, format="dicom"))[0] == "nlm"
+    assert choose(replace(image, format="tiff"))[0] == "dpe-general"
+    shallow = from_array((noise >> 4).astype(np.uint8))
+    assert choose(replace(shallow, format="dicom"))[0] == "dpe-general"
+    told = replace(image, format="nifti", modality=Modality.XRAY)
+    assert choose(told)[0] == "dpe-general"
+
+
 def test_what_file_or_user_tells_is_not_doubted():
     told = replace(formats.read(RETINA), modality=Modality.XRAY)
     model, modality, reason = choose(told)

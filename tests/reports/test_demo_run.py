@@ -10,7 +10,7 @@ import pytest
 import medenh
 from medenh import formats
 from medenh.errors import WeightsError
-from medenh.reports.demo import MODELS, run_demo
+from medenh.reports.demo import MODELS, _standing, run_demo
 from medenh.reports.samples import SAMPLES
 
 SMALL = [sample for sample in SAMPLES if sample.package == "pydicom"]
@@ -103,6 +103,29 @@ def test_page_names_models_hashes_and_settings(tmp_path, fakes):
     for words in ("identity (does nothing)", "brighter", "ab" * 32, "--seed 3"):
         assert words in page
     assert page.count('class="card case') == len(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        ((21.0, 24.0), "has the best mean PSNR here, 22.5 dB."),
+        ((20.0, 21.0), "identity has 21.0 dB on average, brighter 20.5 dB, and the "
+                       "higher figure on 1 of 2 images."),
+    ],
+)  # fmt: skip
+def test_page_says_where_the_model_it_shows_stands(tmp_path, fakes, ours, said):
+    result = run_demo(tmp_path, models=fakes, samples=SMALL)
+    page = result.page.read_text()
+    assert "mean PSNR here" in page or "not the best here" in page
+    values = {"identity": (22.0, 20.0), "brighter": ours}
+    scores = {
+        model: {str(i): {"psnr": value} for i, value in enumerate(row)}
+        for model, row in values.items()
+    }
+    records = dict.fromkeys("01", {})
+    assert said in _standing(
+        replace(result, scores=scores, records=records), "brighter"
+    )
 
 
 def test_missing_weights_stop_it_before_any_file(tmp_path, monkeypatch, fakes):
