@@ -68,6 +68,16 @@ _Uncertainty = Annotated[
         help="Map of the answers' spread over turns and shifts, beside each output.",
     ),
 ]
+_Output = Annotated[
+    str | None,  # a path would lose the slash at the end, which says folder
+    typer.Option(
+        "--output",
+        "-o",
+        help="File (its extension says the format) or folder to write.",
+        show_default=False,
+        metavar="PATH",
+    ),
+]
 _LIMITS = "Limits"
 _MaxVoxels = Annotated[
     int | None,
@@ -108,7 +118,7 @@ def register(app: typer.Typer) -> None:
 
 def enhance(
     inputs: options.Inputs,
-    output: options.Output = None,
+    output: _Output = None,
     model: options.Model = "auto",
     modality: options.Modality = None,
     device: options.Device = "auto",
@@ -196,7 +206,7 @@ def _limits(
 
 def _run(
     inputs: list[Path],
-    output: Path | None,
+    output: str | None,
     asked: EnhanceOptions,
     report: Path | None,
     *,
@@ -250,7 +260,7 @@ def _document(*, wanted: bool) -> Iterator[Summary]:
 
 
 def _show_plan(
-    inputs: list[Path], output: Path | None, asked: EnhanceOptions, *, json: bool
+    inputs: list[Path], output: str | None, asked: EnhanceOptions, *, json: bool
 ) -> None:
     from medenh.cli.interrupt import interruptible
     from medenh.pipeline.attempt import attempt
@@ -289,7 +299,7 @@ def _say(line: str) -> None:
 def _tell(
     summary: Summary,
     asked: EnhanceOptions,
-    output: Path | None,
+    output: str | None,
     *,
     quiet: bool,
     verbose: bool,

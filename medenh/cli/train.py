@@ -36,7 +36,11 @@ def _train(
     ] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Stop cleanly after this long; --resume goes on."),
+        typer.Option(
+            min=0.0,
+            help="Stop cleanly after this long, reading included, and one step at "
+            "least; --resume goes on.",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT.")] = False,
     device: Annotated[
@@ -100,7 +104,7 @@ def _train(
         )
     settings = load_config(config, override)
     run_dir = output or Path("runs") / settings.name
-    # what takes minutes before the first step says so
+    # what takes long before the first step says so
     logging.getLogger("medenh.training").setLevel(logging.INFO)
     _run(settings, run_dir, resume=resume, max_minutes=max_minutes, device=device)
 

@@ -24,7 +24,7 @@ from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
 from medenh.pipeline.budget import ByteBudget, default_budget
 from medenh.pipeline.failing import as_ours
-from medenh.pipeline.flight import Flight
+from medenh.pipeline.flight import Flight, timed
 from medenh.pipeline.frames import FrameTask
 from medenh.pipeline.journal import Journal
 from medenh.pipeline.loading import ModelSource, Prepared
@@ -37,6 +37,7 @@ from medenh.pipeline.work import Plan, WorkItem
 from medenh.pipeline.writing import (
     Ledger,
     check_fits,
+    jpeg_loss,
     provenance_of,
     remaining_names,
 )
@@ -199,20 +200,23 @@ class Engine:
 
     def _read(self, item: WorkItem) -> None:
         self._budget.wait_for_room()
-        started = time.perf_counter()
+        begun = time.perf_counter()
         for outcome in read_item(item, self._options):
             if isinstance(outcome, Reading):
-                work = partial(self._open, outcome, started)
-                self._guarded(outcome.item, work)
+                seconds = time.perf_counter() - begun
+                self._guarded(outcome.item, partial(self._open, outcome, seconds))
+                begun = time.perf_counter()
                 continue
             for failure in outcome:
                 self._note_failure(failure)
 
-    def _open(self, reading: Reading, started: float) -> None:
-        """Send an image on its way, once there is room for it."""
+    def _open(self, reading: Reading, seconds: float) -> None:
+        """Send an image that took some time to read on its way, once there is room."""
+        begun = time.perf_counter()
         image = reading.image
         check_fits(image, reading.item.targets, self._options.format)
         remaining = remaining_names(image, self._options.deidentify)
+        lossy = jpeg_loss(image, reading.item.targets, self._options.format)
         resolution, modality = choose_model(image, self._models)
         card = resolution.card
         told = self._options.modality is not None
@@ -220,6 +224,7 @@ class Engine:
         problems, remarks = fidelity.check_input(seen, card, told=told)
         if self._options.strict and problems:
             raise fidelity.describe(problems, image)
+        seconds += time.perf_counter() - begun
         prepared = self._models.prepare(card)
         with self._lock:
             self._used[card.full_id] = prepared
@@ -229,27 +234,24 @@ class Engine:
         if not self._budget.acquire(cost):
             return
         try:
-            out = np.empty_like(image.pixels)
-            with prepared.slots:
-                tasks = prepared.enhancer.tasks(image, out)
-                ensemble = None
+            flight = Flight(
+                reading=reading,
+                prepared=prepared,
+                modality=modality,
+                reason=resolution.reason,
+                warnings=(*problems, *remarks, *remaining, *lossy),
+                seconds=seconds,
+                cost=cost,
+                out=np.empty_like(image.pixels),
+                pending=image.frames,
+            )
+            with prepared.slots, timed([flight]):
+                tasks = prepared.enhancer.tasks(image, flight.out)
                 if self._options.uncertainty:
-                    ensemble = Ensemble(prepared.enhancer, image)
+                    flight.ensemble = Ensemble(prepared.enhancer, image)
         except BaseException:
             self._budget.release(cost)
             raise
-        flight = Flight(
-            reading=reading,
-            prepared=prepared,
-            modality=modality,
-            reason=resolution.reason,
-            warnings=(*problems, *remarks, *remaining),
-            started=started,
-            cost=cost,
-            out=out,
-            pending=image.frames,
-            ensemble=ensemble,
-        )
         # on a CPU a batch gains nothing; elsewhere the frames of one file share one,
         # and files do only where the user asks, since a batch's last digits may vary
         shared = isinstance(self._options.batch, int) and prepared.batch > 1
@@ -269,7 +271,7 @@ class Engine:
             return
         prepared = group[0][0].prepared
         try:
-            with prepared.slots:
+            with prepared.slots, timed([flight for flight, _ in group]):
                 prepared.enhancer.enhance(
                     [task for _, task in group],
                     alone=self._alone and len(group) == group[0][0].image.frames,
@@ -335,17 +337,18 @@ class Engine:
         card = prepared.card
         made_by = provenance_of(prepared, self._options, image.provenance)
         enhanced = replace(image, pixels=flight.out, provenance=made_by)
-        figures = fidelity.measure(image, enhanced)
         spread = None if flight.ensemble is None else flight.ensemble.spread
-        if spread is not None:
-            figures |= fidelity.measure_spread(image, spread)
-        problems = fidelity.warnings_of(figures, card)
-        if self._options.strict and problems:
-            raise fidelity.describe(problems, image)
         computation = self._models.computation(card)
-        self._ledger.write(
-            flight.reading, enhanced, made_by, computation, spread, flight.modality
-        )
+        with timed([flight]):
+            figures = fidelity.measure(image, enhanced)
+            if spread is not None:
+                figures |= fidelity.measure_spread(image, spread)
+            problems = fidelity.warnings_of(figures, card)
+            if self._options.strict and problems:
+                raise fidelity.describe(problems, image)
+            self._ledger.write(
+                flight.reading, enhanced, made_by, computation, spread, flight.modality
+            )
         warnings = (
             *problems,
             *flight.warnings,
@@ -356,7 +359,7 @@ class Engine:
                 input=source,
                 output=flight.item.target_of(index),
                 image=flight.item.path,
-                seconds=time.perf_counter() - flight.started,
+                seconds=flight.seconds / len(flight.item.sources),
                 model=card.id,
                 reason=flight.reason,
                 fidelity=figures,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +17,7 @@ from medenh.pipeline.uncertainty import Ensemble
 from medenh.pipeline.work import WorkItem
 from medenh.types import Image, Modality
 
-__all__ = ["Flight"]
+__all__ = ["Flight", "timed"]
 
 
 @dataclass(slots=True)
@@ -33,8 +36,8 @@ class Flight:
         Why that model.
     warnings : tuple of str
         In which ways the image is outside the model's card.
-    started : float
-        When reading began.
+    seconds : float
+        Spent on it so far; waiting is not in it.
     cost : int
         Bytes it holds of the budget.
     out : array
@@ -48,7 +51,7 @@ class Flight:
     over : bool
         True once it has failed.
     lock : threading.Lock
-        For `pending`, `frames_done` and `over`.
+        For `pending`, `frames_done`, `over` and `seconds`.
     """
 
     reading: Reading
@@ -56,7 +59,7 @@ class Flight:
     modality: Modality
     reason: str
     warnings: tuple[str, ...]
-    started: float
+    seconds: float
     cost: int
     out: NDArray[Any]
     pending: int
@@ -74,3 +77,22 @@ class Flight:
     def image(self) -> Image:
         """What was read."""
         return self.reading.image
+
+
+@contextmanager
+def timed(flights: Sequence[Flight]) -> Iterator[None]:
+    """Add the time that a block takes to some images, in equal shares.
+
+    Parameters
+    ----------
+    flights : sequence of Flight
+        One for each frame that is worked on: an image with two frames has two shares.
+    """
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        share = (time.perf_counter() - begun) / len(flights)
+        for flight in flights:
+            with flight.lock:
+                flight.seconds += share

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from medenh import __version__
 from medenh.device import num_threads
 from medenh.errors import OutputError, UsageError
+from medenh.formats import EXTENSIONS
 from medenh.formats.discover import Item, discover
 from medenh.formats.files import (
     ignores_case,
@@ -85,8 +86,8 @@ def make_plan(
     Raises
     ------
     UsageError
-        No input; no output for a folder or several files; an output that would
-        replace an input.
+        No input; no output for a folder or several files, or one that is named as a
+        file; an extension of no format; an output that would replace an input.
     """
     if not inputs:
         raise UsageError("no input")
@@ -135,9 +136,32 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
                 "several images need a place to go", hint="give a folder with -o OUT"
             )
         return True
-    if not one_file or Path(output).is_dir() or str(output).endswith(("/", "\\")):
+    if str(output) == "-":
+        raise UsageError("pictures do not go through a pipe", hint="name a file")
+    target = Path(output)
+    if target.is_dir() or str(output).endswith(("/", "\\")):
         return False
-    return has_image_name(Path(output)) or not has_image_name(paths[0])
+    if not one_file:
+        _check_folder_name(target)
+        return False
+    if has_image_name(target) or not has_image_name(paths[0]):
+        return True
+    if target.suffix:
+        known = ", ".join(chain.from_iterable(EXTENSIONS.values()))
+        raise UsageError(
+            f"{target} has no extension of a picture",
+            hint=f"use one of {known}; or for a folder end it with a slash, {target}/",
+        )
+    return False
+
+
+def _check_folder_name(target: Path) -> None:
+    """Refuse what is named as a picture where a folder must be, unless it is there."""
+    if has_image_name(target) and not target.exists():
+        raise UsageError(
+            f"{target} is named as a picture, and several images need a folder",
+            hint=f"name a folder; if it is one, end it with a slash, {target}/",
+        )
 
 
 def _place_of(

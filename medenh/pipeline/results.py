@@ -59,8 +59,8 @@ class FileResult:
     image : path
         The first file of the image that it belongs to.
     seconds : float
-        From the start of reading to the end of writing, waiting included; of the
-        whole series for each of its slices.
+        Spent on it: reading, its share of the model's calls, measuring and writing,
+        without waiting. Each slice of a series has an equal share.
     model, reason : str
         What enhanced it, and why that.
     fidelity : mapping of str to float

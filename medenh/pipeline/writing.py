@@ -28,7 +28,7 @@ from medenh.pipeline.uncertainty import TOP
 from medenh.pipeline.work import WorkItem
 from medenh.types import FloatArray, Image, Modality, Provenance
 
-__all__ = ["Ledger", "check_fits", "provenance_of", "remaining_names"]
+__all__ = ["Ledger", "check_fits", "jpeg_loss", "provenance_of", "remaining_names"]
 
 _SINGLE_FRAME = ("png", "jpeg", "bmp")
 
@@ -71,6 +71,14 @@ def check_fits(image: Image, targets: Sequence[Path], wanted: str) -> None:
         raise UnsupportedError(
             problem, path=image.source, hint="choose another output format"
         )
+
+
+def jpeg_loss(image: Image, targets: Sequence[Path], wanted: str) -> list[str]:
+    """Return a warning where a name makes a JPEG of what was none; else nothing."""
+    kind = target_kind(targets[0], image.format, wanted)
+    if kind != "jpeg" or image.format == "jpeg":
+        return []
+    return ["JPEG is lossy and holds 8 bits: a name in .png or .tif keeps more"]
 
 
 def remaining_names(image: Image, profile: str | None) -> list[str]:

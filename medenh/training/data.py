@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ __all__ = [
     "reduced",
     "split_holdout",
 ]
+
+
+_log = logging.getLogger(__name__)
 
 
 class _Grouped(Protocol):
@@ -169,6 +173,7 @@ def load_pack(
     rows = [r for r in read_pack(folder, qualities) if r["split"] in splits]
     if task is not None:
         rows = [row for row in rows if has_answer(row, task)]
+    _log.info("reading %d images of %s", len(rows), folder)
     images = []
     for shard in sorted({row["shard"] for row in rows}):
         with open_shard(folder / shard) as tar:

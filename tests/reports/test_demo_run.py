@@ -122,7 +122,7 @@ def test_page_says_where_the_model_it_shows_stands(tmp_path, fakes, ours, said):
         model: {str(i): {"psnr": value} for i, value in enumerate(row)}
         for model, row in values.items()
     }
-    records = dict.fromkeys("01", {})
+    records = {key: {} for key in "01"}
     assert said in _standing(
         replace(result, scores=scores, records=records), "brighter"
     )
