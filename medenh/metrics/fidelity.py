@@ -12,7 +12,7 @@ from medenh.errors import NonFiniteError, UsageError
 from medenh.metrics._arrays import checked_mask, checked_pair
 from medenh.types import FloatArray
 
-__all__ = ["clipped_share", "mean_shift", "structure_correlation"]
+__all__ = ["brightness_excess", "clipped_share", "mean_shift", "structure_correlation"]
 
 _MOST_PIXELS = 2_000_000
 _SIGMA, _RADIUS = 1.8, 4  # a Gaussian window of 9 px
@@ -205,6 +205,29 @@ def mean_shift(unit_after: NDArray[Any], unit_before: NDArray[Any]) -> float:
     if unit_after.size == 0:
         return 0.0
     return float(unit_after.mean(dtype=np.float64) - unit_before.mean(dtype=np.float64))
+
+
+def brightness_excess(unit_after: NDArray[Any], unit_before: NDArray[Any]) -> float:
+    """Return by how much the mean rose beyond the room above the brightest parts.
+
+    A picture that lost nothing but exposure can be brightened until its bright parts
+    (99th percentile) are white; what rises further was washed out. 0 where that did
+    not happen.
+
+    Parameters
+    ----------
+    unit_after, unit_before : float array, any shape, in [0, 1]
+
+    Raises
+    ------
+    UsageError
+        The shapes differ.
+    """
+    rise = mean_shift(unit_after, unit_before)
+    if unit_before.size == 0:
+        return 0.0
+    room = 1.0 - float(np.percentile(unit_before, 99))
+    return max(0.0, rise - room)
 
 
 def _same_shape(after: NDArray[Any], before: NDArray[Any]) -> None:

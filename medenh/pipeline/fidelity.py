@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medenh.errors import RefusedError
-from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
+from medenh.metrics.fidelity import (
+    brightness_excess,
+    clipped_share,
+    mean_shift,
+    structure_correlation,
+)
 from medenh.modality import OTHER, recognise
 from medenh.types import FloatArray, Image, Modality
 
@@ -18,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["check_input", "describe", "measure", "measure_spread", "warnings_of"]
 
 _SURE = 0.7  # probability from which on a look is named
+# [chosen] of 388 good outputs of bundled models, 28 of real low-quality pictures among
+# them, none was above 0.011; a colour Doppler that was washed out had 0.22
+_WASHED_OUT = 0.05
 _MOST_FRAMES = 9  # of a volume, evenly spread
 _MOST_PIXELS = 4 << 20  # of a frame that share and shift are taken from
 
@@ -34,16 +42,18 @@ def measure(before: Image, after: Image) -> dict[str, float]:
     -------
     dict of str to float
         ``structure_correlation`` (1 is all structure kept), ``clipped_share`` (of
-        values newly at black or white), ``mean_shift`` (in [0, 1]). Means over at
-        most nine frames of a volume; for the structure each frame counts by its
-        contrast, since near-empty slices at the ends have little to keep.
+        values newly at black or white), ``mean_shift`` (in [0, 1]),
+        ``brightness_excess`` (above 0 where bright parts must have been washed out).
+        Means over at most nine frames of a volume; for the structure each frame counts
+        by its contrast, since near-empty slices at the ends have little to keep.
     """
-    structure, clipped, shift, contrast = [], [], [], []
+    structure, clipped, shift, excess, contrast = [], [], [], [], []
     for index in _frames_of(before):
         old, new = _unit(before, index), _unit(after, index)
         structure.append(structure_correlation(new, old))
         clipped.append(clipped_share(new, old))
         shift.append(mean_shift(new, old))
+        excess.append(brightness_excess(new, old))
         contrast.append(float(old.std()) + 1e-9)
     return {
         "structure_correlation": round(
@@ -51,6 +61,7 @@ def measure(before: Image, after: Image) -> dict[str, float]:
         ),
         "clipped_share": round(float(np.mean(clipped)), 6),
         "mean_shift": round(float(np.mean(shift)), 6),
+        "brightness_excess": round(float(np.mean(excess)), 6),
     }
 
 
@@ -182,6 +193,10 @@ def warnings_of(figures: Mapping[str, float], card: ModelCard) -> list[str]:
     shift = figures["mean_shift"]
     if limits.max_mean_shift is not None and abs(shift) > limits.max_mean_shift:
         found.append(f"the mean moved by {shift:+.3f}, limit {limits.max_mean_shift:g}")
+    if limits.max_mean_shift is not None and figures["brightness_excess"] > _WASHED_OUT:
+        found.append(
+            f"the mean rose by {shift:.3f}: too much, bright parts are washed out"
+        )
     return found
 
 

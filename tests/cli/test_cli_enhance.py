@@ -54,6 +54,7 @@ def test_json_is_all_there_is_on_stdout(capsys, folder, tmp_path):
         "structure_correlation",
         "clipped_share",
         "mean_shift",
+        "brightness_excess",
     }
 
 
@@ -213,3 +214,21 @@ def test_a_name_of_another_format_than_asked_for_is_refused(capsys, folder, tmp_
     assert not out.exists()
     words = ("-o", tmp_path / "x.tif", "-m", "identity", "--format", "tiff")
     assert run(capsys, "enhance", folder / "a.png", *words)[0] == 0
+
+
+@pytest.mark.parametrize("output", ["c.xyz", "-"])
+def test_an_output_that_cannot_be_meant_is_wrong_usage(
+    capsys, folder, tmp_path, monkeypatch, output
+):
+    monkeypatch.chdir(tmp_path)
+    words = ("-m", "identity", "-o", output)
+    code, _, err = run(capsys, "enhance", folder / "a.png", *words)
+    assert code == 2
+    assert err
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_slash_at_the_end_says_folder(capsys, folder, tmp_path):
+    words = ("-m", "identity", "-o", f"{tmp_path}/c.xyz/")
+    assert run(capsys, "enhance", folder / "a.png", *words)[0] == 0
+    assert (tmp_path / "c.xyz" / "a.png").is_file()

@@ -7,6 +7,7 @@ from scipy import ndimage
 from medenh.classical import METHODS
 from medenh.errors import NonFiniteError, UsageError
 from medenh.metrics import clipped_share, mean_shift, structure_correlation
+from medenh.metrics.fidelity import brightness_excess
 
 RNG = np.random.default_rng(0)
 
@@ -127,6 +128,16 @@ def test_clipped_share_counts_only_what_is_new():
     assert clipped_share(before, before) == 0
     with pytest.raises(UsageError):
         clipped_share(before, before[:3])
+
+
+def test_brightness_is_in_excess_where_bright_parts_cannot_have_stayed_apart():
+    before = np.linspace(0, 0.6, 1000, dtype=np.float32).reshape(20, 50)
+    room = 1 - np.percentile(before, 99)
+    assert brightness_excess(before + np.float32(0.3), before) == 0.0
+    white = np.ones_like(before)
+    assert brightness_excess(white, before) == pytest.approx(0.7 - room)
+    assert brightness_excess(before, white) == 0.0
+    assert brightness_excess(before[:0], before[:0]) == 0.0
 
 
 def test_mean_shift_is_signed():

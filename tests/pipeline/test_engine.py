@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 
 import cv2
 import nibabel
@@ -289,6 +290,7 @@ def test_fidelity_is_measured(folder, tmp_path):
             "structure_correlation": pytest.approx(1.0),
             "clipped_share": 0.0,
             "mean_shift": 0.0,
+            "brightness_excess": 0.0,
         }
     changed = enhance(folder, tmp_path / "changed", FakeModels(FakeRunner(box)))
     assert min(r.fidelity["structure_correlation"] for r in changed.written) < 0.95
@@ -434,3 +436,33 @@ def test_memory_that_is_short_while_reading_does_not_end_the_run(
     summary = enhance(folder, tmp_path / "out", budget_bytes=1)
     assert {f.error.code for f in summary.failed} == {"out-of-memory"}
     assert len(summary.written) == 5
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_seconds_of_a_file_are_work_and_not_waiting(tmp_path, monkeypatch, batch):
+    monkeypatch.setattr("medenh.pipeline.engine.num_threads", lambda: 1)
+    (tmp_path / "in").mkdir()
+    for index in range(24):
+        pixels = np.full((8, 8, 3), index, np.uint8)
+        cv2.imwrite(str(tmp_path / "in" / f"{index}.png"), pixels)
+    nap = 0.02
+
+    def slow(batch):
+        time.sleep(nap)
+        return batch
+
+    runner = FakeRunner(slow, workers=1)
+    models = FakeModels(runner, batch=batch)
+    summary = enhance(tmp_path / "in", tmp_path / "out", models, batch=batch)
+    spent = [result.seconds for result in summary.written]
+    workers = 2 + 1 + 2  # readers, runner, writers
+    assert runner.calls * nap < sum(spent) < workers * summary.seconds
+    assert min(spent) > nap / batch
+
+
+def test_a_name_in_jpg_is_warned_about_once(folder, tmp_path):
+    one = tmp_path / "one.jpg"
+    summary = enhance(folder / "0.png", one, FakeModels(FakeRunner()))
+    assert [("JPEG" in warning) for warning in summary.written[0].warnings] == [True]
+    again = enhance(one, tmp_path / "two.jpg", FakeModels(FakeRunner()))
+    assert again.written[0].warnings == ()
