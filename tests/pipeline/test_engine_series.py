@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import nibabel
 import numpy as np
@@ -241,3 +242,19 @@ def test_two_shards_write_the_bytes_of_one_run(folder, tmp_path):
     assert kinds[0] | kinds[1] == {".dcm", ".png", ".gz"}
     assert kinds[0] & kinds[1]  # a kind that both had
     assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_each_slice_has_its_share_of_the_seconds(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("medenh.pipeline.engine.num_threads", lambda: 1)
+
+    def slow(batch):
+        time.sleep(0.02)
+        return batch
+
+    runner = FakeRunner(slow, workers=1)
+    summary = enhance(folder, tmp_path / "out", runner)
+    spent = [result.seconds for result in summary.written]
+    assert len(spent) == COUNT
+    assert runner.calls * 0.02 < sum(spent)
+    # one image is read, run and written one after the other
+    assert sum(spent) < summary.seconds

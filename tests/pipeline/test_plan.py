@@ -261,3 +261,42 @@ def test_a_name_and_a_format_must_agree(folder, tmp_path, name):
         make_plan([folder / "a.npy"], tmp_path / name, options)
     plan = make_plan([folder / "a.npy"], tmp_path / "x.tif", options)
     assert plan.work[0].targets == (tmp_path / "x.tif",)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "said"),
+    [
+        (["a.npy"], "c.xyz", r"\.png, .*c\.xyz/"),
+        (["a.npy", "b.npy"], "z.png", r"z\.png/"),
+        (["."], "z.nii.gz", r"z\.nii\.gz/"),
+    ],
+)
+def test_a_name_that_may_be_a_slip_makes_no_folder(
+    folder, tmp_path, inputs, output, said
+):
+    paths = [folder / name for name in inputs]
+    with pytest.raises(UsageError, match=said):
+        make_plan(paths, tmp_path / output, EnhanceOptions())
+    # a slash, or a folder that is there, says that it is meant
+    make_plan(paths, f"{tmp_path / output}/", EnhanceOptions())
+    (tmp_path / output).mkdir()
+    plan = make_plan(paths, tmp_path / output, EnhanceOptions())
+    assert plan.root == tmp_path / output
+
+
+@pytest.mark.parametrize("inputs", [["a.npy", "b.npy"], ["."]])
+def test_a_folder_may_have_a_dot_in_its_name(folder, tmp_path, inputs):
+    out = tmp_path / "out.v2"
+    plan = make_plan([folder / name for name in inputs], out, EnhanceOptions())
+    assert plan.root == out
+
+
+def test_a_source_without_extension_may_become_one_of_any_name(folder, tmp_path):
+    uid = (folder / "a.npy").rename(folder / "1.2.840.1")
+    plan = make_plan([uid], tmp_path / "1.2.840.2", EnhanceOptions())
+    assert plan.work[0].targets == (tmp_path / "1.2.840.2",)
+
+
+def test_there_is_no_pipe(folder):
+    with pytest.raises(UsageError, match="pipe"):
+        make_plan([folder / "a.npy"], "-", EnhanceOptions())
