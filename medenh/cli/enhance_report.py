@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from medenh import __version__
 from medenh.errors import OutputError, UsageError
 from medenh.formats.files import check_writable
 from medenh.pipeline.results import Listener
-from medenh.reports.html import Case, Table, unit_view, write_report
+from medenh.reports.html import Case, Table, Value, unit_view, write_report
+from medenh.reports.tables import Cell
 
 if TYPE_CHECKING:
     from medenh.pipeline.options import EnhanceOptions
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from medenh.types import FloatArray, Image
 
 __all__ = ["ReportListener", "check_place"]
+
+_Order: TypeAlias = tuple[float, float, str]  # smaller ones are shown first
 
 _MOST_CASES = 24
 _MOST_SIDE = 1536  # pixels; a page shows less than this
@@ -53,7 +57,7 @@ class ReportListener(Listener):
 
     def __init__(self, listener: Listener) -> None:
         self._next = listener
-        self._cases: dict[str, Case] = {}
+        self._cases: dict[_Order, Case] = {}
         self._images = 0
         self._lock = threading.Lock()
 
@@ -72,8 +76,8 @@ class ReportListener(Listener):
     def written(
         self, results: Sequence[FileResult], image: Image, enhanced: Image
     ) -> None:
-        """Keep a view of an image; of many, those first in alphabetical order."""
-        key = str(results[0].input)
+        """Keep a view of an image; of many, those that changed most."""
+        key = _order(results[0])
         with self._lock:
             self._images += 1
             wanted = len(self._cases) < _MOST_CASES or key < max(self._cases)
@@ -87,30 +91,34 @@ class ReportListener(Listener):
 
     def write(self, path: Path, summary: Summary, asked: EnhanceOptions) -> None:
         """Write the page."""
-        rows: list[tuple[str | float, ...]] = [
+        inputs, names = _shortened([result.input for result in summary.written])
+        outputs, new_names = _shortened([result.output for result in summary.written])
+        rows: list[tuple[Value, ...]] = [
             (
-                str(result.input),
-                str(result.output),
+                Cell(
+                    name,
+                    name,
+                    below="" if new == name else f"\N{RIGHTWARDS ARROW} {new}",
+                ),
                 result.model,
                 *result.fidelity.values(),
                 "; ".join(result.warnings),
             )
-            for result in summary.written
+            for result, name, new in zip(summary.written, names, new_names, strict=True)
         ]
         figures = summary.written[0].fidelity if summary.written else {}
-        columns = ("input", "output", "model", *map(_label, figures), "warnings")
-        tables = [Table("Enhanced", columns, rows)]
+        columns = ("file", "model", *map(_label, figures), "warnings")
+        caption = f"Inputs are in {inputs}, outputs in {outputs}." if rows else ""
+        tables = [Table("Enhanced", columns, rows, caption)]
         if summary.failed:
             failures = [(str(f.path), f.reason) for f in summary.failed]
-            tables.append(Table("Failed", ("input", "reason"), failures))
-        note = "Not a medical device."
-        if self._images > len(self._cases):
-            note += f" The first {len(self._cases)} images are shown."
+            tables.insert(0, Table("Failed", ("input", "reason"), failures))
         write_report(
             path,
             title="Enhanced images",
             cases=[self._cases[key] for key in sorted(self._cases)],
             tables=tables,
+            above=len(tables) - 1,
             settings={
                 "medenh": __version__,
                 "models": ", ".join(summary.models),
@@ -119,8 +127,39 @@ class ReportListener(Listener):
                 "engine": summary.engine,
                 "precision": summary.precision,
             },
-            note=note,
+            note=self._note(),
         )
+
+    def _note(self) -> str:
+        """Say which images are shown, and in which order."""
+        if self._images < 2:
+            return "Not a medical device."
+        shown = len(self._cases)
+        which = "All" if shown == self._images else f"The {shown} that changed most of"
+        return (
+            f"Not a medical device. {which} {self._images} images are shown, lowest "
+            "structure correlation first (1 is unchanged; at equal ones the largest "
+            "mean shift). The table of all files stands below them."
+        )
+
+
+def _order(result: FileResult) -> _Order:
+    """Return what sorts images by how much they changed, most first."""
+    figures = result.fidelity
+    structure, shift = figures["structure_correlation"], figures["mean_shift"]
+    return structure, -abs(shift), str(result.input)
+
+
+def _shortened(paths: Sequence[Path]) -> tuple[str, list[str]]:
+    """Return the folder that files share, and their names below it.
+
+    Two columns of whole paths would push all others off the page.
+    """
+    try:
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
+    except ValueError:  # no files, or whole and relative paths beside each other
+        return "different folders", [str(path) for path in paths]
+    return str(folder), [str(path.relative_to(folder)) for path in paths]
 
 
 def _label(name: str) -> str:

@@ -83,6 +83,7 @@ def write_report(
     title: str,
     cases: Sequence[Case] = (),
     tables: Sequence[Table] = (),
+    above: int = 1,
     settings: Mapping[str, str] | None = None,
     note: str = "",
 ) -> Path:
@@ -97,7 +98,8 @@ def write_report(
     cases : sequence of Case
         One slider each, in this order.
     tables : sequence of Table
-        The first stands above the images, the others below.
+    above : int
+        How many of the tables stand above the images; the others stand below.
     settings : mapping of str to str, optional
         What a reader needs to repeat it: versions, options, hashes.
     note : str
@@ -122,6 +124,7 @@ def write_report(
             "note": note,
             "cases": [_case_view(case) for case in cases],
             "tables": [table_view(table) for table in tables],
+            "above": above,
             "settings": dict(settings or {}),
         },
     )

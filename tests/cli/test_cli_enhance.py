@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -232,3 +234,29 @@ def test_a_slash_at_the_end_says_folder(capsys, folder, tmp_path):
     words = ("-m", "identity", "-o", f"{tmp_path}/c.xyz/")
     assert run(capsys, "enhance", folder / "a.png", *words)[0] == 0
     assert (tmp_path / "c.xyz" / "a.png").is_file()
+
+
+def test_a_report_shows_what_changed_most_first(capsys, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("medenh.cli.enhance_report._MOST_CASES", 3)
+    ramp = np.tile(np.linspace(0, 255, 64), (64, 1))
+    for index in range(4):  # by more noise, and against the order of names
+        noise = np.random.default_rng(index).normal(0, 25 * index, ramp.shape)
+        pixels = (ramp + noise).clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"c{3 - index}.png"), pixels)
+    (folder / "bad.png").write_bytes(b"")
+    page = tmp_path / "page.html"
+    words = ("-m", "clahe", "--json", "--report", page)
+    _, out, _ = run(capsys, "enhance", folder, "-o", tmp_path / "out", *words)
+    kept = {
+        Path(file["input"]).name: file["fidelity"]["structure_correlation"]
+        for file in json.loads(out)["files"]
+    }
+    assert len(set(kept.values())) == len(kept) == 6
+    text = page.read_text()
+    shown = re.findall(r'<h2 id="case-\d+"><bdi>(.*?)</bdi>', text)
+    assert shown == sorted(kept, key=kept.get)[:3]
+    assert shown != sorted(shown)
+    assert "The 3 that changed most of 6 images" in text
+    headings = re.findall(r'<h2 id="(?:table|case)-\d+">(.*?)</h2>', text)
+    assert (headings[0], headings[-1]) == ("Failed", "Enhanced")
+    assert f"Inputs are in {folder}, outputs in {tmp_path / 'out'}." in text

@@ -263,3 +263,21 @@ def test_table_sorts_by_number_and_keeps_missing_last(browser, full):
     assert browser.run(button.format(1, ".ariaSort")) == "ascending"
     browser.run(button.format(2, ".querySelector('button').click()"))
     assert browser.run(order) == "cba"
+
+
+def test_long_names_leave_room_for_all_columns(browser, tmp_path):
+    name = "a_folder_with_a_long_name/" * 5 + "picture.png"
+    columns = ["file", "model", *(f"figure number{i}" for i in range(6)), "warnings"]
+    row = [name, "gradprom-denoise-xray", *[0.123] * 6, "looks like another " * 9]
+    page = write_report(
+        tmp_path / "p.html", title="x", tables=[Table("t", columns, [row])]
+    )
+    size = {"width": 1200, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.send("Emulation.setDeviceMetricsOverride", **size)
+    browser.open(page)
+    hidden = browser.run(
+        "(() => { const s = document.querySelector('.scroll');"
+        " return s.scrollWidth - s.clientWidth; })()"
+    )
+    browser.send("Emulation.clearDeviceMetricsOverride")
+    assert hidden == 0
