@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
 
 __all__ = ["Discovery", "Item", "discover"]
+
+_log = logging.getLogger(__name__)
 
 _OURS = ".medenh"
 _APART_MM = 1e-3
@@ -64,10 +67,13 @@ class Discovery:
         Files given by name first, in their order; then folders, sorted by name inside.
     rejected : list of (path, InputError)
         Files that were named, or are named as images, and are not.
+    passed_over : list of path
+        DICOM objects in folders that have no pixels by their nature.
     """
 
     items: list[Item] = field(default_factory=list)
     rejected: list[tuple[Path, InputError]] = field(default_factory=list)
+    passed_over: list[Path] = field(default_factory=list)
 
 
 def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discovery:
@@ -77,7 +83,8 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
     ----------
     inputs : paths
         Files, which become items or are rejected, and folders, where hidden files,
-        medenh's own and plainly foreign ones are passed over in silence. Slices of
+        medenh's own, plainly foreign ones and DICOM objects that have no pixels by
+        their nature (reports, plans, presentation states) are passed over. Slices of
         one DICOM series are one item in both cases.
     recursive : bool
         Look into subfolders. Links out of the folder are never followed.
@@ -94,6 +101,8 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
     for path in paths:
         if path.is_dir():
             _add_folder(path, recursive, found, seen)
+    for path in found.passed_over:
+        _log.info("%s is passed over: DICOM without a picture", path)
     return found
 
 
@@ -110,7 +119,8 @@ def _add_named(paths: Sequence[Path], found: Discovery, seen: set[Path]) -> None
         if key not in seen:
             seen.add(key)
             kinds.append((path, kind))
-    grouped = _grouped(kinds, Discovery())
+    several = sum(kind == "dicom" for _, kind in kinds) > 1
+    grouped = _grouped(kinds, Discovery()) if several else []
     placed = {path for group, _ in grouped for path in group}
     # what has no usable header was named all the same: reading it will say why
     grouped += [((path,), kind) for path, kind in kinds if path not in placed]
@@ -198,7 +208,7 @@ def _grouped(
 ) -> list[tuple[tuple[Path, ...], str]]:
     """Return one entry for each picture, DICOM slices of one series together."""
     dicom = [path for path, kind in kinds if kind == "dicom"]
-    if len(dicom) < 2:
+    if not dicom:
         return [((path,), kind) for path, kind in kinds]
     series, lone = _series(dicom, found)
     known = {path: paths for paths in series for path in paths}
@@ -231,8 +241,11 @@ def _series(
             groups[header.series_key].append(header)
         elif header.is_image:
             lone.add(path)
-        elif path.name.lower().endswith(_IMAGE_NAMES):
-            found.rejected.append((path, _without_picture(path)))
+        elif header.claims_image:
+            cut = UnreadableError("is cut short before its pixels", path=path)
+            found.rejected.append((path, cut))
+        else:
+            found.passed_over.append(path)
     series = []
     for headers in groups.values():
         places = [one.position or 0.0 for one in headers]
@@ -244,7 +257,3 @@ def _series(
         )
         series.append(tuple(one.path for one in headers))
     return series, lone
-
-
-def _without_picture(path: Path) -> UnsupportedError:
-    return UnsupportedError("DICOM without a picture", path=path)

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image as Pil
+from pydicom import dcmread, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -206,6 +207,61 @@ def test_a_dicomdir_is_skipped_and_a_broken_slice_is_said(tmp_path):
     found = discover([tmp_path])
     assert listed(found) == [("a.dcm", "b.dcm")]
     assert [path.name for path, _ in found.rejected] == ["c.dcm"]
+
+
+def pixelless(path: Path, sop_class: str) -> Path:
+    """Write a DICOM object without pixels: a slice whose picture is taken out."""
+    made = dcmread(slice_file(path))
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = sop_class
+    for keyword in ("Rows", "Columns", "PixelData"):
+        delattr(made, keyword)
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("others", [0, 3])
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        uid.BasicTextSRStorage,
+        uid.GrayscaleSoftcopyPresentationStateStorage,
+        uid.KeyObjectSelectionDocumentStorage,
+        uid.RTPlanStorage,
+        uid.EncapsulatedPDFStorage,
+        "1.2.3.4.5",  # of a vendor
+    ],
+)
+def test_dicom_without_pixels_by_its_nature_is_passed_over(tmp_path, others, sop_class):
+    report = pixelless(tmp_path / "report.dcm", sop_class)
+    for place in range(others):
+        slice_file(tmp_path / f"{place}.dcm", place=place)
+    found = discover([tmp_path])
+    assert [len(item.paths) for item in found.items] == [others] * bool(others)
+    assert found.passed_over == [report]
+    assert not found.rejected
+    (named,) = discover([report]).items  # by name it is an error all the same
+    with pytest.raises(UnsupportedError, match="holds no pixel data"):
+        formats.read(named.paths)
+
+
+@pytest.mark.parametrize("others", [0, 3])
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        uid.CTImageStorage,
+        uid.DigitalXRayImageStorageForPresentation,
+        uid.EnhancedUSVolumeStorage,
+    ],
+)
+def test_images_without_pixels_are_failures(tmp_path, others, sop_class):
+    broken = pixelless(tmp_path / "IM1", sop_class)
+    for place in range(others):
+        slice_file(tmp_path / f"{place}.dcm", place=place)
+    ((path, error),) = discover([tmp_path]).rejected
+    assert path == broken
+    assert isinstance(error, UnreadableError)
+    with pytest.raises(UnreadableError, match="cut short"):
+        formats.read(broken)
 
 
 def test_ten_thousand_files_take_seconds(tmp_path):

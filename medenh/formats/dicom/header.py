@@ -22,6 +22,14 @@ _SEGMENTATIONS = (
     "1.2.840.10008.5.1.4.1.1.66.7",
 )
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_PICTURES_BY_OTHER_NAMES = (
+    *_SEGMENTATIONS,
+    "1.2.840.10008.5.1.4.1.1.6.2",  # enhanced ultrasound volume
+    "1.2.840.10008.5.1.4.1.1.30",  # parametric map
+    "1.2.840.10008.5.1.4.1.1.77.1.5.8",  # B-scans of optical coherence tomography
+    "1.2.840.10008.5.1.4.1.1.81.1",  # thickness of the retina
+    "1.2.840.10008.5.1.4.1.1.82.1",  # topography of the cornea
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,10 @@ class DicomHeader:
     ----------
     path : path
     is_image : bool
-        False for reports, directories and the like: nothing to read.
+        False where there is nothing to read.
+    claims_image : bool
+        Its kind of object has pixels: without them it is damaged. False for reports,
+        plans, presentation states, directories and the like.
     series_uid, modality : str
     transfer_syntax : str
         UID of the transfer syntax.
@@ -83,6 +94,7 @@ class DicomHeader:
 
     path: Path
     is_image: bool
+    claims_image: bool
     series_uid: str
     modality: str
     transfer_syntax: str
@@ -137,6 +149,7 @@ def _header(dataset: Dataset, path: Path) -> DicomHeader:
     return DicomHeader(
         path=path,
         is_image="Rows" in dataset and text(dataset, "SOPClassUID") != _DICOMDIR,
+        claims_image=_claims_image(dataset),
         series_uid=text(dataset, "SeriesInstanceUID"),
         modality=text(dataset, "Modality"),
         transfer_syntax=str(transfer_syntax(dataset)),
@@ -151,6 +164,14 @@ def _header(dataset: Dataset, path: Path) -> DicomHeader:
         orientation=numbers(dataset, "ImageOrientationPatient", 6),
         instance_number=integer(dataset, "InstanceNumber", None),
     )
+
+
+def _claims_image(dataset: Dataset) -> bool:
+    """Tell whether objects of its SOP class have pixels."""
+    told = dataset.file_meta.get("MediaStorageSOPClassUID", "")
+    sop_class = text(dataset, "SOPClassUID") or str(told)
+    name = UID(sop_class).name
+    return "Image Storage" in name or sop_class in _PICTURES_BY_OTHER_NAMES
 
 
 def text(dataset: Dataset, keyword: str) -> str:
@@ -252,7 +273,7 @@ def _refuse_non_pictures(dataset: Dataset, path: Path) -> None:
     if sop_class in _SEGMENTATIONS:
         raise UnsupportedError("is a segmentation, not a picture", path=path)
     if "Rows" not in dataset:
-        if UID(sop_class).name.endswith("Image Storage"):
+        if _claims_image(dataset):
             raise UnreadableError("is cut short before its pixels", path=path)
         raise UnsupportedError(
             "holds no pixel data (a report, a plan or a list)", path=path
