@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
 import medenh
@@ -15,6 +17,8 @@ from medenh.errors import (
     UnsupportedError,
     UsageError,
 )
+
+IDENTITY = {"model": "identity"}
 
 
 @pytest.fixture
@@ -68,6 +72,47 @@ def test_an_array_is_enhanced_and_strength_blends():
 def test_arrays_that_are_no_images_are_refused(shape):
     with pytest.raises(UsageError):
         medenh.enhance(np.zeros(shape, np.uint8), model="identity")
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA", "F"])
+def test_pictures_of_pillow_are_taken_as_arrays(mode):
+    shape = (20, 30, len(mode)) if mode.startswith("RGB") else (20, 30)
+    dtype = {"I;16": np.uint16, "F": np.float32}.get(mode, np.uint8)
+    array = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    picture = PIL.Image.fromarray(array)
+    assert picture.mode == mode
+    for enhance in (medenh.enhance, medenh.load_model("identity").enhance):
+        same = enhance(picture, **IDENTITY if enhance is medenh.enhance else {})
+        assert same.dtype == array.dtype
+        assert np.array_equal(same, array)
+
+
+@pytest.mark.parametrize(
+    ("mode", "to"), [("1", "L"), ("P", "RGB"), ("I", "I;16"), ("LA", "RGBA")]
+)
+def test_other_modes_of_pillow_are_refused_with_what_to_do(mode, to):
+    picture = PIL.Image.new(mode, (30, 20))
+    with pytest.raises(UsageError, match=re.escape(f'image.convert("{to}")')):
+        medenh.enhance(picture, **IDENTITY)
+    assert medenh.enhance(picture.convert(to), **IDENTITY).shape[:2] == (20, 30)
+
+
+@pytest.mark.parametrize("source", [[1, 2], 5, None, [np.zeros((4, 4))], {1: 2}])
+def test_what_is_no_picture_is_refused_with_what_is_one(source):
+    with pytest.raises(UsageError, match=r"a path, .*\(H, W, 3\)"):
+        medenh.enhance(source)
+    with pytest.raises(UsageError, match=r"a path, .*\(H, W, 3\)"):
+        medenh.load_model("identity").enhance(source)
+
+
+def test_tensors_are_refused_with_how_to_turn_them():
+    torch = pytest.importorskip("torch")
+    tensor = torch.zeros(3, 20, 30)
+    for enhance in (medenh.enhance, medenh.load_model("identity").enhance):
+        with pytest.raises(UsageError, match=r"tensor\.permute\(1, 2, 0\)\.numpy"):
+            enhance(tensor)
+    with pytest.raises(UsageError, match="several of torch"):
+        medenh.enhance([tensor, tensor])
 
 
 def test_a_path_gives_an_image(path):

@@ -79,7 +79,7 @@ def enter(names: Sequence[str], modality: Modality, *, device: str) -> Entrants:
     manifest = load_manifest()
     wanted = [one for name in names for one in _expanded(name, modality)]
     kind = modality.value if modality is not Modality.UNKNOWN else None
-    cards = [manifest.resolve(name, kind).card for name in wanted]
+    cards = [manifest.resolve_enhancer(name, kind).card for name in wanted]
     unique = {card.id: card for card in cards if card.id != IDENTITY}
     networks = {
         card.id: load_model(card.full_id, device, "fp32")

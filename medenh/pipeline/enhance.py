@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +48,10 @@ __all__ = [
 
 PathLike: TypeAlias = str | Path
 Source: TypeAlias = PathLike | Image | NDArray[Any]
+
+# Modes of Pillow whose array is the picture, and what others are converted to.
+_PILLOW_MODES = ("L", "I;16", "RGB", "RGBA", "F")
+_PILLOW_CONVERSIONS = {"1": "L", "I": "I;16", "LA": "RGBA", "PA": "RGBA"}
 
 _FILE_OPTIONS = ("shard", "format", "recursive")
 
@@ -140,9 +145,11 @@ def enhance(
 
     Parameters
     ----------
-    input : array, Image, path, or sequence of paths
+    input : array, Image, picture of Pillow, path, or iterable of paths
         Arrays are (H, W), (H, W, C), (frames, H, W) or (frames, H, W, C), with 1, 3 or
-        4 channels (RGB and opacity), of any integer or floating-point type.
+        4 channels (RGB and opacity), of any integer or floating-point type. Channels
+        come last: (3, H, W) is taken for three grey frames. Pictures of Pillow, of
+        mode L, I;16, RGB, RGBA or F, are taken as `numpy.asarray` gives them.
     output : path, optional
         Where files go: a file for one file, else a folder.
     model : str
@@ -153,8 +160,8 @@ def enhance(
     Returns
     -------
     array, Image, Path or Summary
-        An array for an array; an Image for an Image, and for a path without
-        ``output``; the output's path for one file; a summary for several.
+        An array for an array or a picture of Pillow; an Image for an Image, and for a
+        path without ``output``; the output's path for one file; a summary for several.
         With ``uncertainty=True`` and no ``output`` a pair of arrays or Images: the
         enhanced one, and the map of the answers' standard deviation, float32 of shape
         ([frames,] H, W) in parts of the range; with an output it is a file beside it.
@@ -171,11 +178,12 @@ def enhance(
             f"unknown option {unknown[0]!r}", hint=f"one of {', '.join(sorted(known))}"
         )
     asked = EnhanceOptions(model=model, **options)
-    if isinstance(input, np.ndarray | Image):
-        return _enhance_in_memory(input, output, asked)
-    if output is None and isinstance(input, str | Path):
-        return _enhance_in_memory(input, None, asked)
-    inputs = [input] if isinstance(input, str | Path) else list(input)
+    source = _without_pillow(input)
+    if isinstance(source, np.ndarray | Image):
+        return _enhance_in_memory(source, output, asked)
+    if output is None and isinstance(source, str | Path):
+        return _enhance_in_memory(source, None, asked)
+    inputs = _as_paths(source)
     summary = enhance_files(inputs, output, asked)
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
         return summary
@@ -272,11 +280,54 @@ def _run(
     return enhanced, ensemble.spread
 
 
+def _without_pillow(source: Any) -> Any:
+    """Return a picture of Pillow as an array, and anything else as it is."""
+    pillow = sys.modules.get("PIL.Image")  # whoever has a picture has loaded it
+    if pillow is None or not isinstance(source, pillow.Image):
+        return source
+    if source.mode not in _PILLOW_MODES:
+        mode = _PILLOW_CONVERSIONS.get(source.mode, "RGB")
+        raise UsageError(
+            f"a PIL image of mode {source.mode} is not taken",
+            hint=f'give image.convert("{mode}")',
+        )
+    return np.asarray(source)
+
+
+def _as_paths(source: Any) -> list[PathLike]:
+    if isinstance(source, str | Path):
+        return [source]
+    if not isinstance(source, Iterable) or hasattr(source, "__array__"):
+        raise _not_taken(source)
+    paths = list(source)
+    for one in paths:
+        if not isinstance(one, str | Path):
+            raise _not_taken(one, of_several=True)
+    return paths
+
+
+def _not_taken(source: object, *, of_several: bool = False) -> UsageError:
+    kind = type(source)
+    if hasattr(source, "permute"):
+        hint = "give tensor.permute(1, 2, 0).numpy() of a tensor (C, H, W)"
+    else:
+        hint = (
+            "give a path, several paths, a medenh.Image, a PIL image, or an array "
+            "(H, W), (H, W, 3), (frames, H, W) or (frames, H, W, 3)"
+        )
+    what = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+    return UsageError(
+        f"{'several of ' if of_several else ''}{what} cannot be enhanced", hint=hint
+    )
+
+
 def _as_image(source: Source, options: EnhanceOptions) -> Image:
     if isinstance(source, Image):
         return source
     if isinstance(source, str | Path):
         return formats.read(source, axis=options.axis, limits=options.limits)
+    if not isinstance(source, np.ndarray):
+        raise _not_taken(source)
     try:
         return array.from_array(source)
     except InputError as error:
@@ -336,6 +387,7 @@ class Model:
 
     def enhance(self, source: Source) -> Any:
         """Return an array for an array, else an Image; with `uncertainty` two."""
+        source = _without_pillow(source)
         image = _as_image(source, self._options)
         return _answer(source, *_run(self._prepared, image, self._options))
 

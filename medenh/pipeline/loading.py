@@ -138,16 +138,9 @@ class ZooModels:
         UsageError
             The name is unknown, or a recogniser's, which gives no picture back.
         """
-        found = self._manifest.resolve(
+        return self._manifest.resolve_enhancer(
             self._options.model, modality.value, volume=volume
         )
-        if found.card.recognition is not None:
-            classes = ", ".join(found.card.recognition.classes)
-            raise UsageError(
-                f"{found.card.id} recognises ({classes}) and enhances nothing",
-                hint="it is for `medenh evaluate --task` and medenh.tasks.load",
-            )
-        return found
 
     def computation(self, card: ModelCard) -> str:
         """Return engine, precision and kind of device; nothing is loaded for it.

@@ -35,7 +35,12 @@ __all__ = [
 
 SCHEMA = "medenh.manifest/1"
 _FILE = "weights_manifest.json"
+_MOST_NAMES = 3  # that are suggested for an unknown one
 _log = logging.getLogger(__name__)
+
+
+class _UnknownNameError(UsageError):
+    """No model has the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +179,30 @@ class Manifest:
         card = self.get(name)
         return Resolution(card, f"{name} was asked for")
 
+    def resolve_enhancer(
+        self, name: str, modality: str | None = None, *, volume: bool = False
+    ) -> Resolution:
+        """Return the model that a name means, as `resolve`, if it gives pictures back.
+
+        Raises
+        ------
+        UsageError
+            The name is unknown; close ones of enhancers are given. Or it is a
+            recogniser's.
+        """
+        try:
+            found = self.resolve(name, modality, volume=volume)
+        except _UnknownNameError:
+            enhancers = [card for card in self.cards if card.recognition is None]
+            raise Manifest(tuple(enhancers))._unknown(name) from None
+        if found.card.recognition is not None:
+            classes = ", ".join(found.card.recognition.classes)
+            raise UsageError(
+                f"{found.card.id} recognises ({classes}) and enhances nothing",
+                hint="it is for `medenh evaluate --task` and medenh.tasks.load",
+            )
+        return found
+
     def _pick(self, modality: str | None, *, volume: bool) -> Resolution:
         for card in self.current():
             if modality is not None and modality in card.default_for:
@@ -192,18 +221,23 @@ class Manifest:
                 return Resolution(card, f"{why}, so the general {card.id} is used")
         raise UsageError("no model to choose from", hint="name one with --model")
 
-    def _unknown(self, name: str) -> UsageError:
+    def _unknown(self, name: str) -> _UnknownNameError:
         known = {"auto"}
         for card in self.cards:
             known.update((card.id, *card.aliases))
             if "@" in name:
                 known.add(card.full_id)
-        close = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.5)
-        if close:
-            hint = f"did you mean {', '.join(close)}?"
+        word = name.lower()
+        nearest = difflib.get_close_matches(word, sorted(known), len(known), cutoff=0.0)
+        near = [one for one in nearest if word in one.split("-")]  # "mri", "ct"
+        near += difflib.get_close_matches(
+            word, sorted(known), n=_MOST_NAMES, cutoff=0.5
+        )
+        if near:
+            hint = f"did you mean {', '.join(list(dict.fromkeys(near))[:_MOST_NAMES])}?"
         else:
             hint = "`medenh models list` shows all"
-        return UsageError(f"unknown model {name!r}", hint=hint)
+        return _UnknownNameError(f"unknown model {name!r}", hint=hint)
 
 
 def _choose(name: str, bearers: Sequence[ModelCard], word: str | None) -> Resolution:

@@ -223,6 +223,37 @@ def test_unknown_name_gets_close_ones(typed, meant):
         resolve(typed)
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("mri", "denoise-mri"), ("ct", "denoise-ct")]
+)
+def test_a_word_of_an_id_gets_the_id(typed, meant):
+    with pytest.raises(UsageError, match=f"did you mean.*{meant}"):
+        resolve(typed)
+
+
+@pytest.mark.parametrize("typed", ["clahee", "class-dermm", "pneumonia", "derm"])
+def test_recognisers_are_not_suggested_where_pictures_are_wanted(typed):
+    manifest = load_manifest()
+    enhancers = {
+        name
+        for card in manifest.cards
+        if card.recognition is None
+        for name in (card.id, *card.aliases)
+    }
+    with pytest.raises(UsageError, match=f"unknown model '{typed}'") as caught:
+        manifest.resolve_enhancer(typed)
+    suggested = caught.value.hint.removeprefix("did you mean ").rstrip("?")
+    if suggested != caught.value.hint.rstrip("?"):
+        assert set(suggested.split(", ")) <= enhancers
+    with pytest.raises(UsageError, match="enhances nothing"):
+        manifest.resolve_enhancer("class-derm")
+
+
+def test_the_nearest_name_is_suggested_first():
+    with pytest.raises(UsageError, match=r"did you mean clahe\b"):
+        load_manifest().resolve_enhancer("clahee")
+
+
 def test_unknown_name_far_from_all():
     with pytest.raises(UsageError, match="models list"):
         resolve("zzzzzzzz")
