@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "register"]
 
-_File = Annotated[Path, typer.Argument(help="An image file.", show_default=False)]
+_Files = Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)]
 _Axis = Annotated[
     int | None,
     typer.Option(
@@ -28,27 +28,66 @@ def register(app: typer.Typer) -> None:
     app.command(name="inspect", no_args_is_help=True)(inspect)
 
 
-def inspect(file: _File, axis: _Axis = None, json: options.Json = False) -> None:
-    """Show a file's format, size, type, units, modality and range.
+def inspect(files: _Files, axis: _Axis = None, json: options.Json = False) -> None:
+    """Show files' format, size, type, units, modality, range, and auto's model.
 
-    Nothing that tells a patient is read out.
+    Nothing that tells a patient is read out. --json is a list if there are several.
     """
+    from medenh.errors import MedenhError, exit_code
+    from medenh.pipeline.results import Failure
+
+    documents: list[dict[str, Any]] = []
+    codes: set[int] = set()
+    for file in files:
+        try:
+            document = _inspected(file, axis)
+        except MedenhError as error:
+            if len(files) == 1:
+                raise
+            failure = Failure(file, error)
+            console.warn(f"{file}: {failure.reason}", kind="failed")
+            documents.append(failure.to_json())
+            codes.add(exit_code(error))
+            continue
+        documents.append({"path": file, **document})
+        if not json:
+            _show(document, title=str(file) if len(files) > 1 else "")
+    if json:
+        console.write_json(documents if len(files) > 1 else documents[0])
+    if codes:
+        raise typer.Exit(codes.pop() if len(codes) == 1 else 1)
+
+
+def _inspected(file: Path, axis: int | None) -> dict[str, Any]:
     from medenh import formats
 
-    document = describe(formats.read(file, axis=axis))
-    if json:
-        console.write_json({"path": file, **document})
-        return
+    return describe(formats.read(file, axis=axis))
+
+
+def _show(document: dict[str, Any], *, title: str) -> None:
+    if title:
+        console.write(console.one_line(title))
     width = max(map(len, document))
     for name, value in document.items():
         text = " to ".join(map(_text, value)) if name == "range" else _text(value)
         console.write(f"{name.ljust(width)}  {text}")
+    if title:
+        console.write("")
 
 
 def describe(image: Image) -> dict[str, Any]:
     """Return what is known of an image, without anything of its header."""
     import numpy as np
 
+    from medenh.modality import recognise
+    from medenh.pipeline.loading import ZooModels
+    from medenh.pipeline.looks import choose_model
+    from medenh.pipeline.options import EnhanceOptions
+    from medenh.types import Modality
+
+    likeness = recognise(image) if image.modality is Modality.UNKNOWN else None
+    # a device is of no interest here, and looking for one may load torch
+    auto, _ = choose_model(image, ZooModels(EnhanceOptions(device="cpu")))
     finite = image.pixels[np.isfinite(image.pixels)]
     return {
         "format": image.format,
@@ -60,6 +99,9 @@ def describe(image: Image) -> dict[str, Any]:
         "type": str(image.pixels.dtype),
         "units": image.units,
         "modality": image.modality.value,
+        "looks_like": None if likeness is None else str(likeness),
+        "auto_model": auto.card.id,
+        "auto_reason": auto.reason,
         "minimum": float(finite.min()) if finite.size else None,
         "maximum": float(finite.max()) if finite.size else None,
         "range": [image.unit_range.low, image.unit_range.high],

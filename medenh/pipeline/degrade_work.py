@@ -28,6 +28,7 @@ from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
 from medenh.pipeline.failing import as_ours
 from medenh.pipeline.journal import with_partners
+from medenh.pipeline.looks import strange_looks
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure
@@ -379,6 +380,9 @@ def _warnings(task: Task, image: Image) -> tuple[str, ...]:
     if task.record is not None or task.legacy is not None:
         return ()
     meant = find_recipe(task.recipe).modalities
-    if not meant or image.modality == Modality.UNKNOWN or image.modality in meant:
+    if image.modality is Modality.UNKNOWN:
+        # the copies of one picture need no word each
+        return tuple(strange_looks(image, task.recipe, meant)) if not task.draw else ()
+    if not meant or image.modality in meant:
         return ()
     return (f"{task.recipe} is made for {', '.join(meant)}, this is {image.modality}",)

@@ -14,7 +14,7 @@ from medenh.metrics.fidelity import (
     mean_shift,
     structure_correlation,
 )
-from medenh.modality import OTHER, recognise
+from medenh.pipeline.looks import strange_looks
 from medenh.types import FloatArray, Image, Modality
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_input", "describe", "measure", "measure_spread", "warnings_of"]
 
-_SURE = 0.7  # probability from which on a look is named
 # [chosen] of 388 good outputs of bundled models, 28 of real low-quality pictures among
 # them, none was above 0.011; a colour Doppler that was washed out had 0.22
 _WASHED_OUT = 0.05
@@ -141,15 +140,16 @@ def check_input(
         file's is not doubted.
     """
     refused, said = [], []
+    hint = "; -m auto --modality {} picks a model for it"
     if image.modality is Modality.UNKNOWN:
-        refused += _strange_looks(image, card)
+        refused += strange_looks(image, card.id, card.modalities, hint=hint)
     elif not card.suits(image.modality.value):
         made_for = ", ".join(card.modalities)
         refused.append(
             f"{card.id} was made for {made_for}, and this is {image.modality.value}"
         )
     elif told:
-        said += _strange_looks(image, card)
+        said += strange_looks(image, card.id, card.modalities, hint=hint)
     smallest = card.input.min_size
     if min(image.height, image.width) < smallest:
         refused.append(
@@ -157,23 +157,6 @@ def check_input(
             f"{card.id} wants"
         )
     return refused, said
-
-
-def _strange_looks(image: Image, card: ModelCard) -> list[str]:
-    """Return in which ways an image looks unlike what a model was made for."""
-    if not card.modalities:
-        return []
-    likeness = recognise(image)
-    if likeness is None or likeness.suits(card.modalities):
-        return []
-    best, made_for = likeness.best, ", ".join(card.modalities)
-    share = likeness.shares[best]
-    if share < _SURE or best in card.modalities:
-        return [f"does not look like what {card.id} was made for ({made_for})"]
-    problem = f"looks like {likeness}, and {card.id} was made for {made_for}"
-    if best != OTHER:
-        problem += f"; -m auto --modality {best} picks a model for it"
-    return [problem]
 
 
 def warnings_of(figures: Mapping[str, float], card: ModelCard) -> list[str]:

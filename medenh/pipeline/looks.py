@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from medenh.modality import OTHER, recognise
-from medenh.pipeline.loading import ModelSource
 from medenh.types import Image, Modality
 from medenh.zoo.manifest import Resolution
 
-__all__ = ["SURE", "choose_model"]
+if TYPE_CHECKING:
+    from medenh.pipeline.loading import ModelSource
+
+__all__ = ["SURE", "choose_model", "strange_looks"]
 
 SURE = 0.8  # probability from which on `auto` goes by looks
+_NAMED = 0.7  # probability from which on a look is named
 
 
 def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modality]:
@@ -35,6 +41,33 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
             modality, looks = Modality(best), f"it looks like {likeness}, and "
     found = models.resolve(modality, volume=_measures(image))
     return Resolution(found.card, looks + found.reason), modality
+
+
+def strange_looks(
+    image: Image, name: str, modalities: Sequence[str], *, hint: str = ""
+) -> list[str]:
+    """Return in which ways an image looks unlike what something was made for.
+
+    Parameters
+    ----------
+    image : Image
+    name : str
+        Of the model or recipe.
+    modalities : sequence of str
+        What it was made for; empty is anything.
+    hint : str
+        Added where the image surely looks like another modality, which "{}" becomes.
+    """
+    if not modalities:
+        return []
+    likeness = recognise(image)
+    if likeness is None or likeness.suits(modalities):
+        return []
+    best, made_for = likeness.best, ", ".join(modalities)
+    if likeness.shares[best] < _NAMED or best in modalities:
+        return [f"does not look like what {name} was made for ({made_for})"]
+    problem = f"looks like {likeness}, and {name} was made for {made_for}"
+    return [problem if best == OTHER else problem + hint.format(best)]
 
 
 def _measures(image: Image) -> bool:

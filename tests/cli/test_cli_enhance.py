@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import skimage
 
 from medenh.cli.main import main
 
@@ -131,6 +132,40 @@ def test_inspect_tells_the_format_and_no_more_than_that(capsys, folder):
     assert document["spacing_mm"] == [None, None, None]
     _, out, _ = run(capsys, "inspect", folder / "a.png")
     assert "8-bit" in out
+
+
+def test_inspect_tells_what_a_picture_looks_like_and_what_auto_takes(capsys, tmp_path):
+    eye = Path(skimage.__file__).parent / "data" / "retina.jpg"
+    _, out, _ = run(capsys, "inspect", eye, "--json")
+    document = json.loads(out)
+    assert document["modality"] == "unknown"
+    assert "fundus photograph" in document["looks_like"]
+    assert document["auto_model"] == "fast-fundus"
+    assert "looks like a fundus photograph" in document["auto_reason"]
+
+
+def test_inspect_takes_several_files_and_a_bad_one_costs_itself(capsys, folder):
+    good, bad = folder / "a.png", folder.parent / "bad.png"
+    bad.write_text("no picture")
+    code, out, err = run(capsys, "inspect", good, bad, good)
+    assert code == 1
+    assert out.count(str(good)) == 2
+    assert str(bad) in err
+    code, out, _ = run(capsys, "inspect", good, bad, "--json")
+    first, second = json.loads(out)
+    assert first["format"] == "png"
+    assert (second["path"], second["code"]) == (str(bad), "unreadable")
+    code, out, _ = run(capsys, "inspect", good, good, "--json")
+    assert code == 0
+    assert len(json.loads(out)) == 2
+
+
+def test_inspect_does_without_torch(folder):
+    words = ["inspect", str(folder / "a.png")]
+    code = f"import sys; from medenh.cli.main import main\ntry: main({words!r})\n"
+    code += "finally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split()[-1] == "False", done.stderr
 
 
 def test_inspect_shows_no_patient(capsys, tmp_path):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pydicom
 import pytest
+import skimage
 from degrade_folder import contents, make_folder, photo, save_ct
 
 from medenh import formats
@@ -43,6 +45,26 @@ def done(folder):
     summary = degrade_files([folder], out, asked())
     assert not summary.failed
     return out
+
+
+def test_pictures_unlike_what_a_recipe_is_for_are_warned_about(tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    for name in ("retina.jpg", "astronaut.png"):
+        shutil.copy(Path(skimage.__file__).parent / "data" / name, root / name)
+    options = asked("cofe-111", copies=2, size=128)
+    summary = degrade_files([root], tmp_path / "out", options)
+    assert len(summary.written) == 4  # nothing is refused
+    said = {
+        (one.input.name, warning) for one in summary.written for warning in one.warnings
+    }
+    ((name, warning),) = said
+    assert name == "astronaut.png"
+    assert "no medical picture" in warning
+    assert "cofe-111 was made for fundus" in warning
+    told = asked("cofe-111", size=128, modality="fundus")
+    summary = degrade_files([root], tmp_path / "told", told)
+    assert not any(one.warnings for one in summary.written)
 
 
 def test_a_folder_is_mirrored_and_jpeg_becomes_png(folder, done):
