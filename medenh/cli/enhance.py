@@ -68,16 +68,6 @@ _Uncertainty = Annotated[
         help="Map of the answers' spread over turns and shifts, beside each output.",
     ),
 ]
-_Output = Annotated[
-    str | None,  # a path would lose the slash at the end, which says folder
-    typer.Option(
-        "--output",
-        "-o",
-        help="File (its extension says the format) or folder to write.",
-        show_default=False,
-        metavar="PATH",
-    ),
-]
 _LIMITS = "Limits"
 _MaxVoxels = Annotated[
     int | None,
@@ -118,7 +108,7 @@ def register(app: typer.Typer) -> None:
 
 def enhance(
     inputs: options.Inputs,
-    output: _Output = None,
+    output: options.Output = None,
     model: options.Model = "auto",
     modality: options.Modality = None,
     device: options.Device = "auto",

@@ -31,8 +31,14 @@ Inputs = Annotated[
     typer.Argument(help="Files or folders.", show_default=False, readable=False),
 ]
 Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="File or folder to write.", show_default=False),
+    str | None,  # a path would lose the slash at the end, which says folder
+    typer.Option(
+        "--output",
+        "-o",
+        help="File (its extension says the format) or folder to write.",
+        show_default=False,
+        metavar="PATH",
+    ),
 ]
 Model = Annotated[
     str,
