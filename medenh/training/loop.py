@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.backends import cudnn
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
@@ -120,7 +121,12 @@ def train(
     try:
         if world.leads:
             _prepare_folder(run_dir, resume=resume)
-        return _train(config, run_dir, world, out_of_time, on_progress, resume=resume)
+        # networks compute in `precision`; what losses ask of float32, differences of
+        # squares above all, does not survive the ten bits of TF32
+        with cudnn.flags(enabled=True, allow_tf32=False):
+            return _train(
+                config, run_dir, world, out_of_time, on_progress, resume=resume
+            )
     finally:
         world.leave()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.device import pick_device
 from medenh.tasks.recogniser import Recogniser, load
 from medenh.tasks.table import get_task
 from medenh.training.data import CleanImage
@@ -42,10 +43,10 @@ def with_pseudo_masks(images: list[CleanImage], task: str) -> list[CleanImage]:
     Notes
     -----
     T-MAGE-Net learns vessels from masks of a network trained elsewhere [paper]. An
-    answer takes about half a second on a CPU core, so answers are kept under the hash
-    of weights and pixels, and a second run finds them.
+    answer takes about half a second on a CPU core, so they are drawn on the GPU where
+    there is one, and kept under the hash of weights and pixels for a second run.
     """
-    recogniser = load(task)
+    recogniser = load(task, device=pick_device().name)
     weights = load_manifest().get(get_task(task).model).weights
     version = weights.sha256 if weights is not None else ""
     folder = writable_cache() / "masks" / f"{task}-{version[:16]}"

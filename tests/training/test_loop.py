@@ -311,3 +311,19 @@ def test_best_affine_undoes_an_affine_degradation():
     condition = network.best_condition(scale * clean + 0.05, clean)
     restored = network.corrected(scale * clean + 0.05, condition)
     torch.testing.assert_close(restored, clean, atol=1e-4, rtol=0)
+
+
+def test_losses_compute_in_whole_float32(tiny_settings, tmp_path, monkeypatch):
+    """cuDNN's default for float32 convolutions keeps ten bits."""
+    seen = set()
+    plain = loop._take_step
+
+    def watched(*args):
+        seen.add(torch.backends.cudnn.allow_tf32)
+        return plain(*args)
+
+    monkeypatch.setattr(loop, "_take_step", watched)
+    before = torch.backends.cudnn.allow_tf32
+    train(load_config("dpe-general", tiny_settings), tmp_path / "run")
+    assert seen == {False}
+    assert torch.backends.cudnn.allow_tf32 == before
