@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medenh.losses.windows import box_mean
+from medenh.models.layers import box_mean
 
 __all__ = [
     "AnalyticFeatures",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from medenh.losses.structure import local_correlation
-from medenh.losses.windows import box_mean
+from medenh.models.layers import box_mean
 from medenh.wavelets import wavedec2
 
 __all__ = ["wavelet"]

@@ -1,4 +1,4 @@
-"""Local means, the ground of the local statistics that losses compare; float32."""
+"""Means under a window, the ground of the local statistics that losses compare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["box_mean", "gaussian_mean"]
+__all__ = ["gaussian_mean"]
 
 _RADIUS, _SIGMA = 5, 1.5
 
@@ -34,11 +34,3 @@ def gaussian_mean(x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = F.conv2d(x, line, groups=channels)
         return F.conv2d(x, line.transpose(2, 3), groups=channels)
-
-
-def box_mean(x: Tensor, side: int) -> Tensor:
-    """Return means over ``side`` x ``side`` pixels (odd), same shape.
-
-    At the borders they are means of the pixels that are there.
-    """
-    return F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)

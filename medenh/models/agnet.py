@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medenh.models.layers import crop_to, pad_to_multiple
+from medenh.models.layers import box_mean, crop_to, pad_to_multiple
 
 __all__ = ["AGNet", "AGNetOutputs", "AttentionGuidedFilter"]
 
@@ -255,7 +255,7 @@ def _norm_convs(inputs: int, outputs: int, count: int) -> nn.Sequential:
 
 def _box_mean(x: Tensor) -> Tensor:
     """Return the mean of the 5x5 window around every pixel, inside the picture."""
-    return F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
+    return box_mean(x, 5)
 
 
 def _halve(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ __all__ = [
     "ReflectConv",
     "ResidualBlock",
     "UpsampleConv",
+    "box_mean",
     "crop_to",
     "instance_norm",
     "pad_to_multiple",
@@ -113,6 +114,18 @@ def _places(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Return the two taps, along a side, of the first and of the second place."""
     a, b, c = weight.unbind(dim)
     return torch.stack([a, b + c], dim), torch.stack([a + b, c], dim)
+
+
+def box_mean(x: Tensor, side: int) -> Tensor:
+    """Return means over ``side`` x ``side`` pixels (odd), same shape.
+
+    At the borders of (B, C, H, W) they are means of the pixels that are there.
+    """
+    if x.is_cuda:
+        # PyTorch before mid-2026 gives a padded pool of channels-last maps the gradient
+        # of pixels ``side // 2`` away (its issue 188344), without a word
+        x = x.contiguous()
+    return F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
 
 
 def instance_norm(x: Tensor, *, epsilon: float = 1e-5) -> Tensor:

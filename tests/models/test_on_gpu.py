@@ -1,4 +1,4 @@
-"""Networks on a GPU give the CPU's answers and gradients."""
+"""Networks and losses on a GPU give the CPU's answers and gradients."""
 
 import copy
 
@@ -8,6 +8,8 @@ from torch import nn
 from torch.backends import cudnn
 
 from medenh import models
+from medenh.losses.structure import structure
+from medenh.losses.wavelet import wavelet
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="this machine has no CUDA device"
@@ -60,3 +62,18 @@ def test_answers_and_gradients_are_the_cpus(architecture, preset):
         )
     assert _distance(there[0], here[0]) < 1e-4
     assert _distance(there[1], here[1]) < 5e-2
+
+
+@pytest.mark.parametrize("loss", [structure, wavelet])
+def test_losses_of_channels_last_pictures_have_the_cpus_gradients(loss):
+    """PyTorch before mid-2026 moved those of padded pools (its issue 188344)."""
+    torch.manual_seed(0)
+    one, other = torch.rand(2, 2, 3, 64, 96)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        x = one.to(device, memory_format=torch.channels_last).requires_grad_()
+        y = other.to(device, memory_format=torch.channels_last)
+        with cudnn.flags(enabled=True, allow_tf32=False):
+            loss(x, y).backward()
+        gradients.append(x.grad.cpu())
+    assert _distance(gradients[1:], gradients[:1]) < 1e-3
