@@ -10,6 +10,7 @@ __all__ = [
     "GatedConv",
     "ReflectConv",
     "ResidualBlock",
+    "ShuffledConv",
     "UpsampleConv",
     "box_mean",
     "crop_to",
@@ -108,6 +109,46 @@ class UpsampleConv(nn.Conv2d):
             places[3][..., 1:, 1:],
         )
         return F.pixel_shuffle(torch.stack(corners, 2).flatten(1, 2), 2)
+
+
+class ShuffledConv(nn.Conv2d):
+    """Convolution of a map enlarged twice by pixel shuffle, which is never made.
+
+    Each of the four pixels that come from one sees the small map under kernels half as
+    wide. Where few channels come out, as of a picture, that fills the processor's
+    vectors four times as well. Equal to the plain way but for rounding.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels of the large map.
+    side : int
+        Of the kernel on the large map: 5, 9, 13...; padding by zeros.
+    """
+
+    def __init__(self, inputs: int, outputs: int, side: int) -> None:
+        super().__init__(inputs, outputs, side, padding=side // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 4 inputs, H, W) to (B, outputs, 2 H, 2 W)."""
+        outputs, inputs, side = self.weight.shape[:3]
+        padded = F.pad(self.weight, (1, 1, 1, 1))
+        taps = side // 2 + 1  # of the small map; every second one of the large
+        # the tap for small pixel d, row r in it, seen from row p: 2 d + r - p
+        kernels = [
+            padded[..., 1 + r - p :: 2, 1 + s - q :: 2][..., :taps, :taps]
+            for p, q in _CORNERS
+            for r, s in _CORNERS
+        ]
+        weight = torch.stack(kernels).reshape(4, 4, outputs, inputs, taps, taps)
+        weight = weight.permute(2, 0, 3, 1, 4, 5).reshape(
+            4 * outputs, 4 * inputs, taps, taps
+        )
+        bias = None if self.bias is None else self.bias.repeat_interleave(4)
+        return F.pixel_shuffle(F.conv2d(x, weight, bias, padding=taps // 2), 2)
+
+
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def _places(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:

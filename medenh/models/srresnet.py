@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medenh.errors import UsageError
-from medenh.models.layers import crop_to, pad_to_multiple
+from medenh.models.layers import ShuffledConv, crop_to, pad_to_multiple
 
 __all__ = ["SRResNet", "resize_bicubic"]
 
@@ -121,11 +121,15 @@ class SRResNet(nn.Module):
             nn.PReLU() if trunk == "prelu" else nn.BatchNorm2d(width),
         )
         self.up = nn.Sequential()
-        for _ in range(scale.bit_length() - 1):
+        for level in range(scale.bit_length() - 1, 0, -1):
             self.up.append(nn.Conv2d(width, 4 * width, 3, padding=1))
-            self.up.append(nn.PixelShuffle(2))
+            # the last one is the tail's: one slope for all commutes with it
+            self.up.append(nn.PixelShuffle(2) if level > 1 else nn.Identity())
             self.up.append(nn.PReLU())
-        self.tail = nn.Conv2d(width, channels, _KERNEL, padding=_KERNEL // 2)
+        if scale > 1:
+            self.tail: nn.Conv2d = ShuffledConv(width, channels, _KERNEL)
+        else:
+            self.tail = nn.Conv2d(width, channels, _KERNEL, padding=_KERNEL // 2)
         if self.residual:
             nn.init.zeros_(self.tail.weight)
             nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]

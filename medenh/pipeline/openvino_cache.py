@@ -205,15 +205,18 @@ def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:
     """Convert a network and prove the result against torch at other sizes."""
     import torch
 
+    from medenh.models.inference import for_inference
+
     network = network.eval()
     channels = _channels(network)
+    running = for_inference(network)
     example = torch.rand(
         1, channels, *_EXAMPLE, generator=torch.Generator().manual_seed(0)
     )
     with torch.no_grad(), warnings.catch_warnings():
         # the tracer warns of branches on the size; the proof below covers them
         warnings.simplefilter("ignore")
-        parts = _trace(network, example)
+        parts = _trace(running, example)
     for seed, size in enumerate(_PROOFS, start=1):
         proof = torch.rand(
             1, channels, *size, generator=torch.Generator().manual_seed(seed)

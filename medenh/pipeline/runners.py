@@ -138,12 +138,14 @@ class TorchRunner:
     ) -> None:
         import torch
 
+        from medenh.models.inference import for_inference
+
         self.precision = precision
         self.batches = device.kind != "cpu"
         self._device = torch.device(device.name)
         if device.kind == "cpu" and num_threads() < torch.get_num_threads():
             torch.set_num_threads(num_threads())
-        network = network.eval().requires_grad_(False).to(self._device)
+        network = for_inference(network.eval().requires_grad_(False)).to(self._device)
         # half of convolution's speed on a CPU, and all of tensor cores', is layout
         self._network: Any = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._place = device

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from medenh.models.layers import UpsampleConv
+from medenh.models.layers import ShuffledConv, UpsampleConv
 
 
 @pytest.mark.parametrize("reflect", [False, True])
@@ -28,3 +28,20 @@ def test_it_costs_four_ninths():
         conv(x)
     plain = 2 * 4 * 8 * 9 * 510**2
     assert counter.get_total_flops() / plain == pytest.approx(4 / 9, rel=0.01)
+
+
+@pytest.mark.parametrize("side", [5, 9, 13])
+@pytest.mark.parametrize("size", [(1, 1), (4, 7), (9, 2)])
+def test_a_shuffled_convolution_is_that_of_the_shuffled_map(side, size):
+    torch.manual_seed(0)
+    conv = ShuffledConv(3, 2, side).double()
+    x = torch.randn(2, 12, *size, dtype=torch.float64, requires_grad=True)
+    large = torch.nn.functional.pixel_shuffle(x, 2)
+    plain = torch.nn.functional.conv2d(large, conv.weight, conv.bias, padding=side // 2)
+    torch.testing.assert_close(conv(x), plain)
+    wanted = (x, conv.weight, conv.bias)
+    upstream = torch.randn_like(plain)
+    found = torch.autograd.grad(conv(x), wanted, upstream)
+    expected = torch.autograd.grad(plain, wanted, upstream)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)

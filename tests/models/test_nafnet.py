@@ -3,6 +3,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from medenh import models
+from medenh.models.inference import for_inference
 from medenh.models.nafnet import NAFBlock
 
 
@@ -98,3 +99,36 @@ def test_openvino_gives_the_same():
     network = _seeded()
     parts = load_parts(None, "naf", lambda: network, multiple_of=network.multiple_of)
     assert set(parts) == {"whole"}  # an answer unlike torch's would have been refused
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 40), (64, 48)])
+def test_the_form_for_inference_is_equal_and_leaves_the_network_as_it_was(size):
+    network = _seeded().double()
+    for p in network.parameters():  # norms of 1 and 0 would hide errors
+        torch.nn.init.normal_(p, std=0.3)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    fast = for_inference(network)
+    image = torch.rand(2, 3, *size, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(image), network(image), rtol=0, atol=1e-12)
+    assert not any(isinstance(m, NAFBlock) for m in fast.modules())
+    assert not any(p.requires_grad for p in fast.parameters())
+    after = network.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_the_form_for_inference_has_no_form_of_its_own():
+    fast = for_inference(_seeded())
+    assert for_inference(fast) is fast
+
+
+def test_the_form_for_inference_is_about_as_near_in_bf16():
+    network, image = _seeded(), torch.rand(1, 3, 64, 64)
+    error = {}
+    for name, form in (("plain", network), ("fast", for_inference(network))):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            rough = form(image)
+        with torch.no_grad():
+            error[name] = (rough - network(image)).square().mean().item()
+    assert error["fast"] < 2 * error["plain"]  # 3 dB
