@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from medenh.device import num_threads
-from medenh.errors import MedenhError, NothingReadableError
+from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError
 from medenh.formats.files import check_writable, remove_stale_parts
 from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
@@ -88,6 +88,9 @@ class Engine:
         self._summary = summary or Summary()
         self._summary.device = models.device.name
         self._used: dict[str, Prepared] = {}
+        self._alone = False  # on all threads; not what is tried again: it wants more
+        # what had too little memory; None once that is final
+        self._starved: list[WorkItem] | None = None
         self._lock = threading.Lock()
 
     def run(self, plan: Plan) -> Summary:
@@ -120,7 +123,10 @@ class Engine:
         try:
             if plan.work:
                 check_writable(plan.work[0].targets[0])
-                self._work(plan)
+                self._alone = len(plan.work) == 1
+                self._starved = None if self._alone else []
+                self._work(plan.work)
+                self._work_again()
                 self._account_for(plan)
         finally:
             if journal is not None:
@@ -154,11 +160,16 @@ class Engine:
         summary.written.sort(key=lambda result: str(result.input))
         summary.seconds = time.perf_counter() - begun
 
-    def _work(self, plan: Plan) -> None:
+    def _work_again(self) -> None:
+        """Try again, one by one, what had no memory while others held it."""
+        starved, self._starved = self._starved, None
+        for item in starved or ():
+            self._work([item])
+
+    def _work(self, items: Sequence[WorkItem]) -> None:
         """Start the threads, wait for them, and end them in order."""
-        self._alone = len(plan.work) == 1
         self._todo: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
-        for item in plan.work:
+        for item in items:
             self._todo.put(item)
         self._batches: Batcher[Flight] = Batcher(self._stop)
         self._writing: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
@@ -206,6 +217,9 @@ class Engine:
                 seconds = time.perf_counter() - begun
                 self._guarded(outcome.item, partial(self._open, outcome, seconds))
                 begun = time.perf_counter()
+                continue
+            if _starved_whole(item, outcome):
+                self._fail(item, outcome[0].error)
                 continue
             for failure in outcome:
                 self._note_failure(failure)
@@ -392,6 +406,11 @@ class Engine:
         self._fail(flight.item, error)
 
     def _fail(self, item: WorkItem, error: MedenhError) -> None:
+        if isinstance(error, OutOfMemoryError):
+            with self._lock:
+                if self._starved is not None:
+                    self._starved.append(item)
+                    return
         for path in item.sources:
             self._note_failure(Failure(path, error))
 
@@ -406,6 +425,12 @@ class Engine:
             hear(*news)
         except Exception:
             _log.warning("the progress could not be shown", exc_info=True)
+
+
+def _starved_whole(item: WorkItem, failures: Sequence[Failure]) -> bool:
+    """Tell whether no file of an item could be read for want of memory."""
+    starved = [f for f in failures if isinstance(f.error, OutOfMemoryError)]
+    return len(starved) == len(item.sources)
 
 
 def _start(name: str, count: int, target: Callable[[], None]) -> list[threading.Thread]:

@@ -438,6 +438,51 @@ def test_memory_that_is_short_while_reading_does_not_end_the_run(
     assert len(summary.written) == 5
 
 
+def test_what_had_no_memory_beside_others_is_tried_again_by_itself(
+    folder, tmp_path, monkeypatch
+):
+    enhance(folder, tmp_path / "whole")
+    tries = []
+
+    class Scarce:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        @staticmethod
+        def empty_like(pixels):
+            if pixels.shape[1] == 48:
+                tries.append(pixels)
+                if len(tries) <= 3:  # each of the three pictures once
+                    raise MemoryError
+            return np.empty_like(pixels)
+
+    monkeypatch.setattr("medenh.pipeline.engine.np", Scarce())
+    told = []
+
+    class Noting(Listener):
+        def failed(self, failure):
+            told.append(failure)
+
+    summary = enhance(folder, tmp_path / "out", listener=Noting())
+    assert (len(summary.written), summary.failed, told) == (8, [], [])
+    assert len(tries) == 6
+    assert digests(tmp_path / "out") == digests(tmp_path / "whole")
+
+
+def test_a_picture_alone_is_tried_once(tmp_path):
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    runner = FakeRunner(faults={"always": MemoryError()})
+    summary = enhance(tmp_path / "in", tmp_path / "out", FakeModels(runner))
+    assert summary.exit_code() == 5
+    once = runner.calls
+    (tmp_path / "in" / "b.png").write_bytes((tmp_path / "in" / "a.png").read_bytes())
+    runner.calls = 0
+    summary = enhance(tmp_path / "in", tmp_path / "out", FakeModels(runner))
+    assert len(summary.failed) == 2
+    assert runner.calls == 4 * once
+
+
 @pytest.mark.parametrize("batch", [1, 4])
 def test_seconds_of_a_file_are_work_and_not_waiting(tmp_path, monkeypatch, batch):
     monkeypatch.setattr("medenh.pipeline.engine.num_threads", lambda: 1)
