@@ -92,13 +92,14 @@ def train(
     resume : bool
         Go on from ``run_dir/last.pt``.
     max_minutes : float, optional
-        Stop cleanly after this long; the state is saved.
+        Validate, save the state and stop cleanly when this time is over; the
+        validation's own is left for it, once it is known.
     device : str
         torch device.
     on_progress : callable
         Called every few steps.
     should_stop : callable
-        Asked after every step; True ends the run as `max_minutes` does.
+        Asked after every step; True ends the run, its state saved.
 
     Raises
     ------
@@ -114,9 +115,6 @@ def train(
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
 
-    def out_of_time() -> bool:
-        return time.monotonic() > deadline or should_stop()
-
     world = join(device)
     try:
         if world.leads:
@@ -125,7 +123,13 @@ def train(
         # squares above all, does not survive the ten bits of TF32
         with cudnn.flags(enabled=True, allow_tf32=False):
             return _train(
-                config, run_dir, world, out_of_time, on_progress, resume=resume
+                config,
+                run_dir,
+                world,
+                deadline,
+                should_stop,
+                on_progress,
+                resume=resume,
             )
     finally:
         world.leave()
@@ -135,7 +139,8 @@ def _train(
     config: TrainConfig,
     run_dir: Path,
     world: World,
-    out_of_time: Callable[[], bool],
+    deadline: float,
+    should_stop: Callable[[], bool],
     on_progress: Callable[[Progress], None],
     *,
     resume: bool,
@@ -157,7 +162,7 @@ def _train(
             (run_dir / "config.json").write_text(described)
         journal.forget_later_rows()
 
-    saved = time.monotonic()
+    saved, validation_s = time.monotonic(), 0.0
     for batches in batches_ahead(
         strategy,
         range(step, config.steps),
@@ -172,17 +177,23 @@ def _train(
         update.networks.move_average(config.optimiser.ema, step)
         step += 1
 
+        # a run that time ends is worth a validation, the user's Ctrl-C is not
+        asked = world.any(should_stop())
+        late = world.any(time.monotonic() + validation_s > deadline)
+        last = step >= config.steps or (late and not asked)
         measured = Measured({})
-        if world.leads and (step % config.validate_every == 0 or step == config.steps):
+        if world.leads and (step % config.validate_every == 0 or last):
+            begun = time.monotonic()
             measured = strategy.validate(update.networks, world.device)
             score = measured.figures[strategy.figures[0]]
             if score > best or best == -math.inf:  # NaN is better than no weights
                 best = score if score > best else best
                 save_weights(run_dir / "best.safetensors", update.networks.average)
+            validation_s = time.monotonic() - begun
         if world.leads:
             rate = update.optimisers["network"].param_groups[0]["lr"]
             journal.note(step, losses, rate, measured)
-        stop = world.any(out_of_time()) or step >= config.steps
+        stop = last or asked
         due = time.monotonic() - saved > 60 * config.checkpoint_minutes
         if world.leads and (stop or due):
             state = {

@@ -50,6 +50,24 @@ def test_resume_equals_the_undisturbed_run_bit_for_bit(tiny_settings, tmp_path):
     assert_same_state(whole["update"], parts["update"])
 
 
+def test_a_run_that_time_ends_is_validated_and_leaves_weights(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "validate_every=100"])
+    stopped = train(config, tmp_path / "run", max_minutes=0)
+    assert stopped.step == 1
+    assert np.isfinite(stopped.best)
+    assert load_file(tmp_path / "run" / "best.safetensors")
+    (row,) = csv.DictReader((tmp_path / "run" / "log.csv").open())
+    assert float(row["psnr"]) == pytest.approx(stopped.best, rel=1e-4)
+
+
+def test_a_run_that_the_user_ends_is_not_validated(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "validate_every=100"])
+    stopped = train(config, tmp_path / "run", should_stop=lambda: True)
+    assert stopped.step == 1
+    assert not (tmp_path / "run" / "best.safetensors").exists()
+    assert (tmp_path / "run" / "last.pt").exists()
+
+
 def test_overfits_what_it_sees(tiny_settings, tmp_path):
     """The loss on the run's own samples falls well below the untrained network's."""
     longer = [*tiny_settings, "steps=150", "validate_every=150", "optimiser.lr=0.003"]
