@@ -5,6 +5,7 @@ OpenVINO's telemetry package is kept from loading: nothing is sent anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -41,6 +42,7 @@ _importing = threading.Lock()
 
 _TOLERANCE = 1e-3  # between torch and the converted network, in [0, 1]
 _EXAMPLE = (96, 128)
+_MOST_KEPT = 32  # some 10 MB each
 # other sizes: what tracing froze shows here, and padding unlike ours
 _PROOFS = ((160, 64), (75, 101))
 
@@ -146,10 +148,12 @@ def _read_parts(folder: Path, key: str) -> dict[str, Any] | None:
             if _sha256(folder / name) != sha256:
                 return None
         core = import_openvino().Core()
-        return {
+        parts = {
             part: core.read_model(folder / f"{key}-{part}.xml")
             for part in index["parts"]
         }
+        _note_use(folder / f"{key}.json")
+        return parts
     except FileNotFoundError:
         return None
     except Exception as error:  # whatever a damaged file provokes: make it anew
@@ -194,6 +198,35 @@ def _keep_parts(folder: Path, key: str, parts: dict[str, Any]) -> None:
         # the index comes last: without it the rest does not count
         index.write_text(json.dumps({"parts": sorted(parts), "files": files}), "utf-8")
         index.replace(folder / index.name)
+    _prune(folder)
+
+
+def _note_use(index: Path) -> None:
+    with contextlib.suppress(OSError):  # a cache that others own may be read
+        index.touch()
+
+
+def _prune(folder: Path) -> None:
+    """Delete what was used longest ago: other versions' models, other references'."""
+    with contextlib.suppress(OSError):
+        used = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for index in used[:-_MOST_KEPT]:
+            names = _files_of(index)
+            # without its index a model does not count; who wants it makes it anew
+            index.unlink(missing_ok=True)
+            for name in names:
+                (folder / name).unlink(missing_ok=True)
+
+
+def _files_of(index: Path) -> list[str]:
+    """Return the names of a kept model's files; none that leads elsewhere."""
+    try:
+        names = json.loads(index.read_text("utf-8"))["files"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    if not isinstance(names, dict):
+        return []
+    return [name for name in names if Path(name).name == name]
 
 
 def _sha256(path: Path) -> str:

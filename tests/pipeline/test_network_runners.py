@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -234,6 +235,43 @@ def test_a_damaged_cache_is_made_anew(kept, tmp_path):
     runner = openvino_runner(tmp_path, "local")  # the cache serves again
     batch = random_batch(64, 64)
     np.testing.assert_allclose(runner.run(batch), expected("local", batch), atol=1e-5)
+
+
+def test_the_cache_forgets_what_was_used_longest_ago(tmp_path, monkeypatch):
+    monkeypatch.setattr("medenh.pipeline.openvino_cache._MOST_KEPT", 2)
+    stranger = tmp_path / "notes.txt"
+    stranger.write_text("not ours")
+    for age, key in enumerate(("a", "a-other", "b")):
+        load_parts(tmp_path, key, lambda: Local().eval(), multiple_of=2)
+        index = tmp_path / f"{key}.json"
+        if index.exists():
+            os.utime(index, (age, age))
+        if key == "a-other":
+            load_parts(tmp_path, "a", forbidden)  # used again: now the newest
+    kept = {path.name.removesuffix(".json") for path in tmp_path.glob("*.json")}
+    assert kept == {"a", "b"}
+    assert {p.name for p in tmp_path.iterdir()} == {"notes.txt"} | {
+        f"{key}{end}" for key in kept for end in (".json", "-whole.xml", "-whole.bin")
+    }
+    load_parts(tmp_path, "a", forbidden)
+    load_parts(tmp_path, "b", forbidden)
+
+
+@pytest.mark.parametrize(
+    "names", ['{"../precious": "0"}', '["../precious"]', '"x"', "null", "[1]"]
+)
+def test_a_forged_index_deletes_nothing_else(tmp_path, monkeypatch, names):
+    monkeypatch.setattr("medenh.pipeline.openvino_cache._MOST_KEPT", 1)
+    precious, folder = tmp_path / "precious", tmp_path / "cache"
+    precious.write_text("keep")
+    folder.mkdir()
+    forged = folder / "old.json"
+    forged.write_text(f'{{"files": {names}}}')
+    os.utime(forged, (1, 1))
+    load_parts(folder, "new", lambda: Local().eval(), multiple_of=2)
+    assert precious.read_text() == "keep"
+    assert not forged.exists()
+    load_parts(folder, "new", forbidden)
 
 
 def test_a_network_that_does_not_survive_conversion_is_found_out():
