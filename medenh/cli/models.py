@@ -122,8 +122,7 @@ def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
     if card.aliases:
         yield "also called", ", ".join(card.aliases)
     yield "architecture", f"{card.architecture} ({card.method or card.preset})"
-    takes = {1: "grey", 3: "RGB", None: "grey or RGB"}[card.input.channels]
-    yield "takes", f"{takes}, at least {card.input.min_size} px"
+    yield "takes", _takes(card)
     yield "tiling", _tiling(card)
     for precision, proof in sorted(card.precision.items()):
         yield (
@@ -147,6 +146,13 @@ def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
         yield "paper", card.paper
     if card.notes:
         yield "notes", card.notes
+
+
+def _takes(card: ModelCard) -> str:
+    takes = {1: "grey", 3: "RGB", None: "grey or RGB"}[card.input.channels]
+    if card.input.enlarged > 1:
+        takes += f", enlarged {card.input.enlarged} times before"
+    return f"{takes}, at least {card.input.min_size} px"
 
 
 def _tiling(card: ModelCard) -> str:

@@ -15,6 +15,7 @@ from medenh.metrics.fidelity import (
     structure_correlation,
 )
 from medenh.pipeline.looks import strange_looks
+from medenh.pipeline.sharpness import is_sharp
 from medenh.types import FloatArray, Image, Modality
 
 if TYPE_CHECKING:
@@ -155,6 +156,12 @@ def check_input(
         refused.append(
             f"{image.width}x{image.height} pixels are less than the {smallest} that "
             f"{card.id} wants"
+        )
+    factor = card.input.enlarged
+    if factor > 1 and is_sharp(image, factor):
+        refused.append(
+            f"is sharp at its own size, and {card.id} is for pictures that were "
+            f"enlarged {factor} times: fine detail is lost"
         )
     return refused, said
 

@@ -194,6 +194,7 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
             # the deepest map of a smaller picture is one pixel wide, and OpenVINO's
             # bf16 kernels are not deterministic there
             "min_size": 2 * multiple,
+            "enlarged": _enlarged(network),
         },
         "receptive_field": network.receptive_field,
         "global_ops": network.global_ops,
@@ -204,6 +205,11 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
             "bundled": options.checkout is not None,
         },
     }
+
+
+def _enlarged(network: Any) -> int:
+    """Return how many times what a network takes was enlarged before."""
+    return int(network.scale) if getattr(network, "reduces", False) else 1
 
 
 def _draft_note(lost: list[str]) -> str:

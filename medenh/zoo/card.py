@@ -95,11 +95,15 @@ class InputContract(_Record):
         Height and width must be a multiple of it; 1 if any size does.
     min_size : int
         Smallest height and width in pixels.
+    enlarged : int
+        How many times a picture was enlarged before; above 1 the model puts detail into
+        it, and takes away what a sharp picture has.
     """
 
     channels: Literal[1, 3] | None = None
     multiple_of: Positive = 1
     min_size: Positive = 1
+    enlarged: Positive = 1
 
 
 class Certificate(_Record):
