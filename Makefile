@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/medenh demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -212,12 +212,19 @@ class FrameEnhancer:
         task = tasks[0]
         longest = max(task.image.height, task.image.width)
         if self._contract.halo is None or self._tile == "off":
+            why, hint = (
+                "this model is not exact on tiles",
+                "use a machine with more memory",
+            )
+            if self._tile == "off":
+                why, hint = "tiles are switched off", "leave out --tile off"
+            elif longest > AUTO_CORE:
+                hint += f", or --tile {AUTO_CORE} if faint seams are acceptable"
             raise OutOfMemoryError(
                 f"{task.image.width}x{task.image.height} pixels do not fit in memory "
-                "as a whole, and this model is not exact on tiles",
+                f"as a whole, and {why}",
                 path=task.image.source,
-                hint="use a machine with more memory, or --tile 1024 if faint seams "
-                "are acceptable",
+                hint=hint,
             )
         core = max(_SMALLEST_CORE, min(AUTO_CORE, -(-longest // 2)))
         self._enhance_tiled(task, core, alone, report)

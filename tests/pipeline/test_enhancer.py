@@ -106,6 +106,22 @@ def test_memory_that_never_suffices_ends_soon(contract):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("contract", "tile", "side", "hint"),
+    [
+        (GLOBAL, "auto", 1200, "--tile 1024"),
+        (GLOBAL, "auto", 100, "use a machine with more memory"),
+        (LOCAL, "off", 1200, "leave out --tile off"),
+    ],
+)
+def test_what_to_do_about_memory_depends_on_the_picture(contract, tile, side, hint):
+    runner = FakeRunner(box, {"always": MemoryError()})
+    with pytest.raises(OutOfMemoryError) as caught:
+        run(random_image(height=40, width=side), runner, contract, tile=tile)
+    assert hint in caught.value.hint
+    assert ("--tile 1024" in caught.value.hint) == (hint == "--tile 1024")
+
+
 def test_other_errors_are_not_taken_for_memory():
     runner = FakeRunner(box, {"always": ValueError("shape")})
     with pytest.raises(ValueError, match="shape"):
