@@ -19,11 +19,23 @@ __all__ = ["register"]
 
 _Inputs = Annotated[
     list[Path] | None,
-    typer.Argument(help="Files or folders.", show_default=False),
+    typer.Argument(
+        help="Files or folders.",
+        show_default=False,
+        parser=options.named_path,
+        metavar="INPUTS...",
+    ),
 ]
 _Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder to write.", show_default=False),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder to write.",
+        show_default=False,
+        parser=options.named_path,
+        metavar="PATH",
+    ),
 ]
 _Recipe = Annotated[
     str,

@@ -216,12 +216,17 @@ def _run(
             return enhance_files(
                 inputs, output, asked, listener=listener, stop=stop, summary=summary
             )
-        from medenh.cli.enhance_report import ReportListener, check_place
+        from medenh.cli.enhance_report import (
+            ReportListener,
+            check_place,
+            check_replaceable,
+        )
 
         check_place(report, inputs)
         page = ReportListener(listener)
         enhance_files(inputs, output, asked, listener=page, stop=stop, summary=summary)
         if summary.written or summary.failed or not report.exists():
+            check_replaceable(report)  # an output may have come there
             page.write(report, summary, asked)
         else:
             console.warn(f"nothing is new: {report} stays as it is", kind="report")

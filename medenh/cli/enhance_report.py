@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from medenh import __version__
 from medenh.errors import OutputError, UsageError
 from medenh.formats.files import check_writable
+from medenh.pipeline.naming import has_image_name
 from medenh.pipeline.results import Listener
 from medenh.reports.html import Case, Table, Value, unit_view, write_report
 from medenh.reports.tables import Cell
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from medenh.pipeline.results import Failure, FileResult, Summary
     from medenh.types import FloatArray, Image
 
-__all__ = ["ReportListener", "check_place"]
+__all__ = ["ReportListener", "check_place", "check_replaceable"]
 
 _Order: TypeAlias = tuple[float, float, str]  # smaller ones are shown first
 
+_PAGE = b"<!doctype html>"
 _MOST_CASES = 24
 _MOST_SIDE = 1536  # pixels; a page shows less than this
 
@@ -35,7 +37,8 @@ def check_place(path: Path, inputs: Sequence[Path]) -> None:
     Raises
     ------
     UsageError
-        It would replace an input.
+        It would replace an input, or another file that is no page, or is named as a
+        picture.
     OutputError
         It is a folder, or lies where nothing can be written.
     """
@@ -43,7 +46,35 @@ def check_place(path: Path, inputs: Sequence[Path]) -> None:
         raise OutputError("this is a folder, not a place for a file", path=path)
     if path.exists() and any(path.samefile(one) for one in inputs if one.exists()):
         raise UsageError(f"{path} is an input, which would be replaced")
+    if has_image_name(path):
+        raise UsageError(
+            f"{path} is named as a picture, and the report is a page",
+            hint=f"name it {path.with_suffix('.html').name}",
+        )
+    check_replaceable(path)
     check_writable(path)
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse a place where something else than a page is.
+
+    Raises
+    ------
+    UsageError
+        There is, and it would be lost.
+    """
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_PAGE)).lower()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"cannot be read: {error.strerror}", path=path) from error
+    if begins and begins != _PAGE:
+        raise UsageError(
+            f"{path} is no page, and would be replaced by the report",
+            hint="choose another name",
+        )
 
 
 class ReportListener(Listener):

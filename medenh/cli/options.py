@@ -23,12 +23,27 @@ __all__ = [
     "Report",
     "Seed",
     "Verbose",
+    "named_path",
 ]
+
+
+def named_path(word: str) -> Path:
+    """Return a path; a name that is empty would be the current folder."""
+    if not word:
+        raise typer.BadParameter("a name is empty; is a variable unset?")
+    return Path(word)
+
 
 Inputs = Annotated[
     list[Path],
     # one that may not be read costs itself alone, and is no wrong usage
-    typer.Argument(help="Files or folders.", show_default=False, readable=False),
+    typer.Argument(
+        help="Files or folders.",
+        show_default=False,
+        readable=False,
+        parser=named_path,
+        metavar="INPUTS...",
+    ),
 ]
 Output = Annotated[
     str | None,  # a path would lose the slash at the end, which says folder

@@ -163,6 +163,8 @@ def _run(
             raise KeyboardInterrupt
     state = "finished" if result.finished else "stopped; --resume goes on"
     best = f"{result.best:.4g}" if math.isfinite(result.best) else "none"
+    if result.identity is not None:
+        best += f" ({result.identity:.4g} for doing nothing)"
     console.print(
         f"{state} at step {result.step}; best validation {result.score} "
         f"{best}; {run_dir}"

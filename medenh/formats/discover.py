@@ -136,10 +136,15 @@ def _header_half(path: Path) -> Path:
 
 
 def _add_folder(root: Path, recursive: bool, found: Discovery, seen: set[Path]) -> None:
-    for folder, names in _folders(root, recursive, found):
+    folders = list(_folders(root, recursive, found))
+    themselves = _targets_of_links(folders)
+    for folder, names in folders:
         kinds: list[tuple[Path, str]] = []
         for name in names:
             path = folder / name
+            if path.is_symlink() and os.path.realpath(path) in themselves:
+                _log.info("%s is passed over: a link to a file beside it", path)
+                continue
             kind = _kind_in_folder(path, found)
             if not kind:
                 continue
@@ -151,6 +156,16 @@ def _add_folder(root: Path, recursive: bool, found: Discovery, seen: set[Path]) 
         for paths, kind in _grouped(kinds, found):
             relative = tuple(path.relative_to(root) for path in paths)
             found.items.append(Item(paths, relative, kind))
+
+
+def _targets_of_links(folders: Sequence[tuple[Path, list[str]]]) -> set[str]:
+    """Return the files that are found under their own name and under a link's."""
+    paths = [folder / name for folder, names in folders for name in names]
+    targets = {os.path.realpath(path) for path in paths if path.is_symlink()}
+    if not targets:
+        return targets
+    themselves = {os.path.realpath(path) for path in paths if not path.is_symlink()}
+    return themselves & targets
 
 
 def _folders(

@@ -21,6 +21,7 @@ from medenh.hashing import sha256_file
 
 __all__ = [
     "atomic_output",
+    "check_name",
     "check_writable",
     "ignores_case",
     "name_key",
@@ -265,6 +266,22 @@ def name_key(path: str | Path, *, ignoring_case: bool) -> str:
     return unicodedata.normalize("NFC", place).casefold() if ignoring_case else place
 
 
+def check_name(path: Path) -> None:
+    """Pass in silence if a file's name is not too long.
+
+    Raises
+    ------
+    OutputError
+        It is.
+    """
+    if len(os.fsencode(path.name)) > _NAME_BYTES:
+        raise OutputError(
+            f"output name longer than {_NAME_BYTES} bytes",
+            path=path.parent,
+            hint="shorten the input's name or choose the output with -o",
+        )
+
+
 def safe_output_path(root: str | Path, relative: str | Path) -> Path:
     """Return ``root / relative``, proven to lie below ``root``.
 
@@ -285,12 +302,8 @@ def safe_output_path(root: str | Path, relative: str | Path) -> Path:
     )
     if bad:
         raise OutputError(f"unsafe output name {str(relative)!r}", path=root)
-    if any(len(os.fsencode(part)) > _NAME_BYTES for part in parts):
-        raise OutputError(
-            f"output name longer than {_NAME_BYTES} bytes",
-            path=root,
-            hint="shorten the input's name or choose the output with -o",
-        )
+    for part in parts:
+        check_name(root / part)
     path = root / relative
     try:
         inside = path.parent.resolve().is_relative_to(root.resolve())

@@ -147,8 +147,14 @@ class Judge:
     def _same_model(self, record: Record) -> bool:
         if self._models is None:
             return True
+        # whether it held measurements, which decides too, is known once it is read
+        return any(self._would_make(record, volume) for volume in (False, True))
+
+    def _would_make(self, record: Record, volume: bool) -> bool:
+        assert self._models is not None
         try:
-            card = self._models.resolve(Modality(record.modality)).card
+            modality = Modality(record.modality)
+            card = self._models.resolve(modality, volume=volume).card
             computation = self._models.computation(card)
         except (ValueError, UsageError):  # a line that somebody else wrote
             return False

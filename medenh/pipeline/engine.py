@@ -116,9 +116,8 @@ class Engine:
         self._clean_up(plan)
         self._tell(self._listener.started, plan.files)
         journal = None if plan.root is None else Journal(plan.root, self._options.shard)
-        kind = None if self._options.format == "same" else self._options.format
         self._ledger = Ledger(
-            journal, plan.root, plan.request, kind, self._options.deidentify
+            journal, plan.root, plan.request, self._options.deidentify
         )
         try:
             if plan.work:
@@ -228,9 +227,10 @@ class Engine:
         """Send an image that took some time to read on its way, once there is room."""
         begun = time.perf_counter()
         image = reading.image
-        check_fits(image, reading.item.targets, self._options.format)
+        kind = reading.item.kind
+        check_fits(image, reading.item.targets, kind)
         remaining = remaining_names(image, self._options.deidentify)
-        lossy = jpeg_loss(image, reading.item.targets, self._options.format)
+        lossy = jpeg_loss(image, kind)
         resolution, modality = choose_model(image, self._models)
         card = resolution.card
         told = self._options.modality is not None

@@ -203,14 +203,16 @@ def _enhance_in_memory(
     item = None
     if output is not None:
         item = _item_of(image, Path(output), options)
-        check_fits(image, item.targets, options.format)
+        check_fits(image, item.targets, item.kind)
         remaining_names(image, options.deidentify)
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
     enhanced, spread = _run(models.prepare(card), image, options)
     if item is None:
         return _answer(source, enhanced, spread)
-    formats.write(enhanced, item.targets, deidentify=options.deidentify)
+    formats.write(
+        enhanced, item.targets, format=item.kind, deidentify=options.deidentify
+    )
     if spread is not None:
         write_map(spread, enhanced, item.maps, format=item.map_format, top=TOP)
     return item.targets[0]
@@ -220,7 +222,7 @@ def _item_of(image: Image, output: Path, options: EnhanceOptions) -> WorkItem:
     """Return what an image in memory becomes; refuse what would be lost."""
     kind = target_kind(output, image.format, options.format)
     wanted = MAP_FORMATS.get(kind, "npy") if options.uncertainty else ""
-    item = WorkItem((), (output,), image.format, map_format=wanted)
+    item = WorkItem((), (output,), image.format, kind=kind, map_format=wanted)
     there = [path for path in item.outputs if path.exists()]
     if there and options.on_exists == "error":
         raise OutputError(

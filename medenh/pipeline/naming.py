@@ -16,6 +16,7 @@ __all__ = [
     "target_kind",
 ]
 
+_LONGEST = 5  # letters and digits of an extension that is not known
 _PAIRS = (".hdr", ".img", ".hdr.gz", ".img.gz")
 
 
@@ -27,21 +28,37 @@ def _split_name(name: str, kind: str) -> tuple[str, str]:
     return name, ""
 
 
+def _split_any(name: str, kind: str) -> tuple[str, str]:
+    """Return stem and extension, of whatever format or none that is known.
+
+    "1.2.840" and "slice.0001", as DICOM files are named, have none.
+    """
+    for one in (kind, *EXTENSIONS):
+        stem, extension = _split_name(name, one)
+        if extension:
+            return stem, extension
+    stem, dot, last = name.rpartition(".")
+    if stem and last[:1].isalpha() and last.isalnum() and len(last) <= _LONGEST:
+        return stem, dot + last
+    return name, ""
+
+
 def _extension(kind: str, own: str, wanted: str) -> str:
-    if wanted in ("same", kind):
+    fits = own.lower() in EXTENSIONS[kind] or (kind == "dicom" and not own)
+    if wanted == "same" or (wanted == kind and fits):
         return own
     return EXTENSIONS[wanted][0]
 
 
 def renamed(relative: Path, kind: str, wanted: str) -> Path:
     """Return a relative path with the extension of the format wanted."""
-    stem, own = _split_name(relative.name, kind)
+    stem, own = _split_any(relative.name, kind)
     return relative.with_name(stem + _extension(kind, own, wanted))
 
 
 def enhanced_name(name: str, kind: str, wanted: str) -> str:
     """Return ``NAME.enhanced.EXT``."""
-    stem, own = _split_name(name, kind)
+    stem, own = _split_any(name, kind)
     return f"{stem}.enhanced{_extension(kind, own, wanted)}"
 
 

@@ -20,6 +20,7 @@ from medenh.errors import OutputError, UsageError
 from medenh.formats import EXTENSIONS
 from medenh.formats.discover import Item, discover
 from medenh.formats.files import (
+    check_name,
     ignores_case,
     name_key,
     real_path,
@@ -136,6 +137,8 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
                 "several images need a place to go", hint="give a folder with -o OUT"
             )
         return True
+    if not str(output):
+        raise UsageError("the name of the output is empty; is a variable unset?")
     if str(output) == "-":
         raise UsageError("pictures do not go through a pipe", hint="name a file")
     target = Path(output)
@@ -268,8 +271,10 @@ class _Draft:
         """Give an item its outputs, or note why it cannot have them."""
         try:
             targets = self._targets(item, output)
+            kind = self._kind(item, output)
+            maps = MAP_FORMATS[kind] if self.options.uncertainty else ""
             work = WorkItem(
-                item.paths, targets, item.format, map_format=self._maps(item, targets)
+                item.paths, targets, item.format, kind=kind, map_format=maps
             )
             self._check(work)
         except OutputError as error:
@@ -294,14 +299,19 @@ class _Draft:
             names = names[:1]
         return tuple(safe_output_path(self.root, name) for name in names)
 
-    def _maps(self, item: Item, targets: tuple[Path, ...]) -> str:
-        """Return the format of an item's maps of uncertainty; empty if none."""
-        if not self.options.uncertainty:
-            return ""
-        return MAP_FORMATS[target_kind(targets[0], item.format, self.options.format)]
+    def _kind(self, item: Item, output: str | Path | None) -> str:
+        """Return the format of an item's outputs; only a name of the user's tells it.
+
+        A file that is named as what it is not stays what it is, under its name.
+        """
+        wanted = self.options.format
+        if output is not None:
+            return target_kind(Path(output), item.format, wanted)
+        return item.format if wanted == "same" else wanted
 
     def _check(self, item: WorkItem) -> None:
         for target in item.outputs:
+            check_name(target)
             place = self.key(target)
             if place in self.sources:
                 itself = place in {self.key(path) for path in item.sources}

@@ -29,6 +29,8 @@ class WorkItem:
         Files of the same series that do not go along: damaged, or done before.
     replaces : bool
         Some outputs were there when the run was planned, and may be replaced.
+    kind : str
+        Format of the outputs; empty where their names tell it.
     map_format : str
         Format of the maps of uncertainty; empty where none are wanted.
     """
@@ -38,6 +40,7 @@ class WorkItem:
     format: str
     left_out: tuple[Path, ...] = ()
     replaces: bool = False
+    kind: str = ""
     map_format: str = ""
 
     @property

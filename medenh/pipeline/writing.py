@@ -21,7 +21,6 @@ from medenh.pipeline.journal import (
     with_partners,
 )
 from medenh.pipeline.loading import Prepared
-from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import Reading
 from medenh.pipeline.uncertainty import TOP
@@ -55,15 +54,14 @@ def provenance_of(
     return Provenance(card.id, card.version, weights, settings)
 
 
-def check_fits(image: Image, targets: Sequence[Path], wanted: str) -> None:
-    """Pass in silence if targets, in the format asked for, can hold an image.
+def check_fits(image: Image, targets: Sequence[Path], kind: str) -> None:
+    """Pass in silence if targets of a format can hold an image.
 
     Raises
     ------
     UnsupportedError
         It cannot; better known before the model runs than after.
     """
-    kind = target_kind(targets[0], image.format, wanted)
     if kind == image.format:
         return
     problem = _misfit(image, kind, len(targets))
@@ -73,9 +71,8 @@ def check_fits(image: Image, targets: Sequence[Path], wanted: str) -> None:
         )
 
 
-def jpeg_loss(image: Image, targets: Sequence[Path], wanted: str) -> list[str]:
-    """Return a warning where a name makes a JPEG of what was none; else nothing."""
-    kind = target_kind(targets[0], image.format, wanted)
+def jpeg_loss(image: Image, kind: str) -> list[str]:
+    """Return a warning where a JPEG is made of what was none; else nothing."""
     if kind != "jpeg" or image.format == "jpeg":
         return []
     return ["JPEG is lossy and holds 8 bits: a name in .png or .tif keeps more"]
@@ -132,8 +129,6 @@ class Ledger:
         The output folder.
     request : str
         Hash of what was asked.
-    format : str or None
-        Output format; None keeps the input's.
     deidentify : str or None
         Profile of de-identification.
     """
@@ -141,7 +136,6 @@ class Ledger:
     journal: Journal | None
     root: Path | None
     request: str
-    format: str | None
     deidentify: str | None = None
 
     def write(
@@ -169,7 +163,7 @@ class Ledger:
         formats.write(
             enhanced,
             item.targets,
-            format=self.format,
+            format=item.kind or None,
             provenance=made_by,
             deidentify=self.deidentify,
         )

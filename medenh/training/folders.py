@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medenh import formats
 from medenh.errors import InputError, UsageError
-from medenh.formats.names import Listing, list_pictures
+from medenh.formats.names import Listing, key_of, list_pictures
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task
 from medenh.training.data import CleanImage, coverage, reduced
@@ -63,9 +63,13 @@ def load_folder(
     partners = list_pictures(Path(low)) if low else None
     truths = list_pictures(Path(masks)) if masks and task else None
     known = _read_labels(Path(labels), task) if labels and task else {}
+    for path, error in listing.rejected:
+        _log.warning("%s is left out: %s", path, error.what)
     images: list[CleanImage] = []
+    lonely = unanswered = 0
     for key in listing.files:
         if partners is not None and key not in partners.files:
+            lonely += 1
             continue
         name = listing.name_of(key)
         try:
@@ -75,7 +79,18 @@ def load_folder(
         except InputError as error:
             _log.warning("%s is left out: %s", name, error.what)
             continue
-        images += _answered(frames, key, truths, known, task, max_side)
+        answered = _answered(frames, key, truths, known, task, max_side)
+        unanswered += not answered
+        images += answered
+    for count, what in ((lonely, "partner"), (unanswered, "answer")):
+        if count and images:
+            _log.warning(
+                "%d of %d files in %s have no %s and are left out",
+                count,
+                len(listing.files),
+                root,
+                what,
+            )
     if not images:
         wanted = " with a partner" if low else " with an answer" if task else ""
         raise UsageError(f"no image{wanted} to learn from", path=root)
@@ -126,7 +141,9 @@ def _answered(
     if task is None:
         return frames
     if task.kind == "classification":
-        label = known.get(Path(frames[0].name).name, known.get(key))
+        label = next(
+            (known[key] for key in (key, Path(key).name) if key in known), None
+        )
         return [] if label is None else [replace(f, label=label) for f in frames]
     if truths is None or key not in truths.files or len(frames) > 1:
         return []
@@ -137,12 +154,15 @@ def _answered(
 
 
 def _read_labels(path: Path, task: Task) -> dict[str, int]:
-    """Return class numbers by file name; labels are class names or numbers."""
+    """Return class numbers by key, whole and of the bare name where that is enough.
+
+    Labels are class names or numbers.
+    """
     words = {name: k for k, name in enumerate(task.classes)}
     words |= {str(k): k for k in range(len(task.classes))}
     words |= {pair.partition("=")[2]: k for pair, k in task.labels.items()}
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.DictReader(handle))
     except OSError as error:
         raise UsageError(f"cannot read the labels: {error}", path=path) from error
@@ -153,4 +173,13 @@ def _read_labels(path: Path, task: Task) -> dict[str, int]:
         raise UsageError(
             f"label {unknown[0]!r} is none of {', '.join(task.classes)}", path=path
         )
-    return {Path(row["file"]).name: words[row["label"]] for row in rows}
+    known: dict[str, int] = {}
+    by_name: dict[str, set[int]] = {}
+    for row in rows:
+        key, label = key_of(row["file"]), words[row["label"]]
+        if known.setdefault(key, label) != label:
+            raise UsageError(f"two labels for {row['file']!r}", path=path)
+        by_name.setdefault(Path(key).name, set()).add(label)
+    # a row may stand for a file in another folder, where no other name is meant
+    sole = {name: min(labels) for name, labels in by_name.items() if len(labels) == 1}
+    return sole | known

@@ -6,6 +6,7 @@ and optimisers, so a resumed run takes the steps an undisturbed one would have t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -47,6 +48,7 @@ _FREE = {
     "data.root",
     "data.workers",
 }
+_PROBED = 1024  # draws of a first batch, as large as that
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,15 @@ class TrainResult:
         Its best value in a validation; -inf before the first.
     finished : bool
         False when `max_minutes` stopped it; resume goes on.
+    identity : float or None
+        The figure of doing nothing, in the last validation.
     """
 
     step: int
     score: str
     best: float
     finished: bool
+    identity: float | None = None
 
 
 def train(
@@ -149,8 +154,13 @@ def _train(
     before = _state_before(run_dir, config) if resume else None
     strategy = STRATEGIES[config.strategy](config)
     update = _build(config, strategy, world)
-    step, best = 0, -math.inf
+    step, best, images = 0, -math.inf, _images_of(strategy)
     if before is not None:
+        if before.get("images", images) != images:
+            raise UsageError(
+                "the images are not those that the run to resume began with",
+                hint="bring them back, or begin another run with network.start_from",
+            )
         update.load_state_dict(before["update"])
         strategy.load_state_dict(before["strategy"])
         step, best = before["step"], before["best"]
@@ -163,6 +173,7 @@ def _train(
         journal.forget_later_rows()
 
     saved, validation_s = time.monotonic(), 0.0
+    identity: float | None = None
     for batches in batches_ahead(
         strategy,
         range(step, config.steps),
@@ -186,6 +197,7 @@ def _train(
             begun = time.monotonic()
             measured = strategy.validate(update.networks, world.device)
             score = measured.figures[strategy.figures[0]]
+            identity = measured.figures.get(f"{strategy.figures[0]}_identity")
             if score > best or best == -math.inf:  # NaN is better than no weights
                 best = score if score > best else best
                 save_weights(run_dir / "best.safetensors", update.networks.average)
@@ -201,13 +213,14 @@ def _train(
                 "strategy": strategy.state_dict(),
                 "step": step,
                 "best": best,
+                "images": images,
                 "config": json.dumps(config.model_dump(mode="json")),
             }
             save_state(run_dir / "last.pt", state)
             saved = time.monotonic()
         if stop:
             break
-    return TrainResult(step, strategy.figures[0], best, step >= config.steps)
+    return TrainResult(step, strategy.figures[0], best, step >= config.steps, identity)
 
 
 def _prepare_folder(run_dir: Path, *, resume: bool) -> None:
@@ -241,6 +254,12 @@ def _state_before(run_dir: Path, config: TrainConfig) -> dict[str, Any]:
             hint="give the same configuration, or another folder",
         )
     return state
+
+
+def _images_of(strategy: Strategy) -> str:
+    """Return a hash that other images, or another order of them, would change."""
+    names = strategy.names(0, range(_PROBED))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _flat(tree: dict[str, Any], section: str = "") -> dict[str, Any]:

@@ -20,6 +20,8 @@ __all__ = [
     "TeacherConfig",
 ]
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
 
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are refused."""
@@ -351,7 +353,7 @@ class OptimiserConfig(Section):
     lr: float = Field(default=1e-3, gt=0)
     final_lr: float = Field(default=0.0, ge=0)
     companion_lr: float = Field(default=0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     weight_decay: float = Field(default=1e-4, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = Field(default=200, ge=0)

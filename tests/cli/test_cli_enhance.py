@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 import skimage
@@ -295,3 +296,96 @@ def test_a_report_shows_what_changed_most_first(capsys, folder, tmp_path, monkey
     headings = re.findall(r'<h2 id="(?:table|case)-\d+">(.*?)</h2>', text)
     assert (headings[0], headings[-1]) == ("Failed", "Enhanced")
     assert f"Inputs are in {folder}, outputs in {tmp_path / 'out'}." in text
+
+
+def test_a_report_replaces_nothing_but_pages(capsys, folder, tmp_path):
+    words = ("enhance", folder, "-o", tmp_path / "out", "-m", "identity", "--report")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    (folder / "scan").write_bytes((folder / "a.png").read_bytes())
+    for place in (folder / "a.png", folder / "scan", notes, tmp_path / "out" / "a.png"):
+        code, _, err = run(capsys, *words, place)
+        assert code == 2
+        assert place.name in err
+    assert not (tmp_path / "out").exists()
+    assert notes.read_text() == "mine"
+    assert {n: (folder / n).read_bytes() for n in before} == before
+    page = tmp_path / "page.html"
+    assert run(capsys, *words, page)[0] == 0
+    assert run(capsys, *words, page, "--on-exists", "overwrite")[0] == 0
+    page.write_text("")  # as mktemp leaves it
+    again = ("enhance", folder, "-o", tmp_path / "new", "-m", "identity", "--report")
+    assert run(capsys, *again, page)[0] == 0
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_report_does_not_replace_an_output_without_extension(
+    capsys, folder, tmp_path
+):
+    (folder / "b.png").rename(folder / "b")
+    out = tmp_path / "out"
+    words = ("enhance", folder, "-o", out, "-m", "identity")
+    code, _, err = run(capsys, *words, "--report", out / "b")
+    assert code == 2
+    assert "is no page" in err
+    assert cv2.imread(str(out / "b")) is not None
+
+
+@pytest.mark.parametrize("words", [("", "-o", "x"), (".", "-o", "")])
+def test_an_empty_name_is_not_the_current_folder(capsys, folder, monkeypatch, words):
+    monkeypatch.chdir(folder)
+    before = sorted(p.name for p in folder.iterdir())
+    for verb in (("enhance", "-m", "identity"), ("degrade", "--recipe", "gauss-0.1")):
+        code, _, err = run(capsys, *verb, *words)
+        assert code == 2
+        assert "empty" in err
+    assert sorted(p.name for p in folder.iterdir()) == before
+
+
+def test_a_name_that_becomes_too_long_is_refused(capsys, folder):
+    long = folder / ("x" * 250 + ".png")
+    (folder / "a.png").rename(long)
+    code, _, err = run(capsys, "enhance", long, "-m", "identity")
+    assert code == 1
+    assert "longer than 255 bytes" in err
+    words = ("-o", folder.parent / "out", "-m", "identity", "--uncertainty")
+    code, _, err = run(capsys, "enhance", folder, *words)
+    assert code == 1
+    assert "longer than 255 bytes" in err
+    assert "unexpected" not in err
+
+
+def test_volumes_that_auto_gave_to_another_model_are_done_the_second_time(
+    capsys, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    volume = np.random.default_rng(0).normal(40, 5, (20, 22, 3)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "in" / "v.nii")
+    words = ("enhance", tmp_path / "in", "-o", tmp_path / "out", "--json")
+    first, second = (run(capsys, *words) for _ in range(2))
+    assert json.loads(first[1])["files"][0]["model"] == "nlm"
+    assert (first[0], second[0]) == (0, 0), second[2]
+    assert json.loads(second[1])["skipped"] == 1
+
+
+def test_a_file_named_as_what_it_is_not_keeps_its_format_and_name(capsys, tmp_path):
+    root, out = tmp_path / "in", tmp_path / "out"
+    root.mkdir()
+    deep = np.random.default_rng(0).integers(0, 65536, (30, 40), np.uint16)
+    content = cv2.imencode(".png", deep)[1].tobytes()
+    names = ("a.jpg", "b.tif", "c.nii.gz", "d.dcm", "e.svs", "f")
+    for name in names:
+        (root / name).write_bytes(content)
+    code, _, err = run(capsys, "enhance", root, "-o", out, "-m", "identity")
+    assert code == 0, err
+    for name in names:
+        written = np.frombuffer((out / name).read_bytes(), np.uint8)
+        assert bytes(written[:4]) == b"\x89PNG"
+        np.testing.assert_array_equal(cv2.imdecode(written, -1), deep)
+    assert run(capsys, "enhance", root / "e.svs", "-m", "identity")[0] == 0
+    assert (root / "e.enhanced.svs").read_bytes()[:4] == b"\x89PNG"
+    words = ("-o", tmp_path / "tiffs", "-m", "identity", "--format", "tiff")
+    (root / "a.jpg").unlink()
+    assert run(capsys, "enhance", root / "b.tif", root / "e.svs", *words)[0] == 0
+    assert {p.name for p in (tmp_path / "tiffs").glob("[!.]*")} == {"b.tif", "e.tif"}

@@ -302,3 +302,17 @@ def test_real_folder():
     assert "nifti_pair.hdr" in names
     assert "nifti_pair.img" not in names
     assert {path.name for path, _ in found.rejected} <= {"sr_no_pixels.dcm"}
+
+
+@links
+def test_a_link_never_hides_the_file_it_leads_to(tmp_path):
+    folder = tmp_path / "in"
+    (folder / "below").mkdir(parents=True)
+    picture(folder / "scan.png")
+    (folder / "latest.png").symlink_to("scan.png")
+    (folder / "below" / "again.png").symlink_to("../scan.png")
+    hidden = folder / ".kept"
+    hidden.write_bytes((folder / "scan.png").read_bytes())
+    (folder / "only.png").symlink_to(".kept")
+    names = sorted(str(item.relative[0]) for item in discover([folder]).items)
+    assert names == ["only.png", "scan.png"]

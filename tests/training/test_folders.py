@@ -122,3 +122,37 @@ def test_a_recogniser_learns_from_a_folder(clean, tmp_path, kind):
     without = [one for one in settings if one != answers]
     with pytest.raises(UsageError, match="a folder's answers are"):
         load_config(name, without)
+
+
+def test_what_is_left_out_is_said(clean, tmp_path, caplog):
+    low = tmp_path / "low"
+    for patient in range(6):
+        _write(low, f"p{patient}/left.tif", 50 + patient)
+    (clean / "p1" / "bad.png").write_bytes(b"text")
+    (clean / "p1" / "zero.png").write_bytes(b"")
+    assert len(load_folder(str(clean), 200, low=str(low))) == 6
+    said = caplog.text
+    assert "6 of 12 files" in said
+    assert "no partner" in said
+    assert "bad.png is left out" in said
+    assert "zero.png is left out" in said
+
+
+def test_labels_as_spreadsheets_save_them_and_no_two_for_one(clean, tmp_path):
+    labels, task = tmp_path / "labels.csv", get_task("class-derm")
+    labels.write_text("file,label\np1/left.png,malignant\n", "utf-8-sig")
+    (image,) = load_folder(str(clean / "p1"), 200, labels=str(labels), task=task)
+    assert image.label == task.classes.index("malignant")
+    labels.write_text("file,label\na.png,malignant\nleft.png,0\na.png,1\na.png,0\n")
+    with pytest.raises(UsageError, match=r"two labels for 'a\.png'"):
+        load_folder(str(clean / "p1"), 200, labels=str(labels), task=task)
+
+
+def test_labels_tell_files_of_one_name_apart(clean, tmp_path):
+    labels, task = tmp_path / "labels.csv", get_task("class-derm")
+    rows = [f"p{i}/left.png,{i % 2}" for i in range(6)]
+    labels.write_text("\n".join(["file,label", *rows, "elsewhere/right.png,1"]))
+    images = load_folder(str(clean), 200, labels=str(labels), task=task)
+    found = {image.name: image.label for image in images}
+    lefts = {f"p{i}/left.png": i % 2 for i in range(6)}
+    assert found == lefts | {f"p{i}/right.png": 1 for i in range(6)}

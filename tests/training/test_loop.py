@@ -60,6 +60,17 @@ def test_a_run_that_time_ends_is_validated_and_leaves_weights(tiny_settings, tmp
     assert float(row["psnr"]) == pytest.approx(stopped.best, rel=1e-4)
 
 
+def test_a_run_does_not_go_on_with_other_images(tiny_settings, tmp_path):
+    config = load_config("dpe-general", tiny_settings)
+    train(config, tmp_path / "run", max_minutes=0)
+    fewer = [*tiny_settings, "data.holdout_share=0.4"]
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    state["config"] = load_config("dpe-general", fewer).model_dump_json()
+    torch.save(state, tmp_path / "run" / "last.pt")
+    with pytest.raises(UsageError, match="the images are not those"):
+        train(load_config("dpe-general", fewer), tmp_path / "run", resume=True)
+
+
 def test_a_run_that_the_user_ends_is_not_validated(tiny_settings, tmp_path):
     config = load_config("dpe-general", [*tiny_settings, "validate_every=100"])
     stopped = train(config, tmp_path / "run", should_stop=lambda: True)
