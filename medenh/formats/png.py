@@ -141,9 +141,13 @@ def splice(encoded: bytes, kept: tuple[bytes, ...]) -> bytes:
     return b"".join((encoded[:after_header], *kept, encoded[after_header:]))
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a whole chunk."""
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
 def text_chunk(keyword: str, text: str) -> bytes:
     """Return a tEXt chunk (Latin-1; other characters become "?")."""
-    body = (
-        b"tEXt" + keyword.encode("latin-1") + b"\0" + text.encode("latin-1", "replace")
-    )
-    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    words = (keyword.encode("latin-1"), text.encode("latin-1", "replace"))
+    return chunk(b"tEXt", b"\0".join(words))

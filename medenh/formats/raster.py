@@ -6,6 +6,7 @@ never goes through Pillow, which opens it as 8-bit without a word.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 
 from medenh import intensity
 from medenh.errors import UnreadableError, UnsupportedError
-from medenh.formats import bmp, files, jpeg, png
+from medenh.formats import bmp, exif, files, jpeg, png
 from medenh.formats.limits import Limits
 from medenh.types import Image, Provenance, Storage
 
-__all__ = ["RasterHeader", "encode", "read", "write"]
+__all__ = ["RasterHeader", "encode", "orientation_of", "read", "write"]
 
 _QUALITY = 98
 _JPEG_SIDE = 65500  # libjpeg's own limit
@@ -201,7 +202,7 @@ def encode(
         )
     header = image.header if isinstance(image.header, RasterHeader) else None
     if header is None or header.kind != kind:
-        header = RasterHeader(kind)
+        header = RasterHeader(kind, _turned(orientation_of(image), kind))
     if kind == "jpeg":
         return _encode_jpeg(image, header, path)
     if kind == "bmp":
@@ -210,6 +211,30 @@ def encode(
             samples = samples[..., [0, 0, 0, 1]]
         return bmp.encode(samples, header.density)
     return _encode_png(image, header, provenance)
+
+
+def orientation_of(image: Image) -> int:
+    """Return the Exif orientation of what was read from JPEG or PNG; 1 is upright."""
+    header = image.header
+    if not isinstance(header, RasterHeader):
+        return 1
+    for part in header.kept:
+        if header.kind == "png" and part[4:8] == b"eXIf":
+            return exif.orientation(part[8:])
+        if header.kind == "jpeg" and part[4:].startswith(exif.JPEG_MARK):
+            return exif.orientation(part[4 + len(exif.JPEG_MARK) :])
+    return 1
+
+
+def _turned(orientation: int, kind: str) -> tuple[bytes, ...]:
+    """Return what tells an orientation in a new PNG or JPEG; nothing if upright."""
+    if orientation == 1 or kind == "bmp":
+        return ()
+    block = exif.block(orientation)
+    if kind == "png":
+        return (png.chunk(b"eXIf", block),)
+    body = exif.JPEG_MARK + block
+    return (b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body,)
 
 
 def _with_alpha(image: Image) -> NDArray[Any]:

@@ -32,7 +32,7 @@ from medenh.pipeline.looks import strange_looks
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure
-from medenh.pipeline.writing import check_fits, remaining_names
+from medenh.pipeline.writing import check_fits, lost_turn, remaining_names
 from medenh.types import FloatArray, Image, Modality, Provenance
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop", "provenance_of"]
@@ -173,7 +173,8 @@ class Workshop:
         admit(image.pixels.size * 4 * _COPIES)
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
-        warnings = (*_warnings(task, image), *remaining)
+        turned = () if task.draw else lost_turn(image, task.format)
+        warnings = (*_warnings(task, image), *remaining, *turned)
         return Outcome(task.index, record, read.failures, warnings)
 
     def _profile(self, task: Task) -> str | None:

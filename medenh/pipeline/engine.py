@@ -38,6 +38,7 @@ from medenh.pipeline.writing import (
     Ledger,
     check_fits,
     jpeg_loss,
+    lost_turn,
     provenance_of,
     remaining_names,
 )
@@ -230,7 +231,7 @@ class Engine:
         kind = reading.item.kind
         check_fits(image, reading.item.targets, kind)
         remaining = remaining_names(image, self._options.deidentify)
-        lossy = jpeg_loss(image, kind)
+        lossy = [*jpeg_loss(image, kind), *lost_turn(image, kind)]
         resolution, modality = choose_model(image, self._models)
         card = resolution.card
         told = self._options.modality is not None

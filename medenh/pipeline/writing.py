@@ -12,6 +12,7 @@ from medenh import formats
 from medenh.errors import OutputError, UnsupportedError
 from medenh.formats import dicom
 from medenh.formats.maps import write_map
+from medenh.formats.raster import orientation_of
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.journal import (
     Fingerprint,
@@ -27,7 +28,14 @@ from medenh.pipeline.uncertainty import TOP
 from medenh.pipeline.work import WorkItem
 from medenh.types import FloatArray, Image, Modality, Provenance
 
-__all__ = ["Ledger", "check_fits", "jpeg_loss", "provenance_of", "remaining_names"]
+__all__ = [
+    "Ledger",
+    "check_fits",
+    "jpeg_loss",
+    "lost_turn",
+    "provenance_of",
+    "remaining_names",
+]
 
 _SINGLE_FRAME = ("png", "jpeg", "bmp")
 
@@ -76,6 +84,16 @@ def jpeg_loss(image: Image, kind: str) -> list[str]:
     if kind != "jpeg" or image.format == "jpeg":
         return []
     return ["JPEG is lossy and holds 8 bits: a name in .png or .tif keeps more"]
+
+
+def lost_turn(image: Image, kind: str) -> list[str]:
+    """Return a warning where the way up would be lost; else nothing."""
+    turned = orientation_of(image)
+    if turned == 1 or kind in ("png", "jpeg"):
+        return []
+    return [
+        f"stands turned: its Exif orientation ({turned}) is not kept in {kind.upper()}"
+    ]
 
 
 def remaining_names(image: Image, profile: str | None) -> list[str]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pil
-from PIL import PngImagePlugin
+from PIL import ImageOps, PngImagePlugin
 
 from medenh import formats
 from medenh.errors import (
@@ -20,6 +20,8 @@ from medenh.errors import (
     UnreadableError,
     UnsupportedError,
 )
+from medenh.formats.exif import block as exif_block
+from medenh.formats.exif import orientation
 from medenh.types import Provenance
 
 
@@ -374,3 +376,43 @@ def test_memory_that_runs_out_is_not_called_damage(tmp_path, monkeypatch, kind):
     monkeypatch.setattr("medenh.formats.array.read", exhausted)
     with pytest.raises(OutOfMemoryError, match="does not fit in memory"):
         formats.read(path)
+
+
+@pytest.mark.parametrize("turned", [3, 6])
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_the_way_up_goes_along_between_jpeg_and_png(tmp_path, turned, order):
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8)
+    source, there, back = (tmp_path / name for name in ("a.jpg", "b.png", "c.jpg"))
+    exif = Pil.Exif()
+    exif.endian = {"II": "<", "MM": ">"}[order]
+    exif[0x010F] = "maker"
+    exif[0x0112] = turned
+    exif[0x8825] = {1: "N", 2: (50.0, 4.0, 0.0)}
+    Pil.fromarray(pixels).save(source, exif=exif, quality=95)
+    formats.write(formats.read(source), there)
+    formats.write(formats.read(there), back)
+    stored = formats.read(source).pixels[0]
+    np.testing.assert_array_equal(formats.read(there).pixels[0], stored)
+    for path in (there, back):
+        with Pil.open(path) as opened:
+            told = opened.getexif()
+            assert dict(told) == {0x0112: turned}, "nothing else of it goes along"
+            shown = ImageOps.exif_transpose(opened).size
+        with Pil.open(source) as opened:
+            assert shown == ImageOps.exif_transpose(opened).size
+
+
+def test_an_upright_picture_gets_no_exif(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((8, 8, 3), np.uint8))
+    formats.write(formats.read(tmp_path / "a.jpg"), tmp_path / "b.png")
+    assert b"eXIf" not in (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("end", range(27))
+def test_damaged_exif_says_nothing(end):
+    whole = exif_block(6)
+    assert orientation(whole) == 6
+    assert orientation(whole[:end]) in (1, 6)
+    for place in range(len(whole)):
+        changed = bytes([*whole[:place], whole[place] ^ 0xFF, *whole[place + 1 :]])
+        assert 1 <= orientation(changed) <= 8
