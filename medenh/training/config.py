@@ -171,7 +171,10 @@ class TrainConfig(Section):
         """Check where clean images, and their answers to a task, come from."""
         data = self.data
         if bool(data.packs) == bool(data.high):
-            raise ValueError("data wants packs, or a folder high, and not both")
+            raise ValueError(
+                "data wants packs, or a folder high, and not both: --set data.packs=[] "
+                "leaves the packs out"
+            )
         if not data.high and (data.low or data.masks or data.labels):
             raise ValueError("data.low, masks and labels go with a folder, data.high")
         if task is None or not data.high:

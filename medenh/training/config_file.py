@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from importlib import resources
@@ -40,7 +41,8 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
     Parameters
     ----------
     source : str or path
-        A TOML file, or the name of one that comes with the package.
+        A TOML file, a run's config.json, or the name of one that comes with the
+        package.
     overrides : list of str
         "section.key=value" with TOML values; bare words count as strings.
 
@@ -51,7 +53,7 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
         the line and, for a key, what may have been meant.
     """
     path = Path(source)
-    if path.suffix == ".toml":
+    if path.suffix in (".toml", ".json"):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -59,9 +61,12 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
     else:
         text = named_config(str(source))
     try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"not valid TOML: {error}", path=path) from error
+        tree = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise UsageError(f"not valid {kind}: {error}", path=path) from error
+    if not isinstance(tree, dict):
+        raise UsageError("holds no settings", path=path)
     for item in overrides or []:
         override(tree, item)
     try:

@@ -306,12 +306,19 @@ def split_holdout(
 ) -> tuple[list[_Image], list[_Image]]:
     """Part images by a hash of their group: (the rest, about ``share`` of them).
 
-    No group is on both sides. ``purpose`` names an independent parting.
+    No group is on both sides; of two groups or more one at least is on each.
+    ``purpose`` names an independent parting.
     """
-    rest: list[_Image] = []
-    chosen: list[_Image] = []
-    for image in images:
-        digest = hashlib.sha256(f"{purpose}/{image.group}".encode()).digest()
-        lot = int.from_bytes(digest[:4], "big") / 2**32
-        (chosen if lot < share else rest).append(image)
-    return rest, chosen
+    lots = {image.group: _lot(image.group, purpose) for image in images}
+    taken = {group for group, lot in lots.items() if lot < share}
+    if len(lots) > 1 and not taken:
+        taken.add(min(lots, key=lots.__getitem__))
+    elif len(lots) > 1 and len(taken) == len(lots):
+        taken.discard(max(lots, key=lots.__getitem__))
+    rest = [image for image in images if image.group not in taken]
+    return rest, [image for image in images if image.group in taken]
+
+
+def _lot(group: str, purpose: str) -> float:
+    digest = hashlib.sha256(f"{purpose}/{group}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") / 2**32

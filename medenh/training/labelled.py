@@ -6,6 +6,7 @@ made worse: a recogniser's score must fall when a picture loses what it needs.
 
 from __future__ import annotations
 
+import logging
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from medenh.training.sections import AugmentConfig, DataConfig
 from medenh.types import FloatArray
 
 __all__ = ["LabelledImage", "LabelledSampler", "load_labelled", "load_parts"]
+
+_log = logging.getLogger(__name__)
 
 
 _LARGEST = 1 << 14  # pixels; a folder's images come at their own size
@@ -124,8 +127,9 @@ def load_parts(
         raise UsageError(
             f"{len(learnt)} images to learn from and {len(held)} held back for "
             "validation: neither may be none",
-            hint="check data.packs or data.high, their answers, and data.holdout_share",
+            hint="check data.packs or data.high, and their answers",
         )
+    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
     return learnt, held
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from medenh.training.pseudo_masks import with_pseudo_masks
 from medenh.training.sections import DataConfig
 
 __all__ = ["Sources", "load_sources"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,10 @@ def load_sources(config: TrainConfig) -> Sources:
         raise UsageError(
             f"{len(learnt)} images to learn from and {len(held)} held back for "
             "validation: neither may be none",
-            hint="check data.packs, data.qualities and data.holdout_share",
+            hint="images of one patient stay together: give those of two at least; "
+            "check data.packs and data.qualities, or data.high",
         )
+    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
     if (data.real or data.real_qualities or data.real_recipes) and not real:
         raise UsageError(
             "no real low-quality images", hint="check data.real and data.real_qualities"

@@ -7,6 +7,7 @@ import pytest
 from medenh.errors import UsageError
 from medenh.tasks import get_task
 from medenh.training.config_file import load_config
+from medenh.training.data import CleanImage, split_holdout
 from medenh.training.folders import load_folder
 from medenh.training.loop import train
 from medenh.training.sources import load_sources
@@ -156,3 +157,32 @@ def test_labels_tell_files_of_one_name_apart(clean, tmp_path):
     found = {image.name: image.label for image in images}
     lefts = {f"p{i}/left.png": i % 2 for i in range(6)}
     assert found == lefts | {f"p{i}/right.png": 1 for i in range(6)}
+
+
+@pytest.mark.parametrize("groups", [2, 3, 7])
+@pytest.mark.parametrize("share", [1e-9, 0.06, 1 - 1e-9])
+def test_of_two_patients_one_is_held_back(groups, share):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    images = [
+        CleanImage(f"{k}/{eye}", "fundus", "train", f"patient {k}", pixels)
+        for k in range(groups)
+        for eye in ("left", "right")
+    ]
+    learnt, held = split_holdout(images, share)
+    apart = [{image.group for image in part} for part in (learnt, held)]
+    assert all(apart)
+    assert apart[0].isdisjoint(apart[1])
+    assert len(apart[0] | apart[1]) == groups
+    assert split_holdout(images[:2], share)[int(share < 0.5)] == []
+
+
+def test_the_settings_that_a_run_left_begin_another(tiny_settings, tmp_path):
+    config = load_config("dpe-general", tiny_settings)
+    kept = tmp_path / "config.json"
+    kept.write_text(config.model_dump_json())
+    assert load_config(kept) == config
+    assert load_config(kept, ["steps=7"]).steps == 7
+    for text in ("{", "[]", "[" * 100_000):
+        kept.write_text(text)
+        with pytest.raises(UsageError):
+            load_config(kept)
