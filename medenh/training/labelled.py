@@ -130,6 +130,12 @@ def load_parts(
             hint="check data.packs or data.high, and their answers",
         )
     _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    if task.kind == "classification" and len({image.label for image in held}) < 2:
+        _log.warning(
+            "all %d images held back are of one class: without an AUC the best weights "
+            "are not known (raise data.holdout_share)",
+            len(held),
+        )
     return learnt, held
 
 

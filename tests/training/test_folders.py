@@ -9,6 +9,7 @@ from medenh.tasks import get_task
 from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage, split_holdout
 from medenh.training.folders import load_folder
+from medenh.training.labelled import load_parts
 from medenh.training.loop import train
 from medenh.training.sources import load_sources
 
@@ -186,3 +187,17 @@ def test_the_settings_that_a_run_left_begin_another(tiny_settings, tmp_path):
         kept.write_text(text)
         with pytest.raises(UsageError):
             load_config(kept)
+
+
+def test_one_class_alone_held_back_is_said(clean, tmp_path, caplog):
+    labels = tmp_path / "labels.csv"
+    rows = [
+        f"p{i}/{eye}.png,{int(i == 0)}" for i in range(6) for eye in ("left", "right")
+    ]
+    labels.write_text("\n".join(["file,label", *rows]))
+    settings = ["data.root=''", "data.packs=[]", f"data.high='{clean.as_posix()}'",
+                f"data.labels='{labels.as_posix()}'", "data.holdout_share=0.01",
+                "data.datasets={}", "network.start_from=''"]  # fmt: skip
+    config = load_config("class-derm", settings)
+    load_parts(config.data, get_task("class-derm"))
+    assert "of one class" in caplog.text
