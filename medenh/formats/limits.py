@@ -61,8 +61,7 @@ class Limits:
         """
         if voxels > self.max_voxels:
             raise OverBudgetError(
-                f"{voxels / 2**20:.0f} million voxels, more than the limit of "
-                f"{self.max_voxels / 2**20:.0f}",
+                f"{voxels:,} voxels, more than the limit of {self.max_voxels:,}",
                 path=path,
                 hint="raise --max-voxels if the file is what you expect",
             )

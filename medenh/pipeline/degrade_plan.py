@@ -141,6 +141,7 @@ def _recipes(options: DegradeOptions) -> tuple[str, ...]:
     if options.legacy_json is None or options.recipes:
         chosen = options.chosen_recipes()
     if options.legacy_json is None:
+        _check_legacy_layout(chosen, options)
         return tuple(recipe.name for recipe in chosen)
     plain = DegradeOptions()
     wrong = [
@@ -158,6 +159,15 @@ def _recipes(options: DegradeOptions) -> tuple[str, ...]:
             hint="the record says what is done, in mode exact",
         )
     return ("",)
+
+
+def _check_legacy_layout(chosen: Sequence[Recipe], options: DegradeOptions) -> None:
+    other = [recipe.name for recipe in chosen if "mode" not in recipe.options]
+    if options.write_legacy_json is not None and other:
+        raise UsageError(
+            f"Cofe-Net's layout has no place for what {other[0]} does",
+            hint="--write-legacy-json goes with the recipes cofe-...",
+        )
 
 
 def _check_size(items: Sequence[Item], options: DegradeOptions) -> None:

@@ -155,14 +155,13 @@ def test_cofe_parameters_that_are_none_cost_their_file(fundus, tmp_path):
         degrade_files([fundus], tmp_path / "out", both)
 
 
-def test_records_that_cofe_cannot_say_are_told(fundus, tmp_path):
+def test_records_that_cofe_cannot_say_are_refused_before_the_work(fundus, tmp_path):
     options = DegradeOptions(
-        recipes=("dpe",), workers=1, write_legacy_json=tmp_path / "json"
+        recipes=("cofe-111", "dpe"), workers=1, write_legacy_json=tmp_path / "json"
     )
-    summary = degrade_files([fundus / "x.png"], tmp_path / "out", options)
-    assert len(summary.written) == 1
-    assert "unknown step" in summary.failed[0].reason
-    assert not (tmp_path / "json" / "x.json").exists()
+    with pytest.raises(UsageError, match="no place for what dpe does"):
+        degrade_files([fundus / "x.png"], tmp_path / "out", options)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
