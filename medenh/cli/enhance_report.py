@@ -48,7 +48,7 @@ def check_place(path: Path, inputs: Sequence[Path]) -> None:
         raise UsageError(f"{path} is an input, which would be replaced")
     if has_image_name(path):
         raise UsageError(
-            f"{path} is named as a picture, and the report is a page",
+            f"{path} is a picture's name, and the report is a page",
             hint=f"name it {path.with_suffix('.html').name}",
         )
     check_replaceable(path)
