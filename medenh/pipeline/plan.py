@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from medenh import __version__
 from medenh.device import num_threads
-from medenh.errors import OutputError, UsageError
+from medenh.errors import OutputError, UnsupportedError, UsageError
 from medenh.formats import EXTENSIONS
 from medenh.formats.discover import Item, discover
 from medenh.formats.files import (
@@ -272,12 +272,13 @@ class _Draft:
         try:
             targets = self._targets(item, output)
             kind = self._kind(item, output)
+            self._check_kind(item, kind)
             maps = MAP_FORMATS[kind] if self.options.uncertainty else ""
             work = WorkItem(
                 item.paths, targets, item.format, kind=kind, map_format=maps
             )
             self._check(work)
-        except OutputError as error:
+        except (OutputError, UnsupportedError) as error:
             self.failed.extend(Failure(path, error) for path in item.paths)
             return
         self.placed.append(work)
@@ -308,6 +309,23 @@ class _Draft:
         if output is not None:
             return target_kind(Path(output), item.format, wanted)
         return item.format if wanted == "same" else wanted
+
+    def _check_kind(self, item: Item, kind: str) -> None:
+        """Refuse at once what no file of its format can become."""
+        if item.format == "dicom":
+            return
+        if kind == "dicom":
+            raise UnsupportedError(
+                "only an image read from DICOM can be written as DICOM",
+                path=item.paths[0],
+                hint="choose another output format",
+            )
+        if self.options.deidentify is not None:
+            raise UnsupportedError(
+                "is not DICOM, and only DICOM headers can be de-identified",
+                path=item.paths[0],
+                hint="give such files without --deidentify",
+            )
 
     def _check(self, item: WorkItem) -> None:
         for target in item.outputs:

@@ -25,7 +25,7 @@ from medenh.errors import UsageError
 from medenh.metrics import bootstrap_ci
 from medenh.publishing.run_folder import Run
 from medenh.training.config import TrainConfig
-from medenh.training.data import split_holdout
+from medenh.training.data import hold_back, split_holdout
 from medenh.training.labelled import LabelledImage, load_labelled
 from medenh.types import FloatArray
 from medenh.zoo.manifest import load_manifest
@@ -67,7 +67,7 @@ def load_images(config: TrainConfig) -> LabelledImages:
     """
     task = tasks.get_task(config.task)
     known = load_labelled(config.data, task, split="train", side=None)
-    learnt, held = split_holdout(known, config.data.holdout_share)
+    learnt, held = hold_back(known, config.data.holdout_share)
     if not learnt or not held:
         raise UsageError(
             f"the packs hold {len(known)} images of split train with an answer to "

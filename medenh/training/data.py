@@ -31,6 +31,7 @@ __all__ = [
     "decode_image",
     "find_label",
     "has_answer",
+    "hold_back",
     "is_grey",
     "load_pack",
     "open_shard",
@@ -301,22 +302,35 @@ def is_grey(pixels: NDArray[Any]) -> bool:
     return bool(np.percentile(spread, 99) <= 2)
 
 
+def hold_back(
+    images: list[_Image], share: float, purpose: str = "holdout"
+) -> tuple[list[_Image], list[_Image]]:
+    """Part images as `split_holdout` does, but of two groups or more never all alike.
+
+    Where the hashes would leave one side empty, it gets the group next to the border.
+    """
+    rest, chosen = split_holdout(images, share, purpose)
+    lots = {image.group: _lot(image.group, purpose) for image in images}
+    if len(lots) < 2 or (rest and chosen):
+        return rest, chosen
+    nearest = min(lots, key=lambda group: abs(lots[group] - share))
+    alone = [image for image in images if image.group == nearest]
+    others = [image for image in images if image.group != nearest]
+    return (others, alone) if rest else (alone, others)
+
+
 def split_holdout(
     images: list[_Image], share: float, purpose: str = "holdout"
 ) -> tuple[list[_Image], list[_Image]]:
     """Part images by a hash of their group: (the rest, about ``share`` of them).
 
-    No group is on both sides; of two groups or more one at least is on each.
-    ``purpose`` names an independent parting.
+    No group is on both sides. ``purpose`` names an independent parting.
     """
-    lots = {image.group: _lot(image.group, purpose) for image in images}
-    taken = {group for group, lot in lots.items() if lot < share}
-    if len(lots) > 1 and not taken:
-        taken.add(min(lots, key=lots.__getitem__))
-    elif len(lots) > 1 and len(taken) == len(lots):
-        taken.discard(max(lots, key=lots.__getitem__))
-    rest = [image for image in images if image.group not in taken]
-    return rest, [image for image in images if image.group in taken]
+    rest: list[_Image] = []
+    chosen: list[_Image] = []
+    for image in images:
+        (chosen if _lot(image.group, purpose) < share else rest).append(image)
+    return rest, chosen
 
 
 def _lot(group: str, purpose: str) -> float:

@@ -23,10 +23,10 @@ from medenh.training.data import (
     decode_image,
     find_label,
     has_answer,
+    hold_back,
     open_shard,
     read_member,
     read_rows,
-    split_holdout,
 )
 from medenh.training.folders import load_folder
 from medenh.training.sampler import to_unit
@@ -122,7 +122,7 @@ def load_parts(
         One of the parts is empty.
     """
     images = load_labelled(config, task, split="train", side=task.side)
-    learnt, held = split_holdout(images, config.holdout_share)
+    learnt, held = hold_back(images, config.holdout_share)
     if not learnt or not held:
         raise UsageError(
             f"{len(learnt)} images to learn from and {len(held)} held back for "

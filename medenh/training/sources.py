@@ -10,7 +10,7 @@ from medenh.degradations import find_recipe
 from medenh.errors import UsageError
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage, load_pack, split_holdout
+from medenh.training.data import CleanImage, hold_back, load_pack
 from medenh.training.folders import load_folder
 from medenh.training.pseudo_masks import with_pseudo_masks
 from medenh.training.sections import DataConfig
@@ -50,7 +50,7 @@ def load_sources(config: TrainConfig) -> Sources:
     """
     data = config.data
     images = _clean(config)
-    learnt, held = split_holdout(images, data.holdout_share)
+    learnt, held = hold_back(images, data.holdout_share)
     real: list[CleanImage] = []
     if data.real:
         real = _named(load_folder(data.real, data.max_side), data)
@@ -59,7 +59,7 @@ def load_sources(config: TrainConfig) -> Sources:
             folder = Path(data.root) / pack
             real += load_pack(folder, data.real_qualities, ("train",), data.max_side)
     elif data.real_recipes:
-        learnt, real = split_holdout(learnt, 0.5, "unpaired")
+        learnt, real = hold_back(learnt, 0.5, "unpaired")
     if not learnt or not held:
         raise UsageError(
             f"{len(learnt)} images to learn from and {len(held)} held back for "

@@ -389,3 +389,18 @@ def test_a_file_named_as_what_it_is_not_keeps_its_format_and_name(capsys, tmp_pa
     (root / "a.jpg").unlink()
     assert run(capsys, "enhance", root / "b.tif", root / "e.svs", *words)[0] == 0
     assert {p.name for p in (tmp_path / "tiffs").glob("[!.]*")} == {"b.tif", "e.tif"}
+
+
+@pytest.mark.parametrize("words", [("--deidentify", "basic"), ("--format", "dicom")])
+def test_a_dry_run_knows_what_no_such_file_can_become(capsys, folder, tmp_path, words):
+    asked = ("enhance", folder, "-o", tmp_path / "out", "-m", "identity", *words)
+    code, said, _ = run(capsys, *asked, "--dry-run")
+    assert code == 0
+    assert said.count("refuse ") == said.count("DICOM can be written") + said.count(
+        "is not DICOM"
+    )
+    assert said.count("refuse ") == 2
+    code, _, err = run(capsys, *asked)
+    assert code == 3
+    assert err.count("failed: ") == 2
+    assert not list((tmp_path / "out").glob("[!.]*"))

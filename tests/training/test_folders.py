@@ -7,7 +7,7 @@ import pytest
 from medenh.errors import UsageError
 from medenh.tasks import get_task
 from medenh.training.config_file import load_config
-from medenh.training.data import CleanImage, split_holdout
+from medenh.training.data import CleanImage, hold_back
 from medenh.training.folders import load_folder
 from medenh.training.labelled import load_parts
 from medenh.training.loop import train
@@ -169,12 +169,12 @@ def test_of_two_patients_one_is_held_back(groups, share):
         for k in range(groups)
         for eye in ("left", "right")
     ]
-    learnt, held = split_holdout(images, share)
+    learnt, held = hold_back(images, share)
     apart = [{image.group for image in part} for part in (learnt, held)]
     assert all(apart)
     assert apart[0].isdisjoint(apart[1])
     assert len(apart[0] | apart[1]) == groups
-    assert split_holdout(images[:2], share)[int(share < 0.5)] == []
+    assert hold_back(images[:2], share)[int(share < 0.5)] == []
 
 
 def test_the_settings_that_a_run_left_begin_another(tiny_settings, tmp_path):

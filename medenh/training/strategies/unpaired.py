@@ -10,7 +10,7 @@ from torch import nn
 from medenh.degradations.field_of_view import find_shown_field
 from medenh.metrics import METRICS
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage, split_holdout
+from medenh.training.data import CleanImage, hold_back
 from medenh.training.sampler import SingleSampler, eight_bits, to_unit
 from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Batch, Measured
@@ -143,7 +143,7 @@ def part_real(
     images: list[CleanImage], share: float
 ) -> tuple[list[CleanImage], list[CleanImage]]:
     """Part real images: learnt from, held back; where one is empty, both are all."""
-    real, held = split_holdout(images, share, "real")
+    real, held = hold_back(images, share, "real")
     return (real, held) if held and real else (images, images)
 
 
