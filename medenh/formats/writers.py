@@ -50,7 +50,7 @@ def write(
         )
         return
     if deidentify is not None:
-        check_deidentifiable(image, deidentify)
+        check_deidentifiable(image.format, image.source, deidentify)
     kind = format or _kind_for(image, paths[0])
     if kind not in EXTENSIONS:
         raise UsageError(f"unknown format {kind!r}", hint=f"one of {_known()}")
@@ -75,7 +75,7 @@ def write(
             _write_one(_frame(image, index), path, kind, provenance)
 
 
-def check_deidentifiable(image: Image, profile: str) -> None:
+def check_deidentifiable(format: str, source: Path | None, profile: str) -> None:
     """Pass in silence if an image can be written without what names its patient.
 
     Written in another format, an image that was read from DICOM takes nothing of its
@@ -92,10 +92,10 @@ def check_deidentifiable(image: Image, profile: str) -> None:
         raise UsageError(
             f"unknown profile {profile!r}", hint=f"one of {', '.join(PROFILES)}"
         )
-    if image.format != "dicom":
+    if format != "dicom":
         raise UnsupportedError(
             "is not DICOM, and only DICOM headers can be de-identified",
-            path=image.source,
+            path=source,
             hint="give such files without --deidentify",
         )
 

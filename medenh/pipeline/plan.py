@@ -27,6 +27,7 @@ from medenh.formats.files import (
     safe_output_path,
 )
 from medenh.formats.maps import MAP_FORMATS
+from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.done import Judge
 from medenh.pipeline.journal import Journal
 from medenh.pipeline.naming import (
@@ -38,6 +39,7 @@ from medenh.pipeline.naming import (
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.results import Failure, Skip
 from medenh.pipeline.work import Plan, WorkItem
+from medenh.pipeline.writing import ONLY_FROM_DICOM
 
 if TYPE_CHECKING:
     from medenh.pipeline.loading import ModelSource
@@ -312,20 +314,13 @@ class _Draft:
 
     def _check_kind(self, item: Item, kind: str) -> None:
         """Refuse at once what no file of its format can become."""
-        if item.format == "dicom":
-            return
-        if kind == "dicom":
+        source = item.paths[0]
+        if kind == "dicom" and item.format != "dicom":
             raise UnsupportedError(
-                "only an image read from DICOM can be written as DICOM",
-                path=item.paths[0],
-                hint="choose another output format",
+                ONLY_FROM_DICOM, path=source, hint="choose another output format"
             )
         if self.options.deidentify is not None:
-            raise UnsupportedError(
-                "is not DICOM, and only DICOM headers can be de-identified",
-                path=item.paths[0],
-                hint="give such files without --deidentify",
-            )
+            check_deidentifiable(item.format, source, self.options.deidentify)
 
     def _check(self, item: WorkItem) -> None:
         for target in item.outputs:

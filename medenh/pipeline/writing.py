@@ -29,6 +29,7 @@ from medenh.pipeline.work import WorkItem
 from medenh.types import FloatArray, Image, Modality, Provenance
 
 __all__ = [
+    "ONLY_FROM_DICOM",
     "Ledger",
     "check_fits",
     "jpeg_loss",
@@ -37,6 +38,7 @@ __all__ = [
     "remaining_names",
 ]
 
+ONLY_FROM_DICOM = "only an image read from DICOM can be written as DICOM"
 _SINGLE_FRAME = ("png", "jpeg", "bmp")
 
 
@@ -106,7 +108,7 @@ def remaining_names(image: Image, profile: str | None) -> list[str]:
     """
     if profile is None:
         return []
-    check_deidentifiable(image, profile)
+    check_deidentifiable(image.format, image.source, profile)
     told = dicom.burned_in_text(image)
     if told == "NO":
         return []
@@ -119,7 +121,7 @@ def _misfit(image: Image, kind: str, count: int) -> str:
     colour = image.channels > 1
     inverted = image.unit_range.inverted
     if kind == "dicom":
-        return "only an image read from DICOM can be written as DICOM"
+        return ONLY_FROM_DICOM
     if kind in _SINGLE_FRAME and image.frames != count:
         return f"{image.frames} frames do not fit into one {kind.upper()} file"
     if kind == "jpeg" and image.alpha is not None:

@@ -419,20 +419,28 @@ def test_the_other_half_of_a_pair_counts(tmp_path):
     assert len(again.written) == 1
 
 
+class ScarceMemory:
+    """NumPy, without memory for pictures of 48 rows: the first few times, or ever."""
+
+    def __init__(self, failures=float("inf")):
+        self.failures = failures
+        self.tries = 0
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def empty_like(self, pixels):
+        if pixels.shape[1] == 48:
+            self.tries += 1
+            if self.tries <= self.failures:
+                raise MemoryError
+        return np.empty_like(pixels)
+
+
 def test_memory_that_is_short_while_reading_does_not_end_the_run(
     folder, tmp_path, monkeypatch
 ):
-    class Scarce:
-        def __getattr__(self, name):
-            return getattr(np, name)
-
-        @staticmethod
-        def empty_like(pixels):
-            if pixels.shape[1] == 48:
-                raise MemoryError
-            return np.empty_like(pixels)
-
-    monkeypatch.setattr("medenh.pipeline.engine.np", Scarce())
+    monkeypatch.setattr("medenh.pipeline.engine.np", ScarceMemory())
     summary = enhance(folder, tmp_path / "out", budget_bytes=1)
     assert {f.error.code for f in summary.failed} == {"out-of-memory"}
     assert len(summary.written) == 5
@@ -442,21 +450,8 @@ def test_what_had_no_memory_beside_others_is_tried_again_by_itself(
     folder, tmp_path, monkeypatch
 ):
     enhance(folder, tmp_path / "whole")
-    tries = []
-
-    class Scarce:
-        def __getattr__(self, name):
-            return getattr(np, name)
-
-        @staticmethod
-        def empty_like(pixels):
-            if pixels.shape[1] == 48:
-                tries.append(pixels)
-                if len(tries) <= 3:  # each of the three pictures once
-                    raise MemoryError
-            return np.empty_like(pixels)
-
-    monkeypatch.setattr("medenh.pipeline.engine.np", Scarce())
+    scarce = ScarceMemory(failures=3)  # each of the three pictures once
+    monkeypatch.setattr("medenh.pipeline.engine.np", scarce)
     told = []
 
     class Noting(Listener):
@@ -465,7 +460,7 @@ def test_what_had_no_memory_beside_others_is_tried_again_by_itself(
 
     summary = enhance(folder, tmp_path / "out", listener=Noting())
     assert (len(summary.written), summary.failed, told) == (8, [], [])
-    assert len(tries) == 6
+    assert scarce.tries == 6
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
 
 
