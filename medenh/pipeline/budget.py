@@ -44,6 +44,12 @@ class ByteBudget:
             while (self._line or self._used >= self._limit) and not self._stop.is_set():
                 self._change.wait(_TICK_S)
 
+    def wait_until_empty(self) -> None:
+        """Return once nothing is held, or stopped."""
+        with self._change:
+            while self._used and not self._stop.is_set():
+                self._change.wait(_TICK_S)
+
     def acquire(self, count: int) -> bool:
         """Take bytes, waiting for them in line; False if stopped meanwhile."""
         ticket = object()

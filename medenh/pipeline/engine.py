@@ -126,7 +126,6 @@ class Engine:
                 self._alone = len(plan.work) == 1
                 self._starved = None if self._alone else []
                 self._work(plan.work)
-                self._work_again()
                 self._account_for(plan)
         finally:
             if journal is not None:
@@ -160,12 +159,6 @@ class Engine:
         summary.written.sort(key=lambda result: str(result.input))
         summary.seconds = time.perf_counter() - begun
 
-    def _work_again(self) -> None:
-        """Try again, one by one, what had no memory while others held it."""
-        starved, self._starved = self._starved, None
-        for item in starved or ():
-            self._work([item])
-
     def _work(self, items: Sequence[WorkItem]) -> None:
         """Start the threads, wait for them, and end them in order."""
         self._todo: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
@@ -173,9 +166,12 @@ class Engine:
             self._todo.put(item)
         self._batches: Batcher[Flight] = Batcher(self._stop)
         self._writing: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
-        readers = _start("read", _READERS, self._read_all)
-        runners = _start("run", num_threads(), self._run_all)
+        self._reading = _READERS
+        all_started = threading.Event()
         writers = _start("write", _WRITERS, self._write_all)
+        runners = _start("run", num_threads(), self._run_all)
+        readers = _start("read", _READERS, partial(self._read_all, all_started))
+        all_started.set()  # only now may an image take the memory of a thread's start
         try:
             self._wait(readers)
             self._batches.close()
@@ -201,13 +197,32 @@ class Engine:
 
     # -- reading
 
-    def _read_all(self) -> None:
+    def _read_all(self, all_started: threading.Event) -> None:
+        all_started.wait()
         while not self._stop.is_set():
             try:
                 item = self._todo.get_nowait()
             except queue.Empty:
+                break
+            self._guarded(item, partial(self._read, item))
+        with self._lock:
+            self._reading -= 1
+            last = not self._reading
+        if last:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        """Try again, one by one, what had no memory while others held it.
+
+        On the threads there are: where memory is scarce no new one may start.
+        """
+        self._budget.wait_until_empty()
+        starved, self._starved = self._starved, None
+        for item in starved or ():
+            if self._stop.is_set():
                 return
             self._guarded(item, partial(self._read, item))
+            self._budget.wait_until_empty()
 
     def _read(self, item: WorkItem) -> None:
         self._budget.wait_for_room()
@@ -279,6 +294,7 @@ class Engine:
     def _run_all(self) -> None:
         while (group := self._batches.take()) is not None:
             self._run_group(group)
+            del group  # its memory, while this thread waits
 
     def _run_group(self, group: list[tuple[Flight, FrameTask]]) -> None:
         group = [pair for pair in group if not pair[0].over]
@@ -345,7 +361,9 @@ class Engine:
                 if not self._stop.is_set():
                     self._guarded(flight.item, partial(self._write, flight))
             finally:
-                self._budget.release(flight.cost)
+                cost = flight.cost
+                del flight  # its memory, while this thread waits
+                self._budget.release(cost)
 
     def _write(self, flight: Flight) -> None:
         prepared, image = flight.prepared, flight.image
@@ -403,8 +421,8 @@ class Engine:
             if flight.over:
                 return
             flight.over = True
-        self._budget.release(flight.cost)
         self._fail(flight.item, error)
+        self._budget.release(flight.cost)
 
     def _fail(self, item: WorkItem, error: MedenhError) -> None:
         if isinstance(error, OutOfMemoryError):
