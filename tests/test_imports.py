@@ -32,6 +32,7 @@ RANK = {
     "colour": 2,
     "device": 1,
     "types": 1,
+    "arrays": 1,
     "hashing": 0,
     "errors": 0,
 }

@@ -302,3 +302,42 @@ def test_a_file_is_what_the_user_says_it_is(tmp_path):
     assert image.modality == "fundus"
     with pytest.raises(RefusedError):
         medenh.enhance(path, model="ben-graham", modality="ct", strict=True)
+
+
+MASKED_DOORS = {
+    "enhance": lambda array, tmp_path: medenh.enhance(array, **IDENTITY),
+    "enhance into a file": lambda array, tmp_path: medenh.enhance(
+        array, tmp_path / "x.npy", **IDENTITY
+    ),
+    "Model.enhance": lambda array, tmp_path: medenh.load_model("identity").enhance(
+        array
+    ),
+    "degrade": lambda array, tmp_path: medenh.degrade(array, "dpe"),
+    "degrade, mask": lambda array, tmp_path: medenh.degrade(
+        array.data, "dpe", mask=array
+    ),
+    "write": lambda array, tmp_path: medenh.write(array, tmp_path / "x.npy"),
+    "metrics": lambda array, tmp_path: medenh.metrics.psnr(array, array.data),
+    "metrics, mask": lambda array, tmp_path: medenh.metrics.psnr(
+        array.data, array.data, mask=array
+    ),
+    "classical": lambda array, tmp_path: medenh.classical.METHODS["stretch"](
+        array[..., None]
+    ),
+}
+
+
+@pytest.mark.parametrize("door", MASKED_DOORS)
+def test_masked_values_are_never_taken_for_values(door, tmp_path):
+    array = np.ma.masked_less(np.linspace(0, 1, 40 * 50).reshape(40, 50), 0.2)
+    with pytest.raises(UsageError, match="masked") as caught:
+        MASKED_DOORS[door](array, tmp_path)
+    assert "filled" in caught.value.hint
+    assert not list(tmp_path.iterdir())
+    MASKED_DOORS[door](np.ma.masked_array(array.data), tmp_path)  # nothing is lost
+
+
+def test_a_masked_array_filled_with_nan_keeps_its_holes():
+    array = np.ma.masked_less(np.linspace(0, 1, 40 * 50).reshape(40, 50), 0.2)
+    enhanced = medenh.enhance(array.filled(np.nan), model="clahe")
+    assert np.array_equal(np.isnan(enhanced), array.mask)

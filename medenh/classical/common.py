@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.arrays import unmasked
 from medenh.colour import lab_to_rgb, rgb_to_lab
 from medenh.errors import NonFiniteError, UsageError
 from medenh.types import FloatArray
@@ -76,6 +77,7 @@ def guarded(
 
 
 def _checked_pixels(pixels: NDArray[Any]) -> FloatArray:
+    pixels = unmasked(pixels)
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.size == 0:
         raise UsageError(
             f"pixels of shape {pixels.shape} cannot be enhanced",
@@ -101,6 +103,7 @@ def _checked_pixels(pixels: NDArray[Any]) -> FloatArray:
 def _checked_mask(mask: NDArray[Any] | None, pixels: FloatArray) -> BoolArray | None:
     if mask is None:
         return None
+    mask = unmasked(mask)
     if mask.shape != pixels.shape[:2]:
         raise UsageError(
             f"the mask's shape {mask.shape} is not the picture's {pixels.shape[:2]}"

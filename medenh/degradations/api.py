@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import intensity
+from medenh.arrays import unmasked
 from medenh.degradations import cofe_record
 from medenh.degradations.engine import degrade_image, replay_image
 from medenh.degradations.operator import Domain
@@ -73,7 +74,8 @@ def degrade(
     Raises
     ------
     UsageError
-        Unknown recipe, option or modality; an array that is no picture.
+        Unknown recipe, option or modality; an array that is no picture, or is masked
+        (`numpy.ma`).
     NonFiniteError
         No number in the array.
 
@@ -157,6 +159,7 @@ def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
     """Return a mask of any usual kind as weights in [0, 1], float32 (H, W)."""
     if mask is None:
         return None
+    mask = unmasked(mask)
     plane = mask[..., 0] if mask.ndim == 3 else mask
     if plane.ndim != 2:
         raise UsageError(f"a mask of shape {mask.shape} is not a plane")
@@ -173,7 +176,7 @@ def _as_image(
     kind = None if modality is None else _modality(modality)
     if isinstance(image, Image):
         return image if kind is None else replace(image, modality=kind)
-    pixels = _frames(np.asarray(image))
+    pixels = _frames(unmasked(image))
     frozen = None
     if pixels.dtype.kind == "f":
         frozen = ~np.isfinite(pixels).all(axis=-1)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import intensity
+from medenh.arrays import unmasked
 from medenh.errors import UnreadableError, UnsupportedError
 from medenh.formats import files
 from medenh.formats.limits import Limits
@@ -77,6 +78,8 @@ def from_array(
     ------
     UnsupportedError
         Another shape or type.
+    UsageError
+        A masked array (`numpy.ma`) with masked values.
 
     Examples
     --------
@@ -84,7 +87,7 @@ def from_array(
     >>> from_array(np.zeros((4, 5), np.uint8)).pixels.shape
     (1, 4, 5, 1)
     """
-    return _image(np.asarray(array), "array", unit_range, modality, geometry)
+    return _image(unmasked(array), "array", unit_range, modality, geometry)
 
 
 def _image(

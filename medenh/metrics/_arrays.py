@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.arrays import unmasked
 from medenh.colour import luma, strips
 from medenh.errors import NonFiniteError, UsageError
 from medenh.types import FloatArray
@@ -37,11 +38,12 @@ def checked_image(image: NDArray[Any], *, finite: bool = True) -> NDArray[Any]:
     Raises
     ------
     UsageError
-        The shape, or the type of the numbers, is not that of a picture.
+        The shape, or the type of the numbers, is not that of a picture, or some
+        values are masked (`numpy.ma`).
     NonFiniteError
         It holds NaN or infinity, and ``finite`` asks for a check.
     """
-    pixels = np.asarray(image)
+    pixels = unmasked(image)
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise UsageError(
             f"a picture of shape {pixels.shape} cannot be measured",
@@ -72,7 +74,7 @@ def checked_pair(
     NonFiniteError
         One of them holds NaN or infinity.
     """
-    image, reference = np.asarray(image), np.asarray(reference)
+    image, reference = unmasked(image), unmasked(reference)
     if image.shape != reference.shape:
         raise UsageError(
             f"pictures of shapes {image.shape} and {reference.shape} do not compare",
@@ -106,7 +108,7 @@ def checked_mask(mask: NDArray[Any] | None, shape: tuple[int, ...]) -> BoolArray
     """
     if mask is None:
         return None
-    region = np.asarray(mask).astype(bool)
+    region = unmasked(mask).astype(bool)
     if region.shape != tuple(shape[:2]):
         raise UsageError(
             f"the mask's shape {region.shape} is not the picture's {tuple(shape[:2])}"

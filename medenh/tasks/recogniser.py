@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medenh.arrays import unmasked
 from medenh.errors import NonFiniteError, UsageError
 from medenh.tasks.table import Task, get_task
 from medenh.types import FloatArray
@@ -163,7 +164,7 @@ def _resize(pixels: NDArray[Any], height: int, width: int) -> FloatArray:
 
 
 def _checked(unit: ArrayLike, field: NDArray[np.bool_] | None) -> FloatArray:
-    pixels = np.asarray(unit, np.float32)
+    pixels = np.asarray(unmasked(unit), np.float32)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:

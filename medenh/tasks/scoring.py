@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medenh.arrays import unmasked
 from medenh.errors import NonFiniteError, UsageError
 
 __all__ = [
@@ -56,7 +57,8 @@ def score_segmentation(
     NonFiniteError
         A probability is NaN or infinite.
     """
-    guess, truth = np.asarray(probability, np.float64), np.asarray(mask) != 0
+    guess = np.asarray(unmasked(probability), np.float64)
+    truth = unmasked(mask) != 0
     chosen = np.ones(guess.shape, bool) if region is None else np.asarray(region) != 0
     if not guess.shape == truth.shape == chosen.shape:
         raise UsageError(
