@@ -241,7 +241,10 @@ def percentile_range(
     flat = pixels.reshape(-1)
     if flat.size > _SAMPLE:
         flat = flat[:: -(-flat.size // _SAMPLE)]
-    flat = flat[np.isfinite(flat)].astype(np.float64)
+    if flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2:
+        flat = flat.astype(np.int32)  # quicker to sort, and differences fit
+    else:
+        flat = flat[np.isfinite(flat)].astype(np.float64)
     if flat.size == 0:
         return UnitRange(0.0, 1.0, inverted, "empty")
     floor = flat.min()

@@ -4,6 +4,7 @@ import gzip
 import struct
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel
@@ -20,6 +21,7 @@ from medenh.errors import (
     UnsupportedError,
     UsageError,
 )
+from medenh.formats import nifti_data
 from medenh.formats.array import from_array
 from medenh.types import Geometry, Modality
 
@@ -231,6 +233,41 @@ def test_gzip_is_deterministic_and_without_a_name(tmp_path):
     assert data == (tmp_path / "c.nii.gz").read_bytes()
     assert data[3] == 0, "no name"
     assert data[4:8] == bytes(4), "no time"
+
+
+def test_the_number_of_threads_changes_no_byte(tmp_path, monkeypatch):
+    image = formats.read(save(tmp_path / "a.nii", numbers((100, 110, 160))))
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(nifti_data, "num_threads", lambda n=threads: n)
+        formats.write(image, tmp_path / f"{threads}.nii.gz")
+    one, *others = [(tmp_path / f"{n}.nii.gz").read_bytes() for n in (1, 2, 5)]
+    assert len(one) > 2 * nifti_data._PACKED_BLOCK, "more than one block"
+    assert others == [one, one]
+    np.testing.assert_array_equal(stored(tmp_path / "5.nii.gz"), stored(image.source))
+
+
+def test_gzip_in_several_members_is_read_whole(tmp_path):
+    data = numbers((30, 31, 32))
+    raw = save(tmp_path / "a.nii", data).read_bytes() + b"more, which is kept"
+    for cuts in ([], [352], [400, 30000], [len(raw) - 5]):
+        parts = [raw[a:b] for a, b in pairwise([0, *cuts, len(raw)])]
+        packed = tmp_path / "b.nii.gz"
+        packed.write_bytes(b"".join(map(gzip.compress, parts)))
+        image = formats.read(packed)
+        np.testing.assert_array_equal(image.pixels[..., 0], data.T, str(cuts))
+        assert image.header.tail == b"more, which is kept"
+
+
+def test_a_gzip_file_that_lies_of_its_content_is_refused(tmp_path):
+    data = bytearray(
+        gzip.compress(save(tmp_path / "a.nii", numbers((9, 8, 7))).read_bytes())
+    )
+    for place in (-1, -4, -5, -8):  # length, check sum
+        wrong = bytearray(data)
+        wrong[place] ^= 1
+        (tmp_path / "b.nii.gz").write_bytes(wrong)
+        with pytest.raises(UnreadableError, match="damaged or truncated"):
+            formats.read(tmp_path / "b.nii.gz")
 
 
 def test_nan_is_frozen_and_survives(tmp_path):
