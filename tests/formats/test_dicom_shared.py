@@ -216,3 +216,43 @@ def test_dciodvfy_finds_no_error_that_the_source_does_not_have(tmp_path):
         ]
     assert done >= 75
     assert complaints == []
+
+
+# of the source's instance only, or what the judge lets no derived image say
+DROPPED = {
+    *("InstanceCreationDate", "InstanceCreationTime", "InstanceCreatorUID"),
+    *("BulkMotionCompensationTechnique", "MRAcquisitionType", "PulseSequenceName"),
+    *("CardiacRRIntervalSpecified", "IntervalsAcquired", "IntervalsRejected"),
+}
+REPLACED = {"ImageType", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription"}
+
+
+@on_shared
+@pytest.mark.parametrize(
+    "name", ["enhanced_mr_10frames.dcm", "enhanced_ct_2frames.dcm"]
+)
+def test_enhanced_images_keep_how_they_were_acquired(name, tmp_path):
+    _, made, _ = written(SHARED / name, tmp_path / "out", provenance=HOW)
+    source = pydicom.dcmread(SHARED / name)
+    for element in source:
+        if element.keyword in DROPPED:
+            assert element.keyword not in made
+        elif element.keyword not in REPLACED:
+            assert made[element.tag] == element
+
+
+@on_shared
+@needs_judge
+def test_gated_derived_enhanced_images_are_legal_too(tmp_path):
+    gated = pydicom.dcmread(SHARED / "enhanced_mr_10frames.dcm")
+    gated.CardiacSynchronizationTechnique = "PROSPECTIVE"
+    gated.CardiacSignalSource = "ECG"
+    gated.CardiacRRIntervalSpecified = 800.0
+    gated.CardiacBeatRejectionTechnique = "NONE"
+    gated.LowRRValue, gated.HighRRValue = 700, 900
+    gated.IntervalsAcquired, gated.IntervalsRejected = 5, 1
+    gated.save_as(tmp_path / "in.dcm")
+    _, made, _ = written(tmp_path / "in.dcm", tmp_path / "out", provenance=HOW)
+    assert errors_of(tmp_path / "out") - errors_of(tmp_path / "in.dcm") == {}
+    assert made.CardiacSignalSource == "ECG"
+    assert not DROPPED & {element.keyword for element in made}

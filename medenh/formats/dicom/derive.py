@@ -64,30 +64,16 @@ _ENHANCED = (
     "1.2.840.10008.5.1.4.1.1.128.1",
     "1.2.840.10008.5.1.4.1.1.130",
 )
-# How an ORIGINAL enhanced image was acquired. Deviation: PS3.3 C.8.13.4 lets DERIVED
-# ones keep it, dciodvfy does not; the source image, which is referenced,
-# has it.
+# Of how an ORIGINAL enhanced image was acquired, what dciodvfy calls an error in a
+# DERIVED one. Deviation: PS3.3 C.8.13.4 and C.7.6.18 let it stay; the source image,
+# which is referenced, has it.
 _ORIGINAL_ONLY = (
     "BulkMotionCompensationTechnique",
     "CardiacRRIntervalSpecified",
-    "CoverageOfKSpace",
-    "EchoPlanarPulseSequence",
-    "EchoPulseSequence",
-    "GeometryOfKSpaceTraversal",
     "IntervalsAcquired",
     "IntervalsRejected",
     "MRAcquisitionType",
-    "MultiPlanarExcitation",
-    "NumberOfKSpaceTrajectories",
-    "OversamplingPhase",
-    "PhaseContrast",
     "PulseSequenceName",
-    "RectilinearPhaseEncodeReordering",
-    "SaturationRecovery",
-    "SegmentedKSpaceTraversal",
-    "SpectrallySelectedSuppression",
-    "SteadyStatePulseSequence",
-    "TimeOfFlightContrast",
 )
 _FRAME_TYPES = (
     "CTImageFrameTypeSequence",
