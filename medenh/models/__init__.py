@@ -189,6 +189,13 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
             "default": {},
             "paper": {"blocks": 8},
             "half": {"width": 32, "step": 16, "rsp_width": 16, "scale": 2},
+            "small": {
+                "width": 32,
+                "step": 16,
+                "blocks": 2,
+                "rsp_width": 8,
+                "shrink": 4,
+            },
             "tiny": {"width": 8, "step": 4, "extra": 4, "blocks": 1, "rsp_width": 4},
         },
     ),

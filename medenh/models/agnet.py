@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from medenh.models.layers import box_mean, crop_to, pad_to_multiple
 
-__all__ = ["AGNet", "AGNetOutputs", "AttentionGuidedFilter"]
+__all__ = ["AGNet", "AGNetOutputs", "AttentionGuidedFilter", "enlarge"]
 
 
 class AGNetOutputs(NamedTuple):
@@ -78,8 +78,8 @@ class AttentionGuidedFilter(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             fit = self._fit_published if self.exact else self._fit
             slope, offset = fit(guide.to(dtype), x.to(dtype), weight.to(dtype))
-            slope = _enlarge(_box_mean(slope), 2)
-            offset = _enlarge(_box_mean(offset), 2)
+            slope = enlarge(_box_mean(slope), 2)
+            offset = enlarge(_box_mean(offset), 2)
             return (slope * full.to(dtype) + offset).float()
 
     def _fit(self, guide: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,6 +148,8 @@ class AGNet(nn.Module):
         Number of classes K; the paper's two are background and vessel (softmax).
     exact : bool
         See `AttentionGuidedFilter`.
+    inputs : int
+        Channels of the picture: 3, or more of an unshuffled one.
 
     Notes
     -----
@@ -161,18 +163,23 @@ class AGNet(nn.Module):
     global_ops = True
 
     def __init__(
-        self, *, width: int = 32, classes: int = 2, exact: bool = False
+        self,
+        *,
+        width: int = 32,
+        classes: int = 2,
+        exact: bool = False,
+        inputs: int = 3,
     ) -> None:
         super().__init__()
         b = width
         self.feature_widths = (8 * b, 4 * b, 2 * b, b)
         self.scales = nn.ModuleList(
-            nn.Conv2d(3, c, 3, padding=1) for c in (2 * b, 4 * b, 8 * b)
+            nn.Conv2d(inputs, c, 3, padding=1) for c in (2 * b, 4 * b, 8 * b)
         )
         self.encoder = nn.ModuleList(
             _norm_convs(inputs, outputs, 2)
             for inputs, outputs in (
-                (3, b),
+                (inputs, b),
                 (3 * b, 2 * b),
                 (6 * b, 4 * b),
                 (12 * b, 8 * b),
@@ -221,7 +228,7 @@ class AGNet(nn.Module):
             weight = self.gates[level](guide, x)
             x = self.decoder[level](self.filter(guide, x, full, weight))
             features.append(x)
-            side = _enlarge(self.heads[level](x).float(), 8 >> level)
+            side = enlarge(self.heads[level](x).float(), 8 >> level)
             sides.append(crop_to(side, image))
         return AGNetOutputs(tuple(sides), tuple(features))
 
@@ -262,7 +269,8 @@ def _halve(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
 
 
-def _enlarge(x: Tensor, factor: int) -> Tensor:
+def enlarge(x: Tensor, factor: int) -> Tensor:
+    """Return maps enlarged bilinearly by a factor."""
     if factor == 1:
         return x
     return F.interpolate(

@@ -93,15 +93,22 @@ class Stage1(nn.Module):
         whole picture.
     attention : bool
         See `ChannelAttentionBlock`.
+    inputs : int
+        Channels K of the picture: 3, or more of an unshuffled one.
     """
 
     def __init__(
-        self, widths: tuple[int, int, int], *, patches: int, attention: bool
+        self,
+        widths: tuple[int, int, int],
+        *,
+        patches: int,
+        attention: bool,
+        inputs: int = 3,
     ) -> None:
         super().__init__()
         self.patches = patches
         self.shallow = nn.Sequential(
-            _conv(3, widths[0]), *_cabs(widths[0], 1, attention)
+            _conv(inputs, widths[0]), *_cabs(widths[0], 1, attention)
         )
         self.encoder = nn.ModuleList(_cabs(c, 2, attention) for c in widths)
         self.down = nn.ModuleList(_conv(a, b, 1) for a, b in pairwise(widths))
@@ -114,7 +121,7 @@ class Stage1(nn.Module):
 
         Parameters
         ----------
-        image : float tensor, shape (B, 3, H, W)
+        image : float tensor, shape (B, K, H, W)
             H a multiple of 4 * patches, W of 4.
 
         Returns
@@ -155,16 +162,20 @@ class SupervisedAttention(nn.Module):
     channels : int
     hands_on : bool
         False where no second stage follows.
+    inputs : int
+        Channels K of the picture.
     """
 
-    def __init__(self, channels: int, *, hands_on: bool = True) -> None:
+    def __init__(
+        self, channels: int, *, hands_on: bool = True, inputs: int = 3
+    ) -> None:
         super().__init__()
-        self.to_image = _conv(channels, 3, 1)
+        self.to_image = _conv(channels, inputs, 1)
         self.value = _conv(channels, channels, 1) if hands_on else None
-        self.gate = _conv(3, channels, 1) if hands_on else None
+        self.gate = _conv(inputs, channels, 1) if hands_on else None
 
     def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the picture, (B, 3, H, W), and features of the input's shape."""
+        """Return the picture, (B, K, H, W), and features of the input's shape."""
         enhanced = self.to_image(features) + image
         if self.value is None or self.gate is None:
             return enhanced, features
@@ -269,6 +280,8 @@ class Stage2(nn.Module):
         See `ChannelAttentionBlock`.
     checkpointing : bool
         Compute each block anew in the backward pass instead of keeping its maps.
+    inputs : int
+        Channels K of the picture.
     """
 
     def __init__(
@@ -281,12 +294,13 @@ class Stage2(nn.Module):
         scale: int,
         attention: bool,
         checkpointing: bool,
+        inputs: int = 3,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.checkpointing = checkpointing
         self.shallow = nn.Sequential(
-            _conv(3 * scale**2, widths[0]), *_cabs(widths[0], 1, attention)
+            _conv(inputs * scale**2, widths[0]), *_cabs(widths[0], 1, attention)
         )
         self.merge = _conv(widths[0] * (1 + scale**2), channels)
         self.fabs = nn.ModuleList(
@@ -299,7 +313,7 @@ class Stage2(nn.Module):
             )
             for context, fed in zip(widths, structures, strict=True)
         )
-        self.tail = _conv(channels, 3 * scale**2)
+        self.tail = _conv(channels, inputs * scale**2)
 
     def forward(
         self,
@@ -312,7 +326,7 @@ class Stage2(nn.Module):
 
         Parameters
         ----------
-        image : float tensor, shape (B, 3, H, W)
+        image : float tensor, shape (B, K, H, W)
         handed : tensor, shape (B, widths[0], H, W)
             What the supervised attention hands on.
         levels : two lists of three tensors

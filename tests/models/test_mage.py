@@ -16,6 +16,7 @@ VARIANTS = {
     "all feeds": {"rsp_feed": "all"},
     "one patch": {"patches": 1},
     "half size": {"scale": 2},
+    "shrunk": {"shrink": 4},
 }
 LOCAL = {"rsp": False, "patches": 1, "channel_attention": False}
 
@@ -145,7 +146,15 @@ def test_halves_are_encoded_apart_and_joined_by_the_decoder():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"blocks": 3}, {"scale": 2}, {"stage2": False}]
+    "options",
+    [
+        {},
+        {"blocks": 3},
+        {"scale": 2},
+        {"stage2": False},
+        {"shrink": 2},
+        {"shrink": 4, "stage2": False},
+    ],
 )
 def test_the_receptive_field_is_the_reach_of_the_gradient(options):
     network = _seeded(**LOCAL, **options).double().train()
@@ -155,7 +164,7 @@ def test_the_receptive_field_is_the_reach_of_the_gradient(options):
     halo = network.receptive_field
     centre = (halo // 16 + 1) * 16
     reach = 0
-    for offset in range(0, 16, 3):
+    for offset in range(0, network.multiple_of, 3):
         image = torch.rand(1, 3, 16, 2 * centre + 32, dtype=torch.float64)
         image.requires_grad_(True)
         place = centre + offset
@@ -201,7 +210,13 @@ def test_bf16_is_near():
 
 @pytest.mark.parametrize(
     "options",
-    [{"patches": 3}, {"scale": 4}, {"rsp_feed": "none"}, {"stage2": False}],
+    [
+        {"patches": 3},
+        {"scale": 4},
+        {"shrink": 3},
+        {"rsp_feed": "none"},
+        {"stage2": False},
+    ],
 )
 def test_options_that_cannot_be_are_usage_errors(options):
     with pytest.raises(UsageError, match="MAGE-Net"):
