@@ -49,8 +49,8 @@ class MAGENet(nn.Module):
     """Two stages of channel attention, the second fed by a segmenter of the retina.
 
     Preset "default" (m = 4): 11,539,038 parameters, 111 GMAC at 256x256; "paper"
-    (m = 8): 12,235,242 and 155; "half" (Stage-2 on half the size): 3,902,110 and 31.0; "small"
-    (all on a quarter of the size): 1,940,616 and 3.5.
+    (m = 8): 12,235,242 and 155; "half" (Stage-2 on half the size): 3,902,110 and 31.0;
+    "small" (everything on a quarter of it): 1,940,616 and 3.5.
     Stages of "default" for a 256x256 input:
 
     ======== ============================================== =============
