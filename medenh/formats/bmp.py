@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.errors import UnreadableError, UnsupportedError
+from medenh.formats.viewing import METRE, Viewing, resolution
 
-__all__ = ["BmpInfo", "decode", "encode", "parse"]
+__all__ = ["BmpInfo", "decode", "density_of", "encode", "parse", "viewing"]
 
 _RGB, _BITFIELDS, _ALPHA_BITFIELDS = 0, 3, 6
 _MASKS = (0xFF0000, 0xFF00, 0xFF)
@@ -146,6 +147,20 @@ def _from_palette(
     if (table == table[:, :1]).all():
         table = table[:, :1]
     return table[indices]
+
+
+def viewing(density: tuple[int, int] | None) -> Viewing:
+    """Return what a density says of how the picture is to be seen."""
+    across, down = density or (0, 0)
+    return Viewing(resolution=resolution(across, down, METRE))
+
+
+def density_of(told: Viewing) -> tuple[int, int] | None:
+    """Return the density of a new BMP, pixels for each metre; None if unknown."""
+    if told.resolution is None:
+        return None
+    across, down = (max(1, round(one * METRE)) for one in told.resolution)
+    return across, down
 
 
 def encode(pixels: NDArray[Any], density: tuple[int, int] | None = None) -> bytes:

@@ -1,37 +1,59 @@
-"""What pixels need of Exif: which way is up (tag 274 of TIFF)."""
+"""What pictures need of Exif: which way is up, and their resolution."""
 
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 
-__all__ = ["JPEG_MARK", "block", "orientation"]
+from medenh.formats.viewing import CENTIMETRE, Viewing, resolution
+
+__all__ = ["JPEG_MARK", "block", "viewing"]
 
 JPEG_MARK = b"Exif\0\0"  # before the block, in a segment of JPEG
-_TAG, _SHORT = 0x0112, 3
+_ORIENTATION, _ACROSS, _DOWN, _UNIT = 274, 282, 283, 296
+_SHORT, _RATIONAL = 3, 5
 _MOST_ENTRIES = 512
 
 
-def orientation(data: bytes) -> int:
-    """Return the orientation that an Exif block (a small TIFF file) tells, 1 to 8.
+def viewing(data: bytes) -> Viewing:
+    """Return what an Exif block (a small TIFF file) says of how a picture is seen.
 
-    1, upright, where it tells none or is damaged.
+    Nothing where it tells nothing or is damaged.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
-    if order is None:
-        return 1
+    found: dict[int, Fraction] = {}
     try:
-        (place,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, place)
-        for index in range(min(count, _MOST_ENTRIES)):
-            entry = struct.unpack_from(f"{order}HHIH", data, place + 2 + 12 * index)
-            if entry[:3] == (_TAG, _SHORT, 1):
-                return entry[3] if 1 <= entry[3] <= 8 else 1
+        if order is not None:
+            (place,) = struct.unpack_from(f"{order}I", data, 4)
+            (count,) = struct.unpack_from(f"{order}H", data, place)
+            for index in range(min(count, _MOST_ENTRIES)):
+                _read_entry(data, order, place + 2 + 12 * index, found)
     except struct.error:  # it points beyond its end
         pass
-    return 1
+    inches = {3: CENTIMETRE}.get(int(found.get(_UNIT, 2)), Fraction(1))
+    turned = int(found.get(_ORIENTATION, 1))
+    return Viewing(
+        resolution=resolution(found.get(_ACROSS, 0), found.get(_DOWN, 0), inches),
+        orientation=turned if 1 <= turned <= 8 else 1,
+    )
+
+
+def _read_entry(
+    data: bytes, order: str, place: int, found: dict[int, Fraction]
+) -> None:
+    tag, kind, count = struct.unpack_from(f"{order}HHI", data, place)
+    if count != 1 or tag in found:
+        return
+    if tag in (_ORIENTATION, _UNIT) and kind == _SHORT:
+        found[tag] = Fraction(struct.unpack_from(f"{order}H", data, place + 8)[0])
+    elif tag in (_ACROSS, _DOWN) and kind == _RATIONAL:
+        (there,) = struct.unpack_from(f"{order}I", data, place + 8)
+        above, below = struct.unpack_from(f"{order}II", data, there)
+        if below:
+            found[tag] = Fraction(above, below)
 
 
 def block(turned: int) -> bytes:
     """Return an Exif block that tells an orientation and nothing else."""
-    entry = struct.pack("<HHIHH", _TAG, _SHORT, 1, turned, 0)
+    entry = struct.pack("<HHIHH", _ORIENTATION, _SHORT, 1, turned, 0)
     return b"II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)

@@ -9,17 +9,23 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError
+from medenh.formats import exif
+from medenh.formats.viewing import CENTIMETRE, Viewing, resolution
 
-__all__ = ["JpegInfo", "parse", "splice"]
+__all__ = ["JpegInfo", "parse", "splice", "viewing", "viewing_segments"]
 
 _MAX_SCANS = 100
 _MAX_SEGMENTS = 10_000
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _DECODED = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, Huffman
 _EOI, _SOS, _DNL = 0xD9, 0xDA, 0xDC
+_JFIF, _ICC = b"JFIF\0", b"ICC_PROFILE\0"
+_LONGEST = 65_533  # bytes in a segment
+_UNITS = {1: Fraction(1), 2: CENTIMETRE}  # of JFIF, in inches
 
 # In entropy-coded data FF00 is a stuffed FF, FFD0-FFD7 restart; others end it.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -133,10 +139,67 @@ def _frame(code: int, body: bytes, path: Path) -> tuple[int, int, int]:
 
 def _is_kept(code: int, body: bytes) -> bool:
     if code == 0xE0:
-        return body.startswith(b"JFIF\0")
+        return body.startswith(_JFIF)
     if code == 0xE2:  # not MPF: it points at pictures behind this one
-        return body.startswith(b"ICC_PROFILE\0")
+        return body.startswith(_ICC)
     return code in (0xE1, 0xED, 0xFE)
+
+
+def viewing(kept: tuple[bytes, ...]) -> Viewing:
+    """Return what segments say of how the picture is to be seen."""
+    told, measured = Viewing(), None
+    pieces: list[tuple[int, int, bytes]] = []
+    for segment in kept:
+        code, body = segment[1], segment[4:]
+        if code == 0xE0 and len(body) >= 12 and body[7] in _UNITS:
+            across, down = struct.unpack_from(">HH", body, 8)
+            measured = measured or resolution(across, down, _UNITS[body[7]])
+        elif code == 0xE1 and body.startswith(exif.JPEG_MARK) and told == Viewing():
+            told = exif.viewing(body[len(exif.JPEG_MARK) :])
+        elif code == 0xE2 and len(body) >= len(_ICC) + 2:
+            place = len(_ICC)
+            pieces.append((body[place], body[place + 1], body[place + 2 :]))
+    return Viewing(_profile(pieces), measured or told.resolution, told.orientation)
+
+
+def _profile(pieces: list[tuple[int, int, bytes]]) -> bytes:
+    """Return the profile that pieces (number, count, bytes) make, if all are there."""
+    count = len(pieces)
+    wanted = [(number, count) for number in range(1, count + 1)]
+    pieces = sorted(pieces)
+    whole = [piece[:2] for piece in pieces] == wanted
+    return b"".join(piece[2] for piece in pieces) if whole else b""
+
+
+def viewing_segments(told: Viewing) -> tuple[bytes, ...]:
+    """Return the segments of a new JPEG that say how it is to be seen."""
+    segments = [_segment(0xE0, _JFIF + _density(told))]
+    if told.orientation != 1:
+        segments.append(_segment(0xE1, exif.JPEG_MARK + exif.block(told.orientation)))
+    room = _LONGEST - len(_ICC) - 2
+    starts = range(0, len(told.profile), room)
+    for number, start in enumerate(starts, start=1):
+        mark = _ICC + bytes((number, len(starts)))
+        segments.append(_segment(0xE2, mark + told.profile[start : start + room]))
+    return tuple(segments)
+
+
+def _segment(code: int, body: bytes) -> bytes:
+    return b"\xff" + struct.pack(">BH", code, len(body) + 2) + body
+
+
+def _density(told: Viewing) -> bytes:
+    """Return what a JFIF segment says behind its mark: whole pixels for a unit."""
+    unit, pair = 0, (Fraction(1), Fraction(1))
+    if told.resolution is not None:
+        across, down = told.resolution
+        metric = (across * CENTIMETRE, down * CENTIMETRE)
+        whole = all(one.denominator == 1 for one in metric)
+        unit, pair = (2, metric) if whole else (1, told.resolution)
+    x, y = (round(one) for one in pair)
+    if not (1 <= x <= 0xFFFF and 1 <= y <= 0xFFFF):
+        unit, x, y = 0, 1, 1
+    return struct.pack(">HBHHBB", 0x0102, unit, x, y, 0, 0)
 
 
 def splice(encoded: bytes, kept: tuple[bytes, ...]) -> bytes:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medenh.errors import UnreadableError, UnsupportedError
+from medenh.formats import exif
+from medenh.formats.viewing import METRE, Viewing, resolution
 
-__all__ = ["PngInfo", "parse", "splice", "text_chunk"]
+__all__ = ["PngInfo", "parse", "splice", "text_chunk", "viewing", "viewing_chunks"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS = 1_000_000
@@ -131,6 +133,46 @@ def _chunks(data: bytes, path: Path) -> list[tuple[bytes, bytes]]:
             return found
         place = end
     raise UnreadableError("damaged PNG: too many chunks", path=path)
+
+
+def viewing(kept: tuple[bytes, ...]) -> Viewing:
+    """Return what chunks say of how the picture is to be seen."""
+    content = {part[4:8]: part[8:-4] for part in reversed(kept)}
+    told = exif.viewing(content.get(b"eXIf", b""))
+    density = content.get(b"pHYs", b"")
+    measured = None
+    if len(density) == 9 and density[8] == 1:  # in pixels for each metre
+        across, down = struct.unpack_from(">II", density)
+        measured = resolution(across, down, METRE)
+    return Viewing(
+        _profile(content.get(b"iCCP", b"")),
+        measured or told.resolution,
+        told.orientation,
+    )
+
+
+def _profile(content: bytes) -> bytes:
+    """Return the profile in an iCCP chunk; nothing of a damaged or endless one."""
+    unpacker = zlib.decompressobj()
+    try:
+        found = unpacker.decompress(content.partition(b"\0")[2][1:], _MAX_KEPT)
+    except zlib.error:
+        return b""
+    return found if unpacker.eof else b""
+
+
+def viewing_chunks(told: Viewing) -> tuple[bytes, ...]:
+    """Return the chunks of a new PNG that say how it is to be seen."""
+    chunks = []
+    if told.profile:
+        packed = zlib.compress(told.profile)
+        chunks.append(chunk(b"iCCP", b"ICC profile\0\0" + packed))
+    if told.resolution is not None:
+        across, down = (max(1, round(one * METRE)) for one in told.resolution)
+        chunks.append(chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+    if told.orientation != 1:
+        chunks.append(chunk(b"eXIf", exif.block(told.orientation)))
+    return tuple(chunks)
 
 
 def splice(encoded: bytes, kept: tuple[bytes, ...]) -> bytes:

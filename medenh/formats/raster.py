@@ -6,7 +6,6 @@ never goes through Pillow, which opens it as 8-bit without a word.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ from numpy.typing import NDArray
 
 from medenh import intensity
 from medenh.errors import UnreadableError, UnsupportedError
-from medenh.formats import bmp, exif, files, jpeg, png
+from medenh.formats import bmp, files, jpeg, png
 from medenh.formats.limits import Limits
+from medenh.formats.viewing import Viewing, viewing_of
 from medenh.types import Image, Provenance, Storage
 
-__all__ = ["RasterHeader", "encode", "orientation_of", "read", "write"]
+__all__ = ["RasterHeader", "encode", "read", "write"]
 
 _QUALITY = 98
 _JPEG_SIDE = 65500  # libjpeg's own limit
@@ -52,6 +52,12 @@ class RasterHeader:
     density: tuple[int, int] | None = None
     data: bytes = b""
     checksum: int = 0
+
+    def viewing(self, frame: int) -> Viewing:
+        """Return what other formats can say of it too: see `viewing_of`."""
+        if self.kind == "png":
+            return png.viewing(self.kept)
+        return jpeg.viewing(self.kept) if self.kept else bmp.viewing(self.density)
 
 
 def read(path: Path, kind: str, *, limits: Limits) -> Image:
@@ -200,9 +206,7 @@ def encode(
         raise UnsupportedError(
             f"{image.pixels.dtype} pixels do not fit into {kind.upper()}", path=path
         )
-    header = image.header if isinstance(image.header, RasterHeader) else None
-    if header is None or header.kind != kind:
-        header = RasterHeader(kind, _turned(orientation_of(image), kind))
+    header = _header_for(image, kind)
     if kind == "jpeg":
         return _encode_jpeg(image, header, path)
     if kind == "bmp":
@@ -213,28 +217,16 @@ def encode(
     return _encode_png(image, header, provenance)
 
 
-def orientation_of(image: Image) -> int:
-    """Return the Exif orientation of what was read from JPEG or PNG; 1 is upright."""
-    header = image.header
-    if not isinstance(header, RasterHeader):
-        return 1
-    for part in header.kept:
-        if header.kind == "png" and part[4:8] == b"eXIf":
-            return exif.orientation(part[8:])
-        if header.kind == "jpeg" and part[4:].startswith(exif.JPEG_MARK):
-            return exif.orientation(part[4 + len(exif.JPEG_MARK) :])
-    return 1
-
-
-def _turned(orientation: int, kind: str) -> tuple[bytes, ...]:
-    """Return what tells an orientation in a new PNG or JPEG; nothing if upright."""
-    if orientation == 1 or kind == "bmp":
-        return ()
-    block = exif.block(orientation)
+def _header_for(image: Image, kind: str) -> RasterHeader:
+    """Return what goes beside the pixels: all of it within a format, else `Viewing`."""
+    if isinstance(image.header, RasterHeader) and image.header.kind == kind:
+        return image.header
+    told = viewing_of(image)
     if kind == "png":
-        return (png.chunk(b"eXIf", block),)
-    body = exif.JPEG_MARK + block
-    return (b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body,)
+        return RasterHeader(kind, png.viewing_chunks(told))
+    if kind == "jpeg":
+        return RasterHeader(kind, jpeg.viewing_segments(told))
+    return RasterHeader(kind, density=bmp.density_of(told))
 
 
 def _with_alpha(image: Image) -> NDArray[Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import re
+import struct
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,10 @@ from medenh.errors import InputError, UnreadableError, UnsupportedError
 from medenh.formats import files, tiff_pages
 from medenh.formats.array import plain_storage
 from medenh.formats.limits import Limits
+from medenh.formats.viewing import CENTIMETRE, Viewing, resolution
 from medenh.types import Image, UnitRange
 
-__all__ = ["PageTags", "TiffHeader", "read"]
+__all__ = ["PageTags", "TiffHeader", "read", "viewing_tags"]
 
 _HINT = "save the pages you want into a TIFF of their own"
 _REDUCED = 1  # NewSubfileType: a smaller copy of another page
@@ -32,6 +35,11 @@ _REDUCED = 1  # NewSubfileType: a smaller copy of another page
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _ALPHAS = (1, 2)
 _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 281, 341
+
+# What viewers need (TIFF 6.0 section 8; ICC.1 annex B): see `medenh.formats.viewing`
+_ORIENTATION, _ACROSS, _DOWN, _UNIT, _PROFILE = 274, 282, 283, 296, 34675
+_SHORT, _RATIONAL, _UNDEFINED = 3, 5, 7
+_UNITS = {2: Fraction(1), 3: CENTIMETRE}  # in inches
 
 # Tags that describe the picture and stay true of other pixels of the same size.
 _KEPT = (
@@ -77,6 +85,51 @@ class TiffHeader:
     planar: bool
     premultiplied: bool
     pages: tuple[PageTags, ...]
+
+    def viewing(self, frame: int) -> Viewing:
+        """Return what other formats can say of a page too: see `viewing_of`."""
+        if frame >= len(self.pages):
+            return Viewing()
+        tags = {code: (kind, value) for code, kind, _, value in self.pages[frame].tags}
+        turned = _short(tags.get(_ORIENTATION), self.order) or 1
+        unit = _short(tags.get(_UNIT), self.order)
+        across, down = (_ratio(tags.get(code), self.order) for code in (_ACROSS, _DOWN))
+        inches = _UNITS.get(2 if unit is None else unit)
+        return Viewing(
+            profile=tags.get(_PROFILE, (0, b""))[1],
+            resolution=resolution(across, down, inches) if inches else None,
+            orientation=turned if 1 <= turned <= 8 else 1,
+        )
+
+
+def viewing_tags(told: Viewing) -> PageTags:
+    """Return the tags of a new little-endian page that say how it is to be seen."""
+    tags = []
+    if told.resolution is not None:
+        for code, exact in zip((_ACROSS, _DOWN), told.resolution, strict=True):
+            ratio = exact.limit_denominator(100)
+            value = struct.pack("<II", ratio.numerator, ratio.denominator)
+            tags.append((code, _RATIONAL, 1, value))
+        tags.append((_UNIT, _SHORT, 1, struct.pack("<H", 2)))
+    if told.orientation != 1:
+        tags.append((_ORIENTATION, _SHORT, 1, struct.pack("<H", told.orientation)))
+    if told.profile:
+        tags.append((_PROFILE, _UNDEFINED, len(told.profile), told.profile))
+    return PageTags(tuple(tags), 0)
+
+
+def _short(tag: tuple[int, bytes] | None, order: str) -> int | None:
+    if tag is None or tag[0] != _SHORT or len(tag[1]) < 2:
+        return None
+    return int(struct.unpack_from(f"{order}H", tag[1])[0])
+
+
+def _ratio(tag: tuple[int, bytes] | None, order: str) -> Fraction:
+    """Return a rational tag, 0 where there is none that makes sense."""
+    if tag is None or tag[0] != _RATIONAL or len(tag[1]) < 8:
+        return Fraction(0)
+    above, below = struct.unpack_from(f"{order}II", tag[1])
+    return Fraction(above, below) if below else Fraction(0)
 
 
 def read(path: Path, *, limits: Limits) -> Image:

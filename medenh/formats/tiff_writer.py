@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from medenh.errors import UnsupportedError
 from medenh.formats import files
-from medenh.formats.tiff import PageTags, TiffHeader
+from medenh.formats.tiff import PageTags, TiffHeader, viewing_tags
+from medenh.formats.viewing import viewing_of
 from medenh.types import Image
 
 __all__ = ["write"]
@@ -40,7 +42,9 @@ def write(image: Image, path: Path) -> None:
     """
     import tifffile
 
-    header = image.header if isinstance(image.header, TiffHeader) else _PLAIN
+    header = image.header
+    if not isinstance(header, TiffHeader):
+        header = replace(_PLAIN, pages=(viewing_tags(viewing_of(image)),))
     inverted = image.unit_range.inverted
     if image.pixels.dtype.kind not in "iuf" or (inverted and image.channels > 1):
         raise UnsupportedError(

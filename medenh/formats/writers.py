@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from medenh.errors import OutputError, UnsupportedError, UsageError
 from medenh.formats import EXTENSIONS, PROFILES
 from medenh.formats.content import find_partner
+from medenh.formats.viewing import viewing_of
 
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
@@ -146,7 +147,11 @@ def _as_grey_levels(image: Image, kind: str) -> Image:
         )
         alpha = np.rint(alpha / whole * top).astype(target)
     return replace(
-        image, pixels=levels, alpha=alpha, storage=plain_storage(target), header=None
+        image,
+        pixels=levels,
+        alpha=alpha,
+        storage=plain_storage(target),
+        header=viewing_of(image),
     )
 
 
@@ -154,7 +159,11 @@ def _frame(image: Image, index: int) -> Image:
     part = slice(index, index + 1)
     alpha = None if image.alpha is None else image.alpha[part]
     return replace(
-        image, pixels=image.pixels[part], alpha=alpha, frozen=None, header=None
+        image,
+        pixels=image.pixels[part],
+        alpha=alpha,
+        frozen=None,
+        header=viewing_of(image, index),
     )
 
 

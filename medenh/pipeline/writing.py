@@ -12,7 +12,7 @@ from medenh import formats
 from medenh.errors import OutputError, UnsupportedError
 from medenh.formats import dicom
 from medenh.formats.maps import write_map
-from medenh.formats.raster import orientation_of
+from medenh.formats.viewing import viewing_of
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.journal import (
     Fingerprint,
@@ -90,12 +90,12 @@ def jpeg_loss(image: Image, kind: str) -> list[str]:
 
 def lost_turn(image: Image, kind: str) -> list[str]:
     """Return a warning where the way up would be lost; else nothing."""
-    turned = orientation_of(image)
-    if turned == 1 or kind in ("png", "jpeg"):
+    if kind in ("png", "jpeg", "tiff"):
         return []
-    return [
-        f"stands turned: its Exif orientation ({turned}) is not kept in {kind.upper()}"
-    ]
+    turned = viewing_of(image).orientation
+    if turned == 1:
+        return []
+    return [f"stands turned: its orientation ({turned}) is not kept in {kind.upper()}"]
 
 
 def remaining_names(image: Image, profile: str | None) -> list[str]:
