@@ -1,11 +1,14 @@
 """Break runs at random moments, give the same command again, compare bytes.
 
     python tests/bench/break_and_resume.py kill [--times 20] [--model ID]
+    python tests/bench/break_and_resume.py stop [--times 20] [--model ID]
     python tests/bench/break_and_resume.py full-disk [--times 20] [--model ID]
 
 `kill`: kill -9, most times between two outputs or within one, else anywhere from the
-start of the process; a run may be killed several times before it may end. `full-disk`
-(root, Linux): a disk of a random size, too small for the outputs, which then grows.
+start of the process; a run may be killed several times before it may end. `stop`: the
+same by SIGINT or SIGTERM, which must end it within 2 s, with exit code 130 or 143 and a
+journal that knows every output. `full-disk` (root, Linux): a disk of a random size, too
+small for the outputs, which then grows.
 
 No half-written file may ever stand under a final name; after the last run every output
 is byte-identical to an undisturbed run's, no temporary file is left, and the inputs are
@@ -19,6 +22,7 @@ import hashlib
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +32,18 @@ from pathlib import Path
 
 from enhance_vs_loop import make_folder
 
-FAULTS = ("half-written", "exit code", "other bytes", "temporary left", "input changed")
+from medenh.pipeline.journal import Journal
+
+FAULTS = (
+    "half-written",
+    "exit code",
+    "slow to end",
+    "not in the journal",
+    "other bytes",
+    "temporary left",
+    "input changed",
+)
+MOST_SECONDS = 2.0  # from a signal to the end
 BETWEEN_OUTPUTS = 0.8  # share of the kills that wait for outputs first
 GO_ON = 0.3  # share of the kills after which the run may end
 PAGE = 4096  # a disk in memory has whole pages
@@ -120,6 +135,37 @@ def kill(trial: Trial, times: int, rng: random.Random) -> None:
             trial.finish()
 
 
+def stop(trial: Trial, times: int, rng: random.Random) -> None:
+    """Ask runs to stop a number of times, by either signal."""
+    slowest = 0.0
+    while trial.seen["broken"] < times:
+        process = subprocess.Popen(trial.command, stderr=subprocess.DEVNULL)
+        wait_for_a_moment(trial, process, rng)
+        number = rng.choice((signal.SIGINT, signal.SIGTERM))
+        asked = time.perf_counter()
+        process.send_signal(number)
+        code = process.wait()
+        seconds = time.perf_counter() - asked
+        stopped = code != 0
+        trial.seen["broken"] += stopped
+        trial.seen["ended before the signal"] += not stopped
+        if stopped:
+            slowest = max(slowest, seconds)
+            # before Python has its handlers a signal ends the process by itself
+            trial.faults["exit code"] += code not in (128 + number, -number)
+            trial.faults["slow to end"] += seconds > MOST_SECONDS
+            trial.faults["temporary left"] += parts(trial.target)
+        trial.look()
+        journal = Journal(trial.target)
+        records = [journal.find(trial.target / name) for name in hashes(trial.target)]
+        known = [r is not None and journal.is_intact(r) for r in records]
+        trial.faults["not in the journal"] += known.count(False)
+        whole = len(known) == len(trial.expected)
+        if whole or rng.random() < GO_ON or trial.seen["broken"] == times:
+            trial.finish()
+    trial.seen["slowest, ms"] = round(slowest * 1000)
+
+
 def full_disk(trial: Trial, times: int, rng: random.Random) -> None:
     """Run on disks that are too small, then large enough."""
     disk = str(trial.disk)
@@ -143,7 +189,7 @@ def full_disk(trial: Trial, times: int, rng: random.Random) -> None:
 def main() -> None:
     """Print one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("by", choices=("kill", "full-disk"))
+    parser.add_argument("by", choices=("kill", "stop", "full-disk"))
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--size", type=int, default=256)
@@ -152,7 +198,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         trial = Trial(Path(name), arguments)
-        by = kill if arguments.by == "kill" else full_disk
+        by = {"kill": kill, "stop": stop, "full-disk": full_disk}[arguments.by]
         by(trial, arguments.times, random.Random(arguments.seed))
     print(json.dumps(vars(arguments) | trial.seen | {"faults": trial.faults}))  # noqa: T201
     sys.exit(any(trial.faults.values()))
