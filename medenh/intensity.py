@@ -7,6 +7,7 @@ a model that changes nothing gives back the file's own numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -241,8 +242,9 @@ def percentile_range(
     flat = pixels.reshape(-1)
     if flat.size > _SAMPLE:
         flat = flat[:: -(-flat.size // _SAMPLE)]
+    percentiles: Callable[[NDArray[Any], list[float]], Any] = np.percentile
     if flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2:
-        flat = flat.astype(np.int32)  # quicker to sort, and differences fit
+        flat, percentiles = _in_order(flat), _percentiles_in_order
     else:
         flat = flat[np.isfinite(flat)].astype(np.float64)
     if flat.size == 0:
@@ -252,11 +254,32 @@ def percentile_range(
     if body.size == 0:
         return UnitRange(floor, floor + 1.0, inverted, "constant")
     if body.size < 0.9 * flat.size:
-        lower, upper = floor, np.percentile(body, high)
+        lower, (upper,) = floor, percentiles(body, [high])
     else:
-        lower, upper = np.percentile(flat, [low, high])
+        lower, upper = percentiles(flat, [low, high])
     if upper <= lower:
         lower, upper = floor, flat.max()
     return UnitRange(
         float(lower), float(upper), inverted, f"percentiles {low:g}-{high:g}"
     )
+
+
+def _in_order(flat: NDArray[Any]) -> NDArray[np.int32]:
+    """Return integers of at most 16 bits sorted: by counting, quicker than a sort."""
+    lowest = int(np.iinfo(flat.dtype).min)
+    counts = np.bincount(flat.astype(np.int32) - np.int32(lowest))
+    values = np.arange(lowest, lowest + counts.size, dtype=np.int32)
+    return np.repeat(values, counts)
+
+
+def _percentiles_in_order(
+    ordered: NDArray[Any], shares: Sequence[float]
+) -> list[float]:
+    """Return percentiles of sorted values as numpy does, between two if need be."""
+    found = []
+    for share in shares:
+        place = (ordered.size - 1) * share / 100.0
+        below = int(place)
+        first, last = (float(one) for one in ordered[below : below + 2][[0, -1]])
+        found.append(first + (last - first) * (place - below))
+    return found

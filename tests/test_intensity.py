@@ -216,3 +216,21 @@ def test_the_repr_of_an_image_shows_neither_pixels_nor_header():
         header={"PatientName": "Doe^Jane"},
     )
     assert repr(image) == "<medenh.Image array (1, 4, 5, 1) uint8, unknown, 0 to 255>"
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+@pytest.mark.parametrize("size", [1, 2, 3, 50, 1001])
+def test_percentiles_of_few_bits_are_those_of_numpy(dtype, size):
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(size)
+    pixels = rng.integers(limits.min, limits.max, size, dtype, endpoint=True)
+    found = intensity.percentile_range(pixels, low=2.5, high=90)
+    if size < 20:  # the darkest value is more than a tenth: it is background
+        above = pixels[pixels > pixels.min()]
+        low, high = pixels.min(), np.percentile(above, 90) if above.size else None
+    else:
+        low, high = np.percentile(pixels.astype(float), [2.5, 90])
+    if high is None or high <= low:
+        assert (found.low, found.high) == (low, low + 1.0)
+    else:
+        np.testing.assert_allclose((found.low, found.high), (low, high), rtol=1e-12)
