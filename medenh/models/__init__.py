@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from medenh.errors import UsageError
@@ -10,7 +11,7 @@ from medenh.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ARCHITECTURES", "create"]
+__all__ = ["ARCHITECTURES", "create", "find_architecture", "find_preset"]
 
 
 def _dpe(**options: Any) -> nn.Module:
@@ -216,6 +217,44 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
 }
 
 
+def find_architecture(name: str) -> dict[str, dict[str, Any]]:
+    """Return the presets of an architecture: name to options.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    """
+    if name not in ARCHITECTURES:
+        raise UsageError(
+            f"unknown architecture {name!r}", hint=_meant(name, ARCHITECTURES)
+        )
+    return ARCHITECTURES[name][1]
+
+
+def find_preset(architecture: str, preset: str) -> dict[str, Any]:
+    """Return the options of a preset.
+
+    Raises
+    ------
+    UsageError
+        There is no such architecture, or it has no such preset.
+    """
+    presets = find_architecture(architecture)
+    if preset not in presets:
+        raise UsageError(
+            f"{architecture} has no preset {preset!r}", hint=_meant(preset, presets)
+        )
+    return presets[preset]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = get_close_matches(name.lower(), names, 1)
+    asked = f"did you mean {near[0]}? " if near else ""
+    return f"{asked}one of {', '.join(names)}"
+
+
 def create(architecture: str, preset: str = "default", **options: Any) -> nn.Module:
     """Build an untrained network.
 
@@ -240,18 +279,9 @@ def create(architecture: str, preset: str = "default", **options: Any) -> nn.Mod
     UsageError
         Unknown architecture, preset or option.
     """
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise UsageError(
-            f"unknown architecture {architecture!r}", hint=f"one of {known}"
-        )
-    builder, presets = ARCHITECTURES[architecture]
-    if preset not in presets:
-        known = ", ".join(sorted(presets))
-        raise UsageError(
-            f"{architecture} has no preset {preset!r}", hint=f"one of {known}"
-        )
+    sized = find_preset(architecture, preset)
+    builder, _ = ARCHITECTURES[architecture]
     try:
-        return builder(**{**presets[preset], **options})
+        return builder(**{**sized, **options})
     except TypeError as error:
         raise UsageError(f"{architecture} takes no such option: {error}") from error

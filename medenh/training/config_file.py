@@ -103,16 +103,19 @@ def _explained(
 ) -> UsageError:
     """Say what the first fault is, where it stands, and what was meant."""
     first = min(error.errors(), key=lambda one: _RANK.get(one["type"], 1))
-    location = tuple(str(part) for part in first["loc"])
+    location = tuple(str(part) for part in first["loc"] if part != "[key]")
     message = first["msg"].removeprefix("Value error, ")
-    hint = ""
+    hint = first.get("ctx", {}).get("hint", "")
     if first["type"] == "extra_forbidden":
         message = "is not a setting"
         known = _keys(location[:-1])
         near = difflib.get_close_matches(location[-1], known, 1)
         hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
     where = ".".join(location)
-    changed = any(item.partition("=")[0].strip() == where for item in overrides)
+    changed = any(
+        f"{where}.".startswith(f"{item.partition('=')[0].strip()}.")
+        for item in overrides
+    )
     line = None if changed else _line_of(text, location)
     at = f"line {line}: " if line else ""
     sentence = f"{at}{where}: {message}" if where else message
@@ -133,20 +136,15 @@ def _keys(sections: tuple[str, ...]) -> list[str]:
 
 
 def _line_of(text: str, location: tuple[str, ...]) -> int | None:
-    """Return the line on which a setting, or else its section, stands."""
-    whole, (parent, key) = ".".join(location), _parted(location)
-    section, found = "", None
+    """Return the line on which a setting, or else the table that holds it, stands."""
+    section, lines = "", dict[str, int]()
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\s*\[([^\[\]]+)\]", line)
         if header:
-            section = header.group(1).strip()
-            found = number if section == whole else found
-            continue
-        name = line.partition("=")[0].strip()
-        if (section, name) in ((parent, key), ("", whole)):
-            return number
-    return found
-
-
-def _parted(location: tuple[str, ...]) -> tuple[str, str]:
-    return ".".join(location[:-1]), location[-1] if location else ""
+            name = section = header.group(1).strip()
+        else:
+            key = line.partition("=")[0].strip()
+            name = f"{section}.{key}" if section else key
+        lines.setdefault(re.sub("[\"']", "", name), number)
+    parents = (".".join(location[:end]) for end in range(len(location), 0, -1))
+    return next((lines[name] for name in parents if name in lines), None)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from medenh import models
+from medenh.errors import UsageError
 
 __all__ = [
     "AdversarialConfig",
@@ -20,7 +34,29 @@ __all__ = [
     "TeacherConfig",
 ]
 
+
+@contextmanager
+def _name_checked() -> Iterator[None]:
+    """Turn an unknown name into a fault of the setting that holds it."""
+    try:
+        yield
+    except UsageError as error:
+        raise PydanticCustomError(
+            "unknown_name", "{what}", {"what": error.what, "hint": error.hint}
+        ) from error
+
+
+def _known_recipe(name: str) -> str:
+    from medenh.degradations import find_recipe
+
+    with _name_checked():
+        find_recipe(name)
+    return name
+
+
 Decay = Annotated[float, Field(ge=0, lt=1)]
+Frequency = Annotated[float, Field(gt=0)]
+RecipeName = Annotated[str, AfterValidator(_known_recipe)]
 
 
 class Section(BaseModel):
@@ -43,6 +79,22 @@ class NetworkConfig(Section):
     preset: str = "default"
     options: dict[str, Any] = {}
     start_from: str = ""
+
+    @field_validator("architecture")
+    @classmethod
+    def _architecture_is_known(cls, name: str) -> str:
+        with _name_checked():
+            models.find_architecture(name)
+        return name
+
+    @field_validator("preset")
+    @classmethod
+    def _preset_is_known(cls, name: str, told: ValidationInfo) -> str:
+        architecture = told.data.get("architecture")
+        if architecture is not None:  # else that is what is wrong
+            with _name_checked():
+                models.find_preset(architecture, name)
+        return name
 
 
 class DataConfig(Section):
@@ -115,12 +167,12 @@ class DataConfig(Section):
     root: str = ""
     packs: list[str] = []
     qualities: list[str] = ["good", "high"]
-    datasets: dict[str, Annotated[float, Field(gt=0)]] = {}
+    datasets: dict[str, Frequency] = {}
     high: str = ""
     low: str = ""
     real: str = ""
     real_qualities: list[str] = []
-    real_recipes: dict[str, Annotated[float, Field(gt=0)]] = {}
+    real_recipes: dict[RecipeName, Frequency] = {}
     modality: Literal[
         "",
         "fundus",
@@ -135,7 +187,7 @@ class DataConfig(Section):
     masks: str = ""
     labels: str = ""
     pseudo_masks: str = ""
-    recipes: dict[str, Annotated[float, Field(gt=0)]] = {}
+    recipes: dict[RecipeName, Frequency] = {}
     severity: float | None = Field(default=None, ge=1, le=5)
     max_side: int = Field(default=384, ge=64)
     size: int = Field(default=192, ge=32)

@@ -64,6 +64,17 @@ def test_broken_toml_is_a_usage_error(tmp_path):
         ("name = 'a'\n\n[data]\nsizes = 3\n", "line 4: data.sizes", "size"),
         ("name = 'a'\ndata.size = 'x'\n", "line 2: data.size", ""),
         ("name = 'a'\nsteps = 0\n", "line 2: steps", ""),
+        (
+            "data.recipes = {dpee = 1}\n",
+            "line 1: data.recipes.dpee: no .*'dpee'",
+            "dpe",
+        ),
+        (
+            "[data.recipes]\ndpe = 1\n'cofe-mi7' = 1\n",
+            "line 3: data.recipes.cofe-mi7: no recipe",
+            "cofe-mix7",
+        ),
+        ("[data]\nreal_recipes.dpee = 1\n", "line 2: data.real_recipes.dpee", "dpe"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message, hint):
@@ -71,6 +82,24 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message, hint):
     path.write_text(text + "\n[network]\narchitecture = 'nafnet'\n")
     with pytest.raises(UsageError, match=message) as caught:
         load_config(path)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("setting", "message", "hint"),
+    [
+        ("network.preset=tinny", "network.preset: dpe-plus has no preset", "mean tiny"),
+        ("network.preset=x", "network.preset: dpe-plus has no preset", "default, tiny"),
+        ("network.architecture=dpe-plu", "network.architecture: unknown", "dpe-plus?"),
+        ("data.recipes={dpee=1.0}", "data.recipes.dpee: no recipe", "dpe"),
+        ("data.real_recipes.dpee=1.0", "data.real_recipes.dpee: no recipe", "dpe"),
+    ],
+)
+def test_unknown_names_are_told_with_their_setting_and_what_is_near(
+    setting, message, hint
+):
+    with pytest.raises(UsageError, match=message) as caught:
+        load_config("dpe-general", [setting])
     assert hint in caught.value.hint
 
 
