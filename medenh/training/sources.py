@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medenh.degradations import find_recipe
 from medenh.errors import UsageError
@@ -46,7 +51,8 @@ def load_sources(config: TrainConfig) -> Sources:
     Raises
     ------
     UsageError
-        A part is empty, or a file of a pack is damaged.
+        A part is empty, a file of a pack is damaged, or low-quality images are the
+        clean ones.
     """
     data = config.data
     images = _clean(config)
@@ -72,6 +78,8 @@ def load_sources(config: TrainConfig) -> Sources:
         raise UsageError(
             "no real low-quality images", hint="check data.real and data.real_qualities"
         )
+    if real and not data.real_recipes:
+        _check_apart(images, real, data)
     if data.pseudo_masks:
         learnt = with_pseudo_masks(learnt, data.pseudo_masks)
     return Sources(learnt, held, real)
@@ -91,6 +99,13 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
             labels=data.labels,
             task=task,
         )
+        if data.low and all(_is_its_partner(one) for one in images):
+            raise UsageError(
+                "all images of data.low are their own partners in data.high: there is "
+                "nothing to learn",
+                path=data.low,
+                hint="give the low-quality images as data.low",
+            )
         return _named(images, data)
     images = []
     for pack in data.packs:
@@ -99,6 +114,34 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
     if data.datasets:
         images = [image for image in images if image.dataset in data.datasets]
     return images
+
+
+def _check_apart(
+    clean: list[CleanImage], real: list[CleanImage], data: DataConfig
+) -> None:
+    """Refuse real low-quality images that are the clean ones, whatever their names."""
+    high, low = ({_digest(one.pixels) for one in part} for part in (clean, real))
+    if low <= high or high <= low:
+        names = (
+            "data.real" if data.real else "data.real_qualities",
+            "data.high" if data.high else "data.qualities",
+        )
+        inner, outer = names if low <= high else names[::-1]
+        raise UsageError(
+            f"all images of {inner} are among those of {outer}: nothing tells low "
+            "quality from high",
+            hint="give low-quality images and clean ones that are apart",
+        )
+
+
+def _is_its_partner(image: CleanImage) -> bool:
+    return image.low is not None and np.array_equal(image.low, image.pixels)
+
+
+def _digest(pixels: NDArray[Any]) -> bytes:
+    digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode())
+    digest.update(pixels.tobytes())
+    return digest.digest()
 
 
 def _named(images: list[CleanImage], data: DataConfig) -> list[CleanImage]:

@@ -1,5 +1,7 @@
 """Folders of the user's own files to learn from."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -93,6 +95,57 @@ def test_a_recipe_for_another_kind_is_refused(clean, tmp_path, tiny_settings):
             "data.holdout_share=0.3"]  # fmt: skip
     with pytest.raises(UsageError, match="none of the recipes cofe-111 is for xray"):
         train(load_config("dpe-general", [*tiny_settings, *more]), tmp_path / "run")
+
+
+@pytest.fixture
+def unpaired(clean, tiny_settings):
+    return [*tiny_settings, "strategy=still-gan", "network.architecture=stillgan",
+            "data.packs=[]", f"data.high='{clean.as_posix()}'", "data.recipes={}",
+            "condition_batch=0", "teacher_share=0", "loss.log_mse=0",
+            "data.holdout_share=0.3"]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["same", "copied", "inside"])
+def test_low_quality_images_that_are_the_clean_ones_are_refused(
+    clean, tmp_path, unpaired, where
+):
+    real = {"same": clean, "copied": tmp_path / "copy", "inside": clean / "p1"}[where]
+    if where == "copied":
+        for index, path in enumerate(sorted(clean.rglob("*.png"))):
+            real.mkdir(exist_ok=True)
+            shutil.copy(path, real / f"other {index}.png")
+    config = load_config("dpe-general", [*unpaired, f"data.real='{real.as_posix()}'"])
+    with pytest.raises(UsageError, match=r"data\.real are among those of data\.high"):
+        load_sources(config)
+    if where == "copied":  # some may be alike: blank frames are everywhere
+        _write(real, "other 0.png", 77)
+        assert len(load_sources(config).real) == 12
+
+
+def test_clean_images_inside_the_low_quality_ones_are_refused(
+    clean, tmp_path, unpaired
+):
+    _write(clean.parent, "clean/../poor.png", 77)
+    config = load_config("dpe-general", [*unpaired, f"data.real='{tmp_path}'"])
+    with pytest.raises(UsageError, match=r"data\.high are among those of data\.real"):
+        load_sources(config)
+
+
+def test_pairs_of_a_picture_with_itself_are_refused(clean, tiny_settings):
+    more = ["data.packs=[]", f"data.high='{clean.as_posix()}'", "data.recipes={}",
+            f"data.low='{clean.as_posix()}'"]  # fmt: skip
+    with pytest.raises(UsageError, match="their own partners"):
+        load_sources(load_config("dpe-general", [*tiny_settings, *more]))
+
+
+def test_the_quality_of_clean_and_real_is_not_the_same(tiny_settings):
+    more = ["strategy=still-gan", "network.architecture=stillgan", "data.recipes={}",
+            "condition_batch=0", "teacher_share=0",
+            "data.real_qualities=['good']"]  # fmt: skip
+    with pytest.raises(
+        UsageError, match=r"real_qualities are among .* data\.qualities"
+    ):
+        load_sources(load_config("dpe-general", [*tiny_settings, *more]))
 
 
 def test_an_empty_folder_is_a_clear_error(tmp_path):
