@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from medenh.errors import OutputError, UsageError
@@ -77,7 +77,8 @@ def save_weights(path: Path, network: nn.Module) -> None:
     }
     temporary = path.with_name(f".{path.name}.medenh-part")
     with writing(path):
-        save_file(tensors, temporary)
+        # safetensors' own file would be for its owner alone, whatever the umask
+        temporary.write_bytes(save(tensors))
         temporary.replace(path)
 
 

@@ -252,7 +252,8 @@ def _save(
         "licence": foreign.licence,
     }
     with publishing(target) as part:
-        safetensors.torch.save_file(network.state_dict(), part, metadata=about)
+        # safetensors' own file would be for its owner alone, whatever the umask
+        part.write_bytes(safetensors.torch.save(network.state_dict(), metadata=about))
 
 
 def _save_model(

@@ -1,5 +1,6 @@
 import csv
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -36,6 +37,18 @@ def test_a_run_leaves_weights_log_and_pictures(tiny_settings, tmp_path):
     assert [row["step"] for row in rows if row["psnr"]] == ["6", "12"]
     for picture in ("curve.png", "samples.png"):
         assert (tmp_path / "run" / picture).read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such modes there")
+def test_files_of_a_run_are_for_whom_the_umask_says(tiny_settings, tmp_path):
+    before = os.umask(0o027)
+    try:
+        train(load_config("dpe-general", tiny_settings), tmp_path / "run")
+    finally:
+        os.umask(before)
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "run").iterdir()}
+    assert {"best.safetensors", "last.pt", "log.csv", "config.json"} <= set(modes)
+    assert set(modes.values()) == {0o640}
 
 
 def test_resume_equals_the_undisturbed_run_bit_for_bit(tiny_settings, tmp_path):

@@ -77,8 +77,10 @@ def worthless(copy):
     return copy
 
 
-def test_the_model_is_imported_and_enhances(published, own_cache):
+def test_the_model_is_imported_and_enhances(published, trained, own_cache):
     target, card = published
+    plain = trained.folder / "config.json"
+    assert target.stat().st_mode == plain.stat().st_mode, "as the umask says"
     assert import_model(target).full_id == "mine@2.1"
     clean = scene(4)[0]
     dark = np.rint(clean * 0.3).astype(np.uint8)

@@ -193,6 +193,7 @@ class TestDPE:
         with safetensors.safe_open(target, "pt") as file:
             assert file.metadata()["architecture"] == "dpe"
         assert [p.name for p in target.parent.iterdir()] == ["a.safetensors"]
+        assert target.stat().st_mode == source.stat().st_mode, "as the umask says"
 
     def test_zip_is_a_model_that_can_be_imported(self, tmp_path, monkeypatch):
         state = {key: value.float().clone() for key, value in _dpe_state().items()}
