@@ -83,8 +83,9 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
     ----------
     inputs : paths
         Files, which become items or are rejected, and folders, where hidden files,
-        medenh's own, plainly foreign ones and DICOM objects that have no pixels by
-        their nature (reports, plans, presentation states) are passed over. Slices of
+        medenh's own, plainly foreign ones and DICOM objects that are no pictures by
+        their nature (reports, plans, presentation states, segmentations, doses) are
+        passed over. Slices of
         one DICOM series are one item in both cases.
     recursive : bool
         Look into subfolders. Links out of the folder are never followed.

@@ -244,6 +244,28 @@ def test_dicom_without_pixels_by_its_nature_is_passed_over(tmp_path, others, sop
         formats.read(named.paths)
 
 
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        uid.SegmentationStorage,
+        "1.2.840.10008.5.1.4.1.1.66.7",  # label maps
+        uid.RTDoseStorage,
+    ],
+)
+def test_pixels_that_describe_a_picture_are_passed_over(tmp_path, sop_class):
+    slices = [slice_file(tmp_path / f"{n}.dcm", place=n) for n in range(3)]
+    mask = tmp_path / "mask.dcm"
+    made = dcmread(slices[1])
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = sop_class
+    made.save_as(mask, enforce_file_format=True)
+    found = discover([tmp_path])
+    assert [len(item.paths) for item in found.items] == [3]
+    assert found.passed_over == [mask]
+    (named,) = discover([mask]).items
+    with pytest.raises(UnsupportedError, match=r"segmentation|dose"):
+        formats.read(named.paths)
+
+
 @pytest.mark.parametrize("others", [0, 3])
 @pytest.mark.parametrize(
     "sop_class",

@@ -22,8 +22,9 @@ _SEGMENTATIONS = (
     "1.2.840.10008.5.1.4.1.1.66.7",
 )
 _DICOMDIR = "1.2.840.10008.1.3.10"
+# They have pixels, but describe pictures beside them.
+_NO_PICTURES = (*_SEGMENTATIONS, _RT_DOSE, _DICOMDIR)
 _PICTURES_BY_OTHER_NAMES = (
-    *_SEGMENTATIONS,
     "1.2.840.10008.5.1.4.1.1.6.2",  # enhanced ultrasound volume
     "1.2.840.10008.5.1.4.1.1.30",  # parametric map
     "1.2.840.10008.5.1.4.1.1.77.1.5.8",  # B-scans of optical coherence tomography
@@ -74,7 +75,7 @@ class DicomHeader:
     ----------
     path : path
     is_image : bool
-        False where there is nothing to read.
+        False where there is nothing to read, and of segmentations and doses.
     claims_image : bool
         Its kind of object has pixels: without them it is damaged. False for reports,
         plans, presentation states, directories and the like.
@@ -148,7 +149,7 @@ def _header(dataset: Dataset, path: Path) -> DicomHeader:
     frames = integer(dataset, "NumberOfFrames", 1)
     return DicomHeader(
         path=path,
-        is_image="Rows" in dataset and text(dataset, "SOPClassUID") != _DICOMDIR,
+        is_image="Rows" in dataset and text(dataset, "SOPClassUID") not in _NO_PICTURES,
         claims_image=_claims_image(dataset),
         series_uid=text(dataset, "SeriesInstanceUID"),
         modality=text(dataset, "Modality"),
