@@ -21,7 +21,14 @@ from medenh.types import FloatArray, Image, Modality
 if TYPE_CHECKING:
     from medenh.zoo.manifest import ModelCard
 
-__all__ = ["check_input", "describe", "measure", "measure_spread", "warnings_of"]
+__all__ = [
+    "check_input",
+    "describe",
+    "measure",
+    "measure_spread",
+    "told_apart",
+    "warnings_of",
+]
 
 # [chosen] of 388 good outputs of bundled models, 28 of real low-quality pictures among
 # them, none was above 0.011; a colour Doppler that was washed out had 0.22
@@ -173,21 +180,39 @@ def warnings_of(figures: Mapping[str, float], card: ModelCard) -> list[str]:
     structure = figures["structure_correlation"]
     least = limits.min_structure_correlation
     if least is not None and structure < least:
-        found.append(f"structure correlation {structure:.3f} is below {least:g}")
+        one, other = told_apart(structure, least)
+        found.append(f"structure correlation {one} is below {other}")
     clipped = figures["clipped_share"]
     if limits.max_clipped is not None and clipped > limits.max_clipped:
-        found.append(
-            f"{clipped:.1%} of the values became black or white, more than "
-            f"{limits.max_clipped:.1%}"
-        )
+        one, other = told_apart(clipped, limits.max_clipped, ".1%")
+        found.append(f"{one} of the values became black or white, more than {other}")
     shift = figures["mean_shift"]
     if limits.max_mean_shift is not None and abs(shift) > limits.max_mean_shift:
-        found.append(f"the mean moved by {shift:+.3f}, limit {limits.max_mean_shift:g}")
+        one, other = told_apart(abs(shift), limits.max_mean_shift)
+        way = "up" if shift > 0 else "down"
+        found.append(f"the mean moved {way} by {one}, limit {other}")
     if limits.max_mean_shift is not None and figures["brightness_excess"] > _WASHED_OUT:
         found.append(
             f"the mean rose by {shift:.3f}: too much, bright parts are washed out"
         )
     return found
+
+
+def told_apart(value: float, limit: float, style: str = ".3f") -> tuple[str, str]:
+    """Return two numbers as text, of as many digits more as it takes to differ.
+
+    Parameters
+    ----------
+    value, limit : float
+    style : str
+        Format of both, ".3f" or ".1%" for example, in which they may look alike.
+    """
+    least, kind = int(style[1:-1]), style[-1]
+    pairs = [
+        (f"{value:.{digits}{kind}}", f"{limit:.{digits}{kind}}")
+        for digits in range(least, least + 15)
+    ]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
 
 
 def describe(problems: list[str], image: Image) -> RefusedError:

@@ -24,6 +24,7 @@ from medenh.evaluation.packs import is_pack
 from medenh.evaluation.protocols import Protocol
 from medenh.evaluation.result import Evaluation, Row
 from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
+from medenh.pipeline.fidelity import told_apart
 from medenh.publishing.options import PublishOptions
 from medenh.types import FloatArray
 from medenh.zoo.card import ModelCard, Weights
@@ -197,9 +198,8 @@ def _losses(found: Evaluation, place: Path) -> list[str]:
     rows = [
         summarise(found.row(name), first.name) for name in (_UNDER_TEST, "identity")
     ]
-    figures = " against ".join(
-        "-" if one is None else f"{one.mean:.4g}" for one in rows
-    )
+    means = [float("nan") if one is None else one.mean for one in rows]
+    figures = " against ".join(told_apart(means[0], means[1], ".4g"))
     where = f"{found.protocol}, {place.name}, n = {len(found.files)}"
     return [f"{first.name} {figures} ({where})"]
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from medenh import tasks
 from medenh.errors import UsageError
 from medenh.metrics import bootstrap_ci
+from medenh.pipeline.fidelity import told_apart
 from medenh.publishing.run_folder import Run
 from medenh.training.config import TrainConfig
 from medenh.training.data import hold_back, split_holdout
@@ -193,9 +194,11 @@ def _losses(table: dict[str, Any]) -> list[str]:
     found = table["scores"].get("auc")
     if found is not None and found["mean"] > 0.5:
         return []
-    figure = "undefined" if found is None else f"{found['mean']:.3f}"
+    figure = "undefined against 0.5"
+    if found is not None:
+        figure = " against ".join(told_apart(found["mean"], 0.5))
     target = f", {table['target']}" if table["target"] else ""
-    return [f"auc {figure} against 0.5 ({table['data']}{target}, n = {table['n']})"]
+    return [f"auc {figure} ({table['data']}{target}, n = {table['n']})"]
 
 
 def _choose_thresholds(

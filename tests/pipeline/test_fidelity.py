@@ -1,11 +1,14 @@
 """Whether outputs outside a card's limits are told."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from medenh import formats, load_model
-from medenh.pipeline.fidelity import measure, warnings_of
+from medenh.pipeline.fidelity import measure, told_apart, warnings_of
+from medenh.zoo.card import Limits
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
 
@@ -17,3 +20,40 @@ def test_a_washed_out_doppler_is_warned_about():
     figures = measure(image, model.enhance(image))
     assert any("washed out" in one for one in warnings_of(figures, model.card))
     assert not warnings_of(measure(image, image), model.card)
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "style", "texts"),
+    [
+        (0.9, 0.967, ".3f", ("0.900", "0.967")),
+        (0.96697, 0.967, ".3f", ("0.96697", "0.96700")),
+        (0.0420001, 0.042, ".1%", ("4.20001%", "4.20000%")),
+        (24.12341, 24.1234, ".4g", ("24.12341", "24.1234")),
+        (0.5, 0.5, ".3f", ("0.500", "0.500")),
+    ],
+)
+def test_two_numbers_are_told_apart(value, limit, style, texts):
+    assert told_apart(value, limit, style) == texts
+
+
+@dataclass
+class Card:
+    limits: Limits
+
+
+@pytest.mark.parametrize("by", [1e-6, 0.0004, 0.02])
+def test_a_warning_shows_two_numbers_that_differ(by):
+    limits = Limits(
+        min_structure_correlation=0.967, max_clipped=0.042, max_mean_shift=0.055
+    )
+    figures = {
+        "structure_correlation": round(0.967 - by, 6),
+        "clipped_share": round(0.042 + by, 6),
+        "mean_shift": round(-0.055 - by, 6),
+        "brightness_excess": 0.0,
+    }
+    found = warnings_of(figures, Card(limits))
+    assert len(found) == 3
+    for text in found:
+        one, other = re.findall(r"\d+\.\d+", text)
+        assert one != other, text
