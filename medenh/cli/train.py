@@ -179,7 +179,7 @@ def _sweep(
     max_minutes: float | None,
     device: str,
 ) -> None:
-    """Train all runs of a sweep, telling each on stderr."""
+    """Train all runs of a sweep, telling each on stderr; exit code 1 if one fails."""
     from rich.console import Console
 
     from medenh.cli.interrupt import interruptible
@@ -193,6 +193,12 @@ def _sweep(
     def tell(run: SweepRun) -> None:
         console.print(f"{run.number}/{run.runs}: {run.variant}, seed {run.seed}")
 
+    diverged: list[SweepRun] = []
+
+    def tell_diverged(run: SweepRun, how: str) -> None:
+        diverged.append(run)
+        console.print(f"diverged: {run.variant}, seed {run.seed}: {how}", markup=False)
+
     with interruptible() as stop:
         finished = run_sweep(
             sweep,
@@ -201,9 +207,12 @@ def _sweep(
             max_minutes=max_minutes,
             device=pick_device(device).name,
             on_run=tell,
+            on_diverged=tell_diverged,
             should_stop=stop.is_set,
         )
         if stop.is_set():
             raise KeyboardInterrupt
     state = "finished" if finished else "stopped; the same command goes on"
     console.print(f"{state}; {folder / 'summary.csv'}")
+    if diverged:
+        raise typer.Exit(1)

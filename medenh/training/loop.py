@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from medenh import models
-from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.errors import OutputError, UsageError
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
     load_state,
@@ -110,7 +110,7 @@ def train(
     ------
     UsageError
         No images, nothing to resume from, a state of another configuration.
-    MedenhError
+    NonFiniteLossError
         The loss became NaN or infinite; names the step and its images.
 
     Notes
@@ -335,7 +335,7 @@ def _take_step(
     except NonFiniteLossError as error:
         names = [name for part in parts for name in strategy.names(step, part)]
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        raise MedenhError(
+        raise NonFiniteLossError(
             f"{error.what}, at step {step} on {shown}", hint=error.hint
         ) from error
     if update.scaler is not None:

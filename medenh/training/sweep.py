@@ -26,6 +26,9 @@ from medenh.training.config_file import load_config
 from medenh.training.loop import train
 from medenh.training.plots import save_frontier, save_sweep
 from medenh.training.sections import Section
+from medenh.training.update import NonFiniteLossError
+
+_DIVERGED = "diverged.txt"
 
 __all__ = ["Sweep", "SweepRun", "load_sweep", "named_sweeps", "run_sweep"]
 
@@ -114,6 +117,7 @@ def run_sweep(
     max_minutes: float | None = None,
     device: str = "cpu",
     on_run: Callable[[SweepRun], None] = lambda _: None,
+    on_diverged: Callable[[SweepRun, str], None] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train every variant with every seed, leaving tables and plots.
@@ -123,7 +127,9 @@ def run_sweep(
     sweep : Sweep
     folder : path
         Gets VARIANT/seed-N with each run, runs.csv (a row a run), summary.csv (means
-        over seeds with 95 % intervals), sweep.png, and frontier.png.
+        over seeds with 95 % intervals), sweep.png, and frontier.png. A run whose loss
+        became NaN or infinite leaves diverged.txt and is not tried again; it counts in
+        no mean.
     overrides : list of str, optional
         "section.key=value", over everything else.
     max_minutes : float, optional
@@ -132,11 +138,13 @@ def run_sweep(
         As for `train`.
     on_run : callable
         Told of each run that starts.
+    on_diverged : callable
+        Told of each run that diverged, now or before, and how.
 
     Returns
     -------
     bool
-        Whether all runs are finished.
+        Whether all runs have ended.
 
     Notes
     -----
@@ -150,19 +158,29 @@ def run_sweep(
         if should_stop() or (deadline is not None and time.monotonic() > deadline):
             done = False
             break
-        on_run(SweepRun(variant, seed, number, len(plan)))
+        run = SweepRun(variant, seed, number, len(plan))
+        run_dir = _run_dir(folder, variant, seed)
+        diverged = run_dir / _DIVERGED
+        if diverged.exists():
+            on_diverged(run, diverged.read_text(encoding="utf-8").strip())
+            continue
+        on_run(run)
         settings = [*sweep.changes, *sweep.variants[variant], *(overrides or [])]
         config = load_config(sweep.config, [*settings, f"seed={seed}"])
-        run_dir = _run_dir(folder, variant, seed)
         left = None if deadline is None else (deadline - time.monotonic()) / 60
-        result = train(
-            config,
-            run_dir,
-            resume=(run_dir / "last.pt").exists(),
-            max_minutes=left,
-            device=device,
-            should_stop=should_stop,
-        )
+        try:
+            result = train(
+                config,
+                run_dir,
+                resume=(run_dir / "last.pt").exists(),
+                max_minutes=left,
+                device=device,
+                should_stop=should_stop,
+            )
+        except NonFiniteLossError as error:  # a result too, and no other run's
+            diverged.write_text(f"{error}\n", encoding="utf-8")
+            on_diverged(run, str(error))
+            continue
         done = done and result.finished
         _tabulate(sweep, folder)
     _tabulate(sweep, folder)
@@ -174,13 +192,19 @@ def _run_dir(folder: Path, variant: str, seed: int) -> Path:
     return folder / safe / f"seed-{seed}"
 
 
-def _tabulate(sweep: Sweep, folder: Path) -> None:
-    """Write what the finished runs found."""
+def _collect(
+    sweep: Sweep, folder: Path
+) -> tuple[dict[str, dict[str, list[float]]], list[list[object]]]:
+    """Return the figures of every variant's finished runs, and a row of each run."""
     found: dict[str, dict[str, list[float]]] = {}
     rows: list[list[object]] = []
     for variant in sweep.variants:
         for seed in sweep.seeds:
-            best = _best_row(_run_dir(folder, variant, seed))
+            run_dir = _run_dir(folder, variant, seed)
+            if (run_dir / _DIVERGED).exists():
+                rows.append([variant, seed, "diverged", *[""] * len(sweep.figures)])
+                continue
+            best = _best_row(run_dir)
             if best is None:
                 continue
             values = [float(best.get(name) or "nan") for name in sweep.figures]
@@ -188,9 +212,16 @@ def _tabulate(sweep: Sweep, folder: Path) -> None:
             kept = found.setdefault(variant, {name: [] for name in sweep.figures})
             for name, value in zip(sweep.figures, values, strict=True):
                 kept[name].append(value)
-    if not rows:
+    return found, rows
+
+
+def _tabulate(sweep: Sweep, folder: Path) -> None:
+    """Write what the finished runs found."""
+    found, rows = _collect(sweep, folder)
+    if rows:
+        _write(folder / "runs.csv", ["variant", "seed", "step", *sweep.figures], rows)
+    if not found:
         return
-    _write(folder / "runs.csv", ["variant", "seed", "step", *sweep.figures], rows)
     summary: list[list[object]] = []
     for variant, figures in found.items():
         for name, values in figures.items():

@@ -54,6 +54,36 @@ def test_a_sweep_leaves_tables_and_plots_and_goes_on(sweep, tmp_path):
     assert (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns == before
 
 
+def test_a_run_that_diverges_is_a_row_of_its_own(sweep, tmp_path):
+    folder, started, diverged = tmp_path / "out", [], []
+    sweep.variants["no gradient"].append("optimiser.lr=1e30")
+    sweep.variants["no gradient"].append("optimiser.warmup_steps=0")
+
+    def run():
+        return run_sweep(
+            sweep,
+            folder,
+            on_run=lambda run: started.append((run.variant, run.seed)),
+            on_diverged=lambda run, how: diverged.append((run.variant, run.seed, how)),
+        )
+
+    assert run()
+    assert len(started) == 4
+    assert [(variant, seed) for variant, seed, _ in diverged] == [
+        ("no gradient", 0),
+        ("no gradient", 1),
+    ]
+    assert all("at step 1 on" in how for _, _, how in diverged)
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [r["step"] for r in rows] == ["2", "2", "diverged", "diverged"]
+    summary = list(csv.DictReader((folder / "summary.csv").open()))
+    assert {r["variant"] for r in summary} == {"plain"}
+    told = len(diverged)
+    assert run()
+    assert len(diverged) == 2 * told
+    assert started.count(("no gradient", 0)) == 1
+
+
 @pytest.mark.parametrize(
     ("last", "best"), [("4", "2"), ("3", None)], ids=["finished", "stopped"]
 )
