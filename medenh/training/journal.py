@@ -52,6 +52,8 @@ class Journal:
     on_progress : callable
     step : int
         Steps that the run has behind it.
+    seen : dict of str to list of float, optional
+        `Journal.seen` of the run that goes on.
     """
 
     def __init__(
@@ -61,12 +63,18 @@ class Journal:
         figures: tuple[str, ...],
         on_progress: Callable[[Progress], None],
         step: int,
+        seen: dict[str, list[float]] | None = None,
     ) -> None:
         self._config, self._run_dir, self._figures = config, run_dir, figures
         self._on_progress = on_progress
         self._since, self._last = time.monotonic(), step
-        self._seen: dict[str, list[float]] = {}  # finite values since the last row
+        self._seen: dict[str, list[float]] = seen or {}
         self._log = run_dir / "log.csv"
+
+    @property
+    def seen(self) -> dict[str, list[float]]:
+        """Finite values of each term since the last row, for the run's state."""
+        return self._seen
 
     def note(
         self, step: int, losses: dict[str, float], rate: float, measured: Measured

@@ -155,6 +155,7 @@ def _train(
     strategy = STRATEGIES[config.strategy](config)
     update = _build(config, strategy, world)
     step, best, images = 0, -math.inf, _images_of(strategy)
+    seen: dict[str, list[float]] = {}
     if before is not None:
         if before.get("images", images) != images:
             raise UsageError(
@@ -164,8 +165,9 @@ def _train(
         update.load_state_dict(before["update"])
         strategy.load_state_dict(before["strategy"])
         step, best = before["step"], before["best"]
+        seen = before.get("seen", seen)
     del before
-    journal = Journal(config, run_dir, strategy.figures, on_progress, step)
+    journal = Journal(config, run_dir, strategy.figures, on_progress, step, seen)
     if world.leads:
         with writing(run_dir / "config.json"):
             described = json.dumps(config.model_dump(mode="json"), indent=1)
@@ -214,6 +216,7 @@ def _train(
                 "step": step,
                 "best": best,
                 "images": images,
+                "seen": journal.seen,
                 "config": json.dumps(config.model_dump(mode="json")),
             }
             save_state(run_dir / "last.pt", state)

@@ -63,6 +63,27 @@ def test_resume_equals_the_undisturbed_run_bit_for_bit(tiny_settings, tmp_path):
     assert_same_state(whole["update"], parts["update"])
 
 
+def test_the_log_of_a_resumed_run_is_that_of_an_undisturbed_one(
+    tiny_settings, tmp_path
+):
+    config = load_config(
+        "dpe-general", [*tiny_settings, "steps=20", "validate_every=8"]
+    )
+    train(config, tmp_path / "whole")
+    asked = iter([*[False] * 10, True])
+    train(config, tmp_path / "parts", should_stop=lambda: next(asked))
+    train(config, tmp_path / "parts", resume=True)
+    rows = [
+        [
+            {name: value for name, value in row.items() if name != "images_per_s"}
+            for row in csv.DictReader((tmp_path / name / "log.csv").open())
+        ]
+        for name in ("whole", "parts")
+    ]
+    assert [row["step"] for row in rows[0]] == ["8", "16", "20"]
+    assert rows[0] == rows[1]
+
+
 def test_a_run_that_time_ends_is_validated_and_leaves_weights(tiny_settings, tmp_path):
     config = load_config("dpe-general", [*tiny_settings, "validate_every=100"])
     stopped = train(config, tmp_path / "run", max_minutes=0)
