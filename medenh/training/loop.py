@@ -152,7 +152,7 @@ def _train(
 ) -> TrainResult:
     parts = [world.part(positions) for positions in _micro_batches(config)]
     before = _state_before(run_dir, config) if resume else None
-    strategy = STRATEGIES[config.strategy](config)
+    strategy = STRATEGIES[config.strategy](config, world.device)
     update = _build(config, strategy, world)
     step, best, images = 0, -math.inf, _images_of(strategy)
     seen: dict[str, list[float]] = {}

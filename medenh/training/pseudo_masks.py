@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.device import pick_device
 from medenh.tasks.recogniser import Recogniser, load
 from medenh.tasks.table import get_task
 from medenh.training.data import CleanImage
@@ -25,7 +24,9 @@ _log = logging.getLogger(__name__)
 _EVERY = 100  # images between two signs of life
 
 
-def with_pseudo_masks(images: list[CleanImage], task: str) -> list[CleanImage]:
+def with_pseudo_masks(
+    images: list[CleanImage], task: str, device: str
+) -> list[CleanImage]:
     """Return the images with the recogniser's answer as their mask.
 
     Parameters
@@ -34,6 +35,9 @@ def with_pseudo_masks(images: list[CleanImage], task: str) -> list[CleanImage]:
     task : str
         A segmentation, key of `medenh.tasks.TASKS`. Its probabilities, 0 to 255,
         become the coverage, so doubt stays doubt.
+    device : str
+        torch device: a GPU, where the run has one, since an answer takes about half a
+        second on a CPU core.
 
     Raises
     ------
@@ -42,11 +46,10 @@ def with_pseudo_masks(images: list[CleanImage], task: str) -> list[CleanImage]:
 
     Notes
     -----
-    T-MAGE-Net learns vessels from masks of a network trained elsewhere [paper]. An
-    answer takes about half a second on a CPU core, so they are drawn on the GPU where
-    there is one, and kept under the hash of weights and pixels for a second run.
+    T-MAGE-Net learns vessels from masks of a network trained elsewhere [paper]. They
+    are kept under the hash of weights and pixels for a second run.
     """
-    recogniser = load(task, device=pick_device().name)
+    recogniser = load(task, device=device)
     weights = load_manifest().get(get_task(task).model).weights
     version = weights.sha256 if weights is not None else ""
     folder = writable_cache() / "masks" / f"{task}-{version[:16]}"

@@ -45,8 +45,8 @@ class Sources:
     real: list[CleanImage]
 
 
-def load_sources(config: TrainConfig) -> Sources:
-    """Read the images of a run.
+def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
+    """Read the images of a run; pseudo-masks are drawn on its device.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def load_sources(config: TrainConfig) -> Sources:
     if real and not data.real_recipes:
         _check_apart(images, real, data)
     if data.pseudo_masks:
-        learnt = with_pseudo_masks(learnt, data.pseudo_masks)
+        learnt = with_pseudo_masks(learnt, data.pseudo_masks, device)
     return Sources(learnt, held, real)
 
 

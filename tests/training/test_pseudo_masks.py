@@ -3,7 +3,13 @@ import pytest
 
 from medenh import tasks
 from medenh.training import pseudo_masks
+from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage
+from medenh.training.loop import train
+
+
+class Reached(Exception):
+    pass
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def test_masks_are_the_recognisers_answer_and_are_kept(
 ):
     caplog.set_level("INFO", "medenh.training")
     monkeypatch.setenv("MEDENH_CACHE", str(tmp_path))
-    marked = pseudo_masks.with_pseudo_masks(images, "lesion-derm")
+    marked = pseudo_masks.with_pseudo_masks(images, "lesion-derm", "cpu")
     answer = tasks.load("lesion-derm").predict(images[1].pixels / 255.0)
     np.testing.assert_array_equal(marked[1].mask, np.rint(answer * 255))
     files = sorted((tmp_path / "masks").rglob("*.npy"))
@@ -39,7 +45,30 @@ def test_masks_are_the_recognisers_answer_and_are_kept(
         return real(self, unit, **kwargs)
 
     monkeypatch.setattr(tasks.Recogniser, "predict", counted)
-    again = pseudo_masks.with_pseudo_masks(images, "lesion-derm")
+    again = pseudo_masks.with_pseudo_masks(images, "lesion-derm", "cpu")
     assert len(asked) == 1
     for one, two in zip(marked, again, strict=True):
         np.testing.assert_array_equal(one.mask, two.mask)
+
+
+@pytest.mark.parametrize("strategy", ["supervised", "mean-teacher"])
+def test_they_are_drawn_on_the_device_of_the_run(
+    strategy, tiny_settings, tmp_path, monkeypatch
+):
+    """Device "meta" stands for one that no machine would pick by itself."""
+    asked = []
+
+    def noted(task, device):
+        asked.append((task, device))
+        raise Reached
+
+    monkeypatch.setattr(pseudo_masks, "load", noted)
+    more = ["network.architecture=mage", "condition_batch=0", "teacher_share=0",
+            "data.pseudo_masks=vessels-fundus", f"strategy={strategy}"]  # fmt: skip
+    if strategy == "mean-teacher":
+        more += ["data.real_recipes={dpe=1.0}"]
+    config = load_config("dpe-general", [*tiny_settings, *more])
+    for device in ("cpu", "meta"):
+        with pytest.raises(Reached):
+            train(config, tmp_path / "run", device=device)
+    assert asked == [("vessels-fundus", "cpu"), ("vessels-fundus", "meta")]

@@ -16,8 +16,9 @@ from medenh.training.strategies.supervised import Supervised
 
 __all__ = ["STRATEGIES", "Batch", "Measured", "Strategy"]
 
-# name in the configuration -> strategy, which reads its data when it is made
-STRATEGIES: dict[str, Callable[[TrainConfig], Strategy]] = {
+# name in the configuration -> strategy, which reads its data when it is made; what a
+# network marks on them, it marks on the device
+STRATEGIES: dict[str, Callable[[TrainConfig, str], Strategy]] = {
     "supervised": Supervised,
     "adversarial": Adversarial,
     "mean-teacher": MeanTeacher,

@@ -32,8 +32,8 @@ class Adversarial(Paired):
     which torch refuses, are drawn from 0.7 to 1.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        super().__init__(config, device)
         features = config.adversarial.features
         self._features = None if features == "none" else load_content(features)
 

@@ -33,7 +33,7 @@ class Classification(OneNetwork):
 
     figures = ("auc", "balanced_accuracy")
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         self._config = config
         self._task = get_task(config.task)
         learnt, self._held = load_parts(config.data, self._task)

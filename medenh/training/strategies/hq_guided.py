@@ -44,8 +44,8 @@ class HQGuided(Unpaired):
     term, which makes the adversarial part short and stable.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        super().__init__(config, device)
         guided = config.guided
         self._content = load_content(guided.content) if guided.features else None
         self._pair_sampler = (

@@ -31,8 +31,8 @@ class MeanTeacher(Paired):
     sees. A batch is pairs (low, high, mask) and real images.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        super().__init__(config, device)
         self._real = SingleSampler(
             self.sources.real,
             config.data,

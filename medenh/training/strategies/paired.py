@@ -31,9 +31,9 @@ class Paired:
         The task that may help, where the configuration names one.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         self.config = config
-        self.sources = load_sources(config)
+        self.sources = load_sources(config, device)
         self.promotion = Promotion.create(config)
         learnt = self.sources.learnt
         self._upper: PairSampler | None = None

@@ -31,7 +31,7 @@ class Segmentation(OneNetwork):
 
     figures = ("dice", "auc")
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         self._config = config
         self._task = get_task(config.task)
         learnt, self._held = load_parts(config.data, self._task)

@@ -43,8 +43,8 @@ class Supervised(Paired):
     (`condition_batch`), and be given it at times (`teacher_share`).
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        super().__init__(config, device)
         self._extra = config.condition_batch
 
     def draw(self, step: int, positions: range) -> Batch:

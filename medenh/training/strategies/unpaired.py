@@ -45,9 +45,9 @@ class Unpaired:
     made by recipes, PSNR on hidden pairs is measured too, and chooses nothing.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         self.config, data = config, config.data
-        self.sources = load_sources(config)
+        self.sources = load_sources(config, device)
         self.promotion = Promotion.create(config)
         real, held = part_real(self.sources.real, data.holdout_share)
         good = self.sources.learnt
