@@ -19,6 +19,7 @@ __all__ = [
     "bit_depth_range",
     "float_range",
     "from_unit",
+    "lies_in_unit",
     "on_grid",
     "percentile_range",
     "soft_tissue_range",
@@ -202,7 +203,7 @@ def float_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
     """
     finite = pixels[np.isfinite(pixels)]
     highest = float(finite.max(initial=-np.inf))
-    if highest >= _TINY and _fills_unit(finite):
+    if highest >= _TINY and lies_in_unit(finite):
         return UnitRange(0.0, 1.0, inverted, "0-1")
     whole = 1.0 < highest <= 255.0 and finite.min() >= 0.0
     if whole and np.array_equal(finite, np.rint(finite)):
@@ -210,8 +211,13 @@ def float_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
     return percentile_range(pixels, inverted=inverted)
 
 
-def _fills_unit(finite: NDArray[Any]) -> bool:
-    """Tell whether values lie in 0-1, but for rounding and rare overshoot."""
+def lies_in_unit(finite: NDArray[Any]) -> bool:
+    """Tell whether values lie in 0-1, but for rounding and rare overshoot.
+
+    Parameters
+    ----------
+    finite : array of any shape, without NaN and infinity; not empty
+    """
     lowest, highest = float(finite.min()), float(finite.max())
     if lowest >= -_ROUNDING and highest <= 1.0 + _ROUNDING:
         return True

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from medenh.arrays import unmasked
 from medenh.errors import NonFiniteError, UsageError
+from medenh.intensity import lies_in_unit
 from medenh.tasks.table import Task, get_task
 from medenh.types import FloatArray
 
@@ -51,7 +52,8 @@ class Recogniser:
         Parameters
         ----------
         unit : float array, shape (H, W, C) or (H, W), in [0, 1]
-            C is 1 or 3 (RGB); any size.
+            C is 1 or 3 (RGB); any size. The rounding and overshoot of resampling are
+            cut off.
         field : bool array, shape (H, W), optional
             Field of view: outside of it a segmentation is 0, and a classifier sees
             black.
@@ -65,7 +67,8 @@ class Recogniser:
         Raises
         ------
         UsageError
-            The array has another shape, or no pixels.
+            The array has another shape, no pixels, or values of another range (0 to
+            255...).
         NonFiniteError
             It holds NaN or infinity.
 
@@ -178,6 +181,11 @@ def _checked(unit: ArrayLike, field: NDArray[np.bool_] | None) -> FloatArray:
         )
     if not np.isfinite(pixels).all():
         raise NonFiniteError("the picture holds NaN or infinity")
+    if not lies_in_unit(pixels):
+        raise UsageError(
+            f"values from {pixels.min():g} to {pixels.max():g} do not lie in [0, 1]",
+            hint="divide levels of 8 bits by 255, and of 16 bits by 65535",
+        )
     return np.clip(pixels, 0, 1)
 
 

@@ -95,6 +95,23 @@ def test_nan_is_refused(segmenter):
         segmenter.predict(np.full((4, 4, 1), np.nan))
 
 
+@pytest.mark.parametrize("top", [2, 255, 65535, -1])
+def test_other_ranges_are_refused_with_what_to_do(segmenter, top):
+    unit = np.linspace(0, 1, 768).reshape(16, 16, 3)
+    with pytest.raises(UsageError, match=r"divide.*255"):
+        segmenter.predict(unit * top)
+    with pytest.raises(UsageError, match=r"\[0, 1\]"):
+        segmenter.predict((unit * 255).astype(np.uint8))
+
+
+def test_the_overshoot_of_resampling_is_cut_off(segmenter):
+    unit = np.linspace(0, 1, 768).reshape(16, 16, 3)
+    over = 1.018 * (unit - 0.5) + 0.5
+    np.testing.assert_array_equal(
+        segmenter.predict(over), segmenter.predict(np.clip(over, 0, 1))
+    )
+
+
 def test_working_size_keeps_aspect_and_native_pixels():
     unit = np.random.default_rng(0).random((50, 100, 3)).astype(np.float32)
     assert to_working_size(unit, 30).shape == (15, 30, 3)
