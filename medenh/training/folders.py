@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh import formats
+from medenh import formats, intensity
 from medenh.errors import InputError, UsageError
 from medenh.formats.names import Listing, key_of, list_pictures
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task
 from medenh.training.data import CleanImage, coverage, reduced
-from medenh.types import Image
+from medenh.types import Image, UnitRange
 
 __all__ = ["load_folder"]
 
 _log = logging.getLogger(__name__)
+_SHOWN = 10  # unequal pairs that an error names
+_FAR = 8.0  # times that two ranges differ in width before partners seem unlike [chosen]
 
 
 def load_folder(
@@ -42,7 +44,9 @@ def load_folder(
     max_side : int
         Larger images are reduced to this long side.
     low : str
-        Folder of real low-quality partners: same names, same shapes.
+        Folder of real low-quality partners: same names, same shapes. Where the numbers
+        of a pair are on one scale, both go through the range of the low-quality
+        picture, and what of the clean one lies outside is clipped.
     masks, labels : str
         Answers to ``task``: masks of the same names, or a CSV of file and label.
     task : Task, optional
@@ -57,7 +61,7 @@ def load_folder(
     Raises
     ------
     UsageError
-        A pair differs in shape, or nothing has a partner or an answer.
+        Pairs differ in frames, size or channels; nothing has a partner or an answer.
     """
     listing = list_pictures(Path(root))
     partners = list_pictures(Path(low)) if low else None
@@ -66,6 +70,7 @@ def load_folder(
     for path, error in listing.rejected:
         _log.warning("%s is left out: %s", path, error.what)
     images: list[CleanImage] = []
+    pairs = _Pairs()
     lonely = unanswered = 0
     for key in listing.files:
         if partners is not None and key not in partners.files:
@@ -73,15 +78,21 @@ def load_folder(
             continue
         name = listing.name_of(key)
         try:
-            frames = _frames(name, key, listing, max_side)
-            if partners is not None:
-                frames = _paired(frames, partners.files[key], max_side)
+            image = formats.read(listing.files[key])
+            if partners is None:
+                frames = _frames(name, key, image, image.unit_range, max_side)
+            else:
+                low_path = partners.files[key]
+                frames = pairs.frames(name, key, image, low_path, max_side)
         except InputError as error:
             _log.warning("%s is left out: %s", name, error.what)
+            continue
+        if not frames:  # of a pair that does not fit
             continue
         answered = _answered(frames, key, truths, known, task, max_side)
         unanswered += not answered
         images += answered
+    pairs.check(low)
     for count, what in ((lonely, "partner"), (unanswered, "answer")):
         if count and images:
             _log.warning(
@@ -97,8 +108,9 @@ def load_folder(
     return images
 
 
-def _frames(name: str, key: str, listing: Listing, max_side: int) -> list[CleanImage]:
-    image = formats.read(listing.files[key])
+def _frames(
+    name: str, key: str, image: Image, unit_range: UnitRange, max_side: int
+) -> list[CleanImage]:
     group = Path(name).parts[0] if "/" in name else key
     return [
         CleanImage(
@@ -108,26 +120,93 @@ def _frames(name: str, key: str, listing: Listing, max_side: int) -> list[CleanI
             group,
             pixels,
         )
-        for index, pixels in enumerate(_levels(image, max_side))
+        for index, pixels in enumerate(_levels(image, unit_range, max_side))
     ]
 
 
-def _levels(image: Image, max_side: int) -> list[NDArray[Any]]:
+def _levels(image: Image, unit_range: UnitRange, max_side: int) -> list[NDArray[Any]]:
     """Return the frames as 8-bit or, where the file is deeper, 16-bit levels."""
-    shallow = image.pixels.dtype == np.uint8
+    shallow = image.pixels.dtype == np.uint8 and _is_full_scale(unit_range)
     white, dtype = (255, np.uint8) if shallow else (65535, np.uint16)
-    unit = np.moveaxis(image.to_unit(), 1, -1)
+    unit = np.moveaxis(intensity.to_unit(image.pixels, unit_range), 1, -1)
     return [reduced(np.rint(one * white).astype(dtype), max_side) for one in unit]
 
 
-def _paired(frames: list[CleanImage], path: Path, max_side: int) -> list[CleanImage]:
-    lows = _levels(formats.read(path), max_side)
-    shapes = [frame.pixels.shape for frame in frames], [one.shape for one in lows]
-    if shapes[0] != shapes[1]:
-        raise UsageError(
-            f"{shapes[1][0]} here, {shapes[0][0]} in its clean partner", path=path
-        )
-    return [replace(f, low=one) for f, one in zip(frames, lows, strict=True)]
+class _Pairs:
+    """Reads partners, and remembers those that do not fit."""
+
+    def __init__(self) -> None:
+        self._unequal: list[str] = []
+        self._far: list[Path] = []
+
+    def frames(
+        self, name: str, key: str, high: Image, path: Path, max_side: int
+    ) -> list[CleanImage]:
+        """Return the frames with their partners; none where the files differ."""
+        low = formats.read(path)
+        if low.pixels.shape != high.pixels.shape:
+            differ = f"{_described(low)}, {_described(high)} in its clean partner"
+            self._unequal.append(f"{path} is {differ}")
+            return []
+        unit_range = high.unit_range
+        if _share_scale(low, high):
+            self._compare(low.unit_range, unit_range, path)
+            # polarity is how a file is written, not what was measured
+            unit_range = replace(low.unit_range, inverted=unit_range.inverted)
+        clean = _frames(name, key, high, unit_range, max_side)
+        lows = _levels(low, low.unit_range, max_side)
+        return [replace(f, low=one) for f, one in zip(clean, lows, strict=True)]
+
+    def _compare(self, low: UnitRange, high: UnitRange, path: Path) -> None:
+        ratio = (high.high - high.low) / (low.high - low.low)
+        apart = high.low >= low.high or high.high <= low.low
+        if apart or not 1 / _FAR <= ratio <= _FAR:
+            self._far.append(path)
+
+    def check(self, root: str) -> None:
+        """Refuse pairs that differ in shape; warn of those that seem unlike."""
+        if self._unequal:
+            more = len(self._unequal) - _SHOWN
+            rest = f"; and {more} more" if more > 0 else ""
+            raise UsageError(
+                f"{len(self._unequal)} pairs differ in frames, size or channels: "
+                f"{'; '.join(self._unequal[:_SHOWN])}{rest}",
+                path=root,
+            )
+        if self._far:
+            _log.warning(
+                "the values of %d clean pictures are far from those of their "
+                "low-quality partners, the first %s, whose range is used for both: "
+                "save pairs in the same units",
+                len(self._far),
+                self._far[0],
+            )
+
+
+def _described(image: Image) -> str:
+    frames = f"{image.frames} frame{'s' if image.frames > 1 else ''}"
+    channels = f"{image.channels} channel{'s' if image.channels > 1 else ''}"
+    return f"{frames} of {image.height} x {image.width} with {channels}"
+
+
+def _share_scale(low: Image, high: Image) -> bool:
+    """Say whether equal numbers in two files mean the same intensity.
+
+    Not where both are full scales of different types (a PNG of 8 bits and a TIFF of
+    16), or one is and the other has units (a PNG of a CT slice).
+    """
+    if low.pixels.dtype == high.pixels.dtype and low.pixels.dtype.kind in "iu":
+        return True
+    full = [_is_full_scale(image.unit_range) for image in (low, high)]
+    return not (all(full) if low.units == high.units else any(full))
+
+
+def _is_full_scale(unit_range: UnitRange) -> bool:
+    """Say whether a range is 0 to the white of a type: 1, 255, 1023, 65535."""
+    white = unit_range.high
+    return (
+        unit_range.low == 0 and white.is_integer() and not int(white + 1) & int(white)
+    )
 
 
 def _answered(

@@ -3,6 +3,7 @@
 import shutil
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 
@@ -55,6 +56,77 @@ def test_partners_are_found_by_name_and_broken_files_left_out(clean, tmp_path):
     _write(low, "p5/left.tif", 7, (10, 10, 3))
     with pytest.raises(UsageError, match="clean partner"):
         load_folder(str(clean), 200, low=str(low))
+
+
+def _pair(tmp_path, name, low, high):
+    for folder, values in (("lows", low), ("highs", high)):
+        path = tmp_path / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".npy"):
+            np.save(path, values)
+        elif name.endswith(".tif"):
+            cv2.imwrite(str(path), values)
+        else:
+            nibabel.save(nibabel.Nifti1Image(values[..., None], np.eye(4)), path)
+    (image,) = load_folder(str(tmp_path / "highs"), 200, low=str(tmp_path / "lows"))
+    return image.low / 65535, image.pixels / 65535
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.tif", "a.nii.gz"])
+def test_partners_share_the_range_of_the_low_one(tmp_path, name, caplog):
+    high = np.random.default_rng(0).normal(900, 100, (64, 64)).astype(np.float32)
+    low, clean = _pair(tmp_path, name, high - 150, high)
+    inside = (low > 0) & (low < 1) & (clean > 0) & (clean < 1)
+    gain = (clean - low)[inside]
+    assert np.ptp(gain) < 1e-4  # rounding to 16 bits
+    wide = np.subtract(*np.percentile(high, [99.5, 0.5]))
+    assert gain.mean() == pytest.approx(150 / wide, rel=0.05)
+    assert (clean == 1).mean() > 2 * (low == 1).mean()
+    assert not caplog.text
+
+
+def test_integers_share_a_range_with_floats_and_a_shorter_depth(tmp_path, caplog):
+    high = np.random.default_rng(0).integers(2000, 5000, (64, 64)).astype(np.uint16)
+    low, clean = _pair(tmp_path, "a.tif", high // 2, high)
+    assert np.median(clean[clean < 1] / low[clean < 1]) == pytest.approx(2, rel=0.01)
+    low, clean = _pair(
+        tmp_path / "float", "a.npy", high, (high + 300).astype(np.float32)
+    )
+    assert np.median(clean - low) == pytest.approx(300 / (2**14 - 1), rel=0.01)
+    assert not caplog.text
+
+
+def test_partners_of_different_types_keep_their_own_white(tmp_path, caplog):
+    high = np.random.default_rng(0).integers(0, 256, (64, 64, 1)).astype(np.uint8)
+    _, clean = _pair(tmp_path, "a.npy", high.astype(np.float32) / 255, high)
+    np.testing.assert_array_equal(np.rint(clean * 65535), high)
+    assert not caplog.text
+
+
+def test_partners_in_other_units_are_told(tmp_path, caplog):
+    high = np.random.default_rng(0).normal(900, 100, (64, 64)).astype(np.float32)
+    _pair(tmp_path, "a.npy", high / 1000 - 2, high)
+    assert "save pairs in the same units" in caplog.text
+
+
+def test_all_pairs_that_differ_are_told_at_once_with_their_own_sizes(clean, tmp_path):
+    low = tmp_path / "low"
+    for patient in range(6):
+        for eye in ("left", "right"):
+            _write(low, f"p{patient}/{eye}.png", 50, (80, 104, 3))
+    _write(low, "p0/left.png", 50, (40, 52))
+    _write(low, "p1/left.png", 50)
+    np.save(clean / "p0" / "stack.npy", np.zeros((5, 30, 20, 1), np.uint8))
+    np.save(low / "p0" / "stack.npy", np.ones((4, 30, 20, 1), np.uint8))
+    with pytest.raises(UsageError) as caught:
+        load_folder(str(clean), 20, low=str(low))
+    said = str(caught.value)
+    assert "12 pairs differ" in said
+    assert said.count("in its clean partner") == 10
+    assert "and 2 more" in said
+    assert "is 1 frame of 40 x 52 with 1 channel, 1 frame of 40 x 52 with 3" in said
+    assert "is 4 frames of 30 x 20 with 1 channel, 5 frames of 30 x 20" in said
+    assert "80 x 104" in said
 
 
 def test_labels_and_masks(clean, tmp_path):
