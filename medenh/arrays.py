@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from medenh.errors import UsageError
 
-__all__ = ["unmasked"]
+__all__ = ["is_pillow", "not_taken", "unmasked", "without_pillow"]
+
+# Modes of Pillow whose array is the picture, and what others are converted to.
+_PILLOW_MODES = ("L", "I;16", "RGB", "RGBA", "F")
+_PILLOW_CONVERSIONS = {"1": "L", "I": "I;16", "LA": "RGBA", "PA": "RGBA"}
 
 
 def unmasked(values: ArrayLike) -> NDArray[Any]:
@@ -28,3 +33,47 @@ def unmasked(values: ArrayLike) -> NDArray[Any]:
             "place, and metrics and methods take mask=~array.mask",
         )
     return np.asarray(values)
+
+
+def is_pillow(source: object) -> bool:
+    """Tell whether something is a picture of Pillow, without loading Pillow."""
+    pillow = sys.modules.get("PIL.Image")  # whoever has a picture has loaded it
+    return pillow is not None and isinstance(source, pillow.Image)
+
+
+def without_pillow(source: Any) -> Any:
+    """Return a picture of Pillow as an array, and anything else as it is.
+
+    Raises
+    ------
+    UsageError
+        Its mode is one whose numbers are no grey levels or colours.
+    """
+    if not is_pillow(source):
+        return source
+    if source.mode not in _PILLOW_MODES:
+        mode = _PILLOW_CONVERSIONS.get(source.mode, "RGB")
+        raise UsageError(
+            f"a PIL image of mode {source.mode} is not taken",
+            hint=f'give image.convert("{mode}")',
+        )
+    return np.asarray(source)
+
+
+def not_taken(source: object, verb: str, *, hint: str) -> UsageError:
+    """Return the error for what is no picture.
+
+    Parameters
+    ----------
+    source : object
+        What was given.
+    verb : str
+        What cannot be done with it: "enhanced".
+    hint : str
+        What to give instead; of tensors how to turn them is said.
+    """
+    if hasattr(source, "permute"):
+        hint = "give tensor.permute(1, 2, 0).numpy() of a tensor (C, H, W)"
+    kind = type(source)
+    what = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+    return UsageError(f"{what} cannot be {verb}", hint=hint)

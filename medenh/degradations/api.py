@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh import intensity
-from medenh.arrays import unmasked
+from medenh.arrays import not_taken, unmasked, without_pillow
 from medenh.degradations import cofe_record
 from medenh.degradations.engine import degrade_image, replay_image
 from medenh.degradations.operator import Domain
@@ -40,14 +41,16 @@ def degrade(
 
     Parameters
     ----------
-    image : Image, or array (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1 or 3
+    image : Image, picture of Pillow, or array
+        Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1 or 3; pictures of
+        Pillow, of mode L, I;16, RGB or F, are taken as `numpy.asarray` gives them.
         Integers have the range of their bit depth, floats that lie in it [0, 1].
         For CT recipes floats and signed integers are HU. NaN and infinity keep their
         place and are left out.
     recipe : str
         A key of `RECIPES`.
     seed : int
-        Fixes all chance, with ``name`` and ``draw``.
+        Fixes all chance, with ``name`` and ``draw``; at least 0.
     severity : float, optional
         1 (mild) to 5 (strong); without it parameters come from their whole range.
     name : str
@@ -67,15 +70,16 @@ def degrade(
     Returns
     -------
     degraded : Image or array
-        As the input: same type, and same shape unless ``size`` is given.
+        As the input, an array for a picture of Pillow: same type, and same shape
+        unless ``size`` is given.
     record : Record
         `apply` makes the same picture from it again.
 
     Raises
     ------
     UsageError
-        Unknown recipe, option or modality; an array that is no picture, or is masked
-        (`numpy.ma`).
+        Unknown recipe, option or modality; a negative seed or draw; an array that is
+        no picture, or is masked (`numpy.ma`); a path, which `medenh.read` takes.
     NonFiniteError
         No number in the array.
 
@@ -87,6 +91,7 @@ def degrade(
     >>> low.dtype, bool((apply(clean, record) == low).all())
     (dtype('uint8'), True)
     """
+    image = _taken(image)
     chosen = find_recipe(recipe)
     pair = degrade_image(
         _as_image(image, chosen.domain, modality),
@@ -112,7 +117,7 @@ def apply(
 
     Parameters
     ----------
-    image : Image or array
+    image : Image, picture of Pillow, or array
         The clean picture the record was made from.
     record : Record, dict or str
         As `degrade` returned it, or its JSON; or one of Cofe-Net's own records, of
@@ -125,10 +130,22 @@ def apply(
     UsageError
         Not a record, or one of steps that do not exist; an array that is no picture.
     """
+    image = _taken(image)
     known = _as_record(record, image)
     clean = _as_image(image, known.domain, None)
     pair = replay_image(clean, known, field=as_field(mask))
     return _like(image, pair.low)
+
+
+def _taken(image: Any) -> Image | NDArray[Any]:
+    """Return what can be degraded, a picture of Pillow as an array."""
+    image = without_pillow(image)
+    if isinstance(image, Image | np.ndarray):
+        return image
+    hint = "give a medenh.Image, a PIL image or an array"
+    if isinstance(image, str | Path):
+        hint = "give medenh.read(...) of a path"
+    raise not_taken(image, "degraded", hint=hint)
 
 
 def _as_record(

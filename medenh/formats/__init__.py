@@ -116,8 +116,12 @@ def write(
 
     Parameters
     ----------
-    image : Image or array
-        What to write; an array has the axes of `medenh.formats.array`.
+    image : Image, array or picture of Pillow
+        What to write; an array has the axes of `medenh.formats.array`. Integers of 8
+        and 16 bits keep their values in files of as many bits. Floats in an 8 or
+        16-bit file are rescaled to all its levels, from the range that stands for
+        black and white (0-1 where they lie in it, percentiles else), rounded, and cut
+        off outside.
     path : path, or several
         The output; for a DICOM series one for each frame, in the frames' order.
     like : Image or path, or paths of a DICOM series, optional
@@ -147,9 +151,10 @@ def write(
     from medenh.types import Image
 
     if not isinstance(image, Image):
+        from medenh.arrays import without_pillow
         from medenh.formats.array import from_array
 
-        image = from_array(image)
+        image = from_array(without_pillow(image))
     if like is not None and not isinstance(like, Image):
         like = _paths(like)
     made_by = image.provenance if provenance is None else provenance

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.arrays import unmasked
+from medenh.arrays import is_pillow, unmasked
 from medenh.colour import luma, strips
 from medenh.errors import NonFiniteError, UsageError
-from medenh.types import FloatArray
+from medenh.types import FloatArray, Image
 
 __all__ = [
     "BoolArray",
@@ -43,7 +43,7 @@ def checked_image(image: NDArray[Any], *, finite: bool = True) -> NDArray[Any]:
     NonFiniteError
         It holds NaN or infinity, and ``finite`` asks for a check.
     """
-    pixels = unmasked(image)
+    pixels = _plain(image)
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise UsageError(
             f"a picture of shape {pixels.shape} cannot be measured",
@@ -74,7 +74,7 @@ def checked_pair(
     NonFiniteError
         One of them holds NaN or infinity.
     """
-    image, reference = unmasked(image), unmasked(reference)
+    image, reference = _plain(image), _plain(reference)
     if image.shape != reference.shape:
         raise UsageError(
             f"pictures of shapes {image.shape} and {reference.shape} do not compare",
@@ -84,6 +84,22 @@ def checked_pair(
         checked_image(image, finite=finite),
         checked_image(reference, finite=finite),
     )
+
+
+def _plain(image: object) -> NDArray[Any]:
+    """Return an array; refuse pictures whose range of values the caller must choose."""
+    if isinstance(image, Image):
+        raise UsageError(
+            "metrics measure arrays, not a medenh.Image",
+            hint="give numpy.moveaxis(image.to_unit()[0], 0, -1), with data_range=1, "
+            "or image.pixels[0] with the range of its units",
+        )
+    if is_pillow(image):
+        raise UsageError(
+            "metrics measure arrays, not a PIL image",
+            hint="give numpy.asarray(image), with data_range=255 for 8 bits",
+        )
+    return unmasked(image)
 
 
 def _refuse_non_finite(values: NDArray[Any]) -> None:

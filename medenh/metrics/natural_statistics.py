@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medenh.errors import UsageError
 from medenh.metrics._arrays import BoolArray, checked_mask, unit_luma
-from medenh.types import FloatArray
+from medenh.types import FloatArray, Modality
 
 __all__ = ["Gaussian", "fit_aggd", "fit_gaussian", "niqe", "patch_features"]
 
@@ -53,8 +53,8 @@ def niqe(
     mask : bool array, shape (H, W), optional
         Only patches that lie in it whole are measured.
     modality : str, optional
-        Whose model to compare with; the one over all modalities for None and for
-        those that have no model.
+        A value of `medenh.types.Modality`: whose model to compare with. The mixture of
+        all for None and for "unknown", which has no model.
 
     Returns
     -------
@@ -65,7 +65,8 @@ def niqe(
     Raises
     ------
     UsageError
-        The shape is not that of a picture, or the mask is empty.
+        The shape is not that of a picture, the mask is empty, or the modality is no
+        known one.
     NonFiniteError
         The image holds NaN or infinity.
 
@@ -79,6 +80,10 @@ def niqe(
     (surround, padding). The models are ours, of medical images: figures do not compare
     with those of other programs, nor of one modality with another.
     """
+    if modality is not None and modality not in tuple(Modality):
+        raise UsageError(
+            f"unknown modality {modality!r}", hint=f"one of {', '.join(Modality)}"
+        )
     features = patch_features(image, data_range=data_range, mask=mask)
     if len(features) == 0:
         return float("nan")

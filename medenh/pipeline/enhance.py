@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats
+from medenh.arrays import not_taken, without_pillow
 from medenh.errors import InputError, OutputError, UsageError
 from medenh.formats import array
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
@@ -48,10 +48,6 @@ __all__ = [
 
 PathLike: TypeAlias = str | Path
 Source: TypeAlias = PathLike | Image | NDArray[Any]
-
-# Modes of Pillow whose array is the picture, and what others are converted to.
-_PILLOW_MODES = ("L", "I;16", "RGB", "RGBA", "F")
-_PILLOW_CONVERSIONS = {"1": "L", "I": "I;16", "LA": "RGBA", "PA": "RGBA"}
 
 _FILE_OPTIONS = ("shard", "format", "recursive")
 
@@ -179,7 +175,7 @@ def enhance(
             f"unknown option {unknown[0]!r}", hint=f"one of {', '.join(sorted(known))}"
         )
     asked = EnhanceOptions(model=model, **options)
-    source = _without_pillow(input)
+    source = without_pillow(input)
     if isinstance(source, np.ndarray | Image):
         return _enhance_in_memory(source, output, asked)
     if output is None and isinstance(source, str | Path):
@@ -283,20 +279,6 @@ def _run(
     return enhanced, ensemble.spread
 
 
-def _without_pillow(source: Any) -> Any:
-    """Return a picture of Pillow as an array, and anything else as it is."""
-    pillow = sys.modules.get("PIL.Image")  # whoever has a picture has loaded it
-    if pillow is None or not isinstance(source, pillow.Image):
-        return source
-    if source.mode not in _PILLOW_MODES:
-        mode = _PILLOW_CONVERSIONS.get(source.mode, "RGB")
-        raise UsageError(
-            f"a PIL image of mode {source.mode} is not taken",
-            hint=f'give image.convert("{mode}")',
-        )
-    return np.asarray(source)
-
-
 def _as_paths(source: Any) -> list[PathLike]:
     if isinstance(source, str | Path):
         return [source]
@@ -310,17 +292,14 @@ def _as_paths(source: Any) -> list[PathLike]:
 
 
 def _not_taken(source: object, *, of_several: bool = False) -> UsageError:
-    kind = type(source)
-    if hasattr(source, "permute"):
-        hint = "give tensor.permute(1, 2, 0).numpy() of a tensor (C, H, W)"
-    else:
-        hint = (
-            "give a path, several paths, a medenh.Image, a PIL image, or an array "
-            "(H, W), (H, W, 3), (frames, H, W) or (frames, H, W, 3)"
-        )
-    what = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
-    return UsageError(
-        f"{'several of ' if of_several else ''}{what} cannot be enhanced", hint=hint
+    error = not_taken(
+        source,
+        "enhanced",
+        hint="give a path, several paths, a medenh.Image, a PIL image, or an array "
+        "(H, W), (H, W, 3), (frames, H, W) or (frames, H, W, 3)",
+    )
+    return (
+        UsageError(f"several of {error.what}", hint=error.hint) if of_several else error
     )
 
 
@@ -390,7 +369,7 @@ class Model:
 
     def enhance(self, source: Source) -> Any:
         """Return an array for an array, else an Image; with `uncertainty` two."""
-        source = _without_pillow(source)
+        source = without_pillow(source)
         image = _as_image(source, self._options)
         return _answer(source, *_run(self._prepared, image, self._options))
 

@@ -1,7 +1,11 @@
 """The library's short names: what goes in, what comes out, what is refused."""
 
+from pathlib import Path
+
 import numpy as np
+import PIL.Image
 import pytest
+import torch
 
 import medenh
 from medenh import degradations
@@ -107,6 +111,42 @@ def test_ct_arrays_are_hounsfield_units_where_they_are_signed():
     grey, levels = medenh.degrade(ramp((64, 64), "u1"), "ct-low-dose", seed=1)
     assert grey.dtype == np.uint8
     assert levels.scale != (0.0, 1.0)
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "F"])
+def test_pictures_of_pillow_are_taken_as_arrays(mode):
+    shape = (20, 30, 3) if mode == "RGB" else (20, 30)
+    clean = ramp(shape, {"I;16": "u2", "F": "f4"}.get(mode, "u1"))
+    picture = PIL.Image.fromarray(clean)
+    assert picture.mode == mode
+    low, record = medenh.degrade(picture, "gauss-0.1", seed=2)
+    np.testing.assert_array_equal(low, medenh.degrade(clean, "gauss-0.1", seed=2)[0])
+    np.testing.assert_array_equal(degradations.apply(picture, record), low)
+    with pytest.raises(UsageError, match=r"convert\("):
+        medenh.degrade(PIL.Image.new("P", (30, 20)), "dpe")
+
+
+def test_what_is_no_picture_is_refused_with_what_is_one():
+    record = medenh.degrade(ramp((16, 16), "u1"), "dpe")[1]
+    for source, word in (
+        ("a.png", r"give medenh\.read\("),
+        (Path("a.png"), r"give medenh\.read\("),
+        ([[1, 2], [3, 4]], "list cannot be degraded.*medenh.Image"),
+        (None, "NoneType cannot be degraded"),
+        (torch.zeros(3, 8, 8), r"permute\(1, 2, 0\)"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            medenh.degrade(source, "dpe")
+        with pytest.raises(UsageError, match=word):
+            degradations.apply(source, record)
+
+
+@pytest.mark.parametrize(
+    "chance", [{"seed": -1}, {"draw": -2}, {"seed": 0.5}, {"seed": "1"}]
+)
+def test_seeds_are_whole_and_not_negative(chance):
+    with pytest.raises(UsageError, match=f"{next(iter(chance))}=.*from 0 on"):
+        medenh.degrade(ramp((16, 16), "u1"), "dpe", **chance)
 
 
 def test_unknown_words_are_refused():

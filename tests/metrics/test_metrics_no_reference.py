@@ -108,6 +108,14 @@ def test_niqe_of_too_little_is_not_a_number(retina):
     assert np.isfinite(niqe(retina[200:264, 200:264]))  # one patch
 
 
+def test_niqe_takes_known_kinds_of_images_only(retina):
+    assert niqe(retina, modality="unknown") == niqe(retina)
+    assert niqe(retina, modality="fundus") != niqe(retina)
+    for wrong in ("eye", "all", "Fundus", ""):
+        with pytest.raises(UsageError, match=r"unknown modality.*fundus, xray"):
+            niqe(retina, modality=wrong)
+
+
 def test_one_patch_has_no_covariance():
     single = fit_gaussian(np.ones((1, 36)))
     assert not single.covariance.any()

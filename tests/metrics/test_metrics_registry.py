@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 from skimage import data
 
 import medenh.metrics
 from medenh.errors import NonFiniteError, UsageError
+from medenh.formats.array import from_array
 from medenh.metrics import METRICS, resolve_metrics
 from medenh.types import Modality
 
@@ -36,6 +38,20 @@ def test_names_are_those_of_the_command_line():
         assert metric.title
         assert set(metric.modalities) <= set(Modality)
         assert callable(metric.function)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
+def test_pictures_with_a_meaning_are_refused_with_what_to_give(metric, photograph):
+    array = photograph[:64, :64]
+    for picture, word in (
+        (from_array(array), r"to_unit\(\)"),
+        (PIL.Image.fromarray(array), "data_range=255"),
+    ):
+        with pytest.raises(UsageError, match=word):
+            metric(picture, picture)
+        if metric.needs_reference:
+            with pytest.raises(UsageError, match=word):
+                metric(array, picture, data_range=255)
 
 
 def test_exported_names_exist():
