@@ -9,6 +9,7 @@ seeds, so runs of one seed share initial weights, batches and noise.
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 import math
 import time
@@ -19,13 +20,14 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from medenh.errors import UsageError
 from medenh.training.config_file import load_config
 from medenh.training.loop import train
 from medenh.training.plots import save_frontier, save_sweep
 from medenh.training.sections import Section
+from medenh.training.strategies import STRATEGIES
 from medenh.training.update import NonFiniteLossError
 
 _DIVERGED = "diverged.txt"
@@ -46,7 +48,7 @@ class Sweep(Section):
     figures : list of str
         Validation figures of the best weights that are tabulated; the first is plotted.
     frontier : list of two str
-        Figures for the axes of a second plot.
+        Those of them for the axes of a second plot.
     variants : dict of str to list of str
     """
 
@@ -57,6 +59,17 @@ class Sweep(Section):
     figures: list[str] = Field(min_length=1)
     frontier: list[str] = Field(default=[], max_length=2)
     variants: dict[str, list[str]] = Field(min_length=1)
+
+    @field_validator("frontier")
+    @classmethod
+    def _has_two_axes(cls, names: list[str], told: ValidationInfo) -> list[str]:
+        if len(names) == 1:
+            raise ValueError("two figures, or none")
+        figures = told.data.get("figures", names)
+        strange = [name for name in names if name not in figures]
+        if strange:
+            raise ValueError(f"{strange[0]} is not among figures")
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +159,17 @@ def run_sweep(
     bool
         Whether all runs have ended.
 
+    Raises
+    ------
+    UsageError
+        A figure that no variant measures, before the first run; or as `train`.
+
     Notes
     -----
     Seeds go round before variants, so that what is there when time runs out is a
     comparison of all variants with fewer seeds.
     """
+    _check_figures(sweep, overrides or [])
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     plan = [(variant, seed) for seed in sweep.seeds for variant in sweep.variants]
     done = True
@@ -185,6 +204,23 @@ def run_sweep(
         _tabulate(sweep, folder)
     _tabulate(sweep, folder)
     return done
+
+
+def _check_figures(sweep: Sweep, overrides: list[str]) -> None:
+    known: dict[str, None] = {}  # in the order of a log's columns
+    for own in sweep.variants.values():
+        config = load_config(sweep.config, [*sweep.changes, *own, *overrides])
+        figures = STRATEGIES[config.strategy].figures_of(config)
+        known |= dict.fromkeys(figures)
+    for name in sweep.figures:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise UsageError(
+                f"figures: {name!r} is measured by no variant of the sweep",
+                hint=f"did you mean {near[0]}?"
+                if near
+                else f"one of {', '.join(known)}",
+            )
 
 
 def _run_dir(folder: Path, variant: str, seed: int) -> Path:

@@ -99,6 +99,36 @@ def test_only_finished_runs_are_tabulated_and_no_score_is_no_number(
     assert (row and row["step"]) == best
 
 
+@pytest.mark.parametrize("name", named_sweeps())
+def test_the_figures_of_built_in_sweeps_are_measured(name, tmp_path):
+    # no time: figures are checked, and nothing is run
+    assert not run_sweep(load_sweep(name), tmp_path, max_minutes=-1)
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [("pnsr", "did you mean psnr"), ("zzz", "one of psnr, psnr_identity, ssim,")],
+)
+def test_a_figure_that_nothing_measures_is_refused_before_the_first_run(
+    sweep, tmp_path, figure, message
+):
+    wrong = sweep.model_copy(update={"figures": ["psnr", figure]})
+    with pytest.raises(UsageError, match=f"'{figure}' is measured by no .*{message}"):
+        run_sweep(wrong, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("frontier", ["['psnr']", "['psnr', 'ssim']"])
+def test_a_frontier_has_two_of_the_figures(tmp_path, frontier):
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        f"name='a'\nconfig='dpe-general'\nfigures=['psnr']\nfrontier={frontier}\n"
+        "[variants]\na=[]\n"
+    )
+    with pytest.raises(UsageError, match="frontier: "):
+        load_sweep(str(path))
+
+
 def test_what_is_wrong_with_a_sweep(tmp_path):
     with pytest.raises(UsageError, match="no sweep named"):
         load_sweep("nothing")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from medenh.training.config import TrainConfig
 from medenh.training.strategies.adversarial import Adversarial
 from medenh.training.strategies.base import Batch, Measured, Strategy
 from medenh.training.strategies.classification import Classification
@@ -16,9 +13,8 @@ from medenh.training.strategies.supervised import Supervised
 
 __all__ = ["STRATEGIES", "Batch", "Measured", "Strategy"]
 
-# name in the configuration -> strategy, which reads its data when it is made; what a
-# network marks on them, it marks on the device
-STRATEGIES: dict[str, Callable[[TrainConfig, str], Strategy]] = {
+# name in the configuration -> strategy
+STRATEGIES: dict[str, type[Strategy]] = {
     "supervised": Supervised,
     "adversarial": Adversarial,
     "mean-teacher": MeanTeacher,

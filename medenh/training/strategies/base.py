@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from medenh.training.config import TrainConfig
 from medenh.training.update import Losses, Networks, Update
 from medenh.types import FloatArray
 
@@ -36,7 +37,17 @@ class Measured:
 
 
 class Strategy(Protocol):
-    """One way to train: what a batch is, what a step does, what good means."""
+    """One way to train: what a batch is, what a step does, what good means.
+
+    It reads its data when it is made; what a network marks on them, it marks on the
+    device.
+    """
+
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None: ...
+
+    @classmethod
+    def figures_of(cls, config: TrainConfig) -> tuple[str, ...]:
+        """Return `figures` of a run with this configuration, before data are read."""
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -77,6 +88,13 @@ class Strategy(Protocol):
 
 class OneNetwork:
     """Strategies whose step is one update of one network by one loss."""
+
+    figures: tuple[str, ...] = ()
+
+    @classmethod
+    def figures_of(cls, config: TrainConfig) -> tuple[str, ...]:
+        """Return the names of what `validate` measures."""
+        return cls.figures
 
     def companions(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return none."""

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage
 from medenh.training.objectives import Answer, reconstruction, segmentation_term
 from medenh.training.sampler import PairSampler
 from medenh.training.sources import load_sources
@@ -43,13 +42,18 @@ class Paired:
         self.pairs = PairSampler(learnt, config.data, config.seed)
         self._validation = PairValidation(self.sources.held, config.data)
         task, held = config.promote.task, self._validation.images
-        self._scores = TaskValidation(task, held) if _answered(held) else None
+        self._scores = TaskValidation(task, held) if _asks_task(config) else None
+
+    @classmethod
+    def figures_of(cls, config: TrainConfig) -> tuple[str, ...]:
+        """Return the names of what `validate` measures."""
+        more = TaskValidation.figures if _asks_task(config) else ()
+        return (*PairValidation.figures, *more)
 
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of what `validate` measures."""
-        more = () if self._scores is None else TaskValidation.figures
-        return (*PairValidation.figures, *more)
+        return self.figures_of(self.config)
 
     def companions(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return the recogniser of the task that helps, if there is one."""
@@ -125,9 +129,9 @@ class Paired:
         return logged | promotion.teach(step, batches, update, losses)
 
 
-def _answered(images: list[CleanImage]) -> bool:
+def _asks_task(config: TrainConfig) -> bool:
     """Say whether images come with the answers of `promote.task`."""
-    return all(i.mask is not None or i.label is not None for i in images)
+    return bool(config.promote.task) and config.promote.loss == "supervised"
 
 
 def stack(samples: list[dict[str, Any]]) -> Batch:

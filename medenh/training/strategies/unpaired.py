@@ -73,11 +73,16 @@ class Unpaired:
             SingleSampler(good, data, seed + _REFERENCE_SEED),
         )
 
+    @classmethod
+    def figures_of(cls, config: TrainConfig) -> tuple[str, ...]:
+        """Return the names of what `validate` measures."""
+        more = PairValidation.figures if config.data.real_recipes else ()
+        return ("score", "quality_gain", "structure_kept", *more)
+
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of what `validate` measures."""
-        more = () if self._pairs is None else PairValidation.figures
-        return ("score", "quality_gain", "structure_kept", *more)
+        return self.figures_of(self.config)
 
     def companions(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return the recogniser of the task that helps, if there is one."""
