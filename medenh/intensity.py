@@ -83,7 +83,7 @@ def from_unit(image: Image, enhanced: FloatArray) -> NDArray[Any]:
     -------
     array, same shape and type as ``image.pixels``
         On the grid of values the file can store, inside its limits; frozen pixels
-        are untouched.
+        are untouched. Where ``unit_range`` is 0-1, values in it stay in it exactly.
     """
     out = np.empty_like(image.pixels)
     rows = max(1, _BLOCK // (image.width * image.channels))
@@ -111,6 +111,10 @@ def _add_change(
     wide = pixels.dtype.itemsize > 2 or pixels.dtype.kind == "f"
     native: NDArray[Any] = pixels.astype(np.float64 if wide else np.float32)
     native += moved * np.asarray(unit_range.high - unit_range.low, native.dtype)
+    if (unit_range.low, unit_range.high) == (0.0, 1.0):
+        # rounding must not pass limits that other programs hold floats to
+        inside = (pixels >= 0.0) & (pixels <= 1.0)
+        np.clip(native, 0.0, 1.0, out=native, where=inside)
     out = on_grid(native, pixels.dtype, image.storage)
     keep = ~np.any(moved, axis=-1)
     if frozen is not None:

@@ -79,7 +79,7 @@ class Storage:
     maximum: float = np.inf
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
     """Where the pixels lie.
 
@@ -121,9 +121,11 @@ class Provenance:
     verb: Literal["enhance", "degrade"] = "enhance"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Image:
     """Pixels and what they mean.
+
+    Compared and hashed by identity: compare ``pixels``, or what else is meant to agree.
 
     Attributes
     ----------

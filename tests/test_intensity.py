@@ -44,6 +44,18 @@ def test_an_unchanged_answer_gives_back_the_same_numbers(dtype, inverted):
     np.testing.assert_array_equal(back.pixels, pixels)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_in_0_to_1_stay_in_it_exactly(dtype):
+    rng = np.random.default_rng(0)
+    pixels = rng.random((1, 60, 50, 1)).astype(dtype)
+    pixels[0, 0], pixels[0, 1] = -0.004, 1.004
+    answer = rng.integers(0, 2, (1, 1, 60, 50)).astype(np.float32)
+    back = _image(pixels, UnitRange(0, 1)).from_unit(answer).pixels
+    assert 0 <= back[0, 2:].min() <= back[0, 2:].max() <= 1
+    assert back[0, :2].min() < 0
+    assert back[0, :2].max() > 1
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     low=st.floats(-2000, 2000),

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+import skimage
 
 import medenh
 from medenh.errors import (
@@ -113,6 +114,43 @@ def test_tensors_are_refused_with_how_to_turn_them():
             enhance(tensor)
     with pytest.raises(UsageError, match="several of torch"):
         medenh.enhance([tensor, tensor])
+
+
+def test_images_are_compared_by_identity(path):
+    image = medenh.read(path)
+    assert image == image
+    assert image != medenh.read(path)
+    assert image in {image}
+    low, _ = medenh.degrade(image, "gauss-0.1")
+    assert low not in (image, None)
+    assert image.geometry != medenh.read(path).geometry
+
+
+def float_picture(dtype):
+    array = np.random.default_rng(0).random((64, 64, 3)).astype(dtype)
+    array[:8], array[8:16] = 0, 1
+    return array
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("model", ["unsharp", "clahe"])
+@pytest.mark.parametrize("strength", [1, 0.7])
+def test_floats_in_0_to_1_stay_in_it_exactly(dtype, model, strength):
+    out = medenh.enhance(float_picture(dtype), model=model, strength=strength)
+    assert 0 <= out.min() <= out.max() <= 1
+    skimage.img_as_ubyte(out)
+
+
+def test_floats_outside_of_0_to_1_are_not_cut():
+    array = float_picture(np.float64)
+    array[20, 20], array[21, 21] = -0.004, 1.004  # overshoot of a resampled picture
+    out = medenh.enhance(array, model="stretch", strength=0.5)
+    assert out.min() < 0
+    assert out.max() > 1
+    array = 3.0 * float_picture(np.float64) - 1.0
+    low = medenh.enhance(array, model="unsharp")
+    assert low.min() < -0.5
+    assert low.max() > 1.5
 
 
 def test_a_path_gives_an_image(path):

@@ -44,7 +44,8 @@ def degrade(
     image : Image, picture of Pillow, or array
         Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1 or 3; pictures of
         Pillow, of mode L, I;16, RGB or F, are taken as `numpy.asarray` gives them.
-        Integers have the range of their bit depth, floats that lie in it [0, 1].
+        Integers have the range of their bit depth, floats that lie in it [0, 1]; they
+        stay in it, but for recipes of MRI, which may pass the upper end.
         For CT recipes floats and signed integers are HU. NaN and infinity keep their
         place and are left out.
     recipe : str

@@ -95,6 +95,7 @@ def from_domain(
         else:
             clipped = one.pixels[0].astype(np.float64)
         native = clipped + change * (sign * (high - low))
+        _cut_rounding(native, clipped, domain, scale)
         moved = intensity.on_grid(native, image.pixels.dtype, image.storage)
         # any(axis=-1) is slow over so short an axis
         keep = np.logical_and.reduce([c == 0 for c in np.moveaxis(change, -1, 0)])
@@ -103,6 +104,19 @@ def from_domain(
         moved[keep] = one.pixels[0][keep]
         out[frame] = moved
     return replace(image, pixels=out)
+
+
+def _cut_rounding(
+    native: NDArray[Any],
+    before: NDArray[Any],
+    domain: Domain,
+    scale: tuple[float, float],
+) -> None:
+    """Keep rounding from passing the limits of [0, 1] and of magnitudes, in place."""
+    if domain == "display" and scale == (0.0, 1.0):
+        np.clip(native, 0.0, 1.0, out=native)
+    elif domain == "magnitude":
+        np.maximum(native, 0.0, out=native, where=before >= 0.0)
 
 
 def clip_to_domain(pixels: FloatArray, domain: Domain) -> FloatArray:

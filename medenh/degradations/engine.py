@@ -31,7 +31,7 @@ _SMALLEST_SSIM = 11  # its window
 __all__ = ["Pair", "apply_operators", "degrade_image", "replay_image", "sample_frames"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pair:
     """A degraded image beside its clean one.
 

@@ -149,6 +149,25 @@ def test_seeds_are_whole_and_not_negative(chance):
         medenh.degrade(ramp((16, 16), "u1"), "dpe", **chance)
 
 
+@pytest.mark.parametrize("recipe", ["gauss-0.3", "speckle", "xray-grid", "derm-mixed"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_floats_in_0_to_1_stay_in_it_exactly(recipe, dtype):
+    clean = np.random.default_rng(0).random((64, 64, 3)).astype(dtype)
+    clean[:8], clean[8:16] = 0, 1
+    low, _ = medenh.degrade(clean, recipe, seed=1)
+    assert 0 <= low.min() <= low.max() <= 1
+    wide, _ = medenh.degrade(2 * clean - 1, recipe, seed=1)
+    assert wide.min() < -0.5
+
+
+def test_magnitudes_stay_positive_exactly():
+    clean = np.random.default_rng(0).random((64, 64, 3))
+    clean[:8], clean[8:16] = 0, 1
+    low, _ = medenh.degrade(clean, "mri-undersampled", seed=1)
+    assert low.min() >= 0
+    assert low.max() > 1.2
+
+
 def test_unknown_words_are_refused():
     clean = ramp((16, 16), "u1")
     with pytest.raises(UsageError, match="modality"):
