@@ -55,6 +55,13 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
         clean ones.
     """
     data = config.data
+    if data.size > data.max_side:
+        _log.warning(
+            "data.size %d is above data.max_side %d, to which pictures are reduced: "
+            "all squares are enlarged",
+            data.size,
+            data.max_side,
+        )
     images = _clean(config)
     learnt, held = hold_back(images, data.holdout_share)
     real: list[CleanImage] = []

@@ -57,6 +57,14 @@ def _state(folder):
     return torch.load(folder / "last.pt", weights_only=True)
 
 
+@pytest.mark.parametrize(("pair_steps", "told"), [(2, False), (3, True)])
+def test_a_guided_run_on_pairs_alone_is_told(settings, caplog, pair_steps, told):
+    config = _config(settings, "hq-guided", f"guided.pair_steps={pair_steps}")
+    KINDS["hq-guided"](config)
+    message = "guided.pair_steps 3 is not below steps 3"
+    assert (message in caplog.text) is told
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_resume_equals_the_undisturbed_run_bit_for_bit(settings, tmp_path, strategy):
     config = _config(settings, strategy, "validate_every=1")

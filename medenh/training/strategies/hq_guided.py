@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
@@ -28,6 +29,8 @@ from medenh.training.update import Losses, Networks, Update, frozen
 
 __all__ = ["HQGuided"]
 
+_log = logging.getLogger(__name__)
+
 _R1_EVERY = 16
 _CODES = 64  # references whose mean code is kept, at each validation
 _FEATURE_LEVELS = slice(1, 4)  # levels 2 to 4: the finest sees noise
@@ -47,6 +50,13 @@ class HQGuided(Unpaired):
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         super().__init__(config, device)
         guided = config.guided
+        if guided.pair_steps >= config.steps:
+            _log.warning(
+                "guided.pair_steps %d is not below steps %d: all steps are on pairs, "
+                "and no unpaired picture is learnt from",
+                guided.pair_steps,
+                config.steps,
+            )
         self._content = load_content(guided.content) if guided.features else None
         self._pair_sampler = (
             PairSampler(self.sources.learnt, config.data, config.seed)
