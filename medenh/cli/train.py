@@ -60,7 +60,7 @@ def _train(
     ] = None,
     print_config: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Print a built-in configuration."),
+        typer.Option(metavar="NAME", help="Print a built-in configuration or sweep."),
     ] = None,
 ) -> None:
     """Train a network on packs of images: restoration, or a recogniser of a task.
@@ -89,7 +89,10 @@ def _train(
             typer.echo(f"network {name}: presets {', '.join(presets)}")
         return
     if print_config is not None:
-        typer.echo(named_config(print_config), nl=False)
+        from medenh.training.sweep import named_sweep, named_sweeps
+
+        find = named_sweep if print_config in named_sweeps() else named_config
+        typer.echo(find(print_config), nl=False)
         return
     if sweep is not None:
         if config is not None or resume:

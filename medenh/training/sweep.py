@@ -32,7 +32,14 @@ from medenh.training.update import NonFiniteLossError
 
 _DIVERGED = "diverged.txt"
 
-__all__ = ["Sweep", "SweepRun", "load_sweep", "named_sweeps", "run_sweep"]
+__all__ = [
+    "Sweep",
+    "SweepRun",
+    "load_sweep",
+    "named_sweep",
+    "named_sweeps",
+    "run_sweep",
+]
 
 
 class Sweep(Section):
@@ -88,6 +95,14 @@ def named_sweeps() -> list[str]:
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
+def named_sweep(name: str) -> str:
+    """Return the text of a sweep that comes with the package."""
+    if name not in named_sweeps():
+        known = ", ".join(named_sweeps())
+        raise UsageError(f"no sweep named {name!r}", hint=f"one of {known}")
+    return (resources.files("medenh.training") / "sweeps" / f"{name}.toml").read_text()
+
+
 def load_sweep(source: str) -> Sweep:
     """Read a sweep: a TOML file, or the name of one that comes with the package.
 
@@ -98,12 +113,7 @@ def load_sweep(source: str) -> Sweep:
     """
     path = Path(source)
     if path.suffix != ".toml":
-        if source not in named_sweeps():
-            known = ", ".join(named_sweeps())
-            raise UsageError(f"no sweep named {source!r}", hint=f"one of {known}")
-        text = (
-            resources.files("medenh.training") / "sweeps" / f"{source}.toml"
-        ).read_text()
+        text = named_sweep(source)
     else:
         try:
             text = path.read_text(encoding="utf-8")
