@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medenh.errors import OutputError, UsageError
+from medenh.errors import UsageError
 from medenh.hashing import sha256_file
 from medenh.publishing import images, recogniser
 from medenh.publishing.enhancer import measure_enhancer
@@ -51,12 +51,13 @@ def publish(
     Raises
     ------
     UsageError
-        No run folder, words that no card takes, no pictures to measure on, or a model
-        that does not beat doing nothing.
+        No run folder, words that no card takes, an id that is taken, no pictures to
+        measure on, a target that is there already, or a model that does not beat doing
+        nothing.
     WeightsError
         The weights are damaged.
     OutputError
-        The target is there already, or cannot be written.
+        The target cannot be written.
 
     Notes
     -----
@@ -97,7 +98,7 @@ def _place(options: PublishOptions) -> Path | None:
     if target is not None and target.suffix.lower() != ".zip":
         raise UsageError("a model is written as a zip file", path=target)
     if target is not None and (target.exists() or target.is_symlink()):
-        raise OutputError("exists already", path=target, hint="choose another name")
+        raise UsageError("exists already", path=target, hint="choose another name")
     return target
 
 

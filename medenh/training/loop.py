@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +40,8 @@ from medenh.training.strategies import STRATEGIES, Batch, Measured, Strategy
 from medenh.training.update import Networks, NonFiniteLossError, Update
 
 __all__ = ["Progress", "TrainResult", "train"]
+
+_log = logging.getLogger(__name__)
 
 # what may differ from the run that is resumed: it may be made longer, and moved
 _FREE = {
@@ -109,7 +113,10 @@ def train(
     Raises
     ------
     UsageError
-        No images, nothing to resume from, a state of another configuration.
+        No images, nothing to resume from, a state of another configuration, a folder
+        that holds a run already.
+    OutputError
+        The folder cannot be written.
     NonFiniteLossError
         The loss became NaN or infinite; names the step and its images.
 
@@ -123,7 +130,7 @@ def train(
     world = join(device)
     try:
         if world.leads:
-            _prepare_folder(run_dir, resume=resume)
+            _check_folder(run_dir, resume=resume)
         # networks compute in `precision`; what losses ask of float32, differences of
         # squares above all, does not survive the ten bits of TF32
         with cudnn.flags(enabled=True, allow_tf32=False):
@@ -157,18 +164,18 @@ def _train(
     step, best, images = 0, -math.inf, _images_of(strategy)
     seen: dict[str, list[float]] = {}
     if before is not None:
-        if before.get("images", images) != images:
-            raise UsageError(
-                "the images are not those that the run to resume began with",
-                hint="bring them back, or begin another run with network.start_from",
-            )
-        update.load_state_dict(before["update"])
-        strategy.load_state_dict(before["strategy"])
-        step, best = before["step"], before["best"]
-        seen = before.get("seen", seen)
+        step, best, seen = _go_on(before, images, update, strategy)
     del before
+    if step > config.steps:
+        _log.warning(
+            "the run is at step %d already, beyond steps = %d: nothing is done",
+            step,
+            config.steps,
+        )
+        return TrainResult(step, strategy.figures[0], best, finished=True)
     journal = Journal(config, run_dir, strategy.figures, on_progress, step, seen)
     if world.leads:
+        _prepare_folder(run_dir, resume=resume)
         with writing(run_dir / "config.json"):
             described = json.dumps(config.model_dump(mode="json"), indent=1)
             (run_dir / "config.json").write_text(described)
@@ -226,16 +233,24 @@ def _train(
     return TrainResult(step, strategy.figures[0], best, step >= config.steps, identity)
 
 
+def _check_folder(run_dir: Path, *, resume: bool) -> None:
+    """Refuse to overwrite a run, and what cannot be written, before any work."""
+    if not resume and (run_dir / "last.pt").exists():
+        raise UsageError(
+            "holds a run already", path=run_dir, hint="--resume, or another folder"
+        )
+    there = next(place for place in (run_dir, *run_dir.parents) if place.exists())
+    if not there.is_dir():
+        raise OutputError("cannot be written: not a folder", path=there)
+    if not os.access(there, os.W_OK):
+        raise OutputError("cannot be written: permission denied", path=there)
+
+
 def _prepare_folder(run_dir: Path, *, resume: bool) -> None:
-    """Make the folder; refuse to overwrite a run."""
     with writing(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
     if resume:
         return
-    if (run_dir / "last.pt").exists():
-        raise OutputError(
-            "holds a run already", path=run_dir, hint="--resume, or another folder"
-        )
     with writing(run_dir / "log.csv"):
         (run_dir / "log.csv").unlink(missing_ok=True)
 
@@ -257,6 +272,20 @@ def _state_before(run_dir: Path, config: TrainConfig) -> dict[str, Any]:
             hint="give the same configuration, or another folder",
         )
     return state
+
+
+def _go_on(
+    before: dict[str, Any], images: str, update: Update, strategy: Strategy
+) -> tuple[int, float, dict[str, list[float]]]:
+    """Take over a state; return its step, best score and terms not yet in the log."""
+    if before.get("images", images) != images:
+        raise UsageError(
+            "the images are not those that the run to resume began with",
+            hint="bring them back, or begin another run with network.start_from",
+        )
+    update.load_state_dict(before["update"])
+    strategy.load_state_dict(before["strategy"])
+    return before["step"], before["best"], before.get("seen", {})
 
 
 def _images_of(strategy: Strategy) -> str:

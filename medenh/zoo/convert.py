@@ -143,12 +143,12 @@ def convert(
     Raises
     ------
     UsageError
-        Unknown architecture, a name that no model can have, or a reference for a
-        network that follows none.
+        Unknown architecture, a name that no model can have, a target that is there
+        already, or a reference for a network that follows none.
     WeightsError
         It is no such checkpoint, is damaged, or would run code.
     OutputError
-        The target exists or cannot be written.
+        The target cannot be written.
     """
     origin, place = Path(source), Path(target)
     if architecture not in FOREIGN:
@@ -157,7 +157,7 @@ def convert(
             f"no checkpoints of {architecture!r} are converted", hint=f"one of {known}"
         )
     if place.exists() or place.is_symlink():
-        raise OutputError("exists already", path=place, hint="choose another name")
+        raise UsageError("exists already", path=place, hint="choose another name")
     foreign = FOREIGN[architecture]
     is_model = place.suffix.lower() == ".zip"
     if is_model and not _NAME.fullmatch(place.stem):

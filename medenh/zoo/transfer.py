@@ -59,18 +59,18 @@ def export_model(
     Raises
     ------
     UsageError
-        The model is unknown, or has no weights to carry.
+        The model is unknown or has no weights to carry; the target is there already.
     WeightsError
         Its weights cannot be had.
     OutputError
-        The target exists or cannot be written.
+        The target cannot be written.
     """
     target = Path(path)
     card = load_manifest().resolve(name).card
     if card.weights is None:
         raise UsageError(f"{card.id} has no weights: every installation has it already")
     if target.exists() or target.is_symlink():
-        raise OutputError("exists already", path=target, hint="choose another name")
+        raise UsageError("exists already", path=target, hint="choose another name")
     pack(card, card.weights, weights_path(card, offline=offline), target)
     return card
 

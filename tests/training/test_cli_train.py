@@ -17,7 +17,7 @@ def test_the_verb_trains_stops_and_resumes(tiny_settings, tmp_path):
     assert first.returncode == 0, first.stderr
     assert "stopped; --resume goes on at step 1" in first.stderr
     again = _train("dpe-general", *settings, "-o", run)
-    assert again.returncode == 1
+    assert again.returncode == 2
     assert "holds a run already" in again.stderr
     rest = _train("dpe-general", *settings, "-o", run, "--resume")
     assert rest.returncode == 0, rest.stderr
@@ -34,6 +34,7 @@ def test_configurations_are_listed_and_printed():
     assert "task vessels-fundus (segmentation): vessel" in listed
     assert "network unet: presets default" in listed
     assert 'name = "dpe-general"' in _train("--print-config", "dpe-general").stdout
+    assert 'name = "hqg-losses"' in _train("--print-config", "hqg-losses").stdout
     assert _train().returncode == 2
     assert _train("nonsense").returncode == 2
 

@@ -18,6 +18,7 @@ from medenh.training.config_file import load_config
 from medenh.training.data import load_pack, split_holdout
 from medenh.training.loop import train
 from medenh.training.sampler import PairSampler, draw_cut
+from medenh.training.sources import load_sources
 from medenh.training.validation import PairValidation
 
 
@@ -127,7 +128,7 @@ def test_overfits_what_it_sees(tiny_settings, tmp_path):
 def test_a_finished_folder_is_not_overwritten(tiny_settings, tmp_path):
     config = load_config("dpe-general", [*tiny_settings, "steps=1"])
     train(config, tmp_path / "run")
-    with pytest.raises(OutputError, match="holds a run already"):
+    with pytest.raises(UsageError, match="holds a run already"):
         train(config, tmp_path / "run")
 
 
@@ -135,6 +136,37 @@ def test_nothing_to_resume_from(tiny_settings, tmp_path):
     config = load_config("dpe-general", tiny_settings)
     with pytest.raises(UsageError, match="nothing to resume"):
         train(config, tmp_path / "empty", resume=True)
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "data.qualities=['none']"])
+    with pytest.raises(UsageError, match="0 images to learn from"):
+        train(config, tmp_path / "runs" / "a")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_beyond_its_steps_says_so_and_is_left_alone(
+    tiny_settings, tmp_path, caplog
+):
+    train(load_config("dpe-general", [*tiny_settings, "steps=2"]), tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    fewer = load_config("dpe-general", [*tiny_settings, "steps=1"])
+    assert train(fewer, tmp_path / "run", resume=True).step == 2
+    assert "at step 2 already, beyond steps = 1" in caplog.text
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+def test_squares_larger_than_the_pictures_are_told_once(
+    tiny_settings, tmp_path, caplog
+):
+    config = load_config("dpe-general", [*tiny_settings, "data.size=96", "steps=1"])
+    train(config, tmp_path / "run")
+    assert caplog.text.count("data.size 96 is above data.max_side 64") == 1
+    caplog.clear()
+    even = load_config("dpe-general", [*tiny_settings, "data.size=64"])
+    load_sources(even)
+    assert "max_side" not in caplog.text
 
 
 def test_a_damaged_checkpoint_is_refused(tiny_settings, tmp_path):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import medenh
 from medenh.cli.main import main
-from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.errors import UsageError, WeightsError
 from medenh.evaluation.api import evaluate_protocol
 from medenh.metrics import psnr
 from medenh.publishing import PublishOptions, enhancer, publish
@@ -267,7 +267,7 @@ def test_literature_of_no_protocol_is_refused(trained, tmp_path):
 
 def test_nothing_is_overwritten(trained, tmp_path):
     (tmp_path / "a.zip").write_text("mine")
-    with pytest.raises(OutputError, match="exists"):
+    with pytest.raises(UsageError, match="exists"):
         publish(trained.folder, PublishOptions(target=tmp_path / "a.zip"))
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from medenh import models
 from medenh.cli import main as main_module
-from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.errors import UsageError, WeightsError
 from medenh.zoo import convert as convert_module
 from medenh.zoo import unpickle
 from medenh.zoo.convert import FOREIGN, convert
@@ -299,7 +299,7 @@ def test_damaged_files_are_refused(content, tmp_path):
 def test_wrong_requests(tmp_path):
     there = tmp_path / "there.safetensors"
     there.write_bytes(b"x")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(UsageError, match="exists already"):
         convert(tmp_path / "a.pth", there, "dpe")
     with pytest.raises(UsageError, match="no checkpoints of 'unet'"):
         convert(tmp_path / "a.pth", tmp_path / "b", "unet")

@@ -77,7 +77,7 @@ def test_import_of_a_stranger_takes_no_other_name(listed, tmp_path, other_machin
 
 def test_export_refuses(listed, tmp_path):
     (tmp_path / "there.zip").write_text("mine")
-    with pytest.raises(OutputError, match="exists"):
+    with pytest.raises(UsageError, match="exists"):
         export_model("toy-fundus", tmp_path / "there.zip")
     assert (tmp_path / "there.zip").read_text() == "mine"
     with pytest.raises(UsageError, match="no weights"):
