@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.pairs import evaluate_pairs
@@ -14,16 +15,18 @@ __all__ = ["evaluate", "evaluate_protocol"]
 
 PathLike = str | Path
 
+_T = TypeVar("_T", bound=str | Path)
+
 
 def evaluate(
     enhanced: PathLike,
     reference: PathLike | None = None,
     *,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[str] | str = (),
     region: str = "whole",
     masks: PathLike | None = None,
-    baselines: Sequence[PathLike] = (),
-    tasks: Sequence[str] = (),
+    baselines: Sequence[PathLike] | PathLike = (),
+    tasks: Sequence[str] | str = (),
     labels: PathLike | None = None,
     modality: str | None = None,
     workers: int | None = 1,
@@ -36,15 +39,15 @@ def evaluate(
         File or folder.
     reference : path, optional
         File or folder; without it only metrics that need none are taken.
-    metrics : sequence of str
+    metrics : str, or several
         Keys of `medenh.metrics.registry.METRICS`; the usual ones if empty.
     region : str
         "whole"; "fov", the field of view found on the reference; "mask", from masks.
     masks : path, optional
         Folder of masks by name: the region, or the truth of a segmentation task.
-    baselines : sequence of path
+    baselines : path, or several
         Other answers for the same names, to test the enhanced ones against.
-    tasks : sequence of str
+    tasks : str, or several
         Downstream tasks, keys of `medenh.tasks.TASKS`.
     labels : path, optional
         CSV with columns file and label: the truth of a classification task.
@@ -64,15 +67,15 @@ def evaluate(
         Nothing could be measured, and why; single bad files are in ``failed``.
     """
     options = PairOptions(
-        metrics=tuple(metrics),
+        metrics=_several(metrics),
         region=region,
         masks=_path(masks),
-        tasks=tuple(tasks),
+        tasks=_several(tasks),
         labels=_path(labels),
         modality=modality,
         workers=workers,
     )
-    others = [Path(one) for one in baselines]
+    others = [Path(one) for one in _several(baselines)]
     return evaluate_pairs(Path(enhanced), _path(reference), others, options)
 
 
@@ -80,10 +83,10 @@ def evaluate_protocol(
     protocol: str,
     data: PathLike | None = None,
     *,
-    models: Sequence[str] = (),
+    models: Sequence[str] | str = (),
     masks: PathLike | None = None,
     labels: PathLike | None = None,
-    tasks: Sequence[str] = (),
+    tasks: Sequence[str] | str = (),
     modality: str | None = None,
     limit: int | None = None,
     output: PathLike | None = None,
@@ -97,8 +100,10 @@ def evaluate_protocol(
     protocol : str
         A key of `medenh.evaluation.protocols.PROTOCOLS`.
     data : path, optional
-        Folder of clean pictures or a data pack; the installed set if not given.
-    models : sequence of str
+        Clean pictures: a folder, a file, or a data pack. If not given, the pack of the
+        protocol's kind of picture in the folder that the environment variable
+        ``MEDENH_DATA`` names; medenh brings none along.
+    models : str, or several
         Ids and aliases; "classical" is all weight-free methods that suit.
     masks, labels, tasks, modality, limit, output, device, workers
         See `medenh.evaluation.benchmark.BenchmarkOptions`.
@@ -114,10 +119,10 @@ def evaluate_protocol(
     """
     options = BenchmarkOptions(
         data=_path(data),
-        models=tuple(models),
+        models=_several(models),
         masks=_path(masks),
         labels=_path(labels),
-        tasks=tuple(tasks),
+        tasks=_several(tasks),
         modality=modality,
         limit=limit,
         output=_path(output),
@@ -125,6 +130,11 @@ def evaluate_protocol(
         workers=workers,
     )
     return run_protocol(protocol, options)
+
+
+def _several(values: Sequence[_T] | _T) -> tuple[_T, ...]:
+    """Return several as a tuple; one word or path, which is a sequence too, as one."""
+    return (values,) if isinstance(values, str | Path) else tuple(values)
 
 
 def _path(value: PathLike | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -160,8 +161,14 @@ def get_task(name: str) -> Task:
     Raises
     ------
     UsageError
-        There is no such task; the known ones are listed.
+        There is no such task; close ones and all are given.
     """
     if name not in TASKS:
-        raise UsageError(f"unknown task {name!r}", hint=f"one of {', '.join(TASKS)}")
+        word = name.lower()
+        near = [one for one in TASKS if word and word in one]
+        near = near or difflib.get_close_matches(word, TASKS, 2)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(
+            f"unknown task {name!r}", hint=f"{meant}one of {', '.join(TASKS)}"
+        )
     return TASKS[name]

@@ -39,10 +39,6 @@ _MOST_NAMES = 3  # that are suggested for an unknown one
 _log = logging.getLogger(__name__)
 
 
-class _UnknownNameError(UsageError):
-    """No model has the name."""
-
-
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """A model, and in one sentence why it.
@@ -190,11 +186,10 @@ class Manifest:
             The name is unknown; close ones of enhancers are given. Or it is a
             recogniser's.
         """
-        try:
-            found = self.resolve(name, modality, volume=volume)
-        except _UnknownNameError:
+        if not self._knows(name):
             enhancers = [card for card in self.cards if card.recognition is None]
-            raise Manifest(tuple(enhancers))._unknown(name) from None
+            raise Manifest(tuple(enhancers))._unknown(name)
+        found = self.resolve(name, modality, volume=volume)
         if found.card.recognition is not None:
             classes = ", ".join(found.card.recognition.classes)
             raise UsageError(
@@ -221,7 +216,11 @@ class Manifest:
                 return Resolution(card, f"{why}, so the general {card.id} is used")
         raise UsageError("no model to choose from", hint="name one with --model")
 
-    def _unknown(self, name: str) -> _UnknownNameError:
+    def _knows(self, name: str) -> bool:
+        names = ((card.id, card.full_id, *card.aliases) for card in self.cards)
+        return name == "auto" or any(name in one for one in names)
+
+    def _unknown(self, name: str) -> UsageError:
         known = {"auto"}
         for card in self.cards:
             known.update((card.id, *card.aliases))
@@ -233,11 +232,13 @@ class Manifest:
         near += difflib.get_close_matches(
             word, sorted(known), n=_MOST_NAMES, cutoff=0.5
         )
-        if near:
+        if name.lower().endswith(".zip") and Path(name).is_file():
+            hint = f"`medenh models import {name}` takes it in; then give its id"
+        elif near:
             hint = f"did you mean {', '.join(list(dict.fromkeys(near))[:_MOST_NAMES])}?"
         else:
             hint = "`medenh models list` shows all"
-        return _UnknownNameError(f"unknown model {name!r}", hint=hint)
+        return UsageError(f"unknown model {name!r}", hint=hint)
 
 
 def _choose(name: str, bearers: Sequence[ModelCard], word: str | None) -> Resolution:

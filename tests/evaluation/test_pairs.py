@@ -83,6 +83,17 @@ def test_without_reference_only_metrics_that_need_none(folders):
         medenh.evaluate(enhanced, metrics=["psnr"])
 
 
+def test_one_name_is_not_taken_for_its_letters(folders):
+    one = medenh.evaluate(
+        *folders[:2], metrics="psnr", baselines=str(folders[2]), tasks=()
+    )
+    same = medenh.evaluate(*folders[:2], metrics=["psnr"], baselines=[folders[2]])
+    assert [row.name for row in one.rows] == [row.name for row in same.rows]
+    assert all(set(row.scores) == {"psnr"} for row in one.rows)
+    with pytest.raises(UsageError, match="unknown task 'nothing'"):
+        medenh.evaluate(*folders[:2], tasks="nothing")
+
+
 def test_mask_region(folders, make_folder, picture):
     enhanced, clean, _ = folders
     mask = np.zeros((48, 48), np.uint8)

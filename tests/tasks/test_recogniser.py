@@ -120,6 +120,14 @@ def test_working_size_keeps_aspect_and_native_pixels():
     assert to_working_size(unit, 20).mean() == pytest.approx(unit.mean(), abs=1e-3)
 
 
+@pytest.mark.parametrize("typed", ["vessel", "vesels-fundus", "Vessels"])
+def test_unknown_tasks_are_named_with_the_near_ones(typed):
+    with pytest.raises(UsageError, match=r"did you mean vessels-fundus\b.*lung-xray"):
+        tasks.load(typed)
+    with pytest.raises(UsageError, match=r"\(one of"):
+        tasks.load("")
+
+
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_every_task_is_consistent(name):
     task = tasks.TASKS[name]

@@ -254,6 +254,20 @@ def test_the_nearest_name_is_suggested_first():
         load_manifest().resolve_enhancer("clahee")
 
 
+def test_a_file_of_a_model_is_told_how_it_is_taken_in(tmp_path):
+    file = tmp_path / "mine.zip"
+    for find in (resolve, load_manifest().resolve_enhancer):
+        with pytest.raises(UsageError) as caught:
+            find(str(file))
+        assert "import" not in caught.value.hint
+    file.write_bytes(b"")
+    for find in (resolve, load_manifest().resolve_enhancer):
+        with pytest.raises(UsageError) as caught:
+            find(str(file))
+        assert f"medenh models import {file}" in caught.value.hint
+        assert type(caught.value) is UsageError
+
+
 def test_unknown_name_far_from_all():
     with pytest.raises(UsageError, match="models list"):
         resolve("zzzzzzzz")
