@@ -77,7 +77,8 @@ def read(
     Parameters
     ----------
     path : path, or several
-        One file of any format, or the slices of one DICOM series in any order.
+        One file of any format, or the slices of one DICOM series in any order:
+        ``sorted(folder.glob("*"))``. A file that is given twice is taken once.
     axis : int, optional
         For NIfTI, the voxel axis (0, 1 or 2) that becomes the frames; by default the
         one with the coarsest spacing.

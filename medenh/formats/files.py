@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medenh.errors import OutputError, OverBudgetError, UnreadableError
+from medenh.formats.limits import raise_limit
 from medenh.hashing import sha256_file
 
 __all__ = [
@@ -327,7 +328,12 @@ def regular_size(path: Path) -> int:
     except (OSError, ValueError) as error:
         raise _input_error(error, path) from error
     if stat.S_ISDIR(status.st_mode):
-        raise UnreadableError("is a folder, not a file", path=path)
+        raise UnreadableError(
+            "is a folder, not a file",
+            path=path,
+            hint="a DICOM series is read from the list of its files: sorted("
+            'folder.glob("*"))',
+        )
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableError("is a pipe, socket or device, not a file", path=path)
     if status.st_size == 0:
@@ -365,7 +371,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
             f"file of {size / 2**30:.1f} GiB, more than the limit of "
             f"{limit / 2**30:.1f}",
             path=path,
-            hint="raise --max-bytes if the file is what you expect",
+            hint=raise_limit("max_bytes"),
         )
     try:
         return path.read_bytes()

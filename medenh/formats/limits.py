@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medenh.errors import OverBudgetError
 
-__all__ = ["DEFAULT", "Limits", "read_seconds"]
+__all__ = ["DEFAULT", "Limits", "raise_limit", "read_seconds"]
 
 _BASE_S = 30.0
 _BYTES_PER_S = 10e6
@@ -63,7 +63,7 @@ class Limits:
             raise OverBudgetError(
                 f"{voxels:,} voxels, more than the limit of {self.max_voxels:,}",
                 path=path,
-                hint="raise --max-voxels if the file is what you expect",
+                hint=raise_limit("max_voxels"),
             )
         if max(bytes_decoded, bytes_on_disk) > self.max_bytes:
             size = max(bytes_decoded, bytes_on_disk)
@@ -71,7 +71,7 @@ class Limits:
                 f"{size / 2**30:.1f} GiB of pixels, more than the limit of "
                 f"{self.max_bytes / 2**30:.1f}",
                 path=path,
-                hint="raise --max-bytes if the file is what you expect",
+                hint=raise_limit("max_bytes"),
             )
         if bytes_decoded <= self.ratio_floor_bytes:
             return
@@ -80,8 +80,17 @@ class Limits:
                 f"expands {bytes_decoded / max(bytes_on_disk, 1):.0f} times, "
                 f"more than the limit of {self.max_ratio:.0f}",
                 path=path,
-                hint="raise --max-ratio if the file is what you expect",
+                hint=raise_limit("max_ratio"),
             )
+
+
+def raise_limit(name: str) -> str:
+    """Return the hint that tells how a limit is raised, in a shell and in Python."""
+    option = "--" + name.replace("_", "-")
+    return (
+        f"raise {option} if the file is what you expect; in Python "
+        f"limits=Limits({name}=...) of medenh.formats"
+    )
 
 
 DEFAULT = Limits()

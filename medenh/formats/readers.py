@@ -22,6 +22,11 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
         raise UsageError("no file to read")
     if axis is not None and axis not in (0, 1, 2):
         raise UsageError(f"axis must be 0, 1 or 2, not {axis}")
+    # a file given twice is taken once, as where inputs are found in folders
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(path.resolve(), path)
+    paths = list(first.values())
     kind = format_of(paths[0])
     if len(paths) > 1:
         _only_dicom(paths, kind)

@@ -97,7 +97,7 @@ def check_deidentifiable(format: str, source: Path | None, profile: str) -> None
         raise UnsupportedError(
             "is not DICOM, and only DICOM headers can be de-identified",
             path=source,
-            hint="give such files without --deidentify",
+            hint="give such files without --deidentify (deidentify=... in Python)",
         )
 
 

@@ -70,7 +70,7 @@ class Judge:
         error = OutputError(
             "is already there",
             path=there[0],
-            hint="--on-exists skip, overwrite or rename",
+            hint="--on-exists skip, overwrite or rename; on_exists=... in Python",
         )
         return [*verdicts, *(Failure(path, error) for path in rest.sources)]
 

@@ -136,7 +136,8 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
     if output is None:
         if not one_file:
             raise UsageError(
-                "several images need a place to go", hint="give a folder with -o OUT"
+                "several images need a place to go",
+                hint="give a folder: -o OUT, or output=... in Python",
             )
         return True
     if not str(output):

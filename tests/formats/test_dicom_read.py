@@ -271,6 +271,16 @@ def test_a_series_is_sorted(tmp_path, places, numbers, expected):
     assert image.pixels[:, 0, 0, 0].tolist() == expected
 
 
+def test_a_file_given_twice_is_taken_once(tmp_path):
+    path = save(tmp_path / "a", ramp())
+    assert formats.read([path, str(tmp_path / "." / "a"), path]).frames == 1
+
+
+def test_a_folder_is_refused_with_how_a_series_is_read(tmp_path):
+    with pytest.raises(UnreadableError, match=r"sorted\(folder\.glob"):
+        formats.read(tmp_path)
+
+
 def test_the_geometry_of_a_series(tmp_path):
     image = dicom.read(series(tmp_path, (9, 3, 6), (1, 2, 3)))
     assert image.geometry.spacing_mm == (3.0, 0.5, 0.25)

@@ -34,7 +34,8 @@ def write(
     if not isinstance(header, DicomFiles):
         raise UsageError(
             "only an image read from DICOM can be written as DICOM",
-            hint="choose --format png or tiff",
+            hint="choose another format, such as PNG or TIFF: --format png, or a name "
+            "that ends in .png",
         )
     if len(paths) != len(header.parts):
         raise UsageError(
