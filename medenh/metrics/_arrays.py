@@ -86,7 +86,7 @@ def checked_pair(
     )
 
 
-def _plain(image: object) -> NDArray[Any]:
+def _plain(image: Any) -> NDArray[Any]:
     """Return an array; refuse pictures whose range of values the caller must choose."""
     if isinstance(image, Image):
         raise UsageError(
