@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +24,9 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
     if axis is not None and axis not in (0, 1, 2):
         raise UsageError(f"axis must be 0, 1 or 2, not {axis}")
     # a file given twice is taken once, as where inputs are found in folders
-    first: dict[Path, Path] = {}
+    first: dict[str, Path] = {}
     for path in paths:
-        first.setdefault(path.resolve(), path)
+        first.setdefault(os.path.realpath(path), path)  # a loop of links is no error
     paths = list(first.values())
     kind = format_of(paths[0])
     if len(paths) > 1:
