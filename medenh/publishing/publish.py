@@ -22,6 +22,7 @@ from medenh.publishing.words import Words, read_words
 from medenh.tasks import TASKS
 from medenh.zoo.card import MODALITIES, ModelCard
 from medenh.zoo.checkout import add_to_checkout, check_checkout
+from medenh.zoo.manifest import load_manifest
 from medenh.zoo.transfer import pack
 
 __all__ = ["publish"]
@@ -67,6 +68,8 @@ def publish(
     target = _place(options)
     run = read_run(folder, _root(options.data))
     words = read_words(options.card, options.words, _usual_id(run))
+    if target is not None:
+        _check_free(words, run)
     describe = _recogniser if run.config.task else _enhancer
     fields, lost = describe(run, words, options, on_step)
     if lost and not options.draft:
@@ -100,6 +103,24 @@ def _place(options: PublishOptions) -> Path | None:
     if target is not None and (target.exists() or target.is_symlink()):
         raise UsageError("exists already", path=target, hint="choose another name")
     return target
+
+
+def _check_free(words: Words, run: Run) -> None:
+    """Refuse a name that other weights have here: none could import it, or find it."""
+    for known in load_manifest().current():
+        if words.id == "auto" or words.id in known.aliases:
+            raise UsageError(f"the name {words.id!r} is taken", hint="--id, another")
+        if words.id != known.id or _numbers(words.version) > _numbers(known.version):
+            continue
+        if known.weights is None or known.weights.sha256 != sha256_file(run.weights):
+            raise UsageError(
+                f"{known.full_id} is known here, with other weights",
+                hint="--id, another, or a higher --version",
+            )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def _root(data: Path | None) -> Path | None:

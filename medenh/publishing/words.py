@@ -9,8 +9,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medenh.errors import UsageError
+from medenh.zoo.card import Identifier, Version
 
 __all__ = ["Words", "read_words"]
+
+
+_FORMS = {
+    "id": "lower-case words and digits joined by hyphens, such as dpe-mine",
+    "version": "numbers and dots, such as 2 or 1.3",
+}
 
 
 class Words(BaseModel):
@@ -30,8 +37,8 @@ class Words(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = ""
-    version: str = "1"
+    id: Identifier = ""
+    version: Version = "1"
     title: str = ""
     description: str = ""
     task: str = ""
@@ -80,8 +87,5 @@ def read_words(path: Path | None, over: dict[str, str], name: str) -> Words:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{place}: {first['msg']}",
-            path=path,
-            hint=f"the words are {', '.join(Words.model_fields)}",
-        ) from error
+        hint = _FORMS.get(place, f"the words are {', '.join(Words.model_fields)}")
+        raise UsageError(f"{place}: {first['msg']}", path=path, hint=hint) from error

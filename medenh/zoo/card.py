@@ -54,6 +54,7 @@ ModalityWord = Literal[
 Identifier = Annotated[
     str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", min_length=2, max_length=64)
 ]
+Version = Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
 Licence = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9.+-]+)*$"),
@@ -346,7 +347,7 @@ class ModelCard(_Record):
     """
 
     id: Identifier
-    version: Annotated[str, Field(pattern=r"^\d+(\.\d+){0,2}$")]
+    version: Version
     title: Text
     description: Text
     task: Identifier

@@ -27,6 +27,8 @@ from medenh.training.sources import load_sources
 from medenh.zoo.manifest import load_manifest
 from medenh.zoo.transfer import import_model
 
+_MINE = {"id": "mine"}
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -158,11 +160,12 @@ def test_what_does_not_beat_doing_nothing_is_refused(
 ):
     target = tmp_path / "bad.zip"
     with pytest.raises(UsageError, match="does not beat doing nothing: psnr"):
-        publish(worthless, PublishOptions(target=target, limit=1))
+        publish(worthless, PublishOptions(target=target, limit=1, words=_MINE))
     assert not target.exists()
     assert os.environ["MEDENH_CACHE"] == str(tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("models/*"))
-    made = publish(worthless, PublishOptions(target=target, limit=1, draft=True))
+    draft = PublishOptions(target=target, limit=1, words=_MINE, draft=True)
+    made = publish(worthless, draft)
     assert target.exists()
     assert made.notes.startswith("Draft: does not beat doing nothing: psnr ")
     assert "(dpe, derm, n = 1)" in made.notes
@@ -218,7 +221,7 @@ def test_weights_that_are_none_or_of_another_network(copy, tmp_path):
         ({"target": None, "checkout": "here"}, "no checkout"),
         ({"protocols": ("magic",)}, "no protocol named"),
         ({"words": {"id": "Not An Id"}}, "id:"),
-        ({"words": {"licence": "as you like it"}}, "licence"),
+        ({"words": {**_MINE, "licence": "as you like it"}}, "licence"),
         ({"card": "absent.json"}, "cannot read the words"),
         ({"data": "absent"}, "no such folder"),
     ],
@@ -226,10 +229,32 @@ def test_weights_that_are_none_or_of_another_network(copy, tmp_path):
 def test_what_is_asked_is_checked_before_the_work(trained, tmp_path, asked, message):
     paths = {
         key: tmp_path / value if isinstance(value, str) else value
-        for key, value in {"target": "a.zip", **asked}.items()
+        for key, value in {"target": "a.zip", "words": _MINE, **asked}.items()
     }
     with pytest.raises(UsageError, match=message):
         publish(trained.folder, PublishOptions(**paths))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"id": "dpe-general"}, "dpe-general@1 is known here"),
+        ({"id": "fast-fundus"}, r"fast-fundus@\d+ is known here"),  # an older version
+        ({"id": "clahe", "version": "0.9"}, "clahe@1 is known here"),
+        ({"id": "auto"}, "'auto' is taken"),
+        ({"id": "x"}, r"id: .*lower-case words"),
+        ({"id": "Not An Id"}, r"id: .*lower-case words"),
+        ({"id": "mine", "version": "new"}, r"version: .*such as 2"),
+    ],
+)
+def test_an_id_that_no_import_takes_is_refused_before_images_are_read(
+    trained, tmp_path, words, message
+):
+    told = []
+    options = PublishOptions(target=tmp_path / "a.zip", words=words, draft=True)
+    with pytest.raises(UsageError, match=message):
+        publish(trained.folder, options, on_step=told.append)
+    assert not told
 
 
 def test_unpaired_runs_count_both_sides_and_no_held_back_image(trained):
@@ -260,7 +285,9 @@ def test_unpaired_runs_count_both_sides_and_no_held_back_image(trained):
 def test_literature_of_no_protocol_is_refused(trained, tmp_path):
     words = tmp_path / "words.json"
     words.write_text(json.dumps({"literature": {"cofe-1111": "A: 30"}}))
-    options = PublishOptions(target=tmp_path / "a.zip", limit=1, card=words)
+    options = PublishOptions(
+        target=tmp_path / "a.zip", limit=1, card=words, words=_MINE
+    )
     with pytest.raises(UsageError, match="cofe-1111"):
         publish(trained.folder, options)
 
@@ -292,7 +319,7 @@ def test_a_folder_that_was_learnt_from_is_no_test(tmp_path):
     assert (source["name"], source["images"]) == ("pictures", len(learnt))
     target = tmp_path / "a.zip"
     with pytest.raises(UsageError, match="learnt from these pictures"):
-        publish(run.folder, PublishOptions(target=target, data=pictures))
+        publish(run.folder, PublishOptions(target=target, data=pictures, words=_MINE))
 
 
 def test_the_verb(trained, tmp_path, capsys, one_engine):
@@ -308,6 +335,6 @@ def test_the_verb(trained, tmp_path, capsys, one_engine):
     assert (card["id"], card["title"]) == ("verb-derm", "From a file")
     assert card["notes"].startswith("Beware.")
     assert [table["literature"] for table in card["results"]] == ["A: 30"]
-    with pytest.raises(SystemExit, match="1"):
+    with pytest.raises(SystemExit, match="2"):
         main(command)
     assert "exists already" in capsys.readouterr().err

@@ -22,6 +22,8 @@ from medenh.zoo.transfer import import_model
 _QUICK = ("network.preset=tiny", "network.start_from=''", "data.datasets={SET=1.0}")
 _LEARN = ("steps=60", "validate_every=60", "optimiser.lr=0.02", "optimiser.ema=0.8")
 
+_NEW = {"version": "7"}
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
@@ -74,8 +76,8 @@ def test_one_that_guesses_is_refused(trained, tmp_path):
     path = copy / "best.safetensors"
     save_file({k: torch.zeros_like(v) for k, v in load_file(path).items()}, path)
     with pytest.raises(UsageError, match=f"{name} does not beat doing nothing: auc"):
-        publish(copy, PublishOptions(target=tmp_path / "a.zip"))
-    options = PublishOptions(target=tmp_path / "a.zip", draft=True)
+        publish(copy, PublishOptions(target=tmp_path / "a.zip", words=_NEW))
+    options = PublishOptions(target=tmp_path / "a.zip", words=_NEW, draft=True)
     assert publish(copy, options).notes.startswith("Draft: does not beat")
 
 
@@ -90,7 +92,7 @@ def test_a_setting_that_recognisers_never_used_does_no_harm(trained, tmp_path):
 
 def test_protocols_are_for_enhancers(trained, tmp_path):
     _, run = trained
-    options = PublishOptions(target=tmp_path / "a.zip", protocols=("dpe",))
+    options = PublishOptions(target=tmp_path / "a.zip", words=_NEW, protocols=("dpe",))
     with pytest.raises(UsageError, match="clean pictures"):
         publish(run.folder, options)
 
