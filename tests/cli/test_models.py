@@ -187,7 +187,7 @@ def test_offline_download_says_what_to_do(zoo, run, monkeypatch):
 def test_export_and_import(zoo, run, monkeypatch):
     bundle = zoo / "toy.zip"
     assert run("models", "export", "toy-fundus", str(bundle))[0] == 0
-    assert run("models", "export", "toy-fundus", str(bundle))[0] == 1
+    assert run("models", "export", "toy-fundus", str(bundle))[0] == 2
     monkeypatch.setenv("MEDENH_CACHE", str(zoo / "other"))
     monkeypatch.delenv("MEDENH_MANIFEST")
     monkeypatch.delenv("MEDENH_WEIGHTS_URL")
