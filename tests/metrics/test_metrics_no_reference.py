@@ -75,7 +75,7 @@ def test_features_of_patches_are_those_of_the_patches_alone(retina):
     assert features[0, [2, 4, 5]] == pytest.approx(across, rel=1e-3)
 
 
-@pytest.mark.parametrize("modality", ["fundus", "unheard-of", None])
+@pytest.mark.parametrize("modality", ["fundus", "unknown", None])
 def test_niqe_rises_with_blur_noise_and_lost_contrast(retina, modality):
     clean = niqe(retina, modality=modality)
     assert 0 < clean < 15
