@@ -250,7 +250,10 @@ def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:
         # the tracer warns of branches on the size; the proof below covers them
         warnings.simplefilter("ignore")
         parts = _trace(running, example)
-    for seed, size in enumerate(_PROOFS, start=1):
+    # smaller pictures than twice the multiple never come: a card's least size
+    least = 2 * multiple_of
+    sizes = [[n if n >= least else n + least for n in size] for size in _PROOFS]
+    for seed, size in enumerate(sizes, start=1):
         proof = torch.rand(
             1, channels, *size, generator=torch.Generator().manual_seed(seed)
         )
