@@ -85,8 +85,7 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
         Files, which become items or are rejected, and folders, where hidden files,
         medenh's own, plainly foreign ones and DICOM objects that are no pictures by
         their nature (reports, plans, presentation states, segmentations, doses) are
-        passed over. Slices of
-        one DICOM series are one item in both cases.
+        passed over. Slices of one DICOM series are one item in both cases.
     recursive : bool
         Look into subfolders. Links out of the folder are never followed.
 
