@@ -266,10 +266,10 @@ def _score(
             strict=True,
         )
     )
-    peak = float(np.mean([psnr(a, b, mask=region) for a, b in pairs]))
+    peak = float(np.mean([psnr(a, b, data_range=1.0, mask=region) for a, b in pairs]))
     side = min(low.height, low.width)
     similar = (
-        float(np.mean([ssim(a, b, mask=region) for a, b in pairs]))
+        float(np.mean([ssim(a, b, data_range=1.0, mask=region) for a, b in pairs]))
         if side >= _SMALLEST_SSIM
         else None
     )

@@ -18,6 +18,7 @@ from medenh.errors import NonFiniteError, UsageError
 from medenh.types import FloatArray, Image
 
 __all__ = [
+    "ROUNDING",
     "BoolArray",
     "checked_image",
     "checked_mask",
@@ -29,6 +30,8 @@ __all__ = [
 
 BoolArray = NDArray[np.bool_]
 
+ROUNDING = 1e-3  # outside [0, 1] by so little is arithmetic, not another unit
+_GIVE = "give data_range=, from the darkest to the brightest value possible"
 _STRIP_PIXELS = 1 << 15  # a handful of float64 strips stays in the cache
 
 
@@ -107,11 +110,42 @@ def _refuse_non_finite(values: NDArray[Any]) -> None:
         raise NonFiniteError("a picture to measure holds NaN or infinity")
 
 
-def checked_range(data_range: float) -> float:
-    """Return the range; raise UsageError where it is not a positive number."""
+def checked_range(data_range: float | None, *pictures: NDArray[Any]) -> float:
+    """Return the range of values: the one given, or that of the pictures' type.
+
+    Raises
+    ------
+    UsageError
+        It is not a positive number; or none is given, and the types do not tell it.
+    """
+    if data_range is None:
+        ranges = {_range_of(pixels) for pixels in pictures}
+        if len(ranges) == 1:
+            return ranges.pop()
+        types = " and ".join(str(pixels.dtype) for pixels in pictures)
+        raise UsageError(f"pictures of {types} have no range in common", hint=_GIVE)
     if not (np.isfinite(data_range) and data_range > 0):
         raise UsageError(f"data_range={data_range} must be a positive number")
     return float(data_range)
+
+
+def _range_of(pixels: NDArray[Any]) -> float:
+    """Return the range that goes with the type of a picture's numbers."""
+    kind, size = pixels.dtype.kind, pixels.dtype.itemsize
+    if kind == "b":
+        return 1.0
+    if kind == "u" and size <= 2:
+        return float(np.iinfo(pixels.dtype).max)
+    if kind != "f":
+        raise UsageError(f"{pixels.dtype} does not tell the data range", hint=_GIVE)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise UsageError(
+            f"floats from {low:g} to {high:g} are not in [0, 1], and do not tell the "
+            "data range",
+            hint=_GIVE,
+        )
+    return 1.0
 
 
 def checked_mask(mask: NDArray[Any] | None, shape: tuple[int, ...]) -> BoolArray | None:
@@ -139,7 +173,7 @@ def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
     yield from strips(shape[0], shape[1], pixels=_STRIP_PIXELS)
 
 
-def unit_luma(image: NDArray[Any], data_range: float) -> FloatArray:
+def unit_luma(image: NDArray[Any], data_range: float | None) -> FloatArray:
     """Return the luma of a picture over its data range, float32, shape (H, W).
 
     Raises
@@ -148,7 +182,7 @@ def unit_luma(image: NDArray[Any], data_range: float) -> FloatArray:
         As `checked_image` and `checked_range`.
     """
     pixels = checked_image(image)
-    scale = 1.0 / checked_range(data_range)
+    scale = 1.0 / checked_range(data_range, pixels)
     plane = np.empty(pixels.shape[:2], np.float32)
     for rows in row_strips(pixels.shape):
         plane[rows] = luma(pixels[rows].astype(np.float64)) * scale

@@ -30,7 +30,7 @@ _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 def sharpness(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return how fine the detail is: its mean frequency, in radians a pixel.
@@ -39,8 +39,8 @@ def sharpness(
     ----------
     image : array, shape (H, W) or (H, W, C), in [0, data_range]
         Of colours only the luma counts.
-    data_range : float
-        The value of white.
+    data_range : float, optional
+        The value of white; without it that of the type, as for `psnr`.
     mask : bool array, shape (H, W), optional
         Where to measure.
 
@@ -98,7 +98,7 @@ def _overlap() -> float:
 def contrast(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the RMS contrast: standard deviation of the luma, of the data range.
@@ -125,7 +125,7 @@ def contrast(
 def noise(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the standard deviation of white noise, as a share of the data range.
@@ -144,7 +144,7 @@ def noise(
     Fine texture counts as noise; correlated noise (JPEG, resampled) is underestimated.
     """
     pixels = checked_image(image)
-    white = checked_range(data_range)
+    white = checked_range(data_range, pixels)
     if min(pixels.shape[:2]) < 3:
         return float("nan")
     region = checked_mask(mask, pixels.shape)
@@ -210,7 +210,7 @@ def cnr(
 def automatic_cnr(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the contrast between an image's bright and dark parts over its noise.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medenh.errors import UsageError
 from medenh.metrics._arrays import (
+    ROUNDING,
     checked_mask,
     checked_pair,
     checked_range,
@@ -22,7 +23,6 @@ from medenh.types import FloatArray
 
 __all__ = ["Lab", "ciede2000", "delta_e2000"]
 
-_ROUNDING = 1e-3  # outside [0, 1] by so little is arithmetic, not another unit
 _TINY = np.float32(1e-30)
 
 # IEC 61966-2-1, each row over the white of D65, 2 degrees (0.95047, 1, 1.08883)
@@ -50,7 +50,7 @@ def delta_e2000(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the mean colour difference CIEDE2000; 0 for equal images.
@@ -59,8 +59,8 @@ def delta_e2000(
     ----------
     image, reference : array, shape (H, W) or (H, W, C), in [0, data_range]
         sRGB. Of grey images only the lightness counts.
-    data_range : float
-        The value of white.
+    data_range : float, optional
+        The value of white; without it that of the type, as for `psnr`.
     mask : bool array, shape (H, W), optional
         Where to measure.
 
@@ -82,8 +82,8 @@ def delta_e2000(
     Sharma, Wu, Dalal, Color Research and Application 30(1), 2005 [known], with kL = kC
     = kH = 1; D65, 2 degrees.
     """
-    white = checked_range(data_range)
     one, other = checked_pair(image, reference)
+    white = checked_range(data_range, one, other)
     region = checked_mask(mask, one.shape)
     total, count = 0.0, 0
     for rows in row_strips(one.shape):
@@ -101,7 +101,7 @@ def _unit_planes(pixels: NDArray[Any], white: float) -> FloatArray:
     planes = np.ascontiguousarray(np.moveaxis(pixels, 2, 0), np.float32)
     planes *= np.float32(1.0 / white)
     low, high = float(planes.min()), float(planes.max())
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise UsageError(
             "CIEDE2000 is measured on values in [0, 1] of the data range, these go "
             f"from {low:g} to {high:g}",

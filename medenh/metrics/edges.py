@@ -11,6 +11,7 @@ from medenh.metrics._arrays import (
     BoolArray,
     checked_mask,
     checked_pair,
+    checked_range,
     unit_luma,
 )
 from medenh.metrics.appearance import plane_noise
@@ -32,7 +33,7 @@ def invented_edges(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the share of strong edges for which the reference shows no cause.
@@ -43,8 +44,8 @@ def invented_edges(
         The enhanced image. Of colours only the luma counts.
     reference : array, same shape
         The image before enhancement (or a reference, to judge hallucination by).
-    data_range : float
-        The value of white.
+    data_range : float, optional
+        The value of white; without it that of the type, as for `psnr`.
     mask : bool array, shape (H, W), optional
         Where to look for edges.
 
@@ -76,8 +77,8 @@ def invented_edges(
     Limits: new texture that covers a place evenly passes for gain; what is drawn along
     an old edge, and what the noise of the reference could hide, is not found.
     """
-    checked_pair(image, reference)
-    new, old = unit_luma(image, data_range), unit_luma(reference, data_range)
+    white = checked_range(data_range, *checked_pair(image, reference))
+    new, old = unit_luma(image, white), unit_luma(reference, white)
     region = checked_mask(mask, new.shape)
     factor = int(np.ceil(np.sqrt(new.size / _MOST_PIXELS)))
     new, old = _averaged(new, factor), _averaged(old, factor)

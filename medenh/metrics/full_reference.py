@@ -21,7 +21,7 @@ def psnr(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the peak signal-to-noise ratio in dB; infinite for equal images.
@@ -29,8 +29,10 @@ def psnr(
     Parameters
     ----------
     image, reference : array, shape (H, W) or (H, W, C)
-    data_range : float
-        From the darkest to the brightest value possible.
+    data_range : float, optional
+        From the darkest to the brightest value possible. Without it that of the type:
+        255 and 65535 for unsigned integers of 8 and 16 bits, 1 for booleans and for
+        floats, which must lie in [0, 1] then.
     mask : bool array, shape (H, W), optional
         Where to measure.
 
@@ -41,7 +43,7 @@ def psnr(
     Raises
     ------
     UsageError
-        The shapes do not fit together, or the mask is empty.
+        The shapes do not fit together, the mask is empty, or nothing tells the range.
     NonFiniteError
         An image holds NaN or infinity.
 
@@ -55,8 +57,7 @@ def psnr(
     >>> psnr(np.full((8, 8), 0.6), np.full((8, 8), 0.5))
     20.0
     """
-    peak = checked_range(data_range)
-    error = _mean_power(image, reference, mask, 2)
+    error, peak = _mean_power(image, reference, data_range, mask, 2)
     if error == 0.0:
         return float("inf")
     return float(np.round(10 * np.log10(peak**2 / error), 12))
@@ -66,7 +67,7 @@ def mae(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the mean absolute error as a share of ``data_range``.
@@ -79,17 +80,20 @@ def mae(
     >>> mae(np.full((8, 8), 51), np.zeros((8, 8)), data_range=255)
     0.2
     """
-    return _mean_power(image, reference, mask, 1) / checked_range(data_range)
+    error, white = _mean_power(image, reference, data_range, mask, 1)
+    return error / white
 
 
 def _mean_power(
     image: NDArray[Any],
     reference: NDArray[Any],
+    data_range: float | None,
     mask: NDArray[Any] | None,
     power: int,
-) -> float:
-    """Return the mean of the absolute difference to a power, 1 or 2."""
+) -> tuple[float, float]:
+    """Return the mean of the absolute difference to a power, 1 or 2; and the range."""
     one, other = checked_pair(image, reference)
+    white = checked_range(data_range, one, other)
     region = checked_mask(mask, one.shape)
     total, count = 0.0, 0
     for rows in row_strips(one.shape):
@@ -99,4 +103,4 @@ def _mean_power(
         flat = difference.ravel()
         total += float(flat @ flat if power == 2 else np.abs(flat).sum())
         count += flat.size
-    return total / count
+    return total / count, white

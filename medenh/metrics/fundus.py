@@ -56,7 +56,7 @@ class _Model(NamedTuple):
 def fundus_quality(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return how likely graders would call a fundus photograph good.
@@ -65,8 +65,8 @@ def fundus_quality(
     ----------
     image : array, shape (H, W, 3) or (H, W), in [0, data_range]
         RGB; of grey images the colours say nothing, and the score is less sure.
-    data_range : float
-        The value of white.
+    data_range : float, optional
+        The value of white; without it that of the type, as for `psnr`.
     mask : bool array, shape (H, W), optional
         The field of view; found by brightness if not given.
 
@@ -115,7 +115,7 @@ def _model() -> _Model:
 def fundus_features(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> NDArray[np.float64]:
     """Return the figures named in `FEATURES`; NaN where there is no field.
@@ -136,7 +136,7 @@ def fundus_features(
     values = (
         *_light(plane, field),
         *_vessels(pixels[..., min(1, pixels.shape[2] - 1)], field),
-        sharpness(plane, mask=field),
+        sharpness(plane, data_range=1.0, mask=field),
         float(np.log(plane_noise(plane, field) + 1e-3)),
         *_colours(pixels, field),
     )
@@ -144,13 +144,13 @@ def fundus_features(
 
 
 def _standard_size(
-    image: NDArray[Any], data_range: float, mask: NDArray[Any] | None
+    image: NDArray[Any], data_range: float | None, mask: NDArray[Any] | None
 ) -> tuple[FloatArray, BoolArray]:
     """Return float32 pixels in [0, 1] at the standard size, and their field of view."""
     from skimage.transform import resize
 
     source = checked_image(image)
-    white = np.float32(checked_range(data_range))
+    white = np.float32(checked_range(data_range, source))
     region = checked_mask(mask, source.shape)
     factor = max(1, max(source.shape[:2]) // _SIDE)
     pixels = _block_means(source, factor) / white

@@ -38,7 +38,7 @@ class Gaussian(NamedTuple):
 def niqe(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
     modality: str | None = None,
 ) -> float:
@@ -48,8 +48,8 @@ def niqe(
     ----------
     image : array, shape (H, W) or (H, W, C), in [0, data_range]
         Of colours only the luma counts.
-    data_range : float
-        The value of white.
+    data_range : float, optional
+        The value of white; without it that of the type, as for `psnr`.
     mask : bool array, shape (H, W), optional
         Only patches that lie in it whole are measured.
     modality : str, optional
@@ -123,7 +123,7 @@ def fit_gaussian(features: NDArray[Any]) -> Gaussian:
 def patch_features(
     image: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
     sharpest: float = 0.0,
 ) -> Floats:

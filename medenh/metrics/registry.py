@@ -1,6 +1,6 @@
 """The table of metrics: what each measures, of what, and which direction is better.
 
-Every entry is called in one way, ``METRICS[name](image, reference, data_range=1.0,
+Every entry is called in one way, ``METRICS[name](image, reference, data_range=None,
 mask=None, modality=None)``. Neither numpy nor any metric is imported here: the module
 of a metric is loaded at its first use, so that listing them stays quick.
 """
@@ -81,7 +81,7 @@ class Metric:
         image: NDArray[Any],
         reference: NDArray[Any] | None = None,
         *,
-        data_range: float = 1.0,
+        data_range: float | None = None,
         mask: NDArray[np.bool_] | None = None,
         modality: str | None = None,
     ) -> float:
@@ -94,9 +94,10 @@ class Metric:
         reference : array, same shape, optional
             What it is judged by: the reference (kind "full-reference"), or the image
             before enhancement ("fidelity"). No-reference metrics leave it unused.
-        data_range : float
-            From the darkest to the brightest value possible: 1 for floats in [0, 1],
-            255 for 8 bits.
+        data_range : float, optional
+            From the darkest to the brightest value possible; without it that of the
+            type: 255 and 65535 for unsigned integers of 8 and 16 bits, 1 for booleans
+            and for floats, which must lie in [0, 1] then.
         mask : bool array, shape (H, W), optional
             Where to measure; all of the image if not given.
         modality : str, optional

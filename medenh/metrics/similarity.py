@@ -28,7 +28,7 @@ def ssim(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the structural similarity: 1 for equal images, mean over channels.
@@ -43,8 +43,8 @@ def ssim(
     smaller than 11 px, every pixel counts, borders mirrored. Windows of pixels near
     the mask's edge look over it.
     """
-    peak = checked_range(data_range)
     one, other = checked_pair(image, reference)
+    peak = checked_range(data_range, one, other)
     region = checked_mask(mask, one.shape)
     both, _ = _similarity(one, other, peak, _counted(region, one.shape))
     return float(both.mean())
@@ -54,7 +54,7 @@ def ms_ssim(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return the multi-scale structural similarity: 1 for equal images.
@@ -70,8 +70,8 @@ def ms_ssim(
     channels. With a mask, a pixel of a coarser scale counts where any of its four is
     in the mask; at the fifth scale its window reaches 80 px over the edge.
     """
-    peak = checked_range(data_range)
     one, other = checked_pair(image, reference)
+    peak = checked_range(data_range, one, other)
     region = checked_mask(mask, one.shape)
     room = min(one.shape[:2]) // (2 * _RADIUS + 1)
     count = min(len(_SCALES), max(1, room.bit_length()))

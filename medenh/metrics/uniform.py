@@ -17,11 +17,12 @@ def structure(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return `structure_correlation`; the data range changes nothing."""
-    checked_range(data_range)
+    if data_range is not None:
+        checked_range(data_range)
     return structure_correlation(image, reference, mask=mask)
 
 
@@ -29,7 +30,7 @@ def clipped(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return `clipped_share` of two images in [0, data_range]."""
@@ -40,7 +41,7 @@ def shift(
     image: NDArray[Any],
     reference: NDArray[Any],
     *,
-    data_range: float = 1.0,
+    data_range: float | None = None,
     mask: NDArray[Any] | None = None,
 ) -> float:
     """Return `mean_shift` of two images in [0, data_range]."""
@@ -50,12 +51,12 @@ def shift(
 def _unit_pair(
     image: NDArray[Any],
     reference: NDArray[Any],
-    data_range: float,
+    data_range: float | None,
     mask: NDArray[Any] | None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return both images over the data range, float32; only the mask's pixels."""
-    white = checked_range(data_range)
     one, other = checked_pair(image, reference)
+    white = checked_range(data_range, one, other)
     region = checked_mask(mask, one.shape)
     if region is not None:
         one, other = one[region], other[region]

@@ -213,8 +213,8 @@ def _score(enhanced: Image, original: Image) -> Scores:
     image, reference = _in_range_of(enhanced, original), unit_view(original, 0)
     return {
         "psnr": float(metrics.psnr(image, reference, data_range=1.0)),
-        "ssim": float(metrics.ssim(image, reference)),
-        "delta_e2000": float(metrics.delta_e2000(image, reference)),
+        "ssim": float(metrics.ssim(image, reference, data_range=1.0)),
+        "delta_e2000": float(metrics.delta_e2000(image, reference, data_range=1.0)),
     }
 
 

@@ -144,7 +144,7 @@ def test_sharpness_knows_detail_from_contrast_and_from_noise(retina):
 def test_noise_put_in_is_found(sigma, shape):
     smooth = np.linspace(0.3, 0.7, shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
     image = np.broadcast_to(smooth, shape) + RNG.normal(0, sigma, shape)
-    assert noise(image) == pytest.approx(sigma, rel=0.08)
+    assert noise(image, data_range=1.0) == pytest.approx(sigma, rel=0.08)
     assert noise(255 * image, data_range=255) == pytest.approx(sigma, rel=0.08)
 
 

@@ -105,6 +105,30 @@ def test_bit_depth_does_not_matter(metric, photograph):
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
+def test_range_is_that_of_the_type_where_none_is_given(metric, photograph):
+    rough = np.clip(photograph * 0.8 + 20, 0, 255).astype(np.uint8)
+    for white, dtype in ((255, np.uint8), (65535, np.uint16), (1.0, np.float32)):
+        pair = [(p * (white / 255)).astype(dtype) for p in (rough, photograph)]
+        assert metric(*pair) == metric(*pair, data_range=white)
+    pair = [p > 100 for p in (rough, photograph)]
+    wanted = metric(*(p.astype(float) for p in pair))
+    assert metric(*pair) == pytest.approx(wanted, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "metric", [m for m in METRICS.values() if m.name != "structure"], ids=_id
+)
+def test_range_that_nothing_tells_is_refused(metric, photograph):
+    grey = photograph[..., 1]
+    for strange in (grey.astype(np.float32), grey.astype(np.int16), -(grey / 255)):
+        with pytest.raises(UsageError, match="give data_range="):
+            metric(strange, strange)
+    if metric.needs_reference:
+        with pytest.raises(UsageError, match="in common"):
+            metric(grey, grey / 255)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
 def test_every_size_and_kind_of_content_has_an_answer(metric):
     rng = np.random.default_rng(0)
     for shape in ((1, 1), (1, 70), (7, 5, 3), (65, 130, 1), (97, 64, 3)):
