@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, spelled
 
 __all__ = [
     "Device",
@@ -122,7 +122,9 @@ def _check_accelerator(name: str) -> None:
             int(index or 0) < torch.cuda.device_count()
         )
     if not there:
-        raise UsageError(f"no device {name} on this machine", hint="use --device cpu")
+        raise UsageError(
+            f"no device {name} on this machine", hint=f"use {spelled(device='cpu')}"
+        )
 
 
 def num_threads() -> int:
@@ -189,7 +191,7 @@ def pick_precision(
         return "bf16" if fast else "fp32"
     if asked == "fp16" and device.kind == "cpu":
         raise UsageError(
-            "fp16 is not supported on a CPU", hint="use --precision bf16 or fp32"
+            "fp16 is not supported on a CPU", hint=f"use {spelled(precision='fp32')}"
         )
     if asked == "fp32":
         return "fp32"

@@ -36,7 +36,10 @@ __all__ = [
     "WeightsError",
     "exit_code",
     "is_out_of_memory",
+    "spelled",
 ]
+
+_FLAGS = {"tasks": "task"}  # keyword -> flag, where they differ
 
 _EXHAUSTED = (
     "not enough memory",
@@ -172,3 +175,28 @@ def is_out_of_memory(error: BaseException) -> bool:
         return not isinstance(error, OutOfMemoryError)
     text = str(error).lower()
     return isinstance(error, Exception) and any(word in text for word in _EXHAUSTED)
+
+
+def spelled(**options: object) -> str:
+    """Return how options are written in a shell and in Python, as hints say it.
+
+    Parameters
+    ----------
+    **options
+        Keyword arguments of the library, any one of which will do. Strings in capital
+        letters stand for what the user fills in.
+
+    Examples
+    --------
+    >>> spelled(engine="torch")
+    '--engine torch, in Python engine="torch"'
+    >>> spelled(masks="DIR", on_exists="skip")
+    '--masks DIR or --on-exists skip, in Python masks=DIR or on_exists="skip"'
+    """
+    flags, keywords = [], []
+    for name, value in options.items():
+        flag = _FLAGS.get(name, name).replace("_", "-")
+        flags.append(f"--{flag} {value}")
+        quoted = isinstance(value, str) and not value.isupper()
+        keywords.append(f'{name}="{value}"' if quoted else f"{name}={value}")
+    return f"{' or '.join(flags)}, in Python {' or '.join(keywords)}"

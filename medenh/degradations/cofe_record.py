@@ -23,7 +23,7 @@ from medenh.degradations.cofe_illumination import (
 from medenh.degradations.operator import Operator
 from medenh.degradations.record import Framing, Record, read_step, write_step
 from medenh.degradations.smoothing import odd
-from medenh.errors import UsageError
+from medenh.errors import UsageError, spelled
 
 __all__ = ["from_cofe", "is_cofe", "side_of", "to_cofe"]
 
@@ -332,7 +332,7 @@ def _whole(value: float) -> int:
     if value != int(value):
         raise UsageError(
             f"Cofe-Net's layout holds whole pixels only, not {value:g}",
-            hint="degrade with --size 512",
+            hint=f"degrade with {spelled(size=512)}",
         )
     return int(value)
 

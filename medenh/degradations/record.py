@@ -13,6 +13,11 @@ from medenh.errors import UsageError
 
 __all__ = ["FileEntry", "Framing", "Record", "StepRecord", "read_step", "write_step"]
 
+_FOREIGN = (
+    "Cofe-Net's own records are taken as --legacy-json, in Python by "
+    "medenh.degradations.apply"
+)
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
@@ -169,7 +174,7 @@ class Record(_Model):
             foreign = '"params"' in words and '"schema"' not in words
             raise UsageError(
                 f"not a degradation record: {_first(error)}",
-                hint="give Cofe-Net's own records as --legacy-json" if foreign else "",
+                hint=_FOREIGN if foreign else "",
             ) from error
 
 

@@ -67,6 +67,8 @@ def find_recipe(name: str) -> Recipe:
         near = get_close_matches(name.lower(), RECIPES, n=3)
         meant = f"do you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
-            f"no recipe named {name!r}", hint=f"{meant}medenh degrade --list shows them"
+            f"no recipe named {name!r}",
+            hint=f"{meant}`medenh degrade --list` shows them, "
+            "medenh.degradations.RECIPES in Python",
         )
     return RECIPES[name]

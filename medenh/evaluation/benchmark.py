@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from medenh.degradations import find_recipe
-from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.errors import MedenhError, OutputError, UsageError, spelled
 from medenh.evaluation.cases import DataSet, choose, read_folder
 from medenh.evaluation.comparing import best_row, compare_all, compare_with
 from medenh.evaluation.degrading import IDENTITY, ORACLE, Prepared, prepare
@@ -160,7 +160,9 @@ def _check(options: BenchmarkOptions) -> None:
         return
     if not output.is_dir() or any(output.iterdir()):
         raise OutputError(
-            "is there already", path=output, hint="name a new folder with -o"
+            "is there already",
+            path=output,
+            hint=f"name a new folder: {spelled(output='OUT')}",
         )
 
 
@@ -184,7 +186,7 @@ def _data(protocol: Protocol, options: BenchmarkOptions) -> DataSet:
         raise UsageError(
             f"no picture has an answer to task {min(lacking)}",
             path=root,
-            hint="--masks DIR or --labels CSV, by the pictures' names",
+            hint=f"give {spelled(masks='DIR', labels='CSV')}, by the pictures' names",
         )
     return replace(data, cases=choose(data.cases, options.limit))
 

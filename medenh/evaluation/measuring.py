@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import InputError, NonFiniteError, UsageError
+from medenh.errors import InputError, NonFiniteError, UsageError, spelled
 from medenh.evaluation.result import Better, Column
 from medenh.metrics.registry import METRICS, Metric
 from medenh.types import FloatArray, Image, Modality, UnitRange
@@ -174,7 +174,7 @@ def _numbers(
             raise NonFiniteError(
                 "holds NaN or infinity",
                 path=image.source,
-                hint="repair it, or measure with --region mask",
+                hint=f"repair it, or measure with {spelled(region='mask')}",
             )
     plain = UnitRange(0.0, 255.0)
     limits = image.unit_range

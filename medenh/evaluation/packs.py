@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medenh.errors import UnreadableError, UsageError
+from medenh.errors import UnreadableError, UsageError, spelled
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.cases import Clean, DataSet
 from medenh.formats.array import from_array
@@ -119,8 +119,8 @@ def find_pack(modalities: Sequence[str], protocol: str) -> Path:
     wanted = " or ".join(modalities) or "any"
     raise UsageError(
         f"no benchmark set for protocol {protocol} ({wanted}) is installed here",
-        hint="give --data DIR with clean pictures, or set MEDENH_DATA to the folder "
-        "of data packs",
+        hint=f"give clean pictures: {spelled(data='DIR')}; or set MEDENH_DATA to the "
+        "folder of data packs",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, spelled
 from medenh.evaluation.answers import read_labels
 from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
 from medenh.evaluation.regions import Region, checked_region
@@ -171,20 +171,24 @@ def _check(options: PairOptions, region: Region, kinds: set[str]) -> None:
         )
     segments, classifies = "segmentation" in kinds, "classification" in kinds
     if region == "mask" and options.masks is None:
-        raise UsageError("--region mask needs --masks DIR")
+        raise UsageError("region mask needs masks", hint=f"give {spelled(masks='DIR')}")
     if region == "mask" and segments:
         raise UsageError(
             "with a segmentation task, masks are its answers and not a region",
-            hint="use --region fov or whole",
+            hint=f"use {spelled(region='fov')}; or whole",
         )
     if options.masks is not None and region != "mask" and not segments:
-        raise UsageError("masks are for --region mask, or for a segmentation --task")
+        raise UsageError("masks are for region mask, or for a segmentation task")
     if options.labels is not None and not classifies:
-        raise UsageError("labels are for a classification --task")
+        raise UsageError("labels are for a classification task")
     if segments and options.masks is None:
-        raise UsageError("a segmentation task needs answers", hint="--masks DIR")
+        raise UsageError(
+            "a segmentation task needs answers", hint=f"give {spelled(masks='DIR')}"
+        )
     if classifies and options.labels is None:
-        raise UsageError("a classification task needs answers", hint="--labels CSV")
+        raise UsageError(
+            "a classification task needs answers", hint=f"give {spelled(labels='CSV')}"
+        )
 
 
 def _without_answer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, spelled
 from medenh.evaluation.protocols import Protocol
 from medenh.tasks import Task, get_task
 
@@ -52,11 +52,12 @@ def _only(fitting: list[Task], kind: str, word: str, protocol: Protocol) -> str:
     if not of_kind:
         raise UsageError(
             f"protocol {protocol.name} has no task of its own that {word} answer",
-            hint="--task NAME",
+            hint=f"give {spelled(tasks='NAME')}",
         )
     if len({task.modality for task in of_kind}) > 1:
         names = " or ".join(task.name for task in of_kind)
         raise UsageError(
-            f"the {word} may answer {names}", hint="--task NAME, or --modality WORD"
+            f"the {word} may answer {names}",
+            hint=f"give {spelled(tasks='NAME', modality='WORD')}",
         )
     return of_kind[0].name

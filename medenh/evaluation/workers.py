@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from medenh.device import usable_cores
-from medenh.errors import OutOfMemoryError
+from medenh.errors import OutOfMemoryError, spelled
 
 __all__ = ["OnDone", "count_workers", "counted", "in_order", "workers"]
 
@@ -84,8 +84,8 @@ def workers(count: int) -> Iterator[Executor]:
         if isinstance(error, BrokenProcessPool):
             raise OutOfMemoryError(
                 "a worker process ended without a word",
-                hint="probably memory: try --workers 1, which also names a file that "
-                "crashes a decoder",
+                hint="probably memory: one process takes less, and names a file that "
+                f"crashes a decoder: {spelled(workers=1)}",
             ) from error
         raise
     executor.shutdown()

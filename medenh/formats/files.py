@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from medenh.errors import OutputError, OverBudgetError, UnreadableError
+from medenh.errors import OutputError, OverBudgetError, UnreadableError, spelled
 from medenh.formats.limits import raise_limit
 from medenh.hashing import sha256_file
 
@@ -279,7 +279,7 @@ def check_name(path: Path) -> None:
         raise OutputError(
             f"output name longer than {_NAME_BYTES} bytes",
             path=path.parent,
-            hint="shorten the input's name or choose the output with -o",
+            hint=f"shorten the input's name, or give {spelled(output='OUT')}",
         )
 
 

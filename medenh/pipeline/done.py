@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from medenh.errors import InputError, OutputError, UnreadableError, UsageError
+from medenh.errors import InputError, OutputError, UnreadableError, UsageError, spelled
 from medenh.pipeline.journal import Fingerprint, Journal, Record
 from medenh.pipeline.naming import numbered
 from medenh.pipeline.results import Failure, Skip
@@ -70,7 +70,7 @@ class Judge:
         error = OutputError(
             "is already there",
             path=there[0],
-            hint="--on-exists skip, overwrite or rename; on_exists=... in Python",
+            hint=spelled(on_exists="POLICY") + ": skip, overwrite or rename",
         )
         return [*verdicts, *(Failure(path, error) for path in rest.sources)]
 

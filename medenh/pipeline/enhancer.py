@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory
+from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory, spelled
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
 from medenh.pipeline.runners import Runner
 from medenh.pipeline.tiles import Tile, make_grid, round_up
@@ -217,9 +217,10 @@ class FrameEnhancer:
                 "use a machine with more memory",
             )
             if self._tile == "off":
-                why, hint = "tiles are switched off", "leave out --tile off"
+                why, hint = "tiles are switched off", f"leave out {spelled(tile='off')}"
             elif longest > AUTO_CORE:
-                hint += f", or --tile {AUTO_CORE} if faint seams are acceptable"
+                small = spelled(tile=AUTO_CORE)
+                hint += f"; or, if faint seams are acceptable, {small}"
             raise OutOfMemoryError(
                 f"{task.image.width}x{task.image.height} pixels do not fit in memory "
                 f"as a whole, and {why}",
@@ -253,7 +254,7 @@ class FrameEnhancer:
                 raise OutOfMemoryError(
                     f"not enough memory even for tiles of {core} pixels",
                     path=task.image.source,
-                    hint="close other programs, or use --device cpu",
+                    hint=f"close other programs, or use {spelled(device='cpu')}",
                 )
 
     def _run_tiles(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medenh.errors import RefusedError
+from medenh.errors import RefusedError, spelled
 from medenh.metrics.fidelity import (
     brightness_excess,
     clipped_share,
@@ -148,7 +148,7 @@ def check_input(
         file's is not doubted.
     """
     refused, said = [], []
-    hint = "; -m auto --modality {} picks a model for it"
+    hint = "; the model auto picks one for it with " + spelled(modality="{}")
     if image.modality is Modality.UNKNOWN:
         refused += strange_looks(image, card.id, card.modalities, hint=hint)
     elif not card.suits(image.modality.value):
@@ -220,5 +220,6 @@ def describe(problems: list[str], image: Image) -> RefusedError:
     return RefusedError(
         "; ".join(problems),
         path=image.source,
-        hint="nothing was written; leave out --strict to have it all the same",
+        hint="nothing was written; without --strict (strict=True in Python) it is "
+        "enhanced all the same",
     )

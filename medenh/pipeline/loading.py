@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from medenh.device import Device, pick_device, pick_precision
-from medenh.errors import MedenhError, UsageError
+from medenh.errors import MedenhError, UsageError, spelled
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reference import read_reference
@@ -233,7 +233,8 @@ def make_runner(card: ModelCard, options: EnhanceOptions, device: Device) -> Run
         except UnconvertibleError as error:
             if options.engine == "openvino":
                 raise UsageError(
-                    f"OpenVINO cannot run {card.id}: {error}", hint="use --engine torch"
+                    f"OpenVINO cannot run {card.id}: {error}",
+                    hint=f"use {spelled(engine='torch')}",
                 ) from error
             _log.info("OpenVINO cannot run %s (%s): torch is used", card.id, error)
     from medenh.zoo.load import follow_reference, load_network
@@ -248,7 +249,9 @@ def _wants_openvino(engine: str, device: Device) -> bool:
     if engine == "torch" or (engine == "auto" and device.kind != "cpu"):
         return False
     if device.kind != "cpu":
-        raise UsageError("OpenVINO runs on the CPU here", hint="use --device cpu")
+        raise UsageError(
+            "OpenVINO runs on the CPU here", hint=f"use {spelled(device='cpu')}"
+        )
     there = importlib.util.find_spec("openvino") is not None
     if engine == "openvino" and not there:
         raise UsageError(

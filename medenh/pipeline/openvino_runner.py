@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medenh.device import Precision, cpu_has_bf16, num_threads
-from medenh.errors import UsageError
+from medenh.errors import UsageError, spelled
 from medenh.pipeline.openvino_cache import (
     cache_folder,
     cache_key,
@@ -70,7 +70,7 @@ class OpenVinoRunner:
         if precision == "bf16" and not cpu_has_bf16():
             raise UsageError(
                 "this CPU has no bf16, and OpenVINO does not emulate it",
-                hint="use --precision fp32, or --engine torch",
+                hint=f"use {spelled(precision='fp32', engine='torch')}",
             )
         self.precision = precision
         self.workers = num_threads()

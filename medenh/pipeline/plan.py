@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from medenh import __version__
 from medenh.device import num_threads
-from medenh.errors import OutputError, UnsupportedError, UsageError
+from medenh.errors import OutputError, UnsupportedError, UsageError, spelled
 from medenh.formats import EXTENSIONS
 from medenh.formats.discover import Item, discover
 from medenh.formats.files import (
@@ -119,14 +119,14 @@ def make_plan(
 
 
 def _check_name(output: Path, wanted: str) -> None:
-    """Refuse a name that says another format than ``--format``."""
+    """Refuse a name that says another format than the one asked for."""
     if wanted == "same" or not has_image_name(output):
         return
     said = target_kind(output, wanted, "same")
     if said != wanted:
         raise UsageError(
-            f"{output} is named as {said}, and --format says {wanted}",
-            hint="leave one of the two out",
+            f"{output} is named as {said}, and not as {wanted}",
+            hint=f"name another, or leave out {spelled(format=wanted)}",
         )
 
 
@@ -137,7 +137,7 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
         if not one_file:
             raise UsageError(
                 "several images need a place to go",
-                hint="give a folder: -o OUT, or output=... in Python",
+                hint=f"give a folder: {spelled(output='OUT')}",
             )
         return True
     if not str(output):
@@ -185,7 +185,8 @@ def _root_of(paths: list[Path], output: str | Path | None) -> Path:
     root = Path(output)
     if root.is_symlink() and not root.exists():
         raise UsageError(
-            f"{root} is a link that leads nowhere", hint="choose another with -o"
+            f"{root} is a link that leads nowhere",
+            hint=f"choose another: {spelled(output='OUT')}",
         )
     if root.exists() and not root.is_dir():
         raise UsageError(
@@ -194,7 +195,8 @@ def _root_of(paths: list[Path], output: str | Path | None) -> Path:
     for path in paths:
         if path.is_dir() and real_path(path) == real_path(root):
             raise UsageError(
-                "the output folder is the input folder", hint="choose another with -o"
+                "the output folder is the input folder",
+                hint=f"choose another: {spelled(output='OUT')}",
             )
     return root
 

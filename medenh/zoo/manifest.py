@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medenh.errors import MedenhError, UsageError, WeightsError
+from medenh.errors import MedenhError, UsageError, WeightsError, spelled
 from medenh.zoo.cache import cache_folders
 from medenh.zoo.card import MODALITIES, ModelCard
 
@@ -194,7 +194,7 @@ class Manifest:
             classes = ", ".join(found.card.recognition.classes)
             raise UsageError(
                 f"{found.card.id} recognises ({classes}) and enhances nothing",
-                hint="it is for `medenh evaluate --task` and medenh.tasks.load",
+                hint="it is for `medenh evaluate` and medenh.tasks.load",
             )
         return found
 
@@ -214,7 +214,7 @@ class Manifest:
                 else:
                     why = f"no model is the default for {modality}"
                 return Resolution(card, f"{why}, so the general {card.id} is used")
-        raise UsageError("no model to choose from", hint="name one with --model")
+        raise UsageError("no model to choose from", hint=f"give {spelled(model='ID')}")
 
     def _knows(self, name: str) -> bool:
         names = ((card.id, card.full_id, *card.aliases) for card in self.cards)
@@ -237,7 +237,7 @@ class Manifest:
         elif near:
             hint = f"did you mean {', '.join(list(dict.fromkeys(near))[:_MOST_NAMES])}?"
         else:
-            hint = "`medenh models list` shows all"
+            hint = "`medenh models list` shows all, medenh.list_models() in Python"
         return UsageError(f"unknown model {name!r}", hint=hint)
 
 

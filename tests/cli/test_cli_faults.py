@@ -359,7 +359,7 @@ def test_links_that_lead_back_to_themselves(run, folder, tmp_path):
     for verb in VERBS.values():
         code, err = run(*verb, folder, "-o", ring)
         assert (code, len(lines(err, "error"))) == (2, 1)
-        assert "is a link that leads nowhere (choose another with -o)" in err
+        assert "is a link that leads nowhere (choose another" in err
     code, err = run(*words, folder, "-o", ring / "below")
     assert code == 1
     assert "cannot be resolved" in err

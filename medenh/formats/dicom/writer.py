@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 
 from medenh import intensity
-from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.errors import MedenhError, OutputError, UsageError, spelled
 from medenh.formats.dicom.dataset import silence
 from medenh.formats.dicom.derive import derived, file_meta_of
 from medenh.formats.dicom.reader import DicomFiles
@@ -34,8 +34,8 @@ def write(
     if not isinstance(header, DicomFiles):
         raise UsageError(
             "only an image read from DICOM can be written as DICOM",
-            hint="choose another format, such as PNG or TIFF: --format png, or a name "
-            "that ends in .png",
+            hint=f"choose another, such as PNG or TIFF: {spelled(format='png')}, or a "
+            "name that ends in .png",
         )
     if len(paths) != len(header.parts):
         raise UsageError(
