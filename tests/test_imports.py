@@ -41,6 +41,7 @@ RANK = {
 ALLOWED = {
     ("tasks", "zoo"),  # a recogniser's weights come from the zoo
     ("degradations", "metrics"),  # records keep the score of doing nothing
+    ("degradations", "formats"),  # a resized picture keeps how it is to be seen
     ("reports", "pipeline"),
     ("reports", "evaluation"),
     ("evaluation", "pipeline"),

@@ -17,6 +17,7 @@ from medenh.degradations.record import Framing
 from medenh.degradations.square_view import SquareView, find_square, recall_square
 from medenh.degradations.surround import find_surround
 from medenh.errors import UsageError
+from medenh.formats.viewing import resized_viewing
 from medenh.types import FloatArray, Geometry, Image
 
 __all__ = ["AnyView", "View", "find", "recall"]
@@ -162,5 +163,5 @@ def _resized(image: Image, size: int) -> Image:
         geometry=Geometry(spacing_mm=spacing, depth=image.geometry.depth),
         alpha=None,
         frozen=None,
-        header=None,
+        header=resized_viewing(image, scale),
     )

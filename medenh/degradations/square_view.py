@@ -23,6 +23,7 @@ from medenh.degradations.field_of_view import (
 )
 from medenh.degradations.record import Framing
 from medenh.errors import UsageError
+from medenh.formats.viewing import resized_viewing
 from medenh.types import FloatArray, Geometry, Image
 
 __all__ = ["SquareView", "find_square", "recall_square"]
@@ -67,7 +68,7 @@ class SquareView:
             ),
             alpha=None,
             frozen=None,
-            header=None,
+            header=resized_viewing(image, scale),
         )
 
     def cut(self, pixels: FloatArray) -> FloatArray:

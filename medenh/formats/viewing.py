@@ -12,7 +12,14 @@ from typing import Protocol, runtime_checkable
 
 from medenh.types import Image
 
-__all__ = ["CENTIMETRE", "METRE", "Viewing", "resolution", "viewing_of"]
+__all__ = [
+    "CENTIMETRE",
+    "METRE",
+    "Viewing",
+    "resized_viewing",
+    "resolution",
+    "viewing_of",
+]
 
 METRE = Fraction(10_000, 254)  # inches
 CENTIMETRE = METRE / 100
@@ -63,6 +70,18 @@ def viewing_of(image: Image, frame: int = 0) -> Viewing:
         and told.profile[16:20] == _SPACES[image.channels]
     )
     return told if fits else replace(told, profile=b"")
+
+
+def resized_viewing(image: Image, scale: float) -> Viewing:
+    """Return how a picture made from an image, so many times as large, is to be seen.
+
+    It is the header of one whose own, with sizes and geometry, no longer holds.
+    """
+    told = viewing_of(image)
+    if told.resolution is None:
+        return told
+    across, down = (one * Fraction(scale) for one in told.resolution)
+    return replace(told, resolution=resolution(across, down, Fraction(1)))
 
 
 def resolution(

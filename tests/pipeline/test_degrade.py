@@ -8,6 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
+import PIL.ImageCms
+import PIL.ImageOps
 import pydicom
 import pytest
 import skimage
@@ -190,6 +193,30 @@ def test_dicom_outputs_are_derived_images_that_say_degraded(folder, done):
     assert "seed=0" in said
     series = {pydicom.dcmread(p).SeriesInstanceUID for p in (done / "series").iterdir()}
     assert len(series) == 1
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
+@pytest.mark.parametrize(
+    ("recipe", "shown"), [("dpe", (36, 48)), ("cofe-001", (48, 48))]
+)
+def test_resized_pictures_are_seen_like_their_source(tmp_path, recipe, shown, ending):
+    srgb = PIL.ImageCms.createProfile("sRGB")
+    profile = PIL.ImageCms.ImageCmsProfile(srgb).tobytes()
+    turned = PIL.Image.Exif()
+    turned[0x0112] = 6
+    retina = PIL.Image.fromarray(skimage.data.retina()[::8, ::8]).resize((128, 96))
+    (tmp_path / "in").mkdir()
+    clean = tmp_path / "in" / f"a.{ending}"
+    retina.save(clean, exif=turned, icc_profile=profile, dpi=(300, 300))
+    degrade_files([clean], tmp_path / "out", asked(recipe, size=48, pairs=True))
+    written = [one for one in (tmp_path / "out").rglob("a.*") if one.is_file()]
+    assert len(written) == 2
+    for path in written:
+        with PIL.Image.open(path) as opened:
+            assert opened.info["icc_profile"] == profile
+            assert opened.getexif()[0x0112] == 6
+            assert float(opened.info["dpi"][0]) < 300
+            assert PIL.ImageOps.exif_transpose(opened).size == shown
 
 
 def test_size_is_refused_where_geometry_would_not_hold(folder, tmp_path):
