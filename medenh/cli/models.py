@@ -279,8 +279,21 @@ def import_(
 
 
 def cite(name: _Name) -> None:
-    """Print what to cite for a model."""
+    """Print what to cite for a model: papers, as BibTeX too, and sets of images."""
     from medenh.zoo.manifest import resolve
+    from medenh.zoo.papers import papers_of
 
     card = resolve(name).card
-    console.write(card.citation or card.paper or "nothing to cite: common practice")
+    papers = papers_of(card)
+    known = "".join(papers)
+    words = [text for text in (card.paper, card.citation) if text not in known]
+    parts = [console.one_line(text) for text in words]
+    parts += papers or ([] if words else ["nothing to cite: common practice"])
+    if card.data:
+        lines = ["Images behind the weights, and their terms:"]
+        for source in card.data:
+            named = source.terms.startswith(source.name)
+            name = "" if named else f"{source.name}: "
+            lines.append(console.one_line(name + source.terms))
+        parts.append("\n".join(lines))
+    console.write("\n\n".join(parts))

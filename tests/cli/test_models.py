@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 
 import pytest
@@ -12,7 +13,10 @@ from medenh.cli import doctor as doctor_module
 from medenh.cli import main as main_module
 from medenh.cli.console import one_line, to_json
 from medenh.errors import InputError
-from medenh.zoo.manifest import SCHEMA
+from medenh.models import ARCHITECTURES
+from medenh.zoo.card import TrainingRecord
+from medenh.zoo.manifest import SCHEMA, resolve
+from medenh.zoo.papers import papers_of
 
 
 def _weights_file() -> bytes:
@@ -200,8 +204,41 @@ def test_export_and_import(zoo, run, monkeypatch):
     assert err.count("\n") == 1
 
 
-def test_cite(zoo, run):
-    assert run("models", "cite", "toy-fundus")[1] == "Somebody, 2020\n"
+def test_cite_tells_words_of_the_card_papers_and_images(zoo, run):
+    out = run("models", "cite", "toy-fundus")[1]
+    assert out.startswith("Somebody, 2020\n")
+    assert "@article{sharif2022deep" in out
+    assert out.endswith("SET: research only\n")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "rule", "dois"),
+    [
+        ("mage", "sum", ["10.1109/TMI.2023.3247783"]),
+        ("dpe", "hard", ["10.1109/TPAMI.2025.3525671", "10.1109/JBHI.2022.3168604"]),
+        ("fieldnet", "off", []),
+    ],
+)
+def test_papers_follow_from_network_and_training(architecture, rule, dois):
+    training = TrainingRecord(
+        seed=0,
+        command="medenh train x.toml",
+        hours=0.0,
+        images=1,
+        config={"promote": {"rule": rule}},
+    )
+    card = resolve("mage-fundus").card.model_copy(
+        update={"architecture": architecture, "training": training}
+    )
+    told = "".join(papers_of(card))
+    assert re.findall(r"doi *= {(.*)}", told) == dois
+
+
+def test_every_network_of_the_zoo_has_its_paper():
+    own = {"fieldnet", "autoencoder"}  # of this project
+    for architecture in set(ARCHITECTURES) - own:
+        card = resolve("mage-fundus").card
+        assert papers_of(card.model_copy(update={"architecture": architecture}))
 
 
 def test_doctor_finds_this_machine_healthy(zoo, run):
