@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from medenh.errors import UsageError
@@ -11,108 +13,29 @@ from medenh.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ARCHITECTURES", "create", "find_architecture", "find_preset"]
-
-
-def _dpe(**options: Any) -> nn.Module:
-    from medenh.models.dpe import DPENet
-
-    return DPENet(**options)
-
-
-def _dpe_plus(**options: Any) -> nn.Module:
-    from medenh.models.dpe_plus import DPEPlusNet
-
-    return DPEPlusNet(**options)
-
-
-def _unet(**options: Any) -> nn.Module:
-    from medenh.models.unet import UNet
-
-    return UNet(**options)
-
-
-def _classifier(**options: Any) -> nn.Module:
-    from medenh.models.unet import Classifier
-
-    return Classifier(**options)
-
-
-def _srresnet(**options: Any) -> nn.Module:
-    from medenh.models.srresnet import SRResNet
-
-    return SRResNet(**options)
-
-
-def _resnet(**options: Any) -> nn.Module:
-    from medenh.models.resnet import ResNet
-
-    return ResNet(**options)
-
-
-def _agnet(**options: Any) -> nn.Module:
-    from medenh.models.agnet import AGNet
-
-    return AGNet(**options)
-
-
-def _mage(**options: Any) -> nn.Module:
-    from medenh.models.mage import MAGENet
-
-    return MAGENet(**options)
-
-
-def _nafnet(**options: Any) -> nn.Module:
-    from medenh.models.nafnet import NAFNet
-
-    return NAFNet(**options)
+__all__ = [
+    "ARCHITECTURES",
+    "check_options",
+    "create",
+    "find_architecture",
+    "find_preset",
+]
 
 
 _ESTR = {"norm": "bn", "head": "tanh"}  # GradProm's network as ESTR's code has it
 
-
-def _hqg(**options: Any) -> nn.Module:
-    from medenh.models.hqg import HQGNet
-
-    return HQGNet(**options)
-
-
-def _hqg_legacy(**options: Any) -> nn.Module:
-    from medenh.models.hqg_legacy import HQGLegacyNet
-
-    return HQGLegacyNet(**options)
-
-
-def _stillgan(**options: Any) -> nn.Module:
-    from medenh.models.stillgan import StillGANGenerator
-
-    return StillGANGenerator(**options)
-
-
-def _fieldnet(**options: Any) -> nn.Module:
-    from medenh.models.fieldnet import FieldNet
-
-    return FieldNet(**options)
-
-
-def _autoencoder(**options: Any) -> nn.Module:
-    from medenh.models.autoencoder import AutoEncoder
-
-    return AutoEncoder(**options)
-
-
-# architecture -> (builder, presets: name -> options)
-ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any]]]] = {
-    "dpe": (_dpe, {"default": {}, "compat": {"unused_blocks": True}}),
+# architecture -> (module and class, presets: name -> options)
+ARCHITECTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
+    "dpe": ("dpe.DPENet", {"default": {}, "compat": {"unused_blocks": True}}),
     "dpe-plus": (
-        _dpe_plus,
+        "dpe_plus.DPEPlusNet",
         {
             "default": {},
             "tiny": {"widths": (8, 8, 12, 16), "estimator_width": 4},
         },
     ),
     "unet": (
-        _unet,
+        "unet.UNet",
         {
             "default": {},
             "vessels": {"widths": (16, 32, 48, 64)},
@@ -120,10 +43,13 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
             "tiny": {"widths": (4, 8)},
         },
     ),
-    "classifier": (_classifier, {"default": {}, "tiny": {"widths": (4, 8)}}),
-    "autoencoder": (_autoencoder, {"default": {}, "tiny": {"widths": (4, 8, 8)}}),
+    "classifier": ("unet.Classifier", {"default": {}, "tiny": {"widths": (4, 8)}}),
+    "autoencoder": (
+        "autoencoder.AutoEncoder",
+        {"default": {}, "tiny": {"widths": (4, 8, 8)}},
+    ),
     "fieldnet": (
-        _fieldnet,
+        "fieldnet.FieldNet",
         {
             "default": {},
             "tiny": {
@@ -135,7 +61,7 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "hqg": (
-        _hqg,
+        "hqg.HQGNet",
         {
             "default": {},
             "small": {},
@@ -147,11 +73,11 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "hqg-legacy": (
-        _hqg_legacy,
+        "hqg_legacy.HQGLegacyNet",
         {"default": {}, "256": {"side": 256}, "code-only": {"style": False}},
     ),
     "stillgan": (
-        _stillgan,
+        "stillgan.StillGANGenerator",
         {
             "default": {},
             "full": {"width": 64, "levels": 8},
@@ -159,7 +85,7 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "srresnet": (
-        _srresnet,
+        "srresnet.SRResNet",
         {
             "default": {},
             "x1": {},
@@ -173,7 +99,7 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "resnet": (
-        _resnet,
+        "resnet.ResNet",
         {
             "default": {},
             "small": {"widths": (16, 32, 64, 128)},
@@ -181,11 +107,11 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "agnet": (
-        _agnet,
+        "agnet.AGNet",
         {"default": {}, "small": {"width": 16}, "tiny": {"width": 4}},
     ),
     "mage": (
-        _mage,
+        "mage.MAGENet",
         {
             "default": {},
             "paper": {"blocks": 8},
@@ -201,7 +127,7 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
         },
     ),
     "nafnet": (
-        _nafnet,
+        "nafnet.NAFNet",
         {
             "default": {},
             "width32": {},
@@ -209,6 +135,12 @@ ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, dict[str, Any
                 "width": 16,
                 "encoder": (1, 1, 2, 4),
                 "middle": 6,
+                "decoder": (1, 1, 1, 1),
+            },
+            "light": {
+                "width": 16,
+                "encoder": (1, 1, 2, 4),
+                "middle": 0,
                 "decoder": (1, 1, 1, 1),
             },
             "tiny": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1)},
@@ -248,6 +180,29 @@ def find_preset(architecture: str, preset: str) -> dict[str, Any]:
     return presets[preset]
 
 
+def check_options(architecture: str, options: Iterable[str]) -> None:
+    """Pass in silence if an architecture has options of these names.
+
+    Raises
+    ------
+    UsageError
+        There is no such architecture, or it has no such option.
+    """
+    known = signature(_network(architecture)).parameters
+    for name in options:
+        if name not in known:
+            raise UsageError(
+                f"{architecture} takes no option {name!r}", hint=_meant(name, known)
+            )
+
+
+def _network(architecture: str) -> type[nn.Module]:
+    find_architecture(architecture)
+    module, name = ARCHITECTURES[architecture][0].split(".")
+    found: type[nn.Module] = getattr(import_module(f"medenh.models.{module}"), name)
+    return found
+
+
 def _meant(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = get_close_matches(name.lower(), names, 1)
@@ -277,11 +232,11 @@ def create(architecture: str, preset: str = "default", **options: Any) -> nn.Mod
     Raises
     ------
     UsageError
-        Unknown architecture, preset or option.
+        Unknown architecture, preset or option, or an option of a wrong type.
     """
     sized = find_preset(architecture, preset)
-    builder, _ = ARCHITECTURES[architecture]
+    check_options(architecture, options)
     try:
-        return builder(**{**sized, **options})
+        return _network(architecture)(**{**sized, **options})
     except TypeError as error:
-        raise UsageError(f"{architecture} takes no such option: {error}") from error
+        raise UsageError(f"{architecture} takes no such options: {error}") from error

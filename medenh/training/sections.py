@@ -96,6 +96,17 @@ class NetworkConfig(Section):
                 models.find_preset(architecture, name)
         return name
 
+    @field_validator("options")
+    @classmethod
+    def _options_are_known(
+        cls, options: dict[str, Any], told: ValidationInfo
+    ) -> dict[str, Any]:
+        architecture = told.data.get("architecture")
+        if architecture is not None and options:
+            with _name_checked():
+                models.check_options(architecture, options)
+        return options
+
 
 class DataConfig(Section):
     """Where images come from and how they are cut and degraded.

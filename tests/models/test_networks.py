@@ -96,8 +96,10 @@ def test_unknown_names_are_usage_errors():
         models.create("alexnet")
     with pytest.raises(UsageError, match="no preset"):
         models.create("dpe", "huge")
-    with pytest.raises(UsageError, match="no such option"):
+    with pytest.raises(UsageError, match=r"no option 'depth' \(one of unused_blocks"):
         models.create("dpe", depth=3)
+    with pytest.raises(UsageError, match="no such options"):
+        models.create("resnet", widths=3)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])

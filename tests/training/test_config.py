@@ -43,6 +43,22 @@ def test_impossible_settings_are_named(override, message):
         load_config("dpe-general", [override])
 
 
+def test_an_unknown_option_of_the_network_is_named_with_the_known_ones(tmp_path):
+    changes = [*_MAGE, "network.options.blokcs=2"]
+    wanted = (
+        "network.options: mage takes no option 'blokcs' .*mean blocks.*one of .*step"
+    )
+    with pytest.raises(UsageError, match=wanted):
+        load_config("dpe-general", changes)
+    path = tmp_path / "mine.toml"
+    table = "[network.options]\nwidth = 8\ndepth = 3\n"
+    path.write_text(named_config("dpe-general") + table)
+    with pytest.raises(
+        UsageError, match=r"line \d+: network.options: .*'(width|depth)'"
+    ):
+        load_config(path)
+
+
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(UsageError, match="dpe-general"):
         load_config("nonsense")
