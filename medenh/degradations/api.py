@@ -19,7 +19,8 @@ from medenh.degradations.operator import Domain
 from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
 from medenh.errors import NonFiniteError, UsageError
-from medenh.types import FloatArray, Image, Modality, Storage, UnitRange
+from medenh.formats.array import plain_storage
+from medenh.types import FloatArray, Image, Modality, UnitRange
 
 __all__ = ["apply", "degrade"]
 
@@ -45,7 +46,8 @@ def degrade(
         Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1 or 3; pictures of
         Pillow, of mode L, I;16, RGB or F, are taken as `numpy.asarray` gives them.
         Integers have the range of their bit depth, floats that lie in it [0, 1]; they
-        stay in it, but for recipes of MRI, which may pass the upper end.
+        stay in it, but for recipes of MRI, which may pass the upper end. Booleans are
+        0 and 1, and come back as booleans.
         For CT recipes floats and signed integers are HU. NaN and infinity keep their
         place and are left out.
     recipe : str
@@ -200,13 +202,11 @@ def _as_image(
         frozen = ~np.isfinite(pixels).all(axis=-1)
         if frozen.all():
             raise NonFiniteError("the array holds no number, only NaN or infinity")
-    limits = np.iinfo(pixels.dtype) if pixels.dtype.kind in "iu" else None
-    low, high = (-np.inf, np.inf) if limits is None else (limits.min, limits.max)
     in_hu = domain == "hu" and pixels.dtype.kind in "if"
     return Image(
         pixels=pixels,
         unit_range=intensity.soft_tissue_range() if in_hu else _unit_range(pixels),
-        storage=Storage(pixels.dtype, minimum=float(low), maximum=float(high)),
+        storage=plain_storage(pixels.dtype),
         modality=kind or Modality.UNKNOWN,
         units="HU" if in_hu else "",
         frozen=frozen if frozen is not None and frozen.any() else None,
@@ -227,10 +227,10 @@ def _frames(array: NDArray[Any]) -> NDArray[Any]:
             f"an array of shape {array.shape} has an alpha channel",
             hint="give the colours alone: array[..., :3]",
         )
-    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise UsageError(
             f"an array of {array.dtype} is not a picture",
-            hint="integers or floats; booleans are masks",
+            hint="integers, floats or booleans",
         )
     pixels = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.ndim == 2 or axes[array.ndim] == "HWC":

@@ -58,7 +58,6 @@ def test_nan_and_infinity_stay_where_they_are():
     [
         (np.zeros((8, 8, 4), np.uint8), "alpha"),
         (np.zeros((2, 8, 8, 4), np.uint8), "alpha"),
-        (np.zeros((8, 8), bool), "mask"),
         (np.zeros((8, 8), complex), "complex"),
         (np.zeros((0, 8), np.uint8), "shape"),
         (np.zeros(8, np.uint8), "shape"),
@@ -69,6 +68,15 @@ def test_arrays_that_are_no_pictures_are_refused(array, word):
     with pytest.raises(UsageError) as refused:
         medenh.degrade(array, "dpe")
     assert word in str(refused.value)
+
+
+def test_booleans_are_black_and_white_for_both_verbs():
+    clean = ramp((40, 40), "u1") > 128
+    low, record = medenh.degrade(clean, "gauss-0.3")
+    assert low.dtype == medenh.enhance(clean, model="nlm").dtype == bool
+    grey, _ = medenh.degrade(clean.astype(np.float32), "gauss-0.3")
+    np.testing.assert_array_equal(low, grey >= 0.5)
+    np.testing.assert_array_equal(degradations.apply(clean, record), low)
 
 
 @pytest.mark.parametrize(
