@@ -31,6 +31,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         "dpe_plus.DPEPlusNet",
         {
             "default": {},
+            "fast": {"widths": (16, 16, 32, 64)},
             "tiny": {"widths": (8, 8, 12, 16), "estimator_width": 4},
         },
     ),

@@ -318,7 +318,15 @@ def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
             hint="network.options.from_enlarged=true",
         )
     if config.network.start_from:
-        start_from(weights_file(config.network.start_from), network)
+        taken = start_from(weights_file(config.network.start_from), network)
+        wanted = len(network.state_dict())
+        if taken < wanted:
+            _log.info(
+                "%d of the network's %d tensors start from %s, the rest anew",
+                taken,
+                wanted,
+                config.network.start_from,
+            )
     everything = {"network": network, **strategy.companions(network)}
     for one in everything.values():
         one.to(world.device)

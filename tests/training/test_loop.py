@@ -1,6 +1,7 @@
 import csv
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -396,6 +397,21 @@ def test_starting_from_weights_takes_what_fits(tiny_settings, tmp_path):
     other = f"network.start_from='{(tmp_path / 'none.safetensors').as_posix()}'"
     with pytest.raises(UsageError, match="cannot start from"):
         train(load_config("dpe-general", [*frozen, other]), tmp_path / "third")
+
+
+def test_a_start_from_part_of_a_model_is_told(tiny_settings, tmp_path, caplog):
+    config = load_config("dpe-general", [*tiny_settings, "steps=1"])
+    train(config, tmp_path / "first")
+    weights = (tmp_path / "first" / "best.safetensors").as_posix()
+    start = [*tiny_settings, "steps=1", f"network.start_from='{weights}'"]
+    with caplog.at_level("INFO", logger="medenh"):
+        train(load_config("dpe-general", start), tmp_path / "same")
+        assert "start from" not in caplog.text
+        wider = [*start, "network.options={widths = [12, 8, 12, 16]}"]
+        train(load_config("dpe-general", wider), tmp_path / "wider")
+    told = re.search(r"(\d+) of the network's (\d+) tensors start from", caplog.text)
+    assert told
+    assert 0 < int(told[1]) < int(told[2])
 
 
 def test_best_affine_undoes_an_affine_degradation():
