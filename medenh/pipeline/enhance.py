@@ -144,7 +144,7 @@ def enhance(
     input : array, Image, picture of Pillow, path, or iterable of paths
         Arrays are (H, W), (H, W, C), (frames, H, W) or (frames, H, W, C), with 1, 3 or
         4 channels (RGB and opacity), of integers, floats of up to 64 bits (longdouble
-        is refused), or booleans, which are 0 and 1, and come back as booleans. NaN keeps
+        is refused), or booleans, which are 0 and 1 and come back as booleans. NaN keeps
         its place; masked values (`numpy.ma`) are refused: fill them. Channels come
         last: (3, H, W) is taken for three grey frames. Pictures of Pillow, of mode L,
         I;16, RGB, RGBA or F, are taken as `numpy.asarray` gives them.
