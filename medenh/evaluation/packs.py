@@ -10,13 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from medenh.errors import UnreadableError, UsageError, spelled
+from medenh.errors import UsageError, spelled
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.cases import Clean, DataSet
 from medenh.formats.array import from_array
 from medenh.intensity import soft_tissue_range
 from medenh.tasks import Task, class_masks, get_task, read_mask
-from medenh.training.data import MODALITY_OF_PACK, decode_image, is_grey, read_rows
+from medenh.training.data import (
+    MODALITY_OF_PACK,
+    decode_image,
+    is_grey,
+    open_shard,
+    read_member,
+    read_rows,
+)
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["find_pack", "is_pack", "read_set"]
@@ -59,12 +66,10 @@ class PackCase:
 
     def read(self, tasks: Sequence[Task]) -> Clean:
         """Read it, with the answers of some tasks."""
-        with tarfile.open(self.folder / self.row["shard"]) as tar:
-            data = self._member(tar, "file")
+        with open_shard(self.folder / self.row["shard"]) as tar:
+            data = read_member(tar, self.row["file"], self.folder)
             view = self._member(tar, "fov_file")
             mask = self._member(tar, "mask_file")
-        if data is None:
-            raise UnreadableError("not in its shard", path=self.name)
         field: FloatArray | None = None
         if view is not None:
             field = (read_mask(view) != 0).astype(np.float32)
@@ -73,13 +78,7 @@ class PackCase:
 
     def _member(self, tar: tarfile.TarFile, column: str) -> bytes | None:
         name = self.row.get(column)
-        try:
-            member = tar.extractfile(name) if name else None
-        except KeyError as error:
-            raise UnreadableError(f"{name} is not in its shard", path=self.name) from (
-                error
-            )
-        return member.read() if member is not None else None
+        return read_member(tar, name, self.folder) if name else None
 
     def _image(self, data: bytes) -> Image:
         modality = _modality_of(self.folder)
@@ -175,8 +174,8 @@ def _has_answer(row: Mapping[str, str], task: Task) -> bool:
     if task.kind == "classification":
         return _label(row, task) is not None
     sources = _SOURCES.get(task.name)
-    of_task = sources is None or row["source_dataset"] in sources
-    return bool(row["mask_file"]) and of_task
+    of_task = sources is None or row.get("source_dataset") in sources
+    return bool(row.get("mask_file")) and of_task
 
 
 def _label(row: Mapping[str, str], task: Task) -> int | None:
