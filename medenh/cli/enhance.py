@@ -259,13 +259,13 @@ def _show_plan(
 ) -> None:
     from medenh.cli.interrupt import interruptible
     from medenh.pipeline.attempt import attempt
-    from medenh.pipeline.enhance import chosen_model, plan_files
+    from medenh.pipeline.enhance import foresee, plan_files
     from medenh.pipeline.loading import ZooModels
 
     def decide() -> tuple[Plan, list[tuple[str, str]]]:
         models = ZooModels(asked)
         plan = plan_files(inputs, output, asked, models)
-        return plan, [chosen_model(item, models, asked) for item in plan.work]
+        return foresee(plan, models, asked)
 
     with interruptible() as stop:
         plan, chosen = attempt(decide, name="plan", stop=stop)

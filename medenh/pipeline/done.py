@@ -70,7 +70,7 @@ class Judge:
         error = OutputError(
             "is already there",
             path=there[0],
-            hint=spelled(on_exists="POLICY") + ": skip, overwrite or rename",
+            hint=spelled(on_exists="overwrite") + "; or skip, or rename",
         )
         return [*verdicts, *(Failure(path, error) for path in rest.sources)]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medenh import formats
 from medenh.arrays import not_taken, without_pillow
-from medenh.errors import InputError, OutputError, UsageError
+from medenh.errors import InputError, OutputError, RefusedError, UsageError
 from medenh.formats import array
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
 from medenh.pipeline import fidelity
@@ -25,7 +25,7 @@ from medenh.pipeline.looks import choose_model
 from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
-from medenh.pipeline.results import Listener, Summary
+from medenh.pipeline.results import Failure, Listener, Summary
 from medenh.pipeline.uncertainty import TOP, Ensemble
 from medenh.pipeline.work import Plan, WorkItem
 from medenh.pipeline.writing import check_fits, provenance_of, remaining_names
@@ -41,6 +41,7 @@ __all__ = [
     "chosen_model",
     "enhance",
     "enhance_files",
+    "foresee",
     "list_models",
     "load_model",
     "plan_files",
@@ -63,18 +64,51 @@ def plan_files(
     return make_plan(inputs, output, options, models=models)
 
 
+def foresee(
+    plan: Plan, models: ZooModels, options: EnhanceOptions
+) -> tuple[Plan, list[tuple[str, str]]]:
+    """Return a plan without what ``strict`` would refuse unseen, and models and why.
+
+    Only a run knows whether a result is outside the card's limits.
+    """
+    work, chosen, refused = [], [], []
+    for item in plan.work:
+        try:
+            chosen.append(chosen_model(item, models, options))
+        except RefusedError as error:
+            refused += [Failure(path, error) for path in item.sources]
+        else:
+            work.append(item)
+    failed = (*plan.failed, *refused)
+    return replace(plan, work=tuple(work), failed=failed), chosen
+
+
 def chosen_model(
     item: WorkItem, models: ZooModels, options: EnhanceOptions
 ) -> tuple[str, str]:
-    """Return which model an item would get, and why; reads it where that matters."""
+    """Return which model an item would get, and why; reads it where that matters.
+
+    Raises
+    ------
+    RefusedError
+        ``strict`` is set, and the image is outside the model's card.
+    """
     plain = models.resolve(Modality.UNKNOWN)
-    if options.model in (plain.card.id, plain.card.full_id):
+    named = options.model in (plain.card.id, plain.card.full_id)
+    if named and not options.strict:
         return plain.card.id, plain.reason
     try:
         image = formats.read(item.sources, axis=options.axis, limits=options.limits)
     except InputError as error:
         return "none", f"it cannot be read: {error.what}"
-    resolution, _ = choose_model(options.told(image), models)
+    image = options.told(image)
+    resolution, modality = choose_model(image, models)
+    if options.strict:
+        seen = replace(image, modality=modality)
+        told = options.modality is not None
+        problems, _ = fidelity.check_input(seen, resolution.card, told=told)
+        if problems:
+            raise fidelity.describe(problems, image)
     return resolution.card.id, resolution.reason
 
 

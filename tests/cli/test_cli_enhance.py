@@ -114,6 +114,27 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(capsys, folder, tmp_path):
     assert all(entry["model"] and entry["reason"] for entry in document["work"])
 
 
+def test_a_dry_run_knows_which_inputs_strict_refuses(capsys, folder, tmp_path):
+    for name in ("astronaut", "retina"):
+        pixels = getattr(skimage.data, name)()[..., ::-1]
+        small = cv2.resize(pixels, (256, 256), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / f"{name}.png"), small)
+    asked = ("enhance", folder, "-o", tmp_path / "out", "-m", "fast-fundus", "--strict")
+    code, out, _ = run(capsys, *asked, "--dry-run")
+    assert code == 0
+    refused = [line for line in out.splitlines() if line.startswith("refuse ")]
+    assert any("astronaut.png: looks like" in line for line in refused)
+    assert not any("retina" in line for line in refused)
+    _, out, _ = run(capsys, *asked, "--dry-run", "--json")
+    foreseen = {entry["path"]: entry["error"] for entry in json.loads(out)["failed"]}
+    assert len(foreseen) == len(refused)
+    _, out, _ = run(capsys, *asked, "--engine", "torch", "--json")
+    failed = {entry["path"]: entry["error"] for entry in json.loads(out)["failed"]}
+    assert foreseen.items() <= failed.items()
+    _, out, _ = run(capsys, *asked[:-1], "--dry-run")
+    assert f"enhance {folder / 'astronaut.png'}" in out
+
+
 def test_a_report_is_written(capsys, folder, tmp_path):
     page = tmp_path / "page.html"
     run(capsys, "enhance", folder, "-o", tmp_path / "out", "--report", page)
