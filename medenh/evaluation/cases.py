@@ -16,6 +16,7 @@ from medenh.errors import UsageError
 from medenh.evaluation.answers import Answers, read_labels
 from medenh.formats.array import from_array
 from medenh.formats.names import Listing, list_pictures
+from medenh.formats.viewing import viewing_of
 from medenh.tasks import Task
 from medenh.types import FloatArray, Image, Modality
 
@@ -180,4 +181,9 @@ def eight_bits(image: Image) -> Image:
         return image
     unit = np.moveaxis(image.to_unit(), 1, -1)
     levels: NDArray[np.uint8] = np.rint(unit * 255).astype(np.uint8)
-    return replace(from_array(levels), modality=image.modality, source=image.source)
+    return replace(
+        from_array(levels),
+        modality=image.modality,
+        source=image.source,
+        header=viewing_of(image),
+    )

@@ -21,6 +21,7 @@ from medenh.evaluation.failures import Failure, failure
 from medenh.evaluation.protocols import Protocol
 from medenh.evaluation.regions import BoolArray, field_of_view
 from medenh.formats.array import from_array
+from medenh.formats.viewing import viewing_of
 from medenh.tasks import Task
 from medenh.types import FloatArray, Image, Modality
 
@@ -121,11 +122,15 @@ def _degrade(
         options=protocol.options,
         field=known.field,
     )
-    # headers and paths are of no use from here on, and cost time between processes
-    prepared.clean = replace(pair.high, header=None, source=None)
+    prepared.clean = _light(pair.high)
     if protocol.region == "fov":
         prepared.region = _field(image, pair.high, pair.record, known.field)
-    return replace(pair.low, header=None, source=None), pair.record
+    return _light(pair.low), pair.record
+
+
+def _light(image: Image) -> Image:
+    """Return an image without what costs time between processes and serves nobody."""
+    return replace(image, header=viewing_of(image), source=None)
 
 
 def _field(

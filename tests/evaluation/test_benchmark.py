@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import medenh
@@ -67,6 +68,23 @@ def test_rows_tests_and_settings(data):
     assert document["protocol"] == "dpe"
     assert set(document["rows"]) == set(names)
     assert document["rows"]["identity"]["psnr"]["n"] == 4
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_kept_pictures_stand_like_their_source(tmp_path, picture, dtype):
+    turned = PIL.Image.Exif()
+    turned[0x0112] = 6
+    (tmp_path / "in").mkdir()
+    PIL.Image.fromarray(picture(0, channels=1, dtype=dtype)).save(
+        tmp_path / "in" / "a.png", exif=turned
+    )
+    kept = tmp_path / "kept"
+    medenh.evaluate_protocol("dpe", tmp_path / "in", models="clahe", output=kept)
+    written = list(kept.rglob("*.png"))
+    assert len(written) >= 2
+    for path in written:
+        with PIL.Image.open(path) as opened:
+            assert opened.getexif()[0x0112] == 6
 
 
 def test_figures_do_not_depend_on_workers_order_or_neighbours(data):
