@@ -148,16 +148,15 @@ def check_input(
         file's is not doubted.
     """
     refused, said = [], []
-    hint = "; the model auto picks one for it with " + spelled(modality="{}")
     if image.modality is Modality.UNKNOWN:
-        refused += strange_looks(image, card.id, card.modalities, hint=hint)
+        refused += strange_looks(image, card.id, card.modalities, hint=_auto_for)
     elif not card.suits(image.modality.value):
         made_for = ", ".join(card.modalities)
         refused.append(
             f"{card.id} was made for {made_for}, and this is {image.modality.value}"
         )
     elif told:
-        said += strange_looks(image, card.id, card.modalities, hint=hint)
+        said += strange_looks(image, card.id, card.modalities, hint=_auto_for)
     smallest = card.input.min_size
     if min(image.height, image.width) < smallest:
         refused.append(
@@ -171,6 +170,11 @@ def check_input(
             f"enlarged {factor} times: fine detail is lost"
         )
     return refused, said
+
+
+def _auto_for(modality: str) -> str:
+    """Say how the right model is found for a picture of another modality."""
+    return f"; the model auto picks one for it with {spelled(modality=modality)}"
 
 
 def warnings_of(figures: Mapping[str, float], card: ModelCard) -> list[str]:

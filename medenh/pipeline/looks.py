@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from medenh.modality import OTHER, recognise
@@ -44,7 +44,11 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
 
 
 def strange_looks(
-    image: Image, name: str, modalities: Sequence[str], *, hint: str = ""
+    image: Image,
+    name: str,
+    modalities: Sequence[str],
+    *,
+    hint: Callable[[str], str] = lambda modality: "",
 ) -> list[str]:
     """Return in which ways an image looks unlike what something was made for.
 
@@ -55,8 +59,9 @@ def strange_looks(
         Of the model or recipe.
     modalities : sequence of str
         What it was made for; empty is anything.
-    hint : str
-        Added where the image surely looks like another modality, which "{}" becomes.
+    hint : callable
+        What to add where the image surely looks like another modality, which it is
+        given.
     """
     if not modalities:
         return []
@@ -67,7 +72,7 @@ def strange_looks(
     if likeness.shares[best] < _NAMED or best in modalities:
         return [f"does not look like what {name} was made for ({made_for})"]
     problem = f"looks like {likeness}, and {name} was made for {made_for}"
-    return [problem if best == OTHER else problem + hint.format(best)]
+    return [problem if best == OTHER else problem + hint(best)]
 
 
 def _measures(image: Image) -> bool:

@@ -90,3 +90,13 @@ def test_what_was_chosen_by_looks_is_not_done_again(eye, tmp_path):
         summary = enhance_files([eye], tmp_path / "out", EnhanceOptions())
         assert len(summary.written) == written
         assert not summary.failed
+
+
+def test_a_picture_of_another_kind_is_enhanced_and_told_so(eye, tmp_path):
+    """The retina surely looks like fundus; the model is for X-rays."""
+    options = EnhanceOptions(model="gradprom-denoise-xray")
+    summary = enhance_files([eye], tmp_path / "out", options)
+    assert not summary.failed
+    told = " ".join(summary.written[0].warnings)
+    assert "looks like a fundus photograph" in told
+    assert "--modality fundus" in told
