@@ -105,7 +105,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message, hint):
     ("setting", "message", "hint"),
     [
         ("network.preset=tinny", "network.preset: dpe-plus has no preset", "mean tiny"),
-        ("network.preset=x", "network.preset: dpe-plus has no preset", "one of default"),
+        ("network.preset=x", "network.preset: dpe-plus has no preset", "of default"),
         ("network.architecture=dpe-plu", "network.architecture: unknown", "dpe-plus?"),
         ("data.recipes={dpee=1.0}", "data.recipes.dpee: no recipe", "dpe"),
         ("data.real_recipes.dpee=1.0", "data.real_recipes.dpee: no recipe", "dpe"),
