@@ -364,6 +364,7 @@ def test_a_pair_of_hq_guided_is_guided_by_another_image(settings):
 
 def test_unpaired_scores_rank_changed_pictures_last(settings, monkeypatch):
     made = KINDS["still-gan"](_config(settings, "still-gan"))
+    made._pairs = None  # as with real photographs
     networks = Networks(nn.Identity(), {})
     scores = {}
     for name, gain, structure in (
@@ -376,6 +377,18 @@ def test_unpaired_scores_rank_changed_pictures_last(settings, monkeypatch):
         scores[name] = made.validate(networks, "cpu").figures["score"]
     assert scores["good"] > scores["bad"] > scores["changed"]
     assert math.isnan(scores["none"])
+
+
+@pytest.mark.parametrize("strategy", ["hq-guided", "still-gan"])
+def test_hidden_pairs_choose_where_there_are_some(settings, monkeypatch, strategy):
+    """Keeping the structure of a picture that lost it is no virtue."""
+    made = KINDS[strategy](_config(settings, strategy))
+    monkeypatch.setitem(METRICS, "structure", lambda *_, **__: 0.5)
+    answers = [made._pairs.pairs[i].high for i in range(len(made._pairs.pairs))]
+    monkeypatch.setattr(made._pairs, "answers", lambda *_: answers)
+    network = models.create("hqg", "tiny") if strategy == "hq-guided" else nn.Identity()
+    figures = made.validate(Networks(network, {}), "cpu").figures
+    assert figures["score"] == figures["psnr"] - figures["psnr_identity"] > 0
 
 
 def test_a_frozen_recogniser_stays_as_it_is(settings, labelled_root, tmp_path):
