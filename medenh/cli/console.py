@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "answer_error",
     "configure_logging",
+    "expect_json",
     "human_size",
     "one_line",
     "stderr_console",
@@ -60,8 +62,37 @@ def to_json(document: Any) -> str:
     return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
+class _Answer:
+    """The one JSON document of ``--json``."""
+
+    owed = False
+
+
+_answer = _Answer()
+
+
+def expect_json(wanted: bool) -> None:
+    """Note whether ``--json`` was asked for: whatever happens, a document follows."""
+    _answer.owed = wanted
+
+
+def answer_error(error: str, code: str) -> None:
+    """Write an error as the JSON document, where one is owed.
+
+    Parameters
+    ----------
+    error : str
+        What happened, and what to do.
+    code : str
+        As `MedenhError.code`.
+    """
+    if _answer.owed:
+        write_json({"error": error, "code": code})
+
+
 def write_json(document: Any) -> None:
     """Write the one JSON document of ``--json`` to stdout."""
+    _answer.owed = False
     # a name that no locale can spell must not end the run
     text = to_json(document).encode("utf-8", "backslashreplace").decode("utf-8")
     write(text)

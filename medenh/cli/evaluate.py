@@ -85,7 +85,7 @@ def evaluate(
         "workers": workers,
     }
     inputs = [enhanced, reference, labels, data, masks, *(baseline or [])]
-    with _document(wanted=json), _progress(quiet=quiet or json) as on_done:
+    with _progress(quiet=quiet or json) as on_done:
         _refuse(
             of_pairs if protocol else of_protocol, "with" if protocol else "without"
         )
@@ -219,23 +219,6 @@ def _measure_pairs(
         raise _usage("name what to judge: ENHANCED REFERENCE, or --protocol NAME")
     wanted = PairOptions(**asked)
     return evaluate_pairs(enhanced, reference, baselines, wanted, on_done=on_done)
-
-
-@contextmanager
-def _document(*, wanted: bool) -> Iterator[None]:
-    """Print one JSON document of an error, where the run ends by one."""
-    from medenh.errors import MedenhError
-
-    try:
-        yield
-    except MedenhError as error:
-        if wanted:
-            console.write_json({"error": str(error), "code": error.code})
-        raise
-    except KeyboardInterrupt:
-        if wanted:
-            console.write_json({"error": "interrupted", "code": "interrupted"})
-        raise
 
 
 @contextmanager

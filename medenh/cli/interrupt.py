@@ -12,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from medenh.cli.console import warn
+from medenh.cli.console import answer_error, warn
 
 __all__ = ["interruptible"]
 
@@ -45,6 +45,7 @@ def interruptible(
     except KeyboardInterrupt:
         number = received[0] if received else signal.SIGINT
         warn(f"interrupted; {further}", kind="error")
+        answer_error("interrupted", "interrupted")
         _leave(128 + number)
     finally:
         for number, handler in before.items():

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -18,10 +19,11 @@ import typer
 from typer.core import TyperGroup
 
 from medenh import __version__
-from medenh.cli.console import configure_logging, warn
+from medenh.cli.console import answer_error, configure_logging, expect_json, warn
 from medenh.errors import (
     MedenhError,
     OutOfMemoryError,
+    UsageError,
     exit_code,
     is_out_of_memory,
 )
@@ -47,14 +49,32 @@ _PIPE_CLOSED = 141
 class _Verbs(TyperGroup):
     """A group whose verbs end alike, whatever typer does with these in its versions."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _wrong_words_answered():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _wrong_words_answered():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             warn("interrupted", kind="error")
+            answer_error("interrupted", "interrupted")
             raise typer.Exit(_INTERRUPTED) from None
         except BrokenPipeError:
             raise typer.Exit(_PIPE_CLOSED) from None
+
+
+@contextmanager
+def _wrong_words_answered() -> Iterator[None]:
+    """Let ``--json`` tell of words that typer refuses; on stderr it does so itself."""
+    try:
+        yield
+    except Exception as error:
+        # of Click, or of the copy of Click that typer brings
+        if hasattr(error, "format_message"):
+            answer_error(error.format_message(), UsageError.code)
+        raise
 
 
 def create_app() -> typer.Typer:
@@ -107,16 +127,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     configure_logging(logging.DEBUG if debug else logging.WARNING)
+    expect_json("--json" in words[: _end_of_options(words)])
     code = _run(words, debug=debug)
+    if code not in (0, _PIPE_CLOSED):
+        answer_error(f"ended with exit code {code}", MedenhError.code)
     sys.exit(_flush(code))
 
 
 def _take_debug(words: Sequence[str]) -> tuple[list[str], bool]:
     """Take ``--debug`` out, wherever it stands before ``--``."""
-    end = words.index("--") if "--" in words else len(words)
+    end = _end_of_options(words)
     kept = [word for word in words[:end] if word != "--debug"]
     debug = len(kept) < end or os.environ.get("MEDENH_DEBUG", "") not in ("", "0")
     return [*kept, *words[end:]], debug
+
+
+def _end_of_options(words: Sequence[str]) -> int:
+    return words.index("--") if "--" in words else len(words)
 
 
 def _run(words: list[str], *, debug: bool) -> int:
@@ -125,24 +152,26 @@ def _run(words: list[str], *, debug: bool) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
     except KeyboardInterrupt:  # before a verb began
+        answer_error("interrupted", "interrupted")
         return _INTERRUPTED
     except Exception as error:
+        ours = _as_ours(error)
+        answer_error(str(ours), ours.code)
         if debug:
             raise
-        return _explain(error)
+        warn(ours, kind="error")
+        return exit_code(ours)
     return 0
 
 
-def _explain(error: Exception) -> int:
-    """Say an error in one line and return its exit code."""
+def _as_ours(error: Exception) -> MedenhError:
+    """Return an error that says what to do, whatever was raised."""
     if is_out_of_memory(error):
-        error = OutOfMemoryError("out of memory", hint="close other programs")
+        return OutOfMemoryError("out of memory", hint="close other programs")
     if isinstance(error, MedenhError):
-        warn(error, kind="error")
-        return exit_code(error)
+        return error
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    warn(f"{what} (a fault in medenh; --debug shows where)", kind="error")
-    return 1
+    return MedenhError(what, hint="a fault in medenh; --debug shows where")
 
 
 def _flush(code: int) -> int:

@@ -229,9 +229,7 @@ class Manifest:
         word = name.lower()
         nearest = difflib.get_close_matches(word, sorted(known), len(known), cutoff=0.0)
         near = [one for one in nearest if word in one.split("-")]  # "mri", "ct"
-        near += difflib.get_close_matches(
-            word, sorted(known), n=_MOST_NAMES, cutoff=0.5
-        )
+        near += difflib.get_close_matches(word, sorted(known), n=_MOST_NAMES)
         if name.lower().endswith(".zip") and Path(name).is_file():
             hint = f"`medenh models import {name}` takes it in; then give its id"
         elif near:
