@@ -278,9 +278,8 @@ def _show_plan(
     for item, (model, reason) in zip(plan.work, chosen, strict=True):
         more = f" and {len(item.sources) - 1} more" if len(item.sources) > 1 else ""
         maps = f" and {item.maps[0]}" if item.maps else ""
-        _say(
-            f"enhance {item.path}{more} -> {item.targets[0]}{maps} by {model}: {reason}"
-        )
+        why = "; ".join((*item.remarks, reason))
+        _say(f"enhance {item.path}{more} -> {item.targets[0]}{maps} by {model}: {why}")
     for skip in plan.skipped:
         _say(f"skip    {skip.path}: {skip.reason}")
     for failure in plan.failed:

@@ -61,18 +61,77 @@ class Judge:
             return [*verdicts, replace(rest, replaces=bool(there))]
         if self._policy == "rename":
             return [*verdicts, *self._renumbered(rest)]
-        if self._policy == "skip":
-            skips = [
-                Skip(path, rest.target_of(index), "exists")
-                for index, path in enumerate(rest.sources)
-            ]
-            return [*verdicts, *skips]
-        error = OutputError(
-            "is already there",
-            path=there[0],
-            hint=spelled(on_exists="overwrite") + "; or skip, or rename",
+        return [*verdicts, *self._kept(rest)]
+
+    def _kept(self, item: WorkItem) -> list[Verdict]:
+        """Return what becomes of an item some of whose outputs are there, and stay.
+
+        A series is one image. Where it has grown since all that is there was made, or
+        lost some of it, "skip" makes it again as a whole: the slices that are new have
+        nothing, and all others would be different with them.
+        """
+        made_of = self._made_of(item)
+        change = _change(item, len(made_of)) if made_of else ""
+        if change and self._policy == "skip":
+            remark = f"{change}: made again as a whole"
+            return [replace(item, replaces=True, remarks=(remark,))]
+        return [self._left(item, index, change) for index in range(len(item.sources))]
+
+    def _left(self, item: WorkItem, index: int, change: str) -> Verdict:
+        """Return what becomes of one source where its item's outputs stay."""
+        source, target = item.sources[index], item.target_of(index)
+        there = self._has_output(item, index)
+        if there and self._policy == "skip":
+            return Skip(source, target, "exists")
+        hint = spelled(on_exists="overwrite") + "; or skip, or rename"
+        what = "is already there"
+        if change:
+            what += f", and {change}"
+            hint = spelled(on_exists="skip") + "; or overwrite: the whole is made again"
+        if not there:
+            hint = spelled(on_exists="overwrite") + ": the whole is made again"
+            what = "is not made: outputs of other files of its series are there"
+        return Failure(source, OutputError(what, path=target, hint=hint))
+
+    def _has_output(self, item: WorkItem, index: int) -> bool:
+        """Tell whether what a source becomes is there, alone or in a volume."""
+        target = item.target_of(index)
+        record = None if self._journal is None else self._journal.find(target)
+        without = (
+            not item.is_parallel
+            and record is not None
+            and record.sources
+            and item.sources[index].name not in record.sources
         )
-        return [*verdicts, *(Failure(path, error) for path in rest.sources)]
+        return target.exists() and not without
+
+    def _made_of(self, item: WorkItem) -> set[int]:
+        """Return which sources, as they are now, all that is there was made of.
+
+        None where any of it is of another request or source, or was changed.
+        """
+        found: set[int] = set()
+        for path in item.outputs:
+            if self._journal is None or not path.exists():
+                continue
+            made = [
+                self._sources_in(item, record)
+                for record in self._journal.makers_of(path, self._request)
+            ]
+            if not any(made):
+                return set()
+            found.update(*made)
+        return found
+
+    def _sources_in(self, item: WorkItem, record: Record) -> set[int]:
+        """Return a record's sources among an item's; none if one is not as it was."""
+        places = {path.name: index for index, path in enumerate(item.sources)}
+        indices = [places[name] for name in record.sources if name in places]
+        prints = _prints_of(item, indices)
+        whole = bool(indices) and len(indices) == len(record.sources)
+        if not whole or prints is None or Fingerprint.joined(prints) != record.source:
+            return set()
+        return set(indices)
 
     def _renumbered(self, item: WorkItem) -> list[Verdict]:
         """Give an item names with a number, unless an earlier run gave it some."""
@@ -174,6 +233,16 @@ class Judge:
             for path, source in item.origins(prints)
             if path.exists()
         )
+
+
+def _change(item: WorkItem, before: int) -> str:
+    """Return how an item differs from what was made of some of its files, if at all."""
+    now = len(item.sources)
+    if before < now:
+        return f"its series had {before} files when that was made, and has {now} now"
+    if all(path.exists() for path in item.outputs):
+        return ""
+    return "some of its outputs are gone"
 
 
 def _prints_of(item: WorkItem, indices: Sequence[int]) -> list[Fingerprint] | None:

@@ -385,6 +385,7 @@ class Engine:
         warnings = (
             *problems,
             *flight.warnings,
+            *flight.item.remarks,
             *prepared.enhancer.caveats(image),
         )
         results = [

@@ -126,8 +126,8 @@ class Record:
         What was written.
     computation : str
         Engine, precision and kind of device.
-    left_out : tuple of str
-        Names of the files of a series that did not go along.
+    sources, left_out : tuple of str
+        Names of the files that went along, and of those of a series that did not.
     """
 
     source: Fingerprint
@@ -138,6 +138,7 @@ class Record:
     modality: str
     outputs: tuple[OutputRecord, ...]
     computation: str = ""
+    sources: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -151,10 +152,13 @@ class Record:
         try:
             source = Fingerprint(**data.pop("source"))
             outputs = tuple(OutputRecord(**one) for one in data.pop("outputs"))
-            left_out = tuple(map(str, data.pop("left_out", ())))
+            names = {
+                key: tuple(map(str, data.pop(key, ())))
+                for key in ("sources", "left_out")
+            }
             if not outputs:
                 raise ValueError("a record without outputs")
-            return cls(source=source, outputs=outputs, left_out=left_out, **data)
+            return cls(source=source, outputs=outputs, **names, **data)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a journal record: {error}") from error
 
@@ -243,6 +247,19 @@ class Journal:
             for record in reversed(self._records.get(self._key(target), [])):
                 found[id(record)] = record
         return list(found.values())
+
+    def makers_of(self, target: Path, request: str) -> list[Record]:
+        """Return the records of a request that tell of ``target`` as it is now."""
+        key = self._key(target)
+        return [
+            record
+            for record in self.records_of([target])
+            if record.request == request
+            and any(
+                output.path == key and output.is_intact(self._root)
+                for output in record.outputs
+            )
+        ]
 
     def covers(self, record: Record, target: Path) -> bool:
         """Tell whether ``target`` is one of a record's outputs."""

@@ -33,6 +33,8 @@ class WorkItem:
         Format of the outputs; empty where their names tell it.
     map_format : str
         Format of the maps of uncertainty; empty where none are wanted.
+    remarks : tuple of str
+        What a reader of the output must know of why it is made.
     """
 
     sources: tuple[Path, ...]
@@ -42,6 +44,7 @@ class WorkItem:
     replaces: bool = False
     kind: str = ""
     map_format: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -161,6 +164,8 @@ def _entry(item: WorkItem) -> dict[str, Any]:
         "outputs": [str(path) for path in item.targets],
         "format": item.format,
     }
+    if item.remarks:
+        entry["warnings"] = list(item.remarks)
     if item.maps:
         entry["uncertainty"] = [str(path) for path in item.maps]
     return entry

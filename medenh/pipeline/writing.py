@@ -200,6 +200,7 @@ class Ledger:
                 version=made_by.version,
                 weights_sha256=made_by.weights_sha256,
                 modality=modality.value,
+                sources=tuple(path.name for path in item.sources),
                 outputs=tuple(
                     OutputRecord.of(path, root)
                     for path in (*with_partners(item.targets), *item.maps)

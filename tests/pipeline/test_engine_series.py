@@ -162,12 +162,96 @@ def test_a_damaged_slice_that_was_taken_away_leaves_the_rest_done(folder, tmp_pa
     assert (len(again.skipped), again.exit_code()) == (COUNT - 1, 0)
 
 
-def test_a_slice_added_later_is_not_slipped_into_a_finished_series(folder, tmp_path):
-    enhance(folder, tmp_path / "out")
-    save_slice(folder / "9.dcm", 9)
-    again = enhance(folder, tmp_path / "out")
-    assert len(again.failed) == COUNT + 1
-    assert again.failed[0].error.code == "output"
+def grow(folder):
+    for index in (8, 9):
+        save_slice(folder / f"{index}.dcm", index)
+
+
+@pytest.mark.parametrize("format", ["same", "nifti"])
+def test_a_series_that_grew_is_refused_and_each_file_hears_of_its_own_output(
+    folder, tmp_path, format
+):
+    out = tmp_path / "out"
+    enhance(folder, out, format=format)
+    before = digests(out)
+    grow(folder)
+    again = enhance(folder, out, format=format)
+    assert (len(again.failed), len(again.skipped), again.exit_code()) == (
+        COUNT + 2,
+        0,
+        1,
+    )
+    assert digests(out) == before
+    volume = out / "0.nii.gz"
+    for failure in again.failed:
+        own = volume if format == "nifti" else out / failure.path.name
+        assert failure.error.path == own
+        there = failure.path.stem not in "89"
+        assert (f"had {COUNT} files" in failure.reason) == there
+        assert ("is already there" in failure.reason) == there
+
+
+@pytest.mark.parametrize("format", ["same", "nifti"])
+def test_skip_makes_a_series_that_grew_again_as_a_whole_and_says_so(
+    folder, tmp_path, format
+):
+    asked = {"format": format, "on_exists": "skip"}
+    enhance(folder, tmp_path / "out", **asked)
+    grow(folder)
+    again = enhance(folder, tmp_path / "out", **asked)
+    assert (len(again.written), again.exit_code()) == (COUNT + 2, 0)
+    (warning,) = {result.warnings[0] for result in again.written}
+    assert f"had {COUNT} files" in warning
+    assert "made again" in warning
+    enhance(folder, tmp_path / "fresh", **asked)
+    assert digests(tmp_path / "out") == digests(tmp_path / "fresh")
+    last = enhance(folder, tmp_path / "out", **asked)
+    assert {skip.reason for skip in last.skipped} == {"done"}
+    assert len(last.skipped) == COUNT + 2
+
+
+@pytest.mark.parametrize("change", ["output", "input", "request"])
+@pytest.mark.parametrize("format", ["same", "nifti"])
+def test_skip_neither_replaces_what_else_is_there_nor_is_silent_about_new_slices(
+    folder, tmp_path, format, change
+):
+    out, asked = tmp_path / "out", {"format": format, "on_exists": "skip"}
+    enhance(folder, out, **asked)
+    grow(folder)
+    if change == "output":
+        first = out / ("0.nii.gz" if format == "nifti" else "0.dcm")
+        first.write_bytes(first.read_bytes() + b" ")
+    elif change == "input":
+        save_slice(folder / "3.dcm", 30)
+    else:
+        asked["strength"] = 0.5
+    before = digests(out)
+    again = enhance(folder, out, **asked)
+    assert digests(out) == before
+    assert names(again.failed) == ["8.dcm", "9.dcm"]
+    assert {skip.reason for skip in again.skipped} == {"exists"}
+    assert (len(again.skipped), again.exit_code()) == (COUNT, 1)
+
+
+def test_skip_makes_a_series_again_that_lost_an_output(folder, tmp_path):
+    out = tmp_path / "out"
+    enhance(folder, out, on_exists="skip")
+    before = digests(out)
+    (out / "3.dcm").unlink()
+    again = enhance(folder, out, on_exists="skip")
+    assert len(again.written) == COUNT
+    assert "outputs are gone" in again.written[0].warnings[0]
+    assert digests(out) == before
+
+
+def test_a_series_that_shrank_keeps_what_is_there(folder, tmp_path):
+    out = tmp_path / "out"
+    enhance(folder, out, on_exists="skip")
+    before = digests(out)
+    (folder / "4.dcm").unlink()
+    again = enhance(folder, out, on_exists="skip")
+    assert (len(again.skipped), again.exit_code()) == (COUNT - 1, 0)
+    assert digests(out) == before
 
 
 def test_slices_that_no_longer_agree_become_images_of_their_own(
