@@ -8,6 +8,7 @@ a model that changes nothing gives back the file's own numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,19 +92,20 @@ def from_unit(image: Image, enhanced: FloatArray) -> NDArray[Any]:
         for top in range(0, image.height, rows):
             part = np.s_[frame : frame + 1, top : top + rows]
             answer = enhanced[frame : frame + 1, :, top : top + rows]
-            frozen = None if image.frozen is None else image.frozen[part]
-            out[part] = _add_change(image, image.pixels[part], answer, frozen)
+            piece = replace(
+                image,
+                pixels=image.pixels[part],
+                storage=image.storage.of(part[0]),
+                frozen=None if image.frozen is None else image.frozen[part],
+                alpha=None,
+            )
+            out[part] = _add_change(piece, answer)
     return out
 
 
-def _add_change(
-    image: Image,
-    pixels: NDArray[Any],
-    enhanced: FloatArray,
-    frozen: NDArray[np.bool_] | None,
-) -> NDArray[Any]:
+def _add_change(image: Image, enhanced: FloatArray) -> NDArray[Any]:
     """Do `from_unit` for some rows of one frame, so that copies stay small."""
-    unit_range = image.unit_range
+    pixels, unit_range = image.pixels, image.unit_range
     change = enhanced - to_unit(pixels, unit_range)
     if unit_range.inverted:
         np.negative(change, out=change)
@@ -117,8 +119,8 @@ def _add_change(
         np.clip(native, 0.0, 1.0, out=native, where=inside)
     out = on_grid(native, pixels.dtype, image.storage)
     keep = ~np.any(moved, axis=-1)
-    if frozen is not None:
-        keep |= frozen
+    if image.frozen is not None:
+        keep |= image.frozen
     out[keep] = pixels[keep]
     return out
 
@@ -157,8 +159,7 @@ def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:
     -------
     array of ``storage.dtype``, same shape
     """
-    plain = storage.slope == 1.0 and storage.intercept == 0.0
-    if plain and pixels.dtype == storage.dtype:
+    if storage.is_plain and pixels.dtype == storage.dtype:
         return pixels
     stored = (pixels.astype(np.float64) - storage.intercept) / storage.slope
     if storage.dtype.kind == "f":

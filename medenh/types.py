@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float32]
+Scale = float | NDArray[np.float64]
 
 
 class Modality(StrEnum):
@@ -65,18 +66,32 @@ class Storage:
     ----------
     dtype : numpy dtype
         Type of the stored numbers.
-    slope, intercept : float
-        Rescale of the file (DICOM PS3.3 C.11.1, NIfTI scl_slope/scl_inter).
+    slope, intercept : float, or float array of shape (frames, 1, 1, 1)
+        Rescale of the file (DICOM PS3.3 C.11.1, NIfTI scl_slope/scl_inter); arrays
+        where frames have rescales of their own, as slices of PET do.
     minimum, maximum : float
         Smallest and largest value the file can store, in stored numbers
         (bits stored for DICOM, the type's limits else; infinite for floats).
     """
 
     dtype: np.dtype[Any]
-    slope: float = 1.0
-    intercept: float = 0.0
+    slope: Scale = 1.0
+    intercept: Scale = 0.0
     minimum: float = -np.inf
     maximum: float = np.inf
+
+    @property
+    def is_plain(self) -> bool:
+        """True where native values are the stored numbers."""
+        return bool(np.all(self.slope == 1.0) and np.all(self.intercept == 0.0))
+
+    def of(self, frames: slice) -> Storage:
+        """Return the storage of some of the frames."""
+        slope, intercept = (
+            one[frames] if isinstance(one, np.ndarray) else one
+            for one in (self.slope, self.intercept)
+        )
+        return replace(self, slope=slope, intercept=intercept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +103,8 @@ class Geometry:
     spacing_mm : tuple of float
         Distance between neighbours along (frame, row, column), in mm; NaN if unknown.
     affine : float array, shape (4, 4), or None
-        Voxel (column, row, frame) to world in mm, in the file's own convention.
+        Voxel (column, row, frame) to world in mm, in the file's own convention. Of
+        frames that are not evenly spaced it is true of the first.
     depth : int or None
         Frames of one volume, where several (times, echoes) follow one another.
     """

@@ -87,7 +87,8 @@ def from_domain(
     sign = -1.0 if domain == "display" and image.unit_range.inverted else 1.0
     out = np.empty_like(image.pixels)
     for frame in range(image.frames):
-        one = replace(image, pixels=image.pixels[frame : frame + 1])
+        only = slice(frame, frame + 1)
+        one = replace(image, pixels=image.pixels[only], storage=image.storage.of(only))
         before = to_domain(one, domain, scale)[0]
         change = degraded[frame].astype(np.float64) - before
         if domain == "display":  # values outside the window were clipped to it
@@ -96,7 +97,7 @@ def from_domain(
             clipped = one.pixels[0].astype(np.float64)
         native = clipped + change * (sign * (high - low))
         _cut_rounding(native, clipped, domain, scale)
-        moved = intensity.on_grid(native, image.pixels.dtype, image.storage)
+        moved = intensity.on_grid(native[None], image.pixels.dtype, one.storage)[0]
         # any(axis=-1) is slow over so short an axis
         keep = np.logical_and.reduce([c == 0 for c in np.moveaxis(change, -1, 0)])
         if image.frozen is not None:

@@ -62,7 +62,10 @@ def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
     else:
         meta.set_data_dtype(pixels.dtype)
     code = int(meta["datatype"])
-    shape = (image.width, image.height, image.frames)
+    depth = image.geometry.depth or image.frames
+    shape: tuple[int, ...] = (image.width, image.height, depth)
+    if depth != image.frames:  # volumes that follow one another
+        shape = (*shape, image.frames // depth)
     if max(shape) > 32767:
         raise UnsupportedError("a side longer than 32767", path=path)
     meta.set_data_shape(shape)

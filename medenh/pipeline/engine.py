@@ -38,6 +38,7 @@ from medenh.pipeline.writing import (
     Ledger,
     check_fits,
     jpeg_loss,
+    lost_meaning,
     lost_turn,
     provenance_of,
     remaining_names,
@@ -252,6 +253,7 @@ class Engine:
         told = self._options.modality is not None
         seen = replace(image, modality=modality)
         problems, remarks = fidelity.check_input(seen, card, told=told)
+        problems += lost_meaning(image, kind, reading.item.map_format)
         if self._options.strict and problems:
             raise fidelity.describe(problems, image)
         seconds += time.perf_counter() - begun

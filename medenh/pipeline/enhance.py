@@ -28,7 +28,12 @@ from medenh.pipeline.plan import make_plan
 from medenh.pipeline.results import Failure, Listener, Summary
 from medenh.pipeline.uncertainty import TOP, Ensemble
 from medenh.pipeline.work import Plan, WorkItem
-from medenh.pipeline.writing import check_fits, provenance_of, remaining_names
+from medenh.pipeline.writing import (
+    check_fits,
+    lost_meaning,
+    provenance_of,
+    remaining_names,
+)
 from medenh.types import FloatArray, Image, Modality
 
 if TYPE_CHECKING:
@@ -107,6 +112,7 @@ def chosen_model(
         seen = replace(image, modality=modality)
         told = options.modality is not None
         problems, _ = fidelity.check_input(seen, resolution.card, told=told)
+        problems += lost_meaning(image, item.kind, item.map_format)
         if problems:
             raise fidelity.describe(problems, image)
     return resolution.card.id, resolution.reason

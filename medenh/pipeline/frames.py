@@ -68,6 +68,7 @@ class FrameTask:
             piece = replace(
                 self.image,
                 pixels=self.image.pixels[where],
+                storage=self.image.storage.of(where[0]),
                 frozen=None if frozen is None else frozen[where],
                 alpha=None,
             )

@@ -33,6 +33,7 @@ __all__ = [
     "Ledger",
     "check_fits",
     "jpeg_loss",
+    "lost_meaning",
     "lost_turn",
     "provenance_of",
     "remaining_names",
@@ -96,6 +97,11 @@ def lost_turn(image: Image, kind: str) -> list[str]:
     if turned == 1:
         return []
     return [f"stands turned: its orientation ({turned}) is not kept in {kind.upper()}"]
+
+
+def lost_meaning(image: Image, kind: str, map_format: str = "") -> list[str]:
+    """Return what an output, or a map beside it, would tell wrong; else nothing."""
+    return dicom.lost_meaning(image, kind or image.format, map_kind=map_format)
 
 
 def remaining_names(image: Image, profile: str | None) -> list[str]:

@@ -288,12 +288,6 @@ def test_the_geometry_of_a_series(tmp_path):
     np.testing.assert_allclose(image.geometry.affine, expected)
 
 
-def test_uneven_slices_have_no_affine(tmp_path):
-    geometry = dicom.read(series(tmp_path, (0, 1, 7), (1, 2, 3))).geometry
-    assert geometry.affine is None
-    assert np.isnan(geometry.spacing_mm[0])
-
-
 def test_files_that_do_not_belong_together_are_refused(tmp_path):
     first = save(tmp_path / "a", ramp())
     other = save(tmp_path / "b", ramp(), SeriesInstanceUID="1.9")

@@ -323,11 +323,33 @@ def test_the_rescale_and_place_of_enhanced_frames_are_used(tmp_path):
     np.testing.assert_allclose(np.diag(image.geometry.affine), [0.5, 0.5, 2.5, 1])
 
 
-def test_frames_with_different_rescales_stay_as_stored(tmp_path):
-    pixels = ramp((3, 4, 4))
-    image = dicom.read([save(tmp_path / "a", pixels, **frame_groups([1, 2, 1]))])
-    np.testing.assert_array_equal(image.pixels[..., 0], pixels)
+def test_frames_with_rescales_of_their_own_are_read_and_written_by_them(tmp_path):
+    pixels, slopes = ramp((3, 4, 4)), np.array([1, 2, 0.25])
+    path = save(tmp_path / "a", pixels, **frame_groups(slopes))
+    image = dicom.read([path])
+    expected = pixels * slopes[:, None, None] - 1024
+    np.testing.assert_array_equal(image.pixels[..., 0], expected)
+    assert image.units == "HU"
+    dicom.write(image, [tmp_path / "b"])
+    np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "b").pixel_array, pixels)
+    brighter = image.from_unit(np.clip(image.to_unit() + np.float32(0.1), 0, 1))
+    dicom.write(brighter, [tmp_path / "c"])
+    made = pydicom.dcmread(tmp_path / "c").pixel_array
+    real = made * slopes[:, None, None] - 1024
+    np.testing.assert_allclose(real, brighter.pixels[..., 0], atol=1e-3)
+    inside = (expected > -160) & (expected < 190)
+    np.testing.assert_allclose(
+        real[inside], expected[inside] + 40, atol=slopes.max() / 2
+    )
+
+
+def test_a_rescale_of_some_frames_only_is_not_guessed(tmp_path):
+    groups = frame_groups([2, 2, 2])
+    del groups["PerFrameFunctionalGroupsSequence"][1].PixelValueTransformationSequence
+    image = dicom.read([save(tmp_path / "a", ramp((3, 4, 4)), **groups)])
+    np.testing.assert_array_equal(image.pixels[..., 0], ramp((3, 4, 4)))
     assert image.units == ""
+    assert dicom.lost_meaning(image, "npy")
 
 
 def test_only_images_from_dicom_can_be_written(tmp_path):

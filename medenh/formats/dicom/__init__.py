@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
     from medenh.types import Image, Provenance
 
-__all__ = ["burned_in_text", "is_dicom", "read", "read_header", "write"]
+__all__ = [
+    "burned_in_text",
+    "is_dicom",
+    "lost_meaning",
+    "read",
+    "read_header",
+    "write",
+]
 
 # Value representations of elements that stand first in group 0008.
 _FIRST_VRS = (b"UL", b"CS", b"UI", b"LO", b"SH", b"DA", b"TM")
@@ -156,3 +163,40 @@ def burned_in_text(image: Image) -> str:
         return ""
     told = {text(part.dataset, "BurnedInAnnotation") for part in header.parts}
     return "YES" if "YES" in told else "NO" if told == {"NO"} else ""
+
+
+def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
+    """Return what a picture's files mean that another format would get wrong.
+
+    Parameters
+    ----------
+    image : Image
+    kind : str
+        A format, as `medenh.formats.sniff` tells it.
+    map_kind : str
+        That of a map beside it, which has the picture's place and no values of it.
+
+    Returns
+    -------
+    list of str
+        One sentence for each: places of slices that are not evenly spaced, which
+        NIfTI has no words for, and stored numbers that are no real values. In DICOM
+        each slice keeps its own header, and nothing is lost.
+    """
+    from medenh.formats.dicom.reader import DicomFiles
+
+    header = image.header
+    if not isinstance(header, DicomFiles):
+        return []
+    lost = []
+    if header.misplaced and "nifti" in (kind, map_kind):
+        lost.append(
+            f"{header.misplaced}: NIfTI has one spacing for all, so that not all "
+            "slices lie in their place there"
+        )
+    if not header.rescaled and kind in ("nifti", "npy", "tiff"):
+        lost.append(
+            "its values are stored numbers, not real ones: no line undoes its "
+            f"rescale (a modality lookup table), and {kind.upper()} has no word for it"
+        )
+    return lost

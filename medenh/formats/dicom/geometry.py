@@ -9,32 +9,88 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medenh.formats.dicom.header import integer, numbers, slice_position
+from medenh.formats.dicom.header import integer, numbers, slice_position, text
 from medenh.formats.dicom.meaning import functional_groups
 from medenh.types import Geometry
 
 __all__ = ["geometry_of", "slice_order"]
 
+# Of slices in one place, what makes them parts of different volumes; in this order.
+_TOLD_APART_BY = (
+    "EchoNumbers",
+    "EchoTime",
+    "DiffusionBValue",
+    "TemporalPositionIdentifier",
+    "AcquisitionNumber",
+)
+_APART_MM = 1e-3
+_SAME_PLACE_MM = 0.01
+_PARALLEL = 1e-3  # greatest difference of direction cosines
+_WHOLE = 0.05  # of a step, to be called missing slices
+_GAPS_TOLD = 3
+
 _Plane = tuple[tuple[float, ...] | None, tuple[float, ...] | None]
 
 
-def slice_order(datasets: Sequence[Dataset], paths: Sequence[Path]) -> list[int]:
-    """Return the order of single-frame files: position, else number, else name."""
+def slice_order(
+    datasets: Sequence[Dataset], paths: Sequence[Path]
+) -> tuple[list[int], int | None]:
+    """Return the order of single-frame files, and how many make one volume.
+
+    By position, else number, else name. Where each place is held by as many slices
+    (echoes, diffusion weightings, times), they are volumes that follow one another;
+    None where there is one volume only, or the slices are no whole volumes.
+    """
     places = [slice_position(dataset) for dataset in datasets]
     counts = [integer(dataset, "InstanceNumber", None) for dataset in datasets]
     names = [str(path) for path in paths]
     indices = range(len(datasets))
     numbered = [-1 if count is None else count for count in counts]
     known = [place for place in places if place is not None]
-    if len(known) == len(datasets) and max(known) - min(known) > 1e-3:
-        return sorted(indices, key=lambda i: (known[i], numbered[i], names[i]))
+    if len(known) == len(datasets) and max(known) - min(known) > _APART_MM:
+        order = sorted(indices, key=lambda i: (known[i], numbered[i], names[i]))
+        return _as_volumes(order, known, datasets)
     if None not in counts:
-        return sorted(indices, key=lambda i: (numbered[i], names[i]))
-    return sorted(indices, key=lambda i: names[i])
+        return sorted(indices, key=lambda i: (numbered[i], names[i])), None
+    return sorted(indices, key=lambda i: names[i]), None
 
 
-def geometry_of(datasets: Sequence[Dataset], frames: int) -> Geometry:
-    """Return spacing and affine of the frames, in their order.
+def _as_volumes(
+    order: list[int], places: Sequence[float], datasets: Sequence[Dataset]
+) -> tuple[list[int], int | None]:
+    """Return slices in order of their places as volumes, and slices in a volume."""
+    stacks = [[order[0]]]
+    for index in order[1:]:
+        if places[index] - places[stacks[-1][0]] > _APART_MM:
+            stacks.append([])
+        stacks[-1].append(index)
+    volumes = len(stacks[0])
+    if volumes == 1 or any(len(stack) != volumes for stack in stacks):
+        return order, None
+    # sorting is stable: what has no such attributes stays in order of its numbers
+    stacks = [sorted(stack, key=lambda i: _kind(datasets[i])) for stack in stacks]
+    return [stack[k] for k in range(volumes) for stack in stacks], len(stacks)
+
+
+def _kind(dataset: Dataset) -> tuple[tuple[str, ...] | float, ...]:
+    """Return what tells the volumes of one series apart, as it sorts."""
+    kinds = dataset.get("ImageType") or ()
+    told = (text(dataset, keyword) for keyword in _TOLD_APART_BY)
+    return (tuple(map(str, kinds)), *(_as_number(value) for value in told))
+
+
+def _as_number(value: str) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        return -np.inf
+    return found if np.isfinite(found) else -np.inf
+
+
+def geometry_of(
+    datasets: Sequence[Dataset], frames: int, depth: int | None
+) -> tuple[Geometry, str]:
+    """Return spacing and affine of the frames, in their order, and what is wrong.
 
     Parameters
     ----------
@@ -42,22 +98,45 @@ def geometry_of(datasets: Sequence[Dataset], frames: int) -> Geometry:
         One for each frame, or the one of a multi-frame file.
     frames : int
         Number of frames.
+    depth : int or None
+        Frames of one volume, where it is known that there are several.
 
     Returns
     -------
     Geometry
         The affine takes (column, row, frame) to the patient's LPS system (PS3.3
-        C.7.6.2.1.1). None where positions are missing, or frames are not parallel
-        and evenly spaced.
+        C.7.6.2.1.1). None where positions or the pixels' spacing are missing. Of slices
+        that are not evenly spaced it has the first's place and their usual spacing.
+    str
+        Why the affine is not true of all frames; empty where it is.
     """
     row, column = _pixel_spacing(datasets[0])
     planes = _planes(datasets, frames)
-    step = _frame_step(planes)
-    between = float(np.linalg.norm(step)) if step is not None else np.nan
-    if np.isnan(between) and frames == 1:
-        between = _thickness(datasets[0])
-    affine = _affine(planes, step, (row, column), between)
-    return Geometry((between, row, column), affine)
+    located = [plane for plane in planes if plane[0] and plane[1]]
+    if len(located) != frames or not planes:
+        thickness = _thickness(datasets[0]) if frames == 1 else np.nan
+        problem = "some of its slices tell no place" if located else ""
+        return Geometry((thickness, row, column), depth=depth), problem
+    places = np.array([place for place, _ in planes], float)
+    turns = np.array([turn for _, turn in planes], float)
+    depth = depth or _period(places)
+    step, problem = _step(places[:depth], turns, _thickness(datasets[0]))
+    if not problem and depth is not None:
+        again = places.reshape(-1, depth, 3)
+        if np.abs(again - again[0]).max() > _SAME_PLACE_MM:
+            problem = "its volumes do not lie in one place"
+    between = float(np.linalg.norm(step))
+    if problem or (len(places[:depth]) == 1 and np.isnan(_thickness(datasets[0]))):
+        between = np.nan
+    if np.isnan(row):
+        return Geometry((between, row, column), depth=depth), ""
+    affine = np.eye(4)
+    # the first value of PixelSpacing is the distance between rows
+    affine[:3, 0] = turns[0, :3] * column
+    affine[:3, 1] = turns[0, 3:] * row
+    affine[:3, 2] = step
+    affine[:3, 3] = places[0]
+    return Geometry((between, row, column), affine, depth), problem
 
 
 def _pixel_spacing(dataset: Dataset) -> tuple[float, float]:
@@ -114,39 +193,56 @@ def _planes(datasets: Sequence[Dataset], frames: int) -> list[_Plane]:
     ]
 
 
-def _frame_step(planes: Sequence[_Plane]) -> NDArray[np.float64] | None:
-    """Return the vector from one frame to the next if it is the same for all."""
-    if len(planes) < 2 or any(p is None or t is None for p, t in planes):
+def _period(places: NDArray[np.float64]) -> int | None:
+    """Return after how many frames their places repeat, to the end; else None."""
+    again = np.abs(places[1:] - places[0]).max(axis=1) <= _SAME_PLACE_MM
+    if not again.any():
         return None
-    places = np.array([place for place, _ in planes], float)
-    turns = np.array([turn for _, turn in planes], float)
+    depth = int(np.argmax(again)) + 1
+    if len(places) % depth:
+        return None
+    volumes = places.reshape(-1, depth, 3)
+    return depth if np.abs(volumes - volumes[0]).max() <= _SAME_PLACE_MM else None
+
+
+def _step(
+    places: NDArray[np.float64], turns: NDArray[np.float64], thickness: float
+) -> tuple[NDArray[np.float64], str]:
+    """Return the vector from one slice to the next, and why it is not that of all."""
+    normal = np.cross(turns[0, :3], turns[0, 3:])
+    alone = normal * (1.0 if np.isnan(thickness) else thickness)
+    if np.abs(turns - turns[0]).max() > _PARALLEL:
+        return alone, "its slices are not parallel"
+    if len(places) == 1:
+        return alone, ""
     steps = np.diff(places, axis=0)
     mean = steps.mean(axis=0)
     length = float(np.linalg.norm(mean))
-    even = np.abs(steps - mean).max() <= 0.01 * length + 1e-3
-    parallel = np.abs(turns - turns[0]).max() <= 1e-3
-    return mean if length > 0 and even and parallel else None
+    if length > 0 and np.abs(steps - mean).max() <= 0.01 * length + 1e-3:
+        return mean, ""
+    lengths = np.linalg.norm(steps, axis=1)
+    moving = np.flatnonzero(lengths > _SAME_PLACE_MM)
+    if not len(moving):
+        return alone, "all of its slices lie in one place"
+    ordered = moving[np.argsort(lengths[moving], kind="stable")]
+    usual = ordered[(len(ordered) - 1) // 2]  # the median, and one of them
+    if len(moving) < len(lengths):
+        problem = "several of its slices lie in one place, and are no whole volumes"
+        return steps[usual], problem
+    return steps[usual], _unevenness(lengths, float(lengths[usual]))
 
 
-def _affine(
-    planes: Sequence[_Plane],
-    step: NDArray[np.float64] | None,
-    spacing: tuple[float, float],
-    between: float,
-) -> NDArray[np.float64] | None:
-    if not planes or np.isnan(spacing[0]) or (len(planes) > 1 and step is None):
-        return None
-    place, turn = planes[0]
-    if place is None or turn is None:
-        return None
-    along_row, along_column = np.array(turn[:3]), np.array(turn[3:])
-    if step is None:
-        thick = 1.0 if np.isnan(between) else between
-        step = np.cross(along_row, along_column) * thick
-    affine = np.eye(4)
-    # the first value of PixelSpacing is the distance between rows
-    affine[:3, 0] = along_row * spacing[1]
-    affine[:3, 1] = along_column * spacing[0]
-    affine[:3, 2] = step
-    affine[:3, 3] = place
-    return affine
+def _unevenness(lengths: NDArray[np.float64], usual: float) -> str:
+    """Say where slices are missing, or how far apart they lie."""
+    ratios = lengths / usual
+    missing = np.rint(ratios).astype(int) - 1
+    whole = np.abs(ratios - np.rint(ratios)) <= _WHOLE
+    if not whole.all() or missing.min() < 0 or not missing.any():
+        return (
+            f"its slices are not evenly spaced: they lie {lengths.min():.4g} to "
+            f"{lengths.max():.4g} mm apart"
+        )
+    gaps = np.flatnonzero(missing)
+    told = [f"{missing[gap]} after slice {gap + 1}" for gap in gaps[:_GAPS_TOLD]]
+    more = f" and {len(gaps) - _GAPS_TOLD} more gaps" if len(gaps) > _GAPS_TOLD else ""
+    return f"slices are missing: {', '.join(told)}{more} ({usual:.4g} mm apart)"

@@ -77,19 +77,25 @@ def functional_groups(dataset: Dataset, keyword: str) -> list[Dataset]:
     return found if len(found) == len(frames) else []
 
 
-def _rescale(dataset: Dataset) -> tuple[float, float] | None:
-    """Return slope and intercept if one linear rescale holds for all frames."""
+def _rescales(dataset: Dataset, frames: int) -> list[tuple[float, float]]:
+    """Return slope and intercept of each frame of a file; empty if one has none."""
     if dataset.get("ModalityLUTSequence"):
-        return None
-    items = functional_groups(dataset, "PixelValueTransformationSequence")
-    pairs = {
+        return []
+    keyword = "PixelValueTransformationSequence"
+    items = functional_groups(dataset, keyword)
+    if not items:
+        framed = dataset.get("PerFrameFunctionalGroupsSequence") or []
+        if any(item.get(keyword) for item in framed):
+            return []
+        items = [dataset]
+    pairs = [
         (_number(item, "RescaleSlope", 1.0), _number(item, "RescaleIntercept", 0.0))
-        for item in items or [dataset]
-    }
-    if len(pairs) != 1:
-        return None
-    slope, intercept = pairs.pop()
-    return (slope, intercept) if slope != 0.0 else None
+        for item in items
+    ]
+    if len(set(pairs)) == 1:
+        pairs = pairs[:1] * frames
+    usable = len(pairs) == frames and all(slope != 0.0 for slope, _ in pairs)
+    return pairs if usable else []
 
 
 def _number(dataset: Dataset, keyword: str, default: float) -> float:
@@ -104,31 +110,40 @@ def _number(dataset: Dataset, keyword: str, default: float) -> float:
 def storage_of(datasets: Sequence[Dataset], layout: Layout) -> tuple[Storage, bool]:
     """Return how numbers stand in the files, and whether the rescale was usable.
 
-    A rescale that differs between frames, or a lookup table, leaves stored values.
+    Slope and intercept are arrays where they differ between frames. A lookup table,
+    or a rescale that is damaged, leaves stored values.
     """
     low = -(1 << (layout.bits_stored - 1)) if layout.signed else 0
     high = low + (1 << layout.bits_stored) - 1
     if layout.samples == 3:
         return Storage(layout.dtype, 1.0, 0.0, low, high), True
-    found = {_rescale(dataset) for dataset in datasets}
-    single = found.pop() if len(found) == 1 else None
-    slope, intercept = single or (1.0, 0.0)
-    return Storage(layout.dtype, slope, intercept, low, high), single is not None
+    found = [_rescales(dataset, layout.frames) for dataset in datasets]
+    if not all(found):
+        return Storage(layout.dtype, 1.0, 0.0, low, high), False
+    pairs = [pair for of_file in found for pair in of_file]
+    if len(set(pairs)) == 1:
+        return Storage(layout.dtype, *pairs[0], low, high), True
+    slope, intercept = np.array(pairs).T.reshape(2, -1, 1, 1, 1)
+    return Storage(layout.dtype, slope, intercept, low, high), True
 
 
 def native_pixels(stored: NDArray[Any], storage: Storage) -> NDArray[Any]:
     """Return stored numbers after the rescale, in a type that loses none of them."""
-    slope, intercept = storage.slope, storage.intercept
-    if slope == 1.0 and intercept == 0.0:
+    if storage.is_plain:
         return stored
-    if slope == 1.0 and intercept.is_integer() and abs(intercept) < 1 << 30:
-        low, high = storage.minimum + intercept, storage.maximum + intercept
+    slope, intercept = np.asarray(storage.slope), np.asarray(storage.intercept)
+    whole = (
+        np.all(intercept == np.rint(intercept)) and np.abs(intercept).max() < 1 << 30
+    )
+    if np.all(slope == 1.0) and whole:
+        low = storage.minimum + intercept.min()
+        high = storage.maximum + intercept.max()
         fits = low >= -(1 << 15) and high < 1 << 15
         kind = np.dtype(np.int16 if fits else np.int32)
-        return (stored.astype(np.int32) + int(intercept)).astype(kind)
-    wide = stored * slope + intercept
+        return (stored.astype(np.int32) + intercept.astype(np.int32)).astype(kind)
+    wide: NDArray[np.float64] = stored * slope + intercept
     # float32 holds 16-bit steps unless a huge offset eats its digits
-    exact = abs(intercept) < 64.0 * abs(slope) * 65536.0
+    exact = np.all(np.abs(intercept) < 64.0 * np.abs(slope) * 65536.0)
     return wide.astype(np.float32) if exact else wide
 
 
@@ -181,6 +196,7 @@ def unit_range_of(
     datasets: Sequence[Dataset],
     layout: Layout,
     *,
+    storage: Storage,
     rescaled: bool,
     frozen: NDArray[np.bool_] | None,
 ) -> UnitRange:
@@ -188,14 +204,18 @@ def unit_range_of(
 
     The file's first window or lookup table where it makes sense, else soft tissue for
     CT in HU, the bit depth for 8-bit and colour pictures, and percentiles for the rest.
+    Frames with rescales of their own often have windows of their own too, each made
+    for one frame: such windows are not used.
     """
     inverted = layout.photometric == "MONOCHROME1"
     if layout.samples == 3:
         return UnitRange(0.0, 2.0**layout.bits_stored - 1.0, False, "bit depth")
     hounsfield = is_hounsfield(datasets, rescaled=rescaled)
     body = pixels if frozen is None else pixels[~frozen]
-    if rescaled:
-        chosen = _window(datasets[0]) or _voi_table(datasets[0])
+    windows = [window for dataset in datasets for window in _windows(dataset)]
+    own = isinstance(storage.slope, np.ndarray) and len(set(windows)) > 1
+    if rescaled and not own:
+        chosen = windows[0] or _voi_table(datasets[0])
         if chosen is not None and (hounsfield or _fits(body, chosen[:2])):
             return UnitRange(chosen[0], chosen[1], inverted, chosen[2])
     if hounsfield:
@@ -205,10 +225,14 @@ def unit_range_of(
     return intensity.percentile_range(body, inverted=inverted)
 
 
-def _window(dataset: Dataset) -> tuple[float, float, str] | None:
-    """Return the limits of the first window, PS3.3 C.11.2.1.2."""
+def _windows(dataset: Dataset) -> list[tuple[float, float, str] | None]:
+    """Return the first window of a file, or of each of its frames."""
     items = functional_groups(dataset, "FrameVOILUTSequence")
-    item = items[0] if items else dataset
+    return [_window(item) for item in items or [dataset]]
+
+
+def _window(item: Dataset) -> tuple[float, float, str] | None:
+    """Return the limits of the first window, PS3.3 C.11.2.1.2."""
     centre = _first(item.get("WindowCenter"))
     width = _first(item.get("WindowWidth"))
     if centre is None or width is None:

@@ -71,10 +71,17 @@ class DicomFiles:
     frame_of : tuple of int
         For each frame of the image, the file it came from. Frames of one file keep
         their order.
+    rescaled : bool
+        False where pixels are stored numbers because the files' modality lookup table
+        or damaged rescale is not undone by a line.
+    misplaced : str
+        Why the image's affine is not true of all its frames; empty where it is.
     """
 
     parts: tuple[DicomPart, ...]
     frame_of: tuple[int, ...]
+    rescaled: bool = True
+    misplaced: str = ""
 
 
 def read(paths: Sequence[Path], *, limits: Limits) -> Image:
@@ -134,10 +141,10 @@ def _read_series(paths: Sequence[Path], limits: Limits) -> Image:
         parts.append(part)
         slices.append(stored)
         layouts.append(layout)
-    order = slice_order([part.dataset for part in parts], paths)
+    order, depth = slice_order([part.dataset for part in parts], paths)
     widest = max(layouts, key=lambda layout: layout.bits_stored)
     stored = np.concatenate([slices[index] for index in order])
-    return _image(parts, widest, stored, order, paths[0])
+    return _image(parts, widest, stored, order, paths[0], depth)
 
 
 def _check_same(
@@ -165,6 +172,7 @@ def _image(
     stored: NDArray[Any],
     frame_of: Sequence[int],
     path: Path,
+    depth: int | None = None,
 ) -> Image:
     with damage_guard(path):
         ordered = [parts[index].dataset for index in frame_of]
@@ -173,11 +181,17 @@ def _image(
         pixels = meaning.native_pixels(stored, storage)
         frozen = meaning.padding_mask(stored, ordered, layout)
         unit_range = meaning.unit_range_of(
-            pixels, unique, layout, rescaled=rescaled, frozen=frozen
+            pixels,
+            unique,
+            layout,
+            storage=storage,
+            rescaled=rescaled,
+            frozen=frozen,
         )
         if not unit_range.low < unit_range.high:
             raise UnreadableError("its window is not a range", path=path)
         hounsfield = meaning.is_hounsfield(unique, rescaled=rescaled)
+        geometry, misplaced = geometry_of(unique, len(frame_of), depth)
         return Image(
             pixels=pixels,
             unit_range=unit_range,
@@ -185,8 +199,8 @@ def _image(
             format="dicom",
             modality=meaning.modality_of(unique[0]),
             units="HU" if hounsfield else "",
-            geometry=geometry_of(unique, len(frame_of)),
+            geometry=geometry,
             frozen=frozen,
             source=path,
-            header=DicomFiles(tuple(parts), tuple(frame_of)),
+            header=DicomFiles(tuple(parts), tuple(frame_of), rescaled, misplaced),
         )

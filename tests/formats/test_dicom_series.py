@@ -1,0 +1,285 @@
+"""Series whose slices differ: rescales of their own, gaps, several volumes."""
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from dicom_maker import CT, noise, ramp, save
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut
+from pydicom.sequence import Sequence
+
+from medenh import degrade, formats
+from medenh.formats import dicom
+from medenh.formats.maps import write_map
+
+PET = "1.2.840.10008.5.1.4.1.1.128"
+TILTED = [1, 0, 0, 0, 0.8, 0.6]
+SPACING = [0.5, 0.25]
+FIRST = np.array([10.0, -20.0, 30.0])
+NORMAL = np.cross(TILTED[:3], TILTED[3:])
+
+
+def slices(folder, places, pixels=None, each=None, **more):
+    """Write one file for each place, in mm along the normal; return their paths."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for index, place in enumerate(places):
+        own = {} if each is None else each[index]
+        frame = np.full((6, 5), index, "u2") if pixels is None else pixels[index]
+        where = [] if place is None else (FIRST + place * NORMAL).tolist()
+        paths.append(
+            save(
+                folder / f"{index}.dcm",
+                frame,
+                InstanceNumber=index + 1,
+                SOPInstanceUID=f"1.2.3.4.{index}",
+                ImagePositionPatient=[f"{one:.6f}" for one in where],
+                ImageOrientationPatient=TILTED,
+                PixelSpacing=SPACING,
+                **{**more, **own},
+            )
+        )
+    return paths
+
+
+def real_values(paths):
+    found = [pydicom.dcmread(path) for path in paths]
+    return np.stack([apply_modality_lut(one.pixel_array, one) for one in found])
+
+
+def rescales(*pairs):
+    return [
+        {"RescaleSlope": slope, "RescaleIntercept": intercept}
+        for slope, intercept in pairs
+    ]
+
+
+OWN = rescales((0.0323738, 0), (0.0647475, 0), (0.1294951, 0), (-1.5, 7))
+
+
+@pytest.fixture
+def pet(tmp_path):
+    pixels = noise((4, 6, 5), high=32768)
+    windows = [{"WindowCenter": 10 ** (i + 1), "WindowWidth": 10} for i in range(4)]
+    each = [{**own, **window} for own, window in zip(OWN, windows, strict=True)]
+    places = (0, 3, 6, 9)
+    return slices(tmp_path / "pet", places, pixels, each, sop_class=PET, modality="PT")
+
+
+def test_each_slice_has_its_own_rescale(pet):
+    image = formats.read(pet)
+    np.testing.assert_allclose(image.pixels[..., 0], real_values(pet), rtol=1e-6)
+    # windows made for one slice each say nothing of the volume
+    assert image.unit_range.reason.startswith("percentiles")
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.npy", "a.tif"])
+def test_other_formats_get_real_values(pet, tmp_path, name):
+    image = formats.read(pet)
+    formats.write(image, tmp_path / name)
+    if name.endswith(".nii.gz"):
+        loaded = nibabel.load(tmp_path / name)
+        values = loaded.get_fdata().transpose(2, 1, 0)
+    else:
+        values = formats.read(tmp_path / name).pixels[..., 0]
+    np.testing.assert_allclose(values, real_values(pet), rtol=1e-6)
+    assert dicom.lost_meaning(image, "nifti") == []
+
+
+def test_each_slice_is_written_by_its_own_rescale(pet, tmp_path):
+    image = formats.read(pet)
+    same = image.from_unit(image.to_unit())
+    targets = [tmp_path / f"{i}.same.dcm" for i in range(4)]
+    formats.write(same, targets)
+    for source, target in zip(pet, targets, strict=True):
+        before, after = pydicom.dcmread(source), pydicom.dcmread(target)
+        assert after.PixelData == before.PixelData
+        assert after.RescaleSlope == before.RescaleSlope
+    changed = image.from_unit(0.5 + 0.5 * image.to_unit())
+    targets = [tmp_path / f"{i}.changed.dcm" for i in range(4)]
+    formats.write(changed, targets)
+    steps = np.abs([own["RescaleSlope"] for own in OWN])[:, None, None]
+    wanted = changed.pixels[..., 0]
+    assert np.all(np.abs(real_values(targets) - wanted) <= steps / 100)
+    moved = wanted - image.pixels[..., 0]
+    asked = 0.5 - 0.5 * image.to_unit()[:, 0]
+    span = image.unit_range.high - image.unit_range.low
+    assert np.abs(moved).max() > 100
+    # beyond what a slice can store its values are cut off
+    stored = np.stack([pydicom.dcmread(target).pixel_array for target in targets])
+    kept = (stored > 0) & (stored < 65535)
+    assert kept.mean() > 0.9
+    np.testing.assert_allclose(moved[kept], (asked * span)[kept], atol=1e-3 * span)
+
+
+def test_a_slice_of_ct_with_another_intercept_is_the_same_picture(tmp_path):
+    hounsfield = noise((4, 64, 64), "i2", high=1500) - 500
+    more = {"sop_class": CT, "modality": "CT", "WindowCenter": 40, "WindowWidth": 400}
+    images = []
+    for name, last in (("even", -1024), ("odd", -1048)):
+        intercepts = np.array([-1024, -1024, -1024, last])
+        stored = (hounsfield - intercepts[:, None, None]).astype("u2")
+        each = rescales(*((1, one) for one in intercepts.tolist()))
+        paths = slices(tmp_path / name, (0, 3, 6, 9), stored, each, **more)
+        images.append(formats.read(paths))
+    even, odd = images
+    np.testing.assert_array_equal(odd.pixels[..., 0], hounsfield)
+    assert (odd.units, odd.unit_range, odd.modality) == (
+        even.units,
+        even.unit_range,
+        even.modality,
+    )
+    assert odd.units == "HU"
+    low = [degrade(image, "ct-low-dose", seed=3)[0] for image in images]
+    np.testing.assert_array_equal(low[0].pixels, low[1].pixels)
+    assert np.any(low[1].pixels != odd.pixels)
+
+
+def table(values):
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(values), 0, 16])
+    item.LUTExplanation, item.ModalityLUTType = "x", "US"
+    item.add_new("LUTData", "OW", np.asarray(values, "<u2").tobytes())
+    return {"ModalityLUTSequence": Sequence([item])}
+
+
+def test_values_behind_a_lookup_table_are_warned_about(tmp_path):
+    path = save(tmp_path / "a", ramp(), **table(np.arange(4096) * 3))
+    image = formats.read(path)
+    for kind in ("nifti", "npy", "tiff"):
+        (word,) = dicom.lost_meaning(image, kind)
+        assert "stored numbers" in word
+    assert dicom.lost_meaning(image, "dicom", map_kind="nifti") == []
+
+
+def placed(affine, index):
+    """Return where the first voxel of a slice lies, in DICOM's system."""
+    return np.diag([-1, -1, 1]) @ (affine @ [0, 0, index, 1])[:3]
+
+
+@pytest.mark.parametrize(
+    ("places", "words", "right"),
+    [
+        ((0, 3, 9, 12, 15), "missing: 1 after slice 2", 2),
+        ((0, 9, 12, 21, 24), "missing: 2 after slice 1, 2 after slice 3", 1),
+        ((0, 3, 4, 9), "not evenly spaced: they lie 1 to 5 mm apart", 2),
+        ((0, 3, 3, 6), "several of its slices lie in one place", 2),
+    ],
+)
+def test_uneven_slices_keep_the_place_of_the_first(tmp_path, places, words, right):
+    image = formats.read(slices(tmp_path / "in", places))
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert words in word
+    assert dicom.lost_meaning(image, "dicom", map_kind="nifti") == [word]
+    assert dicom.lost_meaning(image, "dicom") == []
+    assert np.isnan(image.geometry.spacing_mm[0])
+    values = np.zeros(image.pixels.shape[:3], np.float32)
+    formats.write(image, tmp_path / "a.nii")
+    write_map(values, image, [tmp_path / "map.nii"], format="nifti", top=0.5)
+    for name in ("a.nii", "map.nii"):
+        loaded = nibabel.load(tmp_path / name)
+        assert loaded.header["qform_code"] == loaded.header["sform_code"] == 1
+        for index in range(right):
+            expected = FIRST + places[index] * NORMAL
+            np.testing.assert_allclose(
+                placed(loaded.affine, index), expected, atol=1e-4
+            )
+        flip = np.diag([-1, -1, 1])
+        along = [flip @ np.array(TILTED[:3]) * 0.25, flip @ np.array(TILTED[3:]) * 0.5]
+        np.testing.assert_allclose(loaded.affine[:3, :2].T, along, atol=1e-6)
+        np.testing.assert_allclose(loaded.header.get_zooms()[:2], (0.25, 0.5))
+
+
+def test_even_slices_lose_nothing(tmp_path):
+    image = formats.read(slices(tmp_path / "in", (6, 0, 3)))
+    assert dicom.lost_meaning(image, "nifti") == []
+    formats.write(image, tmp_path / "a.nii")
+    affine = nibabel.load(tmp_path / "a.nii").affine
+    for index in range(3):
+        expected = FIRST + 3 * index * NORMAL
+        np.testing.assert_allclose(placed(affine, index), expected, atol=1e-4)
+
+
+def test_a_slice_without_a_place_is_told(tmp_path):
+    image = formats.read(slices(tmp_path / "in", (0, None, 6)))
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "tell no place" in word
+
+
+ECHOES = [{"EchoNumbers": n, "EchoTime": 10 * n} for n in (2, 1)]
+WEIGHTINGS = [{"DiffusionBValue": b} for b in (1000, 0)]
+TIMES = [{"TemporalPositionIdentifier": n} for n in (2, 1)]
+KINDS = [{"ImageType": ["ORIGINAL", "PRIMARY", one]} for one in ("P", "M")]
+NUMBERS = [{}, {}]
+
+
+@pytest.mark.parametrize("slices_first", [True, False])
+@pytest.mark.parametrize(
+    ("kinds", "turned"),
+    [(ECHOES, 1), (WEIGHTINGS, 1), (TIMES, 1), (KINDS, 1), (NUMBERS, 0)],
+)
+def test_slices_in_the_same_places_are_volumes(tmp_path, kinds, turned, slices_first):
+    made = [(v, s) for v in (0, 1) for s in (0, 1, 2)]
+    if not slices_first:
+        made.sort(key=lambda one: one[1])
+    paths = slices(
+        tmp_path / "in",
+        [3 * s for _, s in made],
+        np.stack([np.full((6, 5), 10 * v + s, "u2") for v, s in made]),
+        [kinds[v] for v, _ in made],
+    )
+    image = formats.read(paths[::-1])
+    expected = [10 * v + s for v in ((1, 0) if turned else (0, 1)) for s in (0, 1, 2)]
+    assert image.pixels[:, 0, 0, 0].tolist() == expected
+    assert image.geometry.depth == 3
+    assert dicom.lost_meaning(image, "nifti") == []
+    formats.write(image, tmp_path / "a.nii")
+    loaded = nibabel.load(tmp_path / "a.nii")
+    assert loaded.shape == (5, 6, 3, 2)
+    assert loaded.get_fdata()[0, 0].T.ravel().tolist() == expected
+    np.testing.assert_allclose(placed(loaded.affine, 2), FIRST + 6 * NORMAL, atol=1e-4)
+    targets = [tmp_path / f"{i}.out" for i in range(6)]
+    formats.write(image, targets)
+    for source, target in zip(paths[::-1], targets, strict=True):
+        before, after = pydicom.dcmread(source), pydicom.dcmread(target)
+        np.testing.assert_array_equal(after.pixel_array, before.pixel_array)
+        assert after.ImagePositionPatient == before.ImagePositionPatient
+
+
+def plane_groups(places):
+    items = []
+    for place in places:
+        item, plane = Dataset(), Dataset()
+        plane.ImagePositionPatient = [0, 0, place]
+        item.PlanePositionSequence = Sequence([plane])
+        items.append(item)
+    shared, measures, turn = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.5, 0.5], 4
+    turn.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence = Sequence([measures])
+    shared.PlaneOrientationSequence = Sequence([turn])
+    return {
+        "PerFrameFunctionalGroupsSequence": Sequence(items),
+        "SharedFunctionalGroupsSequence": Sequence([shared]),
+        "sop_class": "1.2.840.10008.5.1.4.1.1.4.1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("places", "depth", "spacing"),
+    [((0, 2, 0, 2, 0, 2), 2, 2), ((5, 5, 5, 5), 1, 4), ((0, 2, 4), None, 2)],
+)
+def test_frames_of_one_file_may_be_volumes_too(tmp_path, places, depth, spacing):
+    frames = ramp((len(places), 4, 4))
+    image = formats.read(save(tmp_path / "a", frames, **plane_groups(places)))
+    assert image.geometry.depth == depth
+    assert image.geometry.spacing_mm == (spacing, 0.5, 0.5)
+    np.testing.assert_allclose(image.geometry.affine[:3, 2], [0, 0, spacing])
+    assert dicom.lost_meaning(image, "nifti") == []
+
+
+def test_frames_of_one_file_that_change_places_slowly_are_told(tmp_path):
+    frames = ramp((4, 4, 4))
+    image = formats.read(save(tmp_path / "a", frames, **plane_groups((0, 0, 2, 2))))
+    assert "one place" in dicom.lost_meaning(image, "nifti")[0]
