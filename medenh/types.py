@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -127,14 +128,29 @@ class Provenance:
     options : str
         The settings that change pixels, in one stable line ("strength=0.5").
     verb : str
-        "enhance", or "degrade", where `model` is a recipe.
+        "enhance"; "degrade", where `model` is a recipe; "change", by none of either.
+    before : Provenance or None
+        What had made the pixels that this step began with, where medenh knows.
+    pixels_sha256 : str
+        Of the pixels that were made; empty where nobody could have changed them since.
     """
 
     model: str
     version: str = ""
     weights_sha256: str = ""
     options: str = ""
-    verb: Literal["enhance", "degrade"] = "enhance"
+    verb: Literal["enhance", "degrade", "change"] = "enhance"
+    before: Provenance | None = None
+    pixels_sha256: str = ""
+
+    @property
+    def steps(self) -> tuple[Provenance, ...]:
+        """All that was done, the last first."""
+        found, step = [], self.before
+        while step is not None:
+            found.append(step)
+            step = step.before
+        return (self, *found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -169,7 +185,8 @@ class Image:
     header : object
         What the format's own writer needs to write it back; opaque to all others.
     provenance : Provenance or None
-        What made the pixels, where medenh made them; written along with them.
+        What made the pixels, where medenh made them; written along with them, see
+        `history`.
     """
 
     pixels: NDArray[Any]
@@ -238,3 +255,26 @@ class Image:
 
         pixels = intensity.from_unit(self, enhanced)
         return replace(self, pixels=pixels)
+
+    def made_by(self, how: Provenance, source: Image) -> Image:
+        """Return this image with what made its pixels out of those of another one."""
+        digest = _pixels_sha256(self.pixels)
+        step = replace(how, before=source.history(), pixels_sha256=digest)
+        return replace(self, provenance=step)
+
+    def history(self) -> Provenance | None:
+        """Return what made the pixels as they are now, where medenh knows.
+
+        Where they are not those that `provenance` tells of any more, somebody else
+        has changed them, and that is the last step.
+        """
+        known = self.provenance
+        if known is None or known.pixels_sha256 in ("", _pixels_sha256(self.pixels)):
+            return known
+        return Provenance("", verb="change", before=known)
+
+
+def _pixels_sha256(pixels: NDArray[Any]) -> str:
+    digest = hashlib.sha256(f"{pixels.dtype.str} {pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()

@@ -239,7 +239,7 @@ def _carry_out(
             "metrics": _score(low, clean, view.region(clean)),
         }
     )
-    return Pair(low, clean, record)
+    return Pair(low.made_by(record.provenance(), source=image), clean, record)
 
 
 def _checked_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:

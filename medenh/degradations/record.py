@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from medenh.degradations.operator import Domain, Operator
 from medenh.errors import UsageError
+from medenh.types import Provenance
 
 __all__ = ["FileEntry", "Framing", "Record", "StepRecord", "read_step", "write_step"]
 
@@ -157,6 +158,21 @@ class Record(_Model):
     def to_json(self) -> str:
         """Return the record as one line of JSON, numbers in full precision."""
         return self.model_dump_json(by_alias=True)
+
+    def provenance(self) -> Provenance:
+        """Return what an output says of its making."""
+        parts = [f"seed={self.seed}", f"draw={self.draw}"]
+        if self.severity is not None:
+            parts.append(f"severity={1 + 4 * self.severity:g}")
+        if self.size is not None:
+            parts.append(f"size={self.size}")
+        parts += [f"{name}={value}" for name, value in sorted(self.options.items())]
+        if self.mask_sha256:
+            parts.append(f"mask={self.mask_sha256[:12]}")
+        if self.parameters_sha256:
+            parts.append(f"parameters={self.parameters_sha256[:12]}")
+        options = " ".join(parts)
+        return Provenance(self.preset, self.tool_version, "", options, verb="degrade")
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Record:

@@ -133,7 +133,7 @@ def write(
         extension allows it, else the format that the extension stands for.
     provenance : Provenance, optional
         What made the pixels, for the formats that can say so; by default what the
-        image knows of it.
+        image knows of it (`Image.history`).
     deidentify : "basic", optional
         Leave out what names the patient, by the Basic profile of DICOM PS3.15, of a
         picture that was read from DICOM. The pixels stay, burned-in text and all.
@@ -158,7 +158,7 @@ def write(
         image = from_array(without_pillow(image))
     if like is not None and not isinstance(like, Image):
         like = _paths(like)
-    made_by = image.provenance if provenance is None else provenance
+    made_by = image.history() if provenance is None else provenance
     writers.write(
         image,
         _paths(path),

@@ -265,11 +265,16 @@ def _other_texts(kept: tuple[bytes, ...]) -> list[bytes]:
 
 
 def _provenance_chunk(provenance: Provenance) -> bytes:
-    verb = provenance.verb if provenance.verb != "enhance" else ""
-    words = ["medenh", verb, provenance.model, provenance.version, provenance.options]
-    if provenance.weights_sha256:
-        words.append(f"weights={provenance.weights_sha256}")
-    return png.text_chunk(_KEYWORD, " ".join(word for word in words if word))
+    steps = [_step_words(step) for step in provenance.steps]
+    return png.text_chunk(_KEYWORD, "; before that: ".join(steps))
+
+
+def _step_words(step: Provenance) -> str:
+    verb = step.verb if step.verb != "enhance" else ""
+    words = ["medenh", verb, step.model, step.version, step.options]
+    if step.weights_sha256:
+        words.append(f"weights={step.weights_sha256}")
+    return " ".join(word for word in words if word)
 
 
 def _encode_jpeg(image: Image, header: RasterHeader, path: Path) -> bytes:

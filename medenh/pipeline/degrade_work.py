@@ -33,9 +33,9 @@ from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure
 from medenh.pipeline.writing import check_fits, lost_turn, remaining_names
-from medenh.types import FloatArray, Image, Modality, Provenance
+from medenh.types import FloatArray, Image, Modality
 
-__all__ = ["Admit", "Outcome", "Task", "Workshop", "provenance_of"]
+__all__ = ["Admit", "Outcome", "Task", "Workshop"]
 
 _COPIES = 10  # float32 copies of a picture while operators and scores are at work
 
@@ -227,13 +227,12 @@ class Workshop:
             }
         )
         low = [folder / name for name in task.outputs]
-        made_by = provenance_of(record)
         profile = self._profile(task)
         formats.write(
             pair.low,
             low,
             format=task.format,
-            provenance=made_by,
+            provenance=record.provenance(),
             deidentify=profile,
         )
         high = [folder / name for name in task.references]
@@ -249,23 +248,6 @@ class Workshop:
                 ),
             }
         )
-
-
-def provenance_of(record: Record) -> Provenance:
-    """Return what an output says of its making; it follows from the record alone."""
-    parts = [f"seed={record.seed}", f"draw={record.draw}"]
-    if record.severity is not None:
-        parts.append(f"severity={1 + 4 * record.severity:g}")
-    if record.size is not None:
-        parts.append(f"size={record.size}")
-    parts += [f"{name}={value}" for name, value in sorted(record.options.items())]
-    if record.mask_sha256:
-        parts.append(f"mask={record.mask_sha256[:12]}")
-    if record.parameters_sha256:
-        parts.append(f"parameters={record.parameters_sha256[:12]}")
-    return Provenance(
-        record.preset, record.tool_version, options=" ".join(parts), verb="degrade"
-    )
 
 
 def _entries(names: Sequence[str], hashes: Sequence[str]) -> tuple[FileEntry, ...]:

@@ -370,7 +370,7 @@ class Engine:
     def _write(self, flight: Flight) -> None:
         prepared, image = flight.prepared, flight.image
         card = prepared.card
-        made_by = provenance_of(prepared, self._options, image.provenance)
+        made_by = provenance_of(prepared, self._options)
         enhanced = replace(image, pixels=flight.out, provenance=made_by)
         spread = None if flight.ensemble is None else flight.ensemble.spread
         computation = self._models.computation(card)

@@ -306,8 +306,8 @@ def _run(
     for first in range(0, len(tasks), prepared.batch):
         group = tasks[first : first + prepared.batch]
         prepared.enhancer.enhance(group, alone=image.frames == 1)
-    made_by = provenance_of(prepared, options, image.provenance)
-    enhanced = replace(image, pixels=out, provenance=made_by)
+    how = provenance_of(prepared, options)
+    enhanced = replace(image, pixels=out).made_by(how, source=image)
     if options.strict:
         figures = fidelity.measure(image, enhanced)
         if problems := fidelity.warnings_of(figures, prepared.card):

@@ -43,25 +43,14 @@ ONLY_FROM_DICOM = "only an image read from DICOM can be written as DICOM"
 _SINGLE_FRAME = ("png", "jpeg", "bmp")
 
 
-def provenance_of(
-    prepared: Prepared, options: EnhanceOptions, before: Provenance | None = None
-) -> Provenance:
-    """Return what an output says of its making.
-
-    Parameters
-    ----------
-    prepared : Prepared
-    options : EnhanceOptions
-    before : Provenance, optional
-        Of an image that was enhanced already: two ways to an output stay two.
-    """
+def provenance_of(prepared: Prepared, options: EnhanceOptions) -> Provenance:
+    """Return what an output says of its making."""
     card = prepared.card
     weights = card.weights.sha256 if card.weights is not None else ""
-    settings = f"{options.pixel_settings} precision={prepared.runner.precision}"
-    if before is not None:
-        made = (before.model, before.version, before.weights_sha256[:12])
-        settings += f" after {' '.join(word for word in made if word)}"
-        settings += f" ({before.options})" if before.options else ""
+    runner = prepared.runner
+    settings = (
+        f"{options.pixel_settings} engine={runner.engine} precision={runner.precision}"
+    )
     return Provenance(card.id, card.version, weights, settings)
 
 

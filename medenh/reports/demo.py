@@ -152,7 +152,7 @@ def run_demo(
             begun = time.perf_counter()
             enhanced = model.enhance(pair.degraded)
             model_seconds[name] += time.perf_counter() - begun
-            _write(enhanced, folder / "enhanced" / name, pair.sample, _made_by(model))
+            _write(enhanced, folder / "enhanced" / name, pair.sample)
             scores[name][pair.sample.key] = _score(enhanced, pair.original)
             shown.append(enhanced)
     result = DemoResult(
@@ -179,23 +179,22 @@ def _degrade(
     say(f"degrading {sample.title}")
     original = formats.read(sample.path)
     pair = degrade_image(original, find_recipe("dpe"), name=sample.output, seed=seed)
-    made_by = Provenance("degrade", medenh_version(), options=f"recipe=dpe seed={seed}")
-    path = _write(pair.low, folder / "degraded", sample, made_by)
+    path = _write(pair.low, folder / "degraded", sample)
     # a darker file would get a darker range; the scanner's range has not changed
     degraded = replace(formats.read(path), unit_range=original.unit_range)
     return _Pair(sample, original, degraded, pair.record.model_dump(by_alias=True))
 
 
-def _write(image: Image, folder: Path, sample: Sample, made_by: Provenance) -> Path:
+def _write(image: Image, folder: Path, sample: Sample) -> Path:
     from medenh import formats
 
     path = folder / sample.output
-    formats.write(image, path, provenance=made_by)
+    formats.write(image, path)
     return path
 
 
 def _made_by(model: Any) -> Provenance:
-    """Return a model's identity as files and the page name it."""
+    """Return a model's identity as the page names it."""
     card = model.card
     digest = card.weights.sha256 if card.weights is not None else ""
     return Provenance(card.id, card.version, digest)

@@ -129,7 +129,8 @@ def write(
     paths : sequence of paths
         One for each file that was read, in the order then given to `read`.
     provenance : Provenance, optional
-        What changed the pixels. The new UIDs follow from it and the source's UIDs.
+        What changed the pixels. The new UID of the series follows from it and the
+        source's, those of the files from all that they hold.
     deidentified : bool
         By the Basic profile of PS3.15; see `medenh.formats.dicom.deidentify`.
 

@@ -24,6 +24,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from medenh.formats.dicom.dataset import to_bytes
 from medenh.formats.dicom.deidentify import deidentify
 from medenh.formats.dicom.header import text
 from medenh.formats.dicom.palette import PALETTE_TAGS
@@ -31,7 +32,7 @@ from medenh.formats.dicom.reader import DicomPart
 from medenh.formats.dicom.uids import uid_of_hash
 from medenh.types import Provenance, Storage
 
-__all__ = ["derived", "derived_uid", "file_meta_of"]
+__all__ = ["derived", "file_meta_of"]
 
 _LOSSY = {
     str(JPEGBaseline8Bit): "ISO_10918_1",
@@ -39,7 +40,6 @@ _LOSSY = {
     str(JPEGLSNearLossless): "ISO_14495_1",
     str(JPEG2000): "ISO_15444_1",
 }
-_NOBODY = Provenance(model="")
 # True of the source's instance or pixels only
 _STALE = (
     "InstanceCreationDate",
@@ -86,35 +86,11 @@ _FRAME_TYPES = (
 )
 
 
-def derived_uid(source: str, kind: str, provenance: Provenance) -> UID:
-    """Return a UID under 2.25 that follows from a source's UID and what was done.
-
-    Parameters
-    ----------
-    source : str
-        UID of the source.
-    kind : str
-        "series", "instance"...: the same source gives a different UID for each.
-    provenance : Provenance
-    """
-    words = (
-        "medenh",
-        kind,
-        source,
-        provenance.model,
-        provenance.version,
-        provenance.weights_sha256,
-        provenance.options,
-        *((provenance.verb,) if provenance.verb != "enhance" else ()),
-    )
-    return uid_of_hash(hashlib.sha256("\0".join(words).encode()).digest())
-
-
 def derived(
     part: DicomPart,
     frames: np.ndarray[Any, Any],
     storage: Storage,
-    how: Provenance,
+    how: Provenance | None,
     *,
     deidentified: bool = False,
 ) -> Dataset:
@@ -127,7 +103,7 @@ def derived(
     frames : array, shape (frames, rows, columns, channels)
         The new stored numbers.
     storage : Storage
-    how : Provenance
+    how : Provenance or None
     deidentified : bool
         Nothing of the source that names the patient is in it; see `deidentify`.
     """
@@ -143,13 +119,14 @@ def derived(
     _delete(dataset, _STALE)
     for tag in [tag for tag in dataset.keys() if tag.group < 0x0008]:  # noqa: SIM118
         del dataset[tag]  # commands and file meta that strayed into the data set
-    _set_identity(dataset, frames, how)
+    _set_common_uids(dataset, frames, how)
     _set_image_type(dataset)
     _set_pixel_module(dataset, frames, storage)
     _set_lossy(dataset, part)
     _add_description(dataset, how)
     _add_source(dataset, *source)
     _add_equipment(dataset, how)
+    dataset.SOPInstanceUID = _uid_of_content(dataset, frames)
     return dataset
 
 
@@ -162,7 +139,7 @@ def file_meta_of(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = UID(text(dataset, "SOPClassUID"))
     meta.MediaStorageSOPInstanceUID = UID(text(dataset, "SOPInstanceUID"))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = derived_uid("", "implementation", _NOBODY)
+    meta.ImplementationClassUID = _derived_uid("", "implementation", None)
     meta.ImplementationVersionName = f"MEDENH_{__version__}"[:16]
     return meta
 
@@ -173,18 +150,46 @@ def _delete(dataset: Dataset, keywords: Iterable[str]) -> None:
             del dataset[keyword]
 
 
-def _set_identity(
-    dataset: Dataset, frames: np.ndarray[Any, Any], how: Provenance
+def _set_common_uids(
+    dataset: Dataset, frames: np.ndarray[Any, Any], how: Provenance | None
 ) -> None:
-    instance = text(dataset, "SOPInstanceUID")
-    if not instance:  # broken, but pixels can tell two of them apart
-        instance = hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
-    series = text(dataset, "SeriesInstanceUID") or instance
-    dataset.SOPInstanceUID = derived_uid(instance, "instance", how)
-    dataset.SeriesInstanceUID = derived_uid(series, "series", how)
+    """Set the UIDs that files share: they must not follow from one file's pixels."""
+    series = text(dataset, "SeriesInstanceUID") or text(dataset, "SOPInstanceUID")
+    if not series:  # broken, but pixels can tell two of them apart
+        series = hashlib.sha256(_little_endian(frames).data).hexdigest()
+    dataset.SeriesInstanceUID = _derived_uid(series, "series", how)
     parent = text(dataset, "ConcatenationUID")
     if parent:
-        dataset.ConcatenationUID = derived_uid(parent, "concatenation", how)
+        dataset.ConcatenationUID = _derived_uid(parent, "concatenation", how)
+
+
+def _derived_uid(source: str, kind: str, how: Provenance | None) -> UID:
+    """Return a UID that follows from a source's UID, its kind, and what was done."""
+    words = ["medenh", kind, source]
+    for step in _steps(how):
+        settings = (step.version, step.weights_sha256, step.options)
+        words += [step.verb, step.model, *settings]
+    return uid_of_hash(hashlib.sha256("\0".join(words).encode()).digest())
+
+
+def _uid_of_content(dataset: Dataset, frames: np.ndarray[Any, Any]) -> UID:
+    """Return a UID that follows from all that a file holds, its source's UID too.
+
+    What was done does not tell all that pixels depend on: neighbouring slices, the
+    machine. One UID must never name two objects (PS3.5 9).
+    """
+    # a copy does not know how its elements were encoded, and encodes them anew
+    digest = hashlib.sha256(to_bytes(Dataset(dataset)))
+    digest.update(_little_endian(frames).data)
+    return uid_of_hash(digest.digest())
+
+
+def _little_endian(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.ascontiguousarray(frames, dtype=frames.dtype.newbyteorder("<"))
+
+
+def _steps(how: Provenance | None) -> tuple[Provenance, ...]:
+    return () if how is None else how.steps
 
 
 def _set_image_type(dataset: Dataset) -> None:
@@ -255,7 +260,12 @@ def _set_lossy(dataset: Dataset, part: DicomPart) -> None:
     dataset.LossyImageCompressionMethod = method
 
 
-def _sentence(how: Provenance) -> str:
+def _sentence(how: Provenance | None) -> str:
+    if how is None:
+        written = f"Written by medenh {_version()}"
+        return f"{written}; what changed the pixels, if anything, is not recorded"
+    if how.verb == "change":
+        return "Changed, but by no model or recipe of medenh"
     words = [f"{how.verb.capitalize()}d by medenh {_version()}"]
     if how.model:
         kind = "recipe" if how.verb == "degrade" else "model"
@@ -273,16 +283,17 @@ def _version() -> str:
     return __version__
 
 
-def _add_description(dataset: Dataset, how: Provenance) -> None:
+def _add_description(dataset: Dataset, how: Provenance | None) -> None:
     before = text(dataset, "DerivationDescription")
-    sentence = _sentence(how)
-    dataset.DerivationDescription = (
-        f"{sentence}; before that: {before}" if before else sentence
-    )[:1024]
+    sentences = [_sentence(step) for step in _steps(how) or (None,)]
+    told = "; before that: ".join([*sentences, *([before] if before else [])])
+    dataset.DerivationDescription = told[:1024]
     label = text(dataset, "SeriesDescription")
-    longer = f"{label} {how.verb}d {how.model}".strip()
-    if len(longer) <= 64:
-        dataset.SeriesDescription = longer
+    done = [f"{step.verb}d {step.model}" for step in reversed(_steps(how))]
+    for words in done or ["written by medenh"]:
+        longer = f"{label} {words}".strip()
+        if len(longer) <= 64:
+            dataset.SeriesDescription = label = longer
 
 
 def _code(value: str, meaning: str) -> Sequence:
@@ -306,13 +317,19 @@ def _add_source(dataset: Dataset, sop_class: str, sop_instance: str) -> None:
     dataset.SourceImageSequence = Sequence([item, *older])
 
 
-def _add_equipment(dataset: Dataset, how: Provenance) -> None:
+def _add_equipment(dataset: Dataset, how: Provenance | None) -> None:
+    ours = [step for step in reversed(_steps(how)) if step.verb != "change"]
+    items = [_equipment(step) for step in ours or (None,)]
+    older = list(dataset.get("ContributingEquipmentSequence") or [])
+    dataset.ContributingEquipmentSequence = Sequence([*older, *items])
+
+
+def _equipment(how: Provenance | None) -> Dataset:
     item = Dataset()
     item.Manufacturer = "medenh"
-    item.ManufacturerModelName = (how.model or "medenh")[:64]
-    versions = [_version(), *([how.version] if how.version else [])]
-    item.SoftwareVersions = [version[:64] for version in versions]
+    model, version = ("", "") if how is None else (how.model, how.version)
+    item.ManufacturerModelName = (model or "medenh")[:64]
+    item.SoftwareVersions = [one[:64] for one in (_version(), version) if one]
     item.ContributionDescription = _sentence(how)[:1024]
     item.PurposeOfReferenceCodeSequence = _code("109102", "Processing Equipment")
-    older = list(dataset.get("ContributingEquipmentSequence") or [])
-    dataset.ContributingEquipmentSequence = Sequence([*older, item])
+    return item

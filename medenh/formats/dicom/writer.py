@@ -48,13 +48,12 @@ def write(
     owner = np.array(header.frame_of)
     for index, path in enumerate(paths):
         frames = stored if len(paths) == 1 else stored[owner == index]
-        how = provenance or Provenance("")
         with _encoding(path):
             dataset = derived(
                 header.parts[index],
                 frames,
                 image.storage,
-                how,
+                provenance,
                 deidentified=deidentified,
             )
         _write_file(dataset, frames, path)
