@@ -283,7 +283,8 @@ def _show_plan(
     for task in plan.tasks:
         more = f" and {len(task.sources) - 1} more" if len(task.sources) > 1 else ""
         target = plan.root / task.outputs[0]
-        _say(f"degrade {task.path}{more} -> {target} by {task.recipe}")
+        how = "; ".join((task.recipe, *task.remarks))
+        _say(f"degrade {task.path}{more} -> {target} by {how}")
     for skip in plan.skipped:
         _say(f"skip    {skip.path}: {skip.reason}")
     for failure in plan.failed:

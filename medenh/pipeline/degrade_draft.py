@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,12 @@ from medenh.degradations.record import FileEntry
 from medenh.errors import MedenhError, OutputError, UsageError
 from medenh.formats.files import ignores_case, name_key, safe_output_path
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.degrade_records import RECORDS, RecordStore, content_sha256
+from medenh.pipeline.degrade_records import (
+    RECORDS,
+    RecordStore,
+    content_sha256,
+    files_of,
+)
 from medenh.pipeline.degrade_work import Task
 from medenh.pipeline.naming import numbered
 from medenh.pipeline.results import Failure, Skip
@@ -66,6 +71,7 @@ class DegradePlan:
                     "outputs": [str(self.root / name) for name in task.outputs],
                     "recipe": task.recipe,
                     "draw": task.draw,
+                    "warnings": list(task.remarks),
                 }
                 for task in self.tasks
             ],
@@ -110,9 +116,13 @@ class Draft:
         except MedenhError as error:
             if isinstance(error, UsageError):
                 raise
-            failures = [Failure(path, error) for path in task.sources]
-            known = {failure.path for failure in self._plan.failed}
-            self._plan.failed.extend(f for f in failures if f.path not in known)
+            for path in task.sources:
+                self._fail(path, error)
+
+    def _fail(self, path: Path, error: MedenhError) -> None:
+        """Note a failure; one for each file is enough, whatever is made of it."""
+        if all(failure.path != path for failure in self._plan.failed):
+            self._plan.failed.append(Failure(path, error))
 
     def _check(self, task: Task, name: str) -> None:
         target = safe_output_path(self._plan.root, name)
@@ -136,39 +146,86 @@ class Draft:
         last = _MOST_RENAMES if policy == "rename" else 1
         for number in range(last):
             one = _numbered(task, number)
-            record = self._known(one)
-            whole = record is not None and len(record.more_sources) + 1 == len(
-                one.sources
-            )
-            if record is not None and whole and self._plan.store.is_intact(record):
-                self._skip(one, "done")
+            there = [name for name in _files(one) if (root / name).exists()]
+            before = self._earlier(one, there)
+            done = {name for record in before for name in _names(record)}
+            whole = any(len(_names(record)) == len(one.names) for record in before)
+            intact = all(map(self._plan.store.is_intact, before))
+            if whole and intact:
+                self._skip(one)
                 return
-            there = [n for n in _files(one) if (root / n).exists()]
-            ours = record is not None and self._plan.store.is_begun(record)
-            if not there or ours or policy == "overwrite":
-                self._plan.tasks.append(replace(one, index=len(self._plan.tasks)))
-                self._plan.order.append(one.outputs[0])
+            cut_off = bool(before) and not intact
+            again = policy == "skip" and 0 < len(done) < len(one.names)
+            if not there or cut_off or again or policy == "overwrite":
+                self._add(one, () if whole else done)
                 return
-            if policy == "skip":
-                self._skip(one, "exists")
+            if policy != "rename":
+                self._keep(one, done)
                 return
         raise OutputError(
-            "is already there" if last == 1 else "no free name",
-            path=root / there[0],
-            hint="--on-exists skip, overwrite or rename",
+            "no free name", path=root / there[0], hint="--on-exists skip or overwrite"
         )
 
-    def _skip(self, task: Task, reason: str) -> None:
+    def _add(self, task: Task, done: Collection[str]) -> None:
+        """Add a task; a series of which some was done is one picture, made as a whole.
+
+        Its other slices came later or were damaged. With them every slice changes.
+        """
+        remarks = (f"{_change(task, done)}: made again as a whole",) if done else ()
+        index = len(self._plan.tasks)
+        self._plan.tasks.append(replace(task, index=index, remarks=remarks))
+        self._plan.order.append(task.outputs[0])
+
+    def _skip(self, task: Task) -> None:
         self._plan.order.append(task.outputs[0])
         for index, path in enumerate(task.sources):
-            name = task.outputs[min(index, len(task.outputs) - 1)]
-            self._plan.skipped.append(Skip(path, self._plan.root / name, reason))
+            self._plan.skipped.append(Skip(path, self._target(task, index), "done"))
 
-    def _known(self, task: Task) -> Record | None:
-        """Return the record of just this task, perhaps without damaged slices."""
-        found = (self._plan.store.find(name) for name in task.outputs)
-        record = next((one for one in found if one is not None), None)
-        return record if record is not None and self._is_same(record, task) else None
+    def _target(self, task: Task, index: int) -> Path:
+        """Return where a source goes."""
+        return self._plan.root / task.outputs[min(index, len(task.outputs) - 1)]
+
+    def _keep(self, task: Task, done: Collection[str]) -> None:
+        """Let what is there stand, and say so of each source."""
+        skipping = self._options.on_exists == "skip"
+        self._plan.order.append(task.outputs[0])
+        for index, path in enumerate(task.sources):
+            target, there = self._target(task, index), self._has_output(task, index)
+            if there and (skipping or task.names[index] in done):
+                reason = "exists" if skipping else "done"
+                self._plan.skipped.append(Skip(path, target, reason))
+                continue
+            what, hint = "is already there", "--on-exists skip, overwrite or rename"
+            if not there:
+                what = "is not made: outputs of other files of its series are there"
+                hint = "--on-exists overwrite: the whole is made again"
+            if done:
+                what += f", and {_change(task, done)}"
+                hint = "--on-exists skip or overwrite: the whole is made again"
+            self._fail(path, OutputError(what, path=target, hint=hint))
+
+    def _has_output(self, task: Task, index: int) -> bool:
+        """Tell whether what a source becomes is there, alone or in a volume."""
+        if len(task.outputs) < len(task.sources):
+            owners = self._plan.store.owners(task.outputs)
+            held = [name for record in owners for name in _names(record)]
+            if held and task.names[index] not in held:
+                return False
+        return self._target(task, index).exists()
+
+    def _earlier(self, task: Task, there: Sequence[str]) -> list[Record]:
+        """Return the records of all that is there, if they are of just this task.
+
+        Perhaps of some files of its series only. None where anything is of another
+        task or was changed.
+        """
+        store = self._plan.store
+        found = store.owners(there)
+        told = {name for record in found for name, _ in files_of(record)}
+        ours = told.issuperset(there) and all(
+            self._is_same(record, task) and store.is_begun(record) for record in found
+        )
+        return found if ours else []
 
     def _is_same(self, record: Record, task: Task) -> bool:
         """Tell whether a record is of just this task."""
@@ -222,6 +279,18 @@ class Draft:
         if path not in self._hashes:
             self._hashes[path] = content_sha256(path)
         return self._hashes[path]
+
+
+def _names(record: Record) -> list[str]:
+    """Return the names of a record's sources."""
+    return [record.source, *(one.name for one in record.more_sources)]
+
+
+def _change(task: Task, done: Collection[str]) -> str:
+    return (
+        f"its series had {len(done)} files when that was made, and has "
+        f"{len(task.names)} now"
+    )
 
 
 def _files(task: Task) -> tuple[str, ...]:

@@ -137,6 +137,13 @@ class RecordStore:
         """Return the record of an output."""
         return self._records.get(output)
 
+    def owners(self, names: Iterable[str]) -> list[Record]:
+        """Return the records that tell of some files, each once."""
+        owners = dict.fromkeys(
+            self._owners[one] for one in names if one in self._owners
+        )
+        return [self._records[owner] for owner in owners if owner in self._records]
+
     def is_intact(self, record: Record) -> bool:
         """Tell whether all files of a record are there as they were written."""
         try:

@@ -69,6 +69,8 @@ class Task:
     record : Record, optional
         To be replayed instead of drawing.
     """
+    remarks : tuple of str
+        What a reader of the output must know of why it is made.
 
     index: int
     sources: tuple[Path, ...]
@@ -83,6 +85,7 @@ class Task:
     legacy: Path | None = None
     record: Record | None = None
 
+    remarks: tuple[str, ...] = ()
     @property
     def path(self) -> Path:
         """The first source, which names the task."""
@@ -173,9 +176,9 @@ class Workshop:
         admit(image.pixels.size * 4 * _COPIES)
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
-        turned = () if task.draw else lost_turn(image, task.format)
-        warnings = (*_warnings(task, image), *remaining, *turned)
-        return Outcome(task.index, record, read.failures, warnings)
+        lost = () if task.draw else _lost(image, task.format)
+        warnings = (*_warnings(task, image), *remaining, *lost)
+        return Outcome(task.index, record, read.failures, (*task.remarks, *warnings))
 
     def _profile(self, task: Task) -> str | None:
         """Return how a task's files are de-identified, if they are."""

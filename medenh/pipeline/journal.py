@@ -152,13 +152,18 @@ class Record:
         try:
             source = Fingerprint(**data.pop("source"))
             outputs = tuple(OutputRecord(**one) for one in data.pop("outputs"))
-            names = {
-                key: tuple(map(str, data.pop(key, ())))
-                for key in ("sources", "left_out")
-            }
+            sources, left_out = (
+                tuple(map(str, data.pop(key, ()))) for key in ("sources", "left_out")
+            )
             if not outputs:
                 raise ValueError("a record without outputs")
-            return cls(source=source, outputs=outputs, **names, **data)
+            return cls(
+                source=source,
+                outputs=outputs,
+                sources=sources,
+                left_out=left_out,
+                **data,
+            )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a journal record: {error}") from error
 

@@ -274,9 +274,84 @@ def test_a_damaged_slice_costs_itself_alone(folder, tmp_path, bad):
     assert contents(tmp_path / "out") == before
     (tmp_path / "in" / bad).write_bytes(whole)
     mended = degrade_files([tmp_path / "in"], tmp_path / "out", asked())
+    assert [f.error.path for f in mended.failed] == [tmp_path / "out" / bad]
+    assert contents(tmp_path / "out") == before
+    skip = asked(on_exists="skip")
+    mended = degrade_files([tmp_path / "in"], tmp_path / "out", skip)
     assert not mended.failed
     assert len(list((tmp_path / "out").glob("*.dcm"))) == 3
     assert len(records_of(tmp_path / "out")) == 1
+
+
+@pytest.fixture
+def grown(folder, tmp_path):
+    """Return a function: the series but its first slice, degraded; then all of it."""
+
+    def grown(**options):
+        shutil.copytree(folder / "series", tmp_path / "in")
+        (tmp_path / "in" / "1.dcm").unlink()
+        summary = degrade_files([tmp_path / "in"], tmp_path / "out", asked(**options))
+        assert not summary.failed
+        shutil.copy(folder / "series" / "1.dcm", tmp_path / "in")
+        return tmp_path / "in", tmp_path / "out"
+
+    return grown
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_series_that_grew_is_not_replaced_unasked(grown, pairs):
+    inputs, out = grown(pairs=pairs)
+    before = contents(out)
+    again = degrade_files([inputs], out, asked(pairs=pairs))
+    assert contents(out) == before
+    assert [f.path.name for f in again.failed] == ["1.dcm"]
+    own = out / "low" / "1.dcm" if pairs else out / "1.dcm"
+    assert again.failed[0].error.path == own
+    assert "had 2 files" in again.failed[0].reason
+    assert again.exit_code() == 1
+
+
+@pytest.mark.parametrize("format", ["same", "nifti"])
+def test_skip_degrades_a_series_that_grew_again_as_a_whole(grown, tmp_path, format):
+    inputs, out = grown(format=format)
+    options = asked(on_exists="skip", format=format)
+    again = degrade_files([inputs], out, options)
+    assert not again.failed
+    if format == "same":  # the volume is named after its first slice
+        assert "made again as a whole" in again.written[0].warnings[0]
+        degrade_files([inputs], tmp_path / "fresh", options)
+        assert contents(out) == contents(tmp_path / "fresh")
+    last = degrade_files([inputs], out, options)
+    assert [skip.reason for skip in last.skipped] == ["done"] * 3
+
+
+@pytest.mark.parametrize("change", ["output", "request"])
+def test_skip_replaces_nothing_else_and_names_new_slices(grown, change):
+    inputs, out = grown()
+    options = asked(on_exists="skip")
+    if change == "output":
+        (out / "2.dcm").write_bytes((out / "2.dcm").read_bytes() + b" ")
+    else:
+        options = asked(on_exists="skip", seed=5)
+    before = contents(out)
+    again = degrade_files([inputs], out, options)
+    assert contents(out) == before
+    assert [f.path.name for f in again.failed] == ["1.dcm"]
+    assert [skip.reason for skip in again.skipped] == ["exists"] * 2
+
+
+def test_a_volume_tells_which_slices_it_was_made_without(folder, tmp_path):
+    shutil.copytree(folder / "series", tmp_path / "in")
+    (tmp_path / "in" / "3.dcm").unlink()
+    degrade_files([tmp_path / "in"], tmp_path / "out", asked(format="nifti"))
+    shutil.copy(folder / "series" / "3.dcm", tmp_path / "in")
+    before = contents(tmp_path / "out")
+    for policy, seed, kept in (("error", 0, "done"), ("skip", 5, "exists")):
+        options = asked(format="nifti", on_exists=policy, seed=seed)
+        again = degrade_files([tmp_path / "in"], tmp_path / "out", options)
+        assert [f.path.name for f in again.failed] == ["3.dcm"]
+        assert [skip.reason for skip in again.skipped] == [kept] * 2
+    assert contents(tmp_path / "out") == before
 
 
 def test_the_same_command_again_does_nothing(folder, done, tmp_path):
@@ -407,7 +482,7 @@ def test_a_full_disk_is_an_output_error(folder, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OutputError("cannot be written: no space left", path=tmp_path)
 
-    monkeypatch.setattr("medenh.formats.write", full)
+    monkeypatch.setattr("medenh.formats.writers.write", full)
     summary = degrade_files([folder / "a.png"], tmp_path / "out", asked())
     assert summary.failed[0].error.code == "output"
     assert summary.exit_code() == 1
