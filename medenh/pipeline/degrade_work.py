@@ -176,8 +176,8 @@ class Workshop:
         admit(image.pixels.size * 4 * _COPIES)
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
-        lost = () if task.draw else _lost(image, task.format)
-        warnings = (*_warnings(task, image), *remaining, *lost)
+        turned = () if task.draw else lost_turn(image, task.format)
+        warnings = (*_warnings(task, image), *remaining, *turned)
         return Outcome(task.index, record, read.failures, (*task.remarks, *warnings))
 
     def _profile(self, task: Task) -> str | None:
