@@ -6,6 +6,7 @@ One module for each format; `discover` finds inputs, `files` writes safely,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,6 +148,12 @@ def write(
         Unknown format or extension, or ``like`` is of another shape or other units.
     OutputError
         No room, no permission... Nothing was left behind.
+
+    Warns
+    -----
+    UserWarning
+        The format gets something of a DICOM file wrong: the places of slices that are
+        not evenly spaced in NIfTI, numbers behind a modality lookup table.
     """
     from medenh.formats import writers
     from medenh.types import Image
@@ -167,6 +174,8 @@ def write(
         provenance=made_by,
         deidentify=deidentify,
     )
+    for word in writers.lost_meaning(image, _paths(path), format=format):
+        warnings.warn(word, stacklevel=2)
 
 
 def extension_for(image: Image, format: str) -> str:

@@ -19,7 +19,7 @@ from medenh.formats.viewing import viewing_of
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
 
-__all__ = ["check_deidentifiable", "extension_for", "write"]
+__all__ = ["check_deidentifiable", "extension_for", "lost_meaning", "write"]
 
 _RASTERS = ("png", "jpeg", "bmp")
 
@@ -28,12 +28,12 @@ def write(
     image: Image,
     paths: Sequence[Path],
     *,
-    like: Image | Sequence[Path] | None,
     format: str | None,
-    provenance: Provenance | None,
+    like: Image | Sequence[Path] | None = None,
+    provenance: Provenance | None = None,
     deidentify: str | None = None,
 ) -> None:
-    """Write an image: see `medenh.formats.write`."""
+    """Write an image: see `medenh.formats.write`. What is lost is not warned about."""
     if not paths:
         raise UsageError("no output path")
     if any(_is_input(image, path) for path in paths):
@@ -44,7 +44,6 @@ def write(
         write(
             placed_like(image, like),
             paths,
-            like=None,
             format=format,
             provenance=provenance,
             deidentify=deidentify,
@@ -74,6 +73,17 @@ def write(
     else:
         for index, path in enumerate(paths):
             _write_one(_frame(image, index), path, kind, provenance)
+
+
+def lost_meaning(
+    image: Image, paths: Sequence[Path], *, format: str | None
+) -> list[str]:
+    """Return what `write` gets wrong of a picture: see `dicom.lost_meaning`."""
+    if image.format != "dicom":
+        return []
+    from medenh.formats import dicom
+
+    return dicom.lost_meaning(image, format or _kind_for(image, paths[0]))
 
 
 def check_deidentifiable(format: str, source: Path | None, profile: str) -> None:

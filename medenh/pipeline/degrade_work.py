@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medenh import __version__, formats
+from medenh import __version__
 from medenh.degradations import (
     Pair,
     Record,
@@ -23,6 +23,7 @@ from medenh.degradations.api import as_field, unit_severity
 from medenh.degradations.cofe_record import from_cofe, is_cofe, side_of
 from medenh.degradations.record import FileEntry
 from medenh.errors import InputError, MedenhError, UnreadableError, UsageError
+from medenh.formats import writers
 from medenh.formats.files import atomic_output
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
@@ -32,7 +33,7 @@ from medenh.pipeline.looks import strange_looks
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure
-from medenh.pipeline.writing import check_fits, lost_turn, remaining_names
+from medenh.pipeline.writing import check_fits, lost_meaning, lost_turn, remaining_names
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop"]
@@ -68,9 +69,9 @@ class Task:
         File of Cofe-Net's parameters, instead of drawing.
     record : Record, optional
         To be replayed instead of drawing.
-    """
     remarks : tuple of str
         What a reader of the output must know of why it is made.
+    """
 
     index: int
     sources: tuple[Path, ...]
@@ -84,8 +85,8 @@ class Task:
     mask: Path | None = None
     legacy: Path | None = None
     record: Record | None = None
-
     remarks: tuple[str, ...] = ()
+
     @property
     def path(self) -> Path:
         """The first source, which names the task."""
@@ -176,8 +177,8 @@ class Workshop:
         admit(image.pixels.size * 4 * _COPIES)
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
-        turned = () if task.draw else lost_turn(image, task.format)
-        warnings = (*_warnings(task, image), *remaining, *turned)
+        lost = () if task.draw else _lost(image, task.format)
+        warnings = (*_warnings(task, image), *remaining, *lost)
         return Outcome(task.index, record, read.failures, (*task.remarks, *warnings))
 
     def _profile(self, task: Task) -> str | None:
@@ -231,7 +232,7 @@ class Workshop:
         )
         low = [folder / name for name in task.outputs]
         profile = self._profile(task)
-        formats.write(
+        writers.write(
             pair.low,
             low,
             format=task.format,
@@ -272,7 +273,13 @@ def _write_clean(
     whole = with_partners(task.sources) == list(task.sources)
     copied = task.kind in ("dicom", "nifti", "npy") and task.kind == task.format
     if profile is not None or not (untouched and whole and copied):
-        formats.write(high, paths, format=task.format, deidentify=profile)
+        writers.write(
+            high,
+            paths,
+            format=task.format,
+            provenance=high.provenance,
+            deidentify=profile,
+        )
         return
     for source, target in zip(task.sources, paths, strict=True):
         with atomic_output(target) as part:
@@ -360,6 +367,10 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
                 hint=f"the record wants sha256 {expected[:12]}..., this is "
                 f"{found[:12]}...",
             )
+
+
+def _lost(image: Image, kind: str) -> list[str]:
+    return [*lost_turn(image, kind), *lost_meaning(image, kind)]
 
 
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from medenh import formats
 from medenh.arrays import not_taken, without_pillow
 from medenh.errors import InputError, OutputError, RefusedError, UsageError
-from medenh.formats import array
+from medenh.formats import array, writers
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
@@ -238,21 +239,30 @@ def _enhance_in_memory(
 ) -> Any:
     _refuse_file_options(options, output)
     image = options.told(_as_image(source, options))
-    item = None
+    item, lost = None, []
     if output is not None:
         item = _item_of(image, Path(output), options)
         check_fits(image, item.targets, item.kind)
         remaining_names(image, options.deidentify)
+        lost = lost_meaning(image, item.kind, item.map_format)
+        if lost and options.strict:
+            raise fidelity.describe(lost, image)
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
     enhanced, spread = _run(models.prepare(card), image, options)
     if item is None:
         return _answer(source, enhanced, spread)
-    formats.write(
-        enhanced, item.targets, format=item.kind, deidentify=options.deidentify
+    writers.write(
+        enhanced,
+        item.targets,
+        format=item.kind,
+        provenance=enhanced.provenance,
+        deidentify=options.deidentify,
     )
     if spread is not None:
         write_map(spread, enhanced, item.maps, format=item.map_format, top=TOP)
+    for word in lost:
+        warnings.warn(word, stacklevel=3)
     return item.targets[0]
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medenh import formats
 from medenh.errors import OutputError, UnsupportedError
-from medenh.formats import dicom
+from medenh.formats import dicom, writers
 from medenh.formats.maps import write_map
 from medenh.formats.viewing import viewing_of
 from medenh.formats.writers import check_deidentifiable
@@ -175,7 +174,7 @@ class Ledger:
         _refuse_newcomers(item)
         if self.journal is not None:
             self.journal.begin(item.origins(reading.prints), self.request)
-        formats.write(
+        writers.write(
             enhanced,
             item.targets,
             format=item.kind or None,
@@ -195,12 +194,12 @@ class Ledger:
                 version=made_by.version,
                 weights_sha256=made_by.weights_sha256,
                 modality=modality.value,
-                sources=tuple(path.name for path in item.sources),
                 outputs=tuple(
                     OutputRecord.of(path, root)
                     for path in (*with_partners(item.targets), *item.maps)
                 ),
                 computation=computation,
+                sources=tuple(path.name for path in item.sources),
                 left_out=tuple(path.name for path in item.left_out),
             )
         )

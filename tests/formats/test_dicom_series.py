@@ -1,5 +1,7 @@
 """Series whose slices differ: rescales of their own, gaps, several volumes."""
 
+import warnings
+
 import nibabel
 import numpy as np
 import pydicom
@@ -9,9 +11,12 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 from pydicom.sequence import Sequence
 
-from medenh import degrade, formats
+from medenh import degrade, enhance, formats
+from medenh.errors import RefusedError
 from medenh.formats import dicom
 from medenh.formats.maps import write_map
+from medenh.pipeline.degrade import degrade_files
+from medenh.pipeline.degrade_options import DegradeOptions
 
 PET = "1.2.840.10008.5.1.4.1.1.128"
 TILTED = [1, 0, 0, 0, 0.8, 0.6]
@@ -175,7 +180,8 @@ def test_uneven_slices_keep_the_place_of_the_first(tmp_path, places, words, righ
     assert dicom.lost_meaning(image, "dicom") == []
     assert np.isnan(image.geometry.spacing_mm[0])
     values = np.zeros(image.pixels.shape[:3], np.float32)
-    formats.write(image, tmp_path / "a.nii")
+    with pytest.warns(UserWarning, match=words):
+        formats.write(image, tmp_path / "a.nii")
     write_map(values, image, [tmp_path / "map.nii"], format="nifti", top=0.5)
     for name in ("a.nii", "map.nii"):
         loaded = nibabel.load(tmp_path / name)
@@ -283,3 +289,55 @@ def test_frames_of_one_file_that_change_places_slowly_are_told(tmp_path):
     frames = ramp((4, 4, 4))
     image = formats.read(save(tmp_path / "a", frames, **plane_groups((0, 0, 2, 2))))
     assert "one place" in dicom.lost_meaning(image, "nifti")[0]
+
+
+GAP = (0, 3, 9, 12)
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"format": "nifti"}, True),
+        ({"uncertainty": True}, True),
+        ({}, False),
+        ({"format": "npy", "uncertainty": True}, False),
+    ],
+)
+def test_a_run_tells_of_missing_slices_and_strict_refuses(tmp_path, options, warned):
+    slices(tmp_path / "in", GAP, noise((4, 64, 64)), modality="MR")
+    summary = enhance([tmp_path / "in"], tmp_path / "out", model="clahe", **options)
+    assert not summary.failed
+    told = ["slices are missing" in " ".join(one.warnings) for one in summary.written]
+    assert told == [warned] * 4
+    strict = enhance(
+        [tmp_path / "in"], tmp_path / "b", model="clahe", strict=True, **options
+    )
+    reasons = [str(one.error) for one in strict.failed]
+    assert len(reasons) == (4 if warned else 0)
+    assert all("slices are missing" in reason for reason in reasons)
+
+
+def test_a_degradation_tells_of_missing_slices(tmp_path):
+    slices(tmp_path / "in", GAP, noise((4, 64, 64)), modality="MR")
+    for name, count in (("nifti", 1), ("npy", 0)):
+        asked = DegradeOptions(recipes=("mri-bias",), format=name, workers=1)
+        summary = degrade_files([tmp_path / "in"], tmp_path / name, asked)
+        (made,) = summary.written
+        assert sum("slices are missing" in word for word in made.warnings) == count
+
+
+def test_the_library_warns_of_missing_slices(tmp_path):
+    image = formats.read(slices(tmp_path / "in", GAP, noise((4, 64, 64))))
+    with pytest.warns(UserWarning, match="slices are missing") as caught:
+        formats.write(image, tmp_path / "a.nii")
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="slices are missing") as caught:
+        enhance(image, tmp_path / "b.nii", model="clahe")
+    assert [one.filename for one in caught] == [__file__]
+    with pytest.raises(RefusedError, match="slices are missing"):
+        enhance(image, tmp_path / "c.nii", model="clahe", strict=True)
+    assert not (tmp_path / "c.nii").exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        formats.write(image, tmp_path / "a.npy")
+        formats.write(image, [tmp_path / f"{i}.dcm" for i in range(4)])

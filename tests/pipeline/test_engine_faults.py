@@ -11,6 +11,7 @@ import pytest
 from fakes_pipeline import FakeModels, FakeRunner
 
 from medenh import formats
+from medenh.formats import writers
 from medenh.pipeline import budget
 from medenh.pipeline.budget import ByteBudget
 from medenh.pipeline.engine import Engine
@@ -72,14 +73,14 @@ def test_a_panic_of_the_model_costs_its_file_and_is_said(folder, tmp_path):
 
 
 def test_panics_of_the_writer_do_not_make_the_run_hang(folder, tmp_path, monkeypatch):
-    write = formats.write
+    write = writers.write
 
     def sometimes(image, paths, **options):
         if paths[0].name in ("0.png", "1.png", "2.png"):
             raise Panic("oh")
         write(image, paths, **options)
 
-    monkeypatch.setattr(formats, "write", sometimes)
+    monkeypatch.setattr(writers, "write", sometimes)
     summary = enhance(folder, tmp_path / "out")
     assert {f.path.name for f in summary.failed} == {"0.png", "1.png", "2.png"}
     assert len(summary.written) == 3
