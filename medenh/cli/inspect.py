@@ -33,11 +33,11 @@ def inspect(files: _Files, axis: _Axis = None, json: options.Json = False) -> No
 
     Nothing that tells a patient is read out. --json is a list if there are several.
     """
-    from medenh.errors import MedenhError, exit_code
-    from medenh.pipeline.results import Failure
+    from medenh.errors import MedenhError
+    from medenh.pipeline.results import Failure, exit_code_of
 
     documents: list[dict[str, Any]] = []
-    codes: set[int] = set()
+    failures: list[Failure] = []
     for file in files:
         try:
             document = _inspected(file, axis)
@@ -47,15 +47,16 @@ def inspect(files: _Files, axis: _Axis = None, json: options.Json = False) -> No
             failure = Failure(file, error)
             console.warn(f"{file}: {failure.reason}", kind="failed")
             documents.append(failure.to_json())
-            codes.add(exit_code(error))
+            failures.append(failure)
             continue
         documents.append({"path": file, **document})
         if not json:
             _show(document, title=str(file) if len(files) > 1 else "")
     if json:
         console.write_json(documents if len(files) > 1 else documents[0])
-    if codes:
-        raise typer.Exit(codes.pop() if len(codes) == 1 else 1)
+    if failures:
+        # as of one file: 3 is for verbs that make something of what they read
+        raise typer.Exit(exit_code_of(failures, some_done=True))
 
 
 def _inspected(file: Path, axis: int | None) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from medenh.errors import InputError, exit_code
-from medenh.pipeline.results import Failure, Skip
+from medenh.pipeline.results import Failure, Skip, exit_code_of
 
 if TYPE_CHECKING:
     from medenh.degradations import Record
@@ -86,14 +85,8 @@ class DegradeSummary:
         return sum(known) / len(known) if known else None
 
     def exit_code(self) -> int:
-        """Return the process exit code, as `Summary.exit_code` does for enhance."""
-        if not self.failed:
-            return 0
-        nothing_done = not self.written and not self.skipped
-        if nothing_done and all(isinstance(f.error, InputError) for f in self.failed):
-            return 3
-        codes = {exit_code(failure.error) for failure in self.failed}
-        return codes.pop() if len(codes) == 1 else 1
+        """Return the process exit code: see `exit_code_of`."""
+        return exit_code_of(self.failed, some_done=bool(self.written or self.skipped))
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary in the documented shape of ``degrade --json``."""

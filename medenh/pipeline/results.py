@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medenh.errors import InputError, MedenhError, exit_code
+from medenh.errors import InputError, MedenhError, UsageError, exit_code
 
 if TYPE_CHECKING:
     from medenh.types import Image
 
-__all__ = ["Failure", "FileResult", "Listener", "Skip", "Summary"]
+__all__ = ["Failure", "FileResult", "Listener", "Skip", "Summary", "exit_code_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,31 @@ class Failure:
             "error": self.reason,
             "code": self.error.code,
         }
+
+
+def exit_code_of(failures: Sequence[Failure], *, some_done: bool) -> int:
+    """Return the exit code of a run over files.
+
+    Parameters
+    ----------
+    failures : sequence of Failure
+    some_done : bool
+        Something was written or needed nothing.
+
+    Returns
+    -------
+    int
+        0 all done; 3 nothing was readable; the common code where all failures have
+        one (weights, memory, refused; usage only where nothing could be done); else 1.
+    """
+    if not failures:
+        return 0
+    if not some_done and all(isinstance(f.error, InputError) for f in failures):
+        return 3
+    codes = {exit_code(failure.error) for failure in failures}
+    if len(codes) > 1 or (some_done and codes == {exit_code(UsageError(""))}):
+        return 1
+    return codes.pop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +175,8 @@ class Summary:
         return sorted({result.model for result in self.written})
 
     def exit_code(self) -> int:
-        """Return the process exit code.
-
-        0 all done; 3 nothing was readable; the common code where all failures have
-        one (weights, memory, refused); 1 otherwise.
-        """
-        if not self.failed:
-            return 0
-        nothing_done = not self.written and not self.skipped
-        if nothing_done and all(isinstance(f.error, InputError) for f in self.failed):
-            return 3
-        codes = {exit_code(failure.error) for failure in self.failed}
-        return codes.pop() if len(codes) == 1 else 1
+        """Return the process exit code: see `exit_code_of`."""
+        return exit_code_of(self.failed, some_done=bool(self.written or self.skipped))
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary in the documented shape of ``enhance --json``."""

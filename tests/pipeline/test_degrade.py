@@ -463,6 +463,9 @@ def test_masks_keep_what_is_outside_and_are_found_by_name(folder, tmp_path):
         "b.png": "usage",
         "c.png": "unreadable",
     }
+    both = [inputs / "a.png", inputs / "b.png"]
+    summary = degrade_files(both, tmp_path / "two", asked(mask=masks))
+    assert (len(summary.written), summary.exit_code()) == (1, 1)
     clean, low = (formats.read(d / "a.png").pixels[0] for d in (inputs, out))
     changed = (clean != low).any(axis=-1)
     assert not changed[field == 0].any()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import nibabel
@@ -11,11 +12,16 @@ import pytest
 from fakes_pipeline import FakeModels, FakeRunner, box, make_card
 
 from medenh import formats
-from medenh.errors import NothingReadableError
+from medenh.errors import (
+    InputError,
+    NothingReadableError,
+    RefusedError,
+    UsageError,
+)
 from medenh.pipeline.engine import Engine
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
-from medenh.pipeline.results import Listener
+from medenh.pipeline.results import Failure, Listener, exit_code_of
 from medenh.zoo.card import Limits
 
 
@@ -506,3 +512,21 @@ def test_a_name_in_jpg_is_warned_about_once(folder, tmp_path):
     assert [("JPEG" in warning) for warning in summary.written[0].warnings] == [True]
     again = enhance(one, tmp_path / "two.jpg", FakeModels(FakeRunner()))
     assert again.written[0].warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("errors", "some_done", "code"),
+    [
+        ([], True, 0),
+        ([UsageError("no")], True, 1),
+        ([UsageError("no")], False, 2),
+        ([UsageError("no"), InputError("bad")], False, 1),
+        ([InputError("bad"), InputError("bad")], False, 3),
+        ([InputError("bad")], True, 1),
+        ([RefusedError("no")], True, 6),
+        ([RefusedError("no"), UsageError("no")], True, 1),
+    ],
+)
+def test_one_file_never_makes_the_run_wrong_usage(errors, some_done, code):
+    failures = [Failure(Path("a.png"), error) for error in errors]
+    assert exit_code_of(failures, some_done=some_done) == code
