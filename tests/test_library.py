@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
+import warnings
 
 import cv2
 import numpy as np
@@ -379,3 +381,20 @@ def test_a_masked_array_filled_with_nan_keeps_its_holes():
     array = np.ma.masked_less(np.linspace(0, 1, 40 * 50).reshape(40, 50), 0.2)
     enhanced = medenh.enhance(array.filled(np.nan), model="clahe")
     assert np.array_equal(np.isnan(enhanced), array.mask)
+
+
+def test_a_loaded_model_goes_to_another_process():
+    model = medenh.load_model("clahe", strength=0.5)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
+    again = pickle.loads(pickle.dumps(model))
+    assert again.card == model.card
+    np.testing.assert_array_equal(again.enhance(pixels), model.enhance(pixels))
+    full = medenh.load_model("clahe").enhance(pixels)
+    assert (full != model.enhance(pixels)).any()
+
+
+def test_nan_alone_comes_back_without_a_word():
+    empty = np.full((40, 50), np.nan, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(medenh.enhance(empty, model="clahe")).all()

@@ -23,7 +23,8 @@ _MAX_SEGMENTS = 10_000
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _DECODED = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, Huffman
 _EOI, _SOS, _DNL = 0xD9, 0xDA, 0xDC
-_JFIF, _ICC = b"JFIF\0", b"ICC_PROFILE\0"
+_JFIF, _ICC, _MPF = b"JFIF\0", b"ICC_PROFILE\0", b"MPF\0"
+_ENTRIES, _ENTRY_BYTES, _THUMBNAIL = 0xB002, 16, 1  # of an MP index
 _LONGEST = 65_533  # bytes in a segment
 _UNITS = {1: Fraction(1), 2: CENTIMETRE}  # of JFIF, in inches
 
@@ -44,6 +45,8 @@ class JpegInfo:
         IPTC, comments, and the density (JFIF).
     end : int
         Place just behind the end-of-image marker.
+    pictures : int
+        This one, and those behind it that are no thumbnails (CIPA DC-007, "MPO").
     """
 
     width: int
@@ -51,6 +54,7 @@ class JpegInfo:
     channels: int
     kept: tuple[bytes, ...]
     end: int
+    pictures: int = 1
 
 
 def parse(data: bytes, path: Path) -> JpegInfo:
@@ -68,6 +72,7 @@ def parse(data: bytes, path: Path) -> JpegInfo:
     frame: tuple[int, int, int] | None = None
     kept: list[bytes] = []
     scans = 0
+    pictures = 1
     place = 2
     for _ in range(_MAX_SEGMENTS):
         code, place = _next_marker(data, place, path)
@@ -75,7 +80,7 @@ def parse(data: bytes, path: Path) -> JpegInfo:
             if frame is None or not scans:
                 raise UnreadableError("damaged JPEG: no picture in it", path=path)
             width, height, channels = frame
-            return JpegInfo(width, height, channels, tuple(kept), place)
+            return JpegInfo(width, height, channels, tuple(kept), place, pictures)
         if code == 0x01 or 0xD0 <= code <= 0xD8:
             continue
         body = _body(data, place, path)
@@ -89,6 +94,8 @@ def parse(data: bytes, path: Path) -> JpegInfo:
             place = _end_of_scan(data, place, path)
         elif _is_kept(code, body):
             kept.append(data[place - len(body) - 4 : place])
+        elif code == 0xE2 and body.startswith(_MPF):
+            pictures = _pictures(body[len(_MPF) :])
     raise UnreadableError("damaged JPEG: too many segments", path=path)
 
 
@@ -143,6 +150,26 @@ def _is_kept(code: int, body: bytes) -> bool:
     if code == 0xE2:  # not MPF: it points at pictures behind this one
         return body.startswith(_ICC)
     return code in (0xE1, 0xED, 0xFE)
+
+
+def _pictures(index: bytes) -> int:
+    """Return how many pictures an MP index tells of; 1 where it cannot be read."""
+    order = "<" if index.startswith(b"II") else ">"
+    try:
+        (place,) = struct.unpack_from(f"{order}I", index, 4)
+        (count,) = struct.unpack_from(f"{order}H", index, place)
+        for number in range(count):
+            tag, _, size, start = struct.unpack_from(
+                f"{order}HHII", index, place + 2 + 12 * number
+            )
+            if tag == _ENTRIES:
+                table = index[start : start + size]
+                places = range(0, len(table), _ENTRY_BYTES)
+                kinds = [struct.unpack_from(f"{order}I", table, one) for one in places]
+                return sum((kind >> 16) & 0xFF != _THUMBNAIL for (kind,) in kinds) or 1
+    except struct.error:
+        pass
+    return 1
 
 
 def viewing(kept: tuple[bytes, ...]) -> Viewing:

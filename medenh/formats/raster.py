@@ -21,7 +21,7 @@ from medenh.formats.limits import Limits
 from medenh.formats.viewing import Viewing, viewing_of
 from medenh.types import Image, Provenance, Storage
 
-__all__ = ["RasterHeader", "encode", "read", "write"]
+__all__ = ["RasterHeader", "encode", "lost_pictures", "read", "write"]
 
 _QUALITY = 98
 _JPEG_SIDE = 65500  # libjpeg's own limit
@@ -45,6 +45,8 @@ class RasterHeader:
         The JPEG file itself: unchanged pixels are given back as it has them.
     checksum : int
         CRC of the decoded pixels of that file.
+    pictures : int
+        That a JPEG file holds; the first is read.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class RasterHeader:
     density: tuple[int, int] | None = None
     data: bytes = b""
     checksum: int = 0
+    pictures: int = 1
 
     def viewing(self, frame: int) -> Viewing:
         """Return what other formats can say of it too: see `viewing_of`."""
@@ -124,7 +127,13 @@ def _read_jpeg(
         raise UnreadableError("damaged JPEG: size differs from its header", path=path)
     if _ends_flat(samples) and _ran_dry(data[: info.end], samples, path):
         raise UnreadableError("truncated JPEG: its last rows are missing", path=path)
-    header = RasterHeader("jpeg", info.kept, data=data, checksum=_checksum(samples))
+    header = RasterHeader(
+        "jpeg",
+        info.kept,
+        data=data,
+        checksum=_checksum(samples),
+        pictures=info.pictures,
+    )
     return samples, header
 
 
@@ -168,6 +177,14 @@ def _ran_dry(data: bytes, samples: NDArray[Any], path: Path) -> bool:
     """
     padded = _decode("jpeg", data[:-2] + _FILLER + data[-2:], path)
     return not np.array_equal(padded, samples)
+
+
+def lost_pictures(image: Image) -> list[str]:
+    """Return a warning where a file holds more pictures than were read, as MPO does."""
+    header = image.header
+    if not isinstance(header, RasterHeader) or header.pictures == 1:
+        return []
+    return [f"holds {header.pictures} pictures: only the first is taken"]
 
 
 def _checksum(samples: NDArray[Any]) -> int:

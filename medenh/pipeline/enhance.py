@@ -402,6 +402,10 @@ class Model:
         self.card: ModelCard = self._models.resolve(Modality.UNKNOWN).card
         self._prepared = self._models.prepare(self.card)
 
+    def __reduce__(self) -> tuple[type[Model], tuple[str, EnhanceOptions]]:
+        """Let another process, as of a DataLoader, load the same model itself."""
+        return type(self), (self._options.model, self._options)
+
     @cached_property
     def network(self) -> torch.nn.Module:
         """The torch network: NCHW float32 in [0, 1], in and out, any size.

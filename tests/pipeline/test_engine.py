@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import nibabel
 import numpy as np
+import PIL.Image
 import pytest
 from fakes_pipeline import FakeModels, FakeRunner, box, make_card
 
@@ -530,3 +531,19 @@ def test_a_name_in_jpg_is_warned_about_once(folder, tmp_path):
 def test_one_file_never_makes_the_run_wrong_usage(errors, some_done, code):
     failures = [Failure(Path("a.png"), error) for error in errors]
     assert exit_code_of(failures, some_done=some_done) == code
+
+
+def test_a_jpeg_of_several_pictures_is_warned_about(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    two = [PIL.Image.fromarray(pixels), PIL.Image.fromarray(pixels[::-1])]
+    two[0].save(tmp_path / "stereo.jpg", "MPO", save_all=True, append_images=two[1:])
+    two[0].save(tmp_path / "plain.jpg")
+    data = bytearray((tmp_path / "stereo.jpg").read_bytes())
+    index = data.index(b"MPF\0") + 4
+    entries = index + int.from_bytes(data[index + 42 : index + 46], "little")
+    data[entries + 16 : entries + 20] = (0x010001).to_bytes(4, "little")
+    (tmp_path / "thumbnail.jpg").write_bytes(data)
+    summary = enhance(tmp_path, tmp_path / "out")
+    told = {r.input.name: " ".join(r.warnings) for r in summary.written}
+    assert "holds 2 pictures" in told["stereo.jpg"]
+    assert "pictures" not in told["plain.jpg"] + told["thumbnail.jpg"]
