@@ -14,7 +14,7 @@ from medenh.metrics.fidelity import (
     mean_shift,
     structure_correlation,
 )
-from medenh.pipeline.looks import strange_looks
+from medenh.pipeline.looks import looks_like_mask, strange_looks
 from medenh.pipeline.sharpness import is_sharp
 from medenh.types import FloatArray, Image, Modality
 
@@ -157,6 +157,8 @@ def check_input(
         )
     elif told:
         said += strange_looks(image, card.id, card.modalities, hint=_auto_for)
+    if card.id != "identity" and (problem := looks_like_mask(image)):
+        refused.append(problem)
     smallest = card.input.min_size
     if min(image.height, image.width) < smallest:
         refused.append(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medenh.modality import OTHER, recognise
 from medenh.types import Image, Modality
 from medenh.zoo.manifest import Resolution
@@ -12,9 +14,12 @@ from medenh.zoo.manifest import Resolution
 if TYPE_CHECKING:
     from medenh.pipeline.loading import ModelSource
 
-__all__ = ["SURE", "choose_model", "strange_looks"]
+__all__ = ["SURE", "choose_model", "looks_like_mask", "strange_looks"]
 
 SURE = 0.8  # probability from which on `auto` goes by looks
+_MOST_LABELS = 8  # [chosen]
+_COHERENT = 0.5  # [chosen] share of neighbours that are equal, outside the background
+_JUMPS = 0.2  # [chosen] share of borders that skip a value
 _NAMED = 0.7  # probability from which on a look is named
 
 
@@ -73,6 +78,41 @@ def strange_looks(
         return [f"does not look like what {name} was made for ({made_for})"]
     problem = f"looks like {likeness}, and {name} was made for {made_for}"
     return [problem if best == OTHER else problem + hint(best)]
+
+
+def looks_like_mask(image: Image) -> str:
+    """Return why an image must be a mask or a map of labels; empty where it is none.
+
+    At most eight values, all of them integers, and most pixels beside one of their own
+    value: a picture that is that dark, or counts of few photons, has noise. Where no
+    value is left out between them, as in a dark picture without noise, neighbours must
+    also differ by more than one, as labels do that do not lie in one another.
+    """
+    if len(np.unique(image.pixels[:, ::16, ::16])) > _MOST_LABELS:  # as nearly all
+        return ""
+    values: set[float] = set()
+    for frame in image.pixels:
+        values.update(np.unique(frame).tolist())
+        if len(values) > _MOST_LABELS:
+            return ""
+    if len(values) < 2 or not all(float(value).is_integer() for value in values):
+        return ""
+    kinds, counts = np.unique(image.pixels, return_counts=True)
+    background = kinds[counts.argmax()]
+    before, after = (
+        part.astype(np.float64)
+        for part in (image.pixels[:, :, :-1], image.pixels[:, :, 1:])
+    )
+    steps = np.abs(after - before)[(before != background) | (after != background)]
+    if not steps.size or (steps == 0).mean() < _COHERENT:
+        return ""
+    gapless = len(values) > 2 and max(values) - min(values) < len(values)
+    if gapless and (steps > 1).sum() < _JUMPS * (steps > 0).sum():
+        return ""
+    return (
+        f"holds {len(values)} values only and looks like a mask: enhancing would "
+        "change its labels"
+    )
 
 
 def _measures(image: Image) -> bool:

@@ -12,7 +12,7 @@ from medenh import formats
 from medenh.formats.array import from_array
 from medenh.pipeline.enhance import chosen_model, enhance_files, plan_files
 from medenh.pipeline.loading import ZooModels
-from medenh.pipeline.looks import choose_model
+from medenh.pipeline.looks import choose_model, looks_like_mask
 from medenh.pipeline.options import EnhanceOptions
 from medenh.types import Modality
 
@@ -100,3 +100,59 @@ def test_a_picture_of_another_kind_is_enhanced_and_told_so(eye, tmp_path):
     told = " ".join(summary.written[0].warnings)
     assert "looks like a fundus photograph" in told
     assert "--modality fundus" in told
+
+
+def discs(*labels, dtype=np.uint8):
+    """Return discs beside one another, each of its label, on zeros."""
+    mask = np.zeros((96, 96 * len(labels)), dtype)
+    for index, label in enumerate(labels):
+        cv2.circle(mask, (48 + 96 * index, 48), 30, label, -1)
+    return mask
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        discs(3),
+        discs(255),
+        discs(1),
+        discs(1, 2, 3),
+        discs(60, 160, 230),
+        discs(1, 4, dtype=np.float32),
+        np.repeat(discs(200)[..., None], 3, axis=2),
+    ],
+)
+def test_masks_look_like_masks(mask):
+    assert f"{len(np.unique(mask))} values" in looks_like_mask(from_array(mask))
+
+
+@pytest.mark.parametrize("brightness", [1.0, 0.1, 0.03, 0.02, 0.0])
+def test_pictures_and_dark_ones_do_not_look_like_masks(brightness):
+    for name in ("retina", "camera", "moon", "cell"):
+        picture = (getattr(skimage.data, name)() * brightness).astype(np.uint8)
+        assert looks_like_mask(from_array(picture)) == ""
+    counts = np.random.default_rng(0).poisson(discs(1) * 1.2).astype(np.uint16)
+    assert len(np.unique(counts)) <= 8
+    assert looks_like_mask(from_array(counts)) == ""
+    assert looks_like_mask(from_array(discs(1).astype(np.float32) * 0.5)) == ""
+    empty = np.where(discs(1) > 0, np.nan, 1.0)
+    assert looks_like_mask(from_array(empty)) == ""
+
+
+def test_a_mask_in_a_folder_is_warned_about_once_and_refused_if_strict(eye, tmp_path):
+    cv2.imwrite(str(eye / "mask.png"), discs(255))
+    summary = enhance_files([eye], tmp_path / "out", EnhanceOptions(model="clahe"))
+    told = {
+        one.input.name: [w for w in one.warnings if "mask" in w]
+        for one in summary.written
+    }
+    assert {name: len(found) for name, found in told.items()} == {
+        "eye.png": 0,
+        "mask.png": 1,
+    }
+    strict = EnhanceOptions(model="clahe", strict=True)
+    summary = enhance_files([eye], tmp_path / "strict", strict)
+    assert [one.path.name for one in summary.failed] == ["mask.png"]
+    assert summary.exit_code() == 6
+    kept = enhance_files([eye], tmp_path / "kept", EnhanceOptions(model="identity"))
+    assert not any("mask" in w for one in kept.written for w in one.warnings)
