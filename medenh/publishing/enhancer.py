@@ -7,6 +7,7 @@ the pipeline, under an id that no model has.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -222,7 +223,7 @@ def _answers(
 def _limits(
     inputs: Sequence[FloatArray], answers: Sequence[FloatArray]
 ) -> dict[str, float]:
-    """Return bounds that 99 of 100 answers kept.
+    """Return bounds that 99 of 100 answers kept, rounded outwards.
 
     What they catch is an answer beyond anything that undoing the degradation takes.
     """
@@ -236,10 +237,14 @@ def _limits(
     ]
     structure, clipped, shift = np.array(figures).T
     return {
-        "min_structure_correlation": round(float(np.percentile(structure, 1)), 3),
-        "max_clipped": round(float(np.percentile(clipped, 99)), 3),
-        "max_mean_shift": round(float(np.percentile(shift, 99)), 3),
+        "min_structure_correlation": _outwards(np.percentile(structure, 1), math.floor),
+        "max_clipped": max(_outwards(np.percentile(clipped, 99), math.ceil), 0.001),
+        "max_mean_shift": _outwards(np.percentile(shift, 99), math.ceil),
     }
+
+
+def _outwards(bound: np.floating[Any], to_whole: Callable[[float], int]) -> float:
+    return to_whole(1000 * float(bound)) / 1000
 
 
 def _certificate(

@@ -18,6 +18,7 @@ from medenh.cli.main import main
 from medenh.errors import UsageError, WeightsError
 from medenh.evaluation.api import evaluate_protocol
 from medenh.metrics import psnr
+from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
 from medenh.publishing import PublishOptions, enhancer, publish
 from medenh.publishing.images import load_images
 from medenh.publishing.record import data_sources
@@ -117,8 +118,23 @@ def test_the_figures_are_those_of_the_protocol(published, trained, own_cache):
         assert table.rows[row]["psnr"].mean == pytest.approx(np.mean(values), abs=2e-4)
     limits = card.limits
     assert -1 <= limits.min_structure_correlation <= 1
-    assert 0 <= limits.max_clipped <= 1
+    assert 0 < limits.max_clipped <= 1
     assert 0 <= limits.max_mean_shift <= 1
+
+
+def test_the_answer_that_limits_come_from_keeps_them():
+    picture = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
+    answer = np.clip(1.3 * picture - 0.05 * picture[::-1], 0, 1)
+    limits = enhancer._limits([picture], [answer])
+    structure = structure_correlation(answer, picture)
+    assert structure - 0.001 < limits["min_structure_correlation"] <= structure
+    clipped = clipped_share(answer, picture)
+    assert clipped <= limits["max_clipped"] < clipped + 0.001
+    shift = abs(mean_shift(answer, picture))
+    assert shift <= limits["max_mean_shift"] < shift + 0.001
+    assert (
+        enhancer._limits([picture], [picture])["max_clipped"] > 0
+    )  # one pixel is no fault
 
 
 def test_only_images_learnt_from_are_counted(published, trained):
