@@ -58,7 +58,8 @@ def to_unit(pixels: NDArray[Any], unit_range: UnitRange) -> FloatArray:
         unit = planes.astype(np.float32)
     else:
         # float32 would lose the digits of large offsets before they are subtracted
-        unit = planes.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN warns
+            unit = planes.astype(np.float64)
     unit -= low
     unit /= high - low
     np.clip(unit, 0.0, 1.0, out=unit)

@@ -151,7 +151,7 @@ def test_ctrl_c_while_planning_or_loading_ends_at_once(folder, tmp_path, slow, w
 
 
 def test_json_is_printed_for_a_run_that_is_interrupted(folder, tmp_path):
-    slow = "medenh.formats.write"
+    slow = "medenh.formats.writers.write"
     words = ("-m", "clahe", "--json")
     code, out, err, _ = interrupted(folder, tmp_path / "out", slow, *words)
     assert code == 130, err
