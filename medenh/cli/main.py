@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +47,17 @@ VERBS = (
 
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
+_TERMINATED = 143
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM where no run waits for it: what is being done ends as by Ctrl-C."""
+
+
+def _ended_by(error: KeyboardInterrupt) -> int:
+    warn("interrupted", kind="error")
+    answer_error("interrupted", "interrupted")
+    return _TERMINATED if isinstance(error, _Terminated) else _INTERRUPTED
 
 
 class _Verbs(TyperGroup):
@@ -57,10 +71,8 @@ class _Verbs(TyperGroup):
         try:
             with _wrong_words_answered():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:
-            warn("interrupted", kind="error")
-            answer_error("interrupted", "interrupted")
-            raise typer.Exit(_INTERRUPTED) from None
+        except KeyboardInterrupt as error:
+            raise typer.Exit(_ended_by(error)) from None
         except BrokenPipeError:
             raise typer.Exit(_PIPE_CLOSED) from None
 
@@ -128,10 +140,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     configure_logging(logging.DEBUG if debug else logging.WARNING)
     expect_json("--json" in words[: _end_of_options(words)])
-    code = _run(words, debug=debug)
+    with _sigterm_heard():
+        code = _run(words, debug=debug)
     if code not in (0, _PIPE_CLOSED):
         answer_error(f"ended with exit code {code}", MedenhError.code)
     sys.exit(_flush(code))
+
+
+@contextmanager
+def _sigterm_heard() -> Iterator[None]:
+    """Let SIGTERM end work as Ctrl-C does: processes are ended, ``--json`` answers."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _take_debug(words: Sequence[str]) -> tuple[list[str], bool]:
@@ -151,9 +182,8 @@ def _run(words: list[str], *, debug: bool) -> int:
         create_app()(words, prog_name="medenh")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
-    except KeyboardInterrupt:  # before a verb began
-        answer_error("interrupted", "interrupted")
-        return _INTERRUPTED
+    except KeyboardInterrupt as error:  # before a verb began
+        return _ended_by(error)
     except Exception as error:
         ours = _as_ours(error)
         answer_error(str(ours), ours.code)

@@ -124,12 +124,18 @@ class Judge:
         return found
 
     def _sources_in(self, item: WorkItem, record: Record) -> set[int]:
-        """Return a record's sources among an item's; none if one is not as it was."""
+        """Return a record's sources among an item's; none if one is not as it was.
+
+        Their dates do not count: a series grows by being copied again.
+        """
         places = {path.name: index for index, path in enumerate(item.sources)}
         indices = [places[name] for name in record.sources if name in places]
         prints = _prints_of(item, indices)
         whole = bool(indices) and len(indices) == len(record.sources)
-        if not whole or prints is None or Fingerprint.joined(prints) != record.source:
+        if not whole or prints is None:
+            return set()
+        now = replace(Fingerprint.joined(prints), mtime_ns=record.source.mtime_ns)
+        if now != record.source:
             return set()
         return set(indices)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -106,8 +107,9 @@ def looks_like_mask(image: Image) -> str:
     steps = np.abs(after - before)[(before != background) | (after != background)]
     if not steps.size or (steps == 0).mean() < _COHERENT:
         return ""
-    gapless = len(values) > 2 and max(values) - min(values) < len(values)
-    if gapless and (steps > 1).sum() < _JUMPS * (steps > 0).sum():
+    step = math.gcd(*(int(value - min(values)) for value in values))
+    gapless = len(values) > 2 and max(values) - min(values) < step * len(values)
+    if gapless and (steps > step).sum() < _JUMPS * (steps > 0).sum():
         return ""
     return (
         f"holds {len(values)} values only and looks like a mask: enhancing would "

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medenh.device import cpu_has_bf16
 from medenh.errors import UsageError
@@ -237,14 +238,16 @@ def _limits(
     ]
     structure, clipped, shift = np.array(figures).T
     return {
-        "min_structure_correlation": _outwards(np.percentile(structure, 1), math.floor),
-        "max_clipped": max(_outwards(np.percentile(clipped, 99), math.ceil), 0.001),
-        "max_mean_shift": _outwards(np.percentile(shift, 99), math.ceil),
+        "min_structure_correlation": math.floor(1000 * np.percentile(structure, 1))
+        / 1000,
+        "max_clipped": _at_most(clipped),
+        "max_mean_shift": _at_most(shift),
     }
 
 
-def _outwards(bound: np.floating[Any], to_whole: Callable[[float], int]) -> float:
-    return to_whole(1000 * float(bound)) / 1000
+def _at_most(shares: NDArray[np.float64]) -> float:
+    """Return their 99th percentile, rounded up; never 0, which rounding surpasses."""
+    return max(1, math.ceil(1000 * np.percentile(shares, 99))) / 1000
 
 
 def _certificate(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -157,3 +158,26 @@ def test_json_is_printed_for_a_run_that_is_interrupted(folder, tmp_path):
     assert code == 130, err
     document = json.loads(out)
     assert (document["code"], document["inputs"]) == ("interrupted", COUNT)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_sigterm_ends_the_processes_of_evaluate(folder):
+    words = ["evaluate", folder, folder, "--workers", "2", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medenh", *words, "--metrics", "niqe,ms-ssim"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    children: list[str] = []
+    while len(children) < 2 and process.poll() is None:
+        children = listed.read_text().split()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert json.loads(out)["code"] == "interrupted"
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < until
+        time.sleep(0.05)

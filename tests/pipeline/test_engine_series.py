@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 
 import nibabel
@@ -197,6 +198,8 @@ def test_skip_makes_a_series_that_grew_again_as_a_whole_and_says_so(
 ):
     asked = {"format": format, "on_exists": "skip"}
     enhance(folder, tmp_path / "out", **asked)
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))  # the folder was copied again
     grow(folder)
     again = enhance(folder, tmp_path / "out", **asked)
     assert (len(again.written), again.exit_code()) == (COUNT + 2, 0)

@@ -131,6 +131,9 @@ def test_pictures_and_dark_ones_do_not_look_like_masks(brightness):
     for name in ("retina", "camera", "moon", "cell"):
         picture = (getattr(skimage.data, name)() * brightness).astype(np.uint8)
         assert looks_like_mask(from_array(picture)) == ""
+        for step in (16, 257):  # 12 bits as cameras write them, 8 bits made 16
+            wide = picture.astype(np.uint16) * step
+            assert looks_like_mask(from_array(wide)) == ""
     counts = np.random.default_rng(0).poisson(discs(1) * 1.2).astype(np.uint16)
     assert len(np.unique(counts)) <= 8
     assert looks_like_mask(from_array(counts)) == ""
