@@ -79,8 +79,6 @@ def lost_meaning(
     image: Image, paths: Sequence[Path], *, format: str | None
 ) -> list[str]:
     """Return what `write` gets wrong of a picture: see `dicom.lost_meaning`."""
-    if image.format != "dicom":
-        return []
     from medenh.formats import dicom
 
     return dicom.lost_meaning(image, format or _kind_for(image, paths[0]))

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import cv2
+import numpy as np
 import pytest
 
 from medenh import errors
@@ -65,6 +67,22 @@ def test_start_up_imports_nothing_heavy(words, tmp_path):
     modules = set(json.loads(done.stderr.split("MODULES")[1]))
     assert "medenh.cli.main" in modules
     assert modules & HEAVY == set()
+
+
+def test_a_png_is_enhanced_without_the_readers_of_other_formats(tmp_path):
+    source = tmp_path / "a.png"
+    cv2.imwrite(str(source), np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
+    words = ["enhance", str(source), "-o", str(tmp_path / "b.png"), "-m", "clahe"]
+    done = subprocess.run(
+        [sys.executable, "-c", _REPORT_MODULES, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MEDENH_CACHE": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    modules = set(json.loads(done.stderr.split("MODULES")[1]))
+    assert modules & {"pydicom", "nibabel", "torch", "tifffile", "requests"} == set()
 
 
 def medenh(*words, **options):

@@ -184,6 +184,8 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
         NIfTI has no words for, and stored numbers that are no real values. In DICOM
         each slice keeps its own header, and nothing is lost.
     """
+    if image.format != "dicom":  # pydicom takes 0.1 s to load
+        return []
     from medenh.formats.dicom.reader import DicomFiles
 
     header = image.header
