@@ -87,7 +87,8 @@ def looks_like_mask(image: Image) -> str:
     At most eight values, all of them integers, and most pixels beside one of their own
     value: a picture that is that dark, or counts of few photons, has noise. Where no
     value is left out between them, as in a dark picture without noise, neighbours must
-    also differ by more than one, as labels do that do not lie in one another.
+    also differ by more than one step, as labels do that do not lie in one another. A
+    step is what all differences are multiples of: 257 where 8 bits became 16.
     """
     if len(np.unique(image.pixels[:, ::16, ::16])) > _MOST_LABELS:  # as nearly all
         return ""

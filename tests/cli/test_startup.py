@@ -43,6 +43,19 @@ finally:
 """
 
 
+def modules_after(words, tmp_path):
+    """Run a command line that succeeds; return what it said and what it imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", _REPORT_MODULES, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MEDENH_CACHE": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, set(json.loads(done.stderr.split("MODULES")[1]))
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -55,16 +68,8 @@ finally:
     ],
 )
 def test_start_up_imports_nothing_heavy(words, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", _REPORT_MODULES, *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "MEDENH_CACHE": str(tmp_path)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
-    modules = set(json.loads(done.stderr.split("MODULES")[1]))
+    said, modules = modules_after(words, tmp_path)
+    assert said
     assert "medenh.cli.main" in modules
     assert modules & HEAVY == set()
 
@@ -73,15 +78,7 @@ def test_a_png_is_enhanced_without_the_readers_of_other_formats(tmp_path):
     source = tmp_path / "a.png"
     cv2.imwrite(str(source), np.arange(64 * 64, dtype=np.uint8).reshape(64, 64))
     words = ["enhance", str(source), "-o", str(tmp_path / "b.png"), "-m", "clahe"]
-    done = subprocess.run(
-        [sys.executable, "-c", _REPORT_MODULES, *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "MEDENH_CACHE": str(tmp_path)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    modules = set(json.loads(done.stderr.split("MODULES")[1]))
+    _, modules = modules_after(words, tmp_path)
     assert modules & {"pydicom", "nibabel", "torch", "tifffile", "requests"} == set()
 
 
