@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from dicom_maker import CT, noise, ramp, save
+from dicom_maker import CT, frame_groups, noise, ramp, save
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 from pydicom.sequence import Sequence
@@ -260,16 +260,8 @@ def plane_groups(places):
         plane.ImagePositionPatient = [0, 0, place]
         item.PlanePositionSequence = Sequence([plane])
         items.append(item)
-    shared, measures, turn = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [0.5, 0.5], 4
-    turn.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    shared.PixelMeasuresSequence = Sequence([measures])
-    shared.PlaneOrientationSequence = Sequence([turn])
-    return {
-        "PerFrameFunctionalGroupsSequence": Sequence(items),
-        "SharedFunctionalGroupsSequence": Sequence([shared]),
-        "sop_class": "1.2.840.10008.5.1.4.1.1.4.1",
-    }
+    kind = "1.2.840.10008.5.1.4.1.1.4.1"
+    return frame_groups(items, sop_class=kind, SliceThickness=4)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
-from dicom_maker import CAPTURE, CT, MR, PATIENT, US, ramp, save
+from dicom_maker import CAPTURE, CT, MR, PATIENT, US, frame_groups, ramp, save
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -292,7 +292,7 @@ def test_frame_types_of_enhanced_images_say_derived(tmp_path):
     assert shared.FrameType[1:] == ["PRIMARY", "VOLUME", "NONE"]
 
 
-def frame_groups(slopes):
+def rescaled_groups(slopes):
     items = []
     for place, slope in enumerate(slopes):
         item, rescale, plane = Dataset(), Dataset(), Dataset()
@@ -302,21 +302,14 @@ def frame_groups(slopes):
         item.PixelValueTransformationSequence = Sequence([rescale])
         item.PlanePositionSequence = Sequence([plane])
         items.append(item)
-    shared, measures, turn = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing = [0.5, 0.5]
-    turn.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    shared.PixelMeasuresSequence = Sequence([measures])
-    shared.PlaneOrientationSequence = Sequence([turn])
-    return {
-        "PerFrameFunctionalGroupsSequence": Sequence(items),
-        "SharedFunctionalGroupsSequence": Sequence([shared]),
-        "sop_class": "1.2.840.10008.5.1.4.1.1.2.1",
-        "modality": "CT",
-    }
+    made = frame_groups(items, sop_class="1.2.840.10008.5.1.4.1.1.2.1")
+    return made | {"modality": "CT"}
 
 
 def test_the_rescale_and_place_of_enhanced_frames_are_used(tmp_path):
-    image = dicom.read([save(tmp_path / "a", ramp((3, 4, 4)), **frame_groups([1] * 3))])
+    image = dicom.read(
+        [save(tmp_path / "a", ramp((3, 4, 4)), **rescaled_groups([1] * 3))]
+    )
     assert image.units == "HU"
     assert image.pixels.min() == -1024
     assert image.geometry.spacing_mm == (2.5, 0.5, 0.5)
@@ -325,7 +318,7 @@ def test_the_rescale_and_place_of_enhanced_frames_are_used(tmp_path):
 
 def test_frames_with_rescales_of_their_own_are_read_and_written_by_them(tmp_path):
     pixels, slopes = ramp((3, 4, 4)), np.array([1, 2, 0.25])
-    path = save(tmp_path / "a", pixels, **frame_groups(slopes))
+    path = save(tmp_path / "a", pixels, **rescaled_groups(slopes))
     image = dicom.read([path])
     expected = pixels * slopes[:, None, None] - 1024
     np.testing.assert_array_equal(image.pixels[..., 0], expected)
@@ -344,7 +337,7 @@ def test_frames_with_rescales_of_their_own_are_read_and_written_by_them(tmp_path
 
 
 def test_a_rescale_of_some_frames_only_is_not_guessed(tmp_path):
-    groups = frame_groups([2, 2, 2])
+    groups = rescaled_groups([2, 2, 2])
     del groups["PerFrameFunctionalGroupsSequence"][1].PixelValueTransformationSequence
     image = dicom.read([save(tmp_path / "a", ramp((3, 4, 4)), **groups)])
     np.testing.assert_array_equal(image.pixels[..., 0], ramp((3, 4, 4)))
