@@ -44,17 +44,19 @@ def is_sharp(image: Image, factor: int) -> bool:
     frame = image.frames // 2
     part = image.pixels[frame, top : top + size[0], left : left + size[1]]
     unit = intensity.to_unit(part[None], image.unit_range)[0]
-    grey = unit.mean(0)[..., None].astype(np.float32)
+    grey = unit.mean(0).astype(np.float32)
     by_factor, by_twice = _lost(grey, factor), _lost(grey, step)
     return by_twice > _LEAST**2 and by_factor > _SHARP * by_twice
 
 
 def _lost(grey: FloatArray, factor: int) -> float:
-    """Return the mean square of what reducing and enlarging takes; (H, W, 1)."""
-    from medenh.degradations.resampling import resize  # loads SciPy
+    """Return the mean square of what reducing and enlarging takes; (H, W)."""
+    # the filter of the recipes (`degradations.resampling`) without SciPy; few need it
+    import PIL.Image
 
-    height, width = grey.shape[:2]
-    small = resize(grey, (height // factor, width // factor))
-    lost = grey - resize(small, (height, width))
+    how = PIL.Image.Resampling.BICUBIC
+    height, width = grey.shape
+    small = PIL.Image.fromarray(grey).resize((width // factor, height // factor), how)
+    lost = grey - np.asarray(small.resize((width, height), how))
     inner = lost[_EDGE:-_EDGE, _EDGE:-_EDGE]
     return float(np.mean(np.square(inner), dtype=np.float64))

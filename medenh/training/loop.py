@@ -37,7 +37,12 @@ from medenh.training.distributed import World, join
 from medenh.training.journal import Journal, Progress
 from medenh.training.sections import OptimiserConfig
 from medenh.training.strategies import STRATEGIES, Batch, Measured, Strategy
-from medenh.training.update import Networks, NonFiniteLossError, Update
+from medenh.training.update import (
+    Networks,
+    NonFiniteLossError,
+    Update,
+    hold_still,
+)
 
 __all__ = ["Progress", "TrainResult", "train"]
 
@@ -327,6 +332,8 @@ def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
                 wanted,
                 config.network.start_from,
             )
+    if config.network.trained:
+        hold_still(network, config.network.trained)
     everything = {"network": network, **strategy.companions(network)}
     for one in everything.values():
         one.to(world.device)

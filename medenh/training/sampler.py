@@ -18,6 +18,7 @@ from medenh.degradations.field_of_view import find_shown_field
 from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
 from medenh.training.data import CleanImage
+from medenh.training.recolour import recoloured
 from medenh.training.sections import DataConfig
 from medenh.types import FloatArray
 
@@ -198,7 +199,7 @@ class PairSampler(_Drawing):
         cut = draw_cut(image.pixels.shape, self._config, rng, size, whole_share)
         clean = to_unit(cut.apply(image.pixels))
         if image.low is None:
-            low = self._degraded(clean, image, cut, rng)
+            clean, low = self._pair(clean, image, cut, rng)
         else:
             low = to_unit(cut.apply(image.low))
         sample: dict[str, NDArray[Any]] = {
@@ -207,14 +208,21 @@ class PairSampler(_Drawing):
         }
         return sample | _answers(image, cut)
 
-    def _degraded(
+    def _pair(
         self, clean: FloatArray, image: CleanImage, cut: Cut, rng: np.random.Generator
-    ) -> FloatArray:
-        if rng.random() < self._config.identity_share:
-            return clean
-        recipe = pick_recipe(self._config.recipes, image.modality, rng)
-        field, side = _field(clean, image), cut.whole_side(image.pixels.shape)
-        return degraded(clean, recipe, rng, image.modality, field, side, self._config)
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the clean square, perhaps in other colours, and the degraded one."""
+        config, field = self._config, _field(clean, image)
+        if field is not None and config.field_share < 1:
+            field = field if rng.random() < config.field_share else None
+        if config.recolour_share and rng.random() < config.recolour_share:
+            clean, field = recoloured(clean, rng), None
+        if rng.random() < config.identity_share:
+            return clean, clean
+        recipe = pick_recipe(config.recipes, image.modality, rng)
+        side = cut.whole_side(image.pixels.shape)
+        low = degraded(clean, recipe, rng, image.modality, field, side, config)
+        return clean, low
 
 
 def _answers(image: CleanImage, cut: Cut) -> dict[str, NDArray[Any]]:

@@ -73,12 +73,16 @@ class NetworkConfig(Section):
     start_from : str
         Safetensors file, or id of a model of the zoo, whose tensors replace the random
         start where name and shape agree; empty for none.
+    trained : list of str
+        Parts of the network that learn, by name (`estimator`, `encoder.0`); the others
+        stay as they start. Empty for all.
     """
 
     architecture: str
     preset: str = "default"
     options: dict[str, Any] = {}
     start_from: str = ""
+    trained: list[str] = []
 
     @field_validator("architecture")
     @classmethod
@@ -165,6 +169,12 @@ class DataConfig(Section):
         Share of undegraded samples, which teach the network to leave good images be.
     quantise_share : float
         Share of samples rounded to 8 bits, the rest keep their depth.
+    recolour_share : float
+        Share of samples in colours and tones of no data set, from black to white: what
+        to do with a picture unlike all that are learnt from.
+    field_share : float
+        Share of the fundus samples that are degraded inside the disc alone; of the
+        others the surround changes too.
     workers : int or "auto"
         Processes that prepare batches; 0 is a thread of this one. "auto" is 0 on a CPU,
         whose cores are busy, and all cores but one for a GPU.
@@ -209,6 +219,8 @@ class DataConfig(Section):
     validation_images: int = Field(default=96, ge=1)
     identity_share: float = Field(default=0.1, ge=0, le=1)
     quantise_share: float = Field(default=0.8, ge=0, le=1)
+    recolour_share: float = Field(default=0.0, ge=0, le=1)
+    field_share: float = Field(default=1.0, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"
 
     @model_validator(mode="after")

@@ -13,11 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from medenh.errors import MedenhError
+from medenh.errors import MedenhError, UsageError
 from medenh.training.gradients import Promoter
 from medenh.training.sections import OptimiserConfig, PromoteConfig
 
-__all__ = ["Losses", "Networks", "NonFiniteLossError", "Update", "frozen"]
+__all__ = [
+    "Losses",
+    "Networks",
+    "NonFiniteLossError",
+    "Update",
+    "frozen",
+    "hold_still",
+]
 
 _PLAIN = PromoteConfig()
 
@@ -92,6 +99,30 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
     finally:
         for parameter, wanted in before:
             parameter.requires_grad_(wanted)
+
+
+def hold_still(network: nn.Module, trained: Sequence[str]) -> None:
+    """Keep all parameters from learning but those of some parts.
+
+    Raises
+    ------
+    UsageError
+        The network has no such part.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    for part in trained:
+        if not any(_belongs(name, part) for name in names):
+            parts = ", ".join(sorted({name.partition(".")[0] for name in names}))
+            raise UsageError(
+                f"network.trained: the network has no part {part!r}",
+                hint=f"its parts are {parts}",
+            )
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(any(_belongs(name, part) for part in trained))
+
+
+def _belongs(name: str, part: str) -> bool:
+    return name == part or name.startswith(part + ".")
 
 
 @dataclass(slots=True)

@@ -79,12 +79,70 @@ _UNET = """@inproceedings{ronneberger2015unet,
   pages     = {234--241}, year = {2015},
   doi       = {10.1007/978-3-319-24574-4_28}
 }"""
+_BILATERAL = """@article{gharbi2017deep,
+  author  = {Gharbi, Micha{\\"e}l and Chen, Jiawen and Barron, Jonathan T. and
+             Hasinoff, Samuel W. and Durand, Fr{\\'e}do},
+  title   = {Deep Bilateral Learning for Real-Time Image Enhancement},
+  journal = {ACM Transactions on Graphics},
+  volume  = {36}, number = {4}, pages = {118:1--118:12}, year = {2017},
+  doi     = {10.1145/3072959.3073592}
+}"""
+_CLAHE = """@incollection{zuiderveld1994contrast,
+  author    = {Zuiderveld, Karel},
+  title     = {Contrast Limited Adaptive Histogram Equalization},
+  booktitle = {Graphics Gems IV},
+  publisher = {Academic Press},
+  pages     = {474--485}, year = {1994}
+}"""
+_BEN_GRAHAM = """@techreport{graham2015kaggle,
+  author      = {Graham, Ben},
+  title       = {Kaggle Diabetic Retinopathy Detection Competition Report},
+  institution = {University of Warwick},
+  year        = {2015}
+}"""
+_LIME = """@article{guo2017lime,
+  author  = {Guo, Xiaojie and Li, Yu and Ling, Haibin},
+  title   = {{LIME}: Low-Light Image Enhancement via Illumination Map Estimation},
+  journal = {IEEE Transactions on Image Processing},
+  volume  = {26}, number = {2}, pages = {982--993}, year = {2017},
+  doi     = {10.1109/TIP.2016.2639450}
+}"""
+_NLM = """@inproceedings{buades2005nonlocal,
+  author    = {Buades, Antoni and Coll, Bartomeu and Morel, Jean-Michel},
+  title     = {A Non-Local Algorithm for Image Denoising},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  volume    = {2}, pages = {60--65}, year = {2005},
+  doi       = {10.1109/CVPR.2005.38}
+}"""
+_BAYES_SHRINK = """@article{chang2000adaptive,
+  author  = {Chang, S. Grace and Yu, Bin and Vetterli, Martin},
+  title   = {Adaptive Wavelet Thresholding for Image Denoising and Compression},
+  journal = {IEEE Transactions on Image Processing},
+  volume  = {9}, number = {9}, pages = {1532--1546}, year = {2000},
+  doi     = {10.1109/83.862633}
+}"""
+_CYCLE_SPINNING = """@incollection{coifman1995translation,
+  author    = {Coifman, Ronald R. and Donoho, David L.},
+  title     = {Translation-Invariant De-Noising},
+  booktitle = {Wavelets and Statistics},
+  publisher = {Springer},
+  pages     = {125--150}, year = {1995},
+  doi       = {10.1007/978-1-4612-2544-7_9}
+}"""
 
+_OF_METHOD = {
+    "ben-graham": (_BEN_GRAHAM,),
+    "clahe": (_CLAHE,),
+    "lime": (_LIME,),
+    "nlm": (_NLM,),
+    "wavelet": (_BAYES_SHRINK, _CYCLE_SPINNING),
+}
 _OF_ARCHITECTURE = {
     "agnet": (_AGNET,),
     "classifier": (_UNET,),
     "dpe": (_DPE,),
     "dpe-plus": (_DPE,),
+    "fieldnet": (_BILATERAL, _UNET),
     "hqg": (_HQG,),
     "hqg-legacy": (_HQG,),
     "mage": (_MAGE,),
@@ -98,7 +156,7 @@ _PROMOTING = ("hard", "soft", "layer")  # GradProm's rules; sum and project are 
 
 
 def papers_of(card: ModelCard) -> tuple[str, ...]:
-    """Return the papers of a model's network and of its training, each as BibTeX.
+    """Return the papers of a method, or of a network and its training, as BibTeX.
 
     Examples
     --------
@@ -106,6 +164,8 @@ def papers_of(card: ModelCard) -> tuple[str, ...]:
     >>> [paper.partition(",")[0] for paper in papers_of(resolve("dpe-general").card)]
     ['@article{sharif2022deep']
     """
+    if card.is_classical:
+        return _OF_METHOD.get(card.id, ())
     papers = _OF_ARCHITECTURE.get(card.architecture, ())
     config = None if card.training is None else card.training.config
     promote = config.get("promote") if isinstance(config, dict) else None

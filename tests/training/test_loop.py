@@ -16,7 +16,7 @@ from medenh.errors import MedenhError, OutputError, UsageError
 from medenh.training import loop
 from medenh.training.checkpoint import save_state
 from medenh.training.config_file import load_config
-from medenh.training.data import load_pack, split_holdout
+from medenh.training.data import CleanImage, load_pack, split_holdout
 from medenh.training.loop import train
 from medenh.training.sampler import PairSampler, draw_cut
 from medenh.training.sources import load_sources
@@ -306,6 +306,65 @@ def test_samples_depend_on_step_and_position_only(pack_root, tiny_settings):
     assert low.shape == clean.shape == (3, 32, 32)
     assert low.min() >= 0
     assert low.max() <= 1
+
+
+def _eye(side=48):
+    """Return a photograph with a black surround, which darkening may or may not see."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    disc = np.hypot(x, y) < 0.45 * side
+    pixels = np.full((side, side, 3), (150, 90, 60), np.uint8)
+    pixels[:, ::3] += 40
+    pixels[~disc] = 6
+    return CleanImage("eye", "fundus", "train", "eye", pixels)
+
+
+def test_the_surround_of_the_eye_changes_in_a_share_of_the_samples(tiny_settings):
+    image = _eye()
+    corner = (slice(None), 0, 0)
+    for share, expected in ((1.0, {False}), (0.0, {True}), (0.5, {False, True})):
+        more = ["data.whole_share=1", "data.size=48", "data.identity_share=0",
+                "data.recipes={dpe=1.0}", f"data.field_share={share}"]  # fmt: skip
+        data = load_config("dpe-general", [*tiny_settings, *more]).data
+        sampler = PairSampler([image], data, seed=0)
+        samples = [sampler.sample(0, position) for position in range(12)]
+        changed = {bool((s["low"] != s["high"])[corner].any()) for s in samples}
+        assert changed == expected
+        inside = [np.abs(s["low"] - s["high"])[:, 24, 24].max() for s in samples]
+        assert min(inside) > 0.01
+
+
+def test_recoloured_samples_are_pairs_like_the_others(tiny_settings):
+    """The clean square is the recoloured one, and the other is made of it."""
+    image = _eye()
+    more = ["data.whole_share=1", "data.size=48", "data.identity_share=0",
+            "data.recipes={dpe=1.0}", "data.recolour_share=1"]  # fmt: skip
+    data = load_config("dpe-general", [*tiny_settings, *more]).data
+    own = image.pixels.astype(np.float32) / 255
+    for position in range(6):
+        low, high = PairSampler([image], data, seed=0).sample(0, position).values()
+        flat, answer = low.ravel(), high.ravel()
+        assert abs(np.corrcoef(flat, answer)[0, 1]) > 0.9
+        assert low.mean() < high.mean()
+        assert np.abs(np.sort(answer) - np.sort(own.ravel())).mean() > 0.05
+
+
+def test_only_the_named_parts_of_a_network_learn(tiny_settings, tmp_path):
+    settings = [*tiny_settings, "steps=2", "validate_every=2", "optimiser.ema=0"]
+    train(load_config("dpe-general", settings), tmp_path / "first")
+    weights = tmp_path / "first" / "best.safetensors"
+    settings += [f"network.start_from='{weights.as_posix()}'"]
+    part = [*settings, 'network.trained=["estimator.guess", "head"]']
+    train(load_config("dpe-general", part), tmp_path / "second")
+    before = load_file(weights)
+    after = load_file(tmp_path / "second" / "best.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert {name.partition(".")[0] for name in changed} == {"estimator", "head"}
+    assert not any(name.startswith("estimator.features") for name in changed)
+    unknown = [*settings, 'network.trained=["estimator.guess", "hea"]']
+    with pytest.raises(UsageError, match="no part 'hea'") as caught:
+        train(load_config("dpe-general", unknown), tmp_path / "third")
+    assert "head" in caught.value.hint
 
 
 def test_a_loss_and_a_figure_of_one_name_have_a_column_each(tiny_settings, tmp_path):

@@ -1,0 +1,58 @@
+"""Pictures in colours of no data set, for networks that guess an exposure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medenh.types import FloatArray
+
+__all__ = ["recoloured"]
+
+_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+_FLAT = 0.02  # a square with less between its extremes shows nothing
+_INVERTED = 0.15  # share of pictures turned into their negatives
+_LEAST_TURN = np.pi / 4  # of the hues; less would look like the picture itself
+
+
+def recoloured(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return a picture with turned hues and another curve of tones, black to white.
+
+    A network that guesses the exposure of a picture knows it from the pictures it
+    learnt from. What it should do with a stain or a lamp that none of them shows has
+    to be learnt as well: such pictures mostly use the whole range [chosen].
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, 1 or 3), in [0, 1]
+    rng : Generator
+
+    Returns
+    -------
+    float32 array, same shape, in [0, 1]
+        Grey pictures come back as they are, because other tones alone do not look
+        unlike them, and so do nearly flat ones.
+    """
+    if pixels.shape[2] == 1:
+        return pixels
+    luma = pixels @ _LUMA
+    low, high = np.quantile(luma, (0.005, 0.995))
+    if high - low < _FLAT or not np.ptp(pixels, axis=2).any():
+        return pixels
+    tones = np.clip((luma - low) / (high - low), 0.0, 1.0)
+    if rng.random() < _INVERTED:
+        tones = 1.0 - tones
+    black, white = rng.uniform(0.0, 0.06), rng.uniform(0.9, 1.0)
+    tones = black + (white - black) * tones ** np.exp(rng.uniform(-0.5, 0.5))
+    turn = _turn_about_grey(rng.uniform(_LEAST_TURN, 2 * np.pi - _LEAST_TURN))
+    chroma = (pixels - luma[..., None]) @ turn.T
+    gain = rng.uniform(0.3, 1.7) * min((white - black) / (high - low), 3.0)
+    out: FloatArray = (tones[..., None] + gain * chroma).clip(0, 1).astype(np.float32)
+    return out
+
+
+def _turn_about_grey(angle: float) -> FloatArray:
+    """Return the rotation of (R, G, B) about the axis of greys, shape (3, 3)."""
+    cos, sin = np.cos(angle), np.sin(angle) / np.sqrt(3)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], np.float64)
+    turn: FloatArray = cos * np.eye(3) + sin * cross + (1 - cos) / 3
+    return turn

@@ -1,0 +1,61 @@
+"""Pictures in colours of no data set."""
+
+import numpy as np
+import pytest
+from skimage.color import rgb2lab
+from skimage.data import retina
+from skimage.transform import resize
+
+from medenh.training.recolour import recoloured
+
+
+@pytest.fixture(scope="module")
+def eye():
+    return resize(retina(), (64, 64), anti_aliasing=True).astype(np.float32)
+
+
+def hue(pixels):
+    """Return the mean direction of colour in CIELAB, in radians."""
+    lab = rgb2lab(pixels).reshape(-1, 3).mean(0)
+    return np.arctan2(lab[2], lab[1])
+
+
+def luma(pixels):
+    return pixels @ np.array((0.299, 0.587, 0.114))
+
+
+def test_uses_the_range_from_black_to_white_in_other_hues(eye):
+    dull = 0.2 + 0.2 * eye
+    for seed in range(20):
+        out = recoloured(dull, np.random.default_rng(seed))
+        assert out.shape == eye.shape
+        assert out.dtype == np.float32
+        assert 0 <= out.min() < 0.1
+        assert 0.85 < out.max() <= 1
+        low, high = np.quantile(luma(out), (0.01, 0.99))
+        assert high - low > 0.5
+        assert np.cos(hue(out) - hue(dull)) < 0.9
+
+
+def test_keeps_the_order_of_tones_or_turns_it(eye):
+    signs = set()
+    for seed in range(30):
+        out = recoloured(eye, np.random.default_rng(seed))
+        order = np.corrcoef(luma(eye).ravel(), luma(out).ravel())[0, 1]
+        assert abs(order) > 0.8
+        signs.add(np.sign(order))
+    assert signs == {-1, 1}
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16, 1),
+        np.repeat(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16, 1), 3, 2),
+        np.full((16, 16, 3), (0.8, 0.2, 0.1), np.float32),
+    ],
+    ids=["one channel", "grey in three", "flat"],
+)
+def test_leaves_what_has_no_colours_or_tones(pixels):
+    out = recoloured(pixels, np.random.default_rng(0))
+    np.testing.assert_array_equal(out, pixels)
