@@ -398,3 +398,18 @@ def test_nan_alone_comes_back_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isnan(medenh.enhance(empty, model="clahe")).all()
+
+
+def test_what_a_run_says_about_one_file_is_a_warning(tmp_path):
+    labels = np.zeros((64, 64), np.uint8)
+    labels[10:30, 10:40], labels[35:60, 20:50] = 1, 2
+    cv2.imwrite(str(tmp_path / "mask.png"), labels)
+    with pytest.warns(UserWarning, match="mask") as caught:
+        medenh.enhance(tmp_path / "mask.png", tmp_path / "out.png", model="clahe")
+    assert {one.filename for one in caught} == {__file__}
+
+
+def test_a_good_file_is_enhanced_without_a_word(path, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.enhance(path, tmp_path / "out.png", **IDENTITY)

@@ -200,7 +200,8 @@ def enhance(
     -------
     array, Image, Path or Summary
         An array for an array or a picture of Pillow; an Image for an Image, and for a
-        path without ``output``; the output's path for one file; a summary for several.
+        path without ``output``; the output's path for one file, what the run said about
+        it as Python's warnings; a summary for several.
         With ``uncertainty=True`` and no ``output`` a pair of arrays or Images: the
         enhanced one, and the map of the answers' standard deviation, float32 of shape
         ([frames,] H, W) in parts of the range; with an output it is a file beside it.
@@ -228,6 +229,9 @@ def enhance(
         return summary
     if summary.failed:
         raise summary.failed[0].error
+    told = (word for result in summary.written for word in result.warnings)
+    for word in dict.fromkeys(told):  # slices of a series share theirs
+        warnings.warn(word, stacklevel=2)
     done = [result.output for result in summary.written]
     return (done or [skip.output for skip in summary.skipped])[0]
 
