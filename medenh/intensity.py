@@ -20,12 +20,14 @@ __all__ = [
     "bit_depth_range",
     "float_range",
     "from_unit",
+    "is_guessed",
     "lies_in_unit",
     "on_grid",
     "percentile_range",
     "soft_tissue_range",
     "to_stored",
     "to_unit",
+    "told_bits",
 ]
 
 _BLOCK = 2_000_000  # values converted at a time
@@ -195,8 +197,26 @@ def bit_depth_range(
         highest = max(top, int(pixels.max(initial=0)))
         bits = next((bits for bits in _DEPTHS if highest < 1 << bits), 16)
         reason = "16-bit" if bits == 16 else f"{bits} bits in 16"
+        if 0 < top == highest:
+            reason = f"{bits} bits, told"
         return UnitRange(0.0, float((1 << bits) - 1), inverted, reason)
     return percentile_range(pixels, inverted=inverted)
+
+
+def is_guessed(unit_range: UnitRange) -> bool:
+    """Tell whether a range is a bit depth guessed from a picture's largest value."""
+    return unit_range.reason.endswith("bits in 16") or unit_range.reason == "16-bit"
+
+
+def told_bits(image: Image, bits: int) -> Image:
+    """Return a picture with the bit depth that the user says, where it was guessed."""
+    known = image.unit_range
+    if not is_guessed(known):
+        return image
+    top = float((1 << bits) - 1)
+    return replace(
+        image, unit_range=UnitRange(0.0, top, known.inverted, f"{bits} bits, told")
+    )
 
 
 def float_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
@@ -264,7 +284,7 @@ def percentile_range(
     floor = flat.min()
     body = flat[flat > floor]
     if body.size == 0:
-        return UnitRange(floor, floor + 1.0, inverted, "constant")
+        return UnitRange(float(floor), float(floor) + 1.0, inverted, "constant")
     if body.size < 0.9 * flat.size:
         lower, (upper,) = floor, percentiles(body, [high])
     else:

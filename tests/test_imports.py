@@ -64,7 +64,12 @@ HOMES = {
         "cli/doctor",
         "metrics/similarity",  # a Gaussian filter five times as fast as SciPy's
     },
-    "PIL": {"formats", "reports", "tasks"},  # tasks: only Pillow gives mask indices
+    "PIL": {
+        "formats",
+        "reports",
+        "tasks",  # only Pillow gives mask indices
+        "pipeline/sharpness",  # an antialiased bicubic filter without SciPy's start
+    },
     "typer": {"cli"},
     "rich": {"cli"},
     "pooch": {"zoo"},

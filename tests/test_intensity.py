@@ -169,7 +169,8 @@ def test_what_the_file_says_of_its_largest_value_only_widens_the_range():
     pixels = np.array([0, 900], np.uint16)
     assert intensity.bit_depth_range(pixels, top=4095).high == 4095
     assert intensity.bit_depth_range(pixels, top=10).high == 1023
-    assert intensity.bit_depth_range(pixels, top=65535).reason == "16-bit"
+    told = intensity.bit_depth_range(pixels, top=65535)
+    assert (told.high, told.reason) == (65535, "16 bits, told")
 
 
 def test_percentiles_leave_out_a_large_dark_background():
@@ -246,3 +247,23 @@ def test_percentiles_of_few_bits_are_those_of_numpy(dtype, size):
         assert (found.low, found.high) == (low, low + 1.0)
     else:
         np.testing.assert_allclose((found.low, found.high), (low, high), rtol=1e-12)
+
+
+def test_the_bit_depth_that_the_user_says_replaces_a_guess_only():
+    dim = np.full((1, 8, 8, 1), 700, np.uint16)
+    guessed = _image(dim, intensity.bit_depth_range(dim))
+    assert guessed.unit_range.high == 1023
+    told = intensity.told_bits(guessed, 12)
+    assert (told.unit_range.low, told.unit_range.high) == (0, 4095)
+    known = _image(dim, intensity.bit_depth_range(dim, top=16383))
+    assert intensity.told_bits(known, 12) is known
+    small = np.full((1, 8, 8, 1), 7, np.uint8)
+    eight = _image(small, intensity.bit_depth_range(small))
+    assert intensity.told_bits(eight, 12) is eight
+
+
+def test_constant_pixels_have_a_range_of_plain_numbers():
+    for dtype in ("int8", "int16", "int32", "float32"):
+        found = intensity.percentile_range(np.full((4, 4), -3, dtype))
+        assert (found.low, found.high) == (-3, -2)
+        assert type(found.low) is type(found.high) is float

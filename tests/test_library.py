@@ -413,3 +413,36 @@ def test_a_good_file_is_enhanced_without_a_word(path, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         medenh.enhance(path, tmp_path / "out.png", **IDENTITY)
+
+
+def test_a_file_enhanced_into_memory_is_warned_about_too(tmp_path):
+    labels = np.zeros((64, 64), np.uint8)
+    labels[10:30, 10:40], labels[35:60, 20:50] = 1, 2
+    cv2.imwrite(str(tmp_path / "mask.png"), labels)
+    with pytest.warns(UserWarning, match="mask") as caught:
+        medenh.enhance(tmp_path / "mask.png", model="clahe")
+    assert {one.filename for one in caught} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.enhance(labels, model="clahe")  # arrays are not looked at
+
+
+def test_files_of_different_guessed_depths_are_warned_about(tmp_path):
+    """One detector, and a picture that happens to stay dark."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for name, top in (("a", 3000), ("b", 900), ("c", 3500)):
+        pixels = rng.integers(0, top, (40, 40)).astype(np.uint16)
+        pixels[0, 0] = top
+        cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), pixels)
+    made = medenh.enhance([tmp_path / "in"], tmp_path / "out", model="clahe")
+    (warning,) = made.warnings
+    assert "1 as 10 bits, 2 as 12 bits" in warning
+    assert "--bits 12" in warning
+    assert made.to_json()["warnings"] == [warning]
+    told = medenh.enhance([tmp_path / "in"], tmp_path / "told", model="clahe", bits=12)
+    assert told.warnings == []
+    ranges = [entry["range"] for entry in told.to_json()["files"]]
+    assert ranges == [{"low": 0.0, "high": 4095.0, "reason": "12 bits, told"}] * 3
+    with pytest.raises(UsageError, match="bits must be 8 to 16"):
+        medenh.enhance([tmp_path / "in"], tmp_path / "x", bits=4)

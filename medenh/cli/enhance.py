@@ -50,6 +50,16 @@ _Axis = Annotated[
         min=0, max=2, help="NIfTI axis to go along as slices.", show_default=False
     ),
 ]
+_Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=16,
+        help="Bit depth of 16-bit pictures that do not tell it; else guessed from "
+        "each file's largest value.",
+        show_default=False,
+    ),
+]
 _Strict = Annotated[
     bool,
     typer.Option("--strict", help="Refuse inputs and results outside the model card."),
@@ -121,6 +131,7 @@ def enhance(
     format: _Format = "same",
     on_exists: options.OnExists = "error",
     axis: _Axis = None,
+    bits: _Bits = None,
     strict: _Strict = False,
     report: options.Report = None,
     shard: _Shard = None,
@@ -158,6 +169,7 @@ def enhance(
         format=format,
         on_exists=on_exists,
         axis=axis,
+        bits=bits,
         strict=strict,
         shard=None if shard is None else pipeline_options.parse_shard(shard),
         recursive=recursive,
@@ -312,6 +324,8 @@ def _tell(
             console.warn(
                 f"{result.input}: {result.model}, {result.reason}", kind="model"
             )
+    for warning in summary.warnings:
+        console.warn(warning)
     if json:
         return
     parts = [

@@ -43,6 +43,7 @@ from medenh.evaluation.workers import (
     in_order,
     workers,
 )
+from medenh.formats.nifti import frame_axis
 from medenh.hashing import sha256_file
 from medenh.types import Image
 
@@ -155,13 +156,15 @@ def _measure(
     figures: dict[str, Mapping[str, float | None]] = {}
     try:
         standard = formats.read(path)  # the reference; without one the subject
+        axis = frame_axis(standard)  # others by themselves may choose another
         where = _region(region, standard, job.mask)
     except MedenhError as error:
         return _Measured(job.name, figures, "", (failure(error, path),))
     failed: list[Failure] = []
     for name, path in job.rows.items():
         try:
-            image = standard if alone and name == SUBJECT else formats.read(path)
+            own = alone and name == SUBJECT
+            image = standard if own else formats.read(path, axis=axis)
             other = None if alone else standard
             figures[name] = measure_image(
                 image, other, metrics, region=where, modality=modality
@@ -204,9 +207,11 @@ def _recognise(
         label = plan.labels.get(job.key)
         try:
             answers = Answers.of_files(job.mask, label, recognisers.tasks)
-            view = _field(job) if plan.region == "fov" else None
+            standard = formats.read(job.reference or job.rows[SUBJECT])
+            view = _field(standard) if plan.region == "fov" else None
             for name, path in views.items():
-                unit = middle_frame(formats.read(path))
+                image = formats.read(path, axis=frame_axis(standard))
+                unit = middle_frame(image)
                 recognisers.ask(
                     job.name, name, unit, answers, field=view, folder=folder
                 )
@@ -215,9 +220,8 @@ def _recognise(
     return failed
 
 
-def _field(job: Job) -> BoolArray:
+def _field(image: Image) -> BoolArray:
     """Return the field of view of the frame that is asked about."""
-    image = formats.read(job.reference or job.rows[SUBJECT])
     field_of_frames = field_of_view(image)
     frame: BoolArray = field_of_frames[image.frames // 2]
     return frame

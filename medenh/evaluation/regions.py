@@ -12,6 +12,7 @@ from medenh import formats
 from medenh.classical.common import fov_mask
 from medenh.errors import InputError, UnsupportedError, UsageError
 from medenh.evaluation.measuring import unit_frame
+from medenh.formats.nifti import frame_axis
 from medenh.tasks.masks import read_mask
 from medenh.types import Image
 
@@ -50,7 +51,7 @@ def read_region(path: Path, image: Image) -> BoolArray:
     InputError
         It cannot be read, is empty, or is of another size than the picture.
     """
-    plane = _numbers(path)
+    plane = _numbers(path, frame_axis(image))
     if plane.shape[1:] != (image.height, image.width):
         raise InputError(
             f"the mask is {plane.shape[2]} x {plane.shape[1]} pixels, "
@@ -67,12 +68,12 @@ def read_region(path: Path, image: Image) -> BoolArray:
     return region
 
 
-def _numbers(path: Path) -> NDArray[np.generic]:
+def _numbers(path: Path, axis: int | None) -> NDArray[np.generic]:
     try:
         volume = formats.sniff(path) in ("nifti", "npy", "dicom")
     except UnsupportedError:  # a mask may be in any format that Pillow knows
         volume = False
     if volume:
-        numbers: NDArray[np.generic] = formats.read(path).pixels.max(-1)
+        numbers: NDArray[np.generic] = formats.read(path, axis=axis).pixels.max(-1)
         return numbers
     return read_mask(path)[None]

@@ -26,7 +26,15 @@ from medenh.formats.content import find_partner
 from medenh.formats.limits import Limits
 from medenh.types import Geometry, Image, Modality, Storage, UnitRange
 
-__all__ = ["NiftiHeader", "interpret", "read", "write"]
+__all__ = [
+    "NiftiHeader",
+    "frame_axis",
+    "interpret",
+    "no_picture",
+    "read",
+    "told_as",
+    "write",
+]
 
 _CODES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
@@ -42,7 +50,13 @@ _REFUSED = {
 }
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _TIE = 1.001
-_AIR_HU, _LOWEST_HU, _HIGHEST_HU = -900.0, -4096.0, 32767.0
+_AIR_HU, _HIGHEST_HU = (-1150.0, -900.0), 32767.0
+_MOST_BELOW_AIR, _LEAST_AIR = 0.001, 0.001  # shares of the voxels [chosen]
+_FAT_HU = -50.0  # any part of the body has some below
+_INTENTS = {1001: "estimates", 1002: "labels", 1003: "names of regions"} | {
+    1004: "matrices", 1005: "matrices", 1006: "displacements", 1007: "vectors",
+    1008: "points", 1009: "triangles", 1010: "quaternions",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,16 +302,55 @@ def _rescale(
 
 
 def _is_ct(pixels: NDArray[Any], storage: Storage) -> bool:
-    """Tell Hounsfield units by air below -900 and an integer type on disk.
+    """Tell Hounsfield units by air, next to nothing below it, and an integer type.
 
-    What lies below all Hounsfield units may be padding, which is one value.
+    The lowest value may be padding, whatever it is. Fields and phases of MRI pass
+    through the values of air on their way down.
     """
     if storage.dtype.kind not in "iu":
         return False
     low, high = float(pixels.min()), float(pixels.max())
-    if low < _LOWEST_HU:
-        low = float(pixels.min(initial=high, where=pixels > low))
-    return _LOWEST_HU <= low <= _AIR_HU and 0 < high <= _HIGHEST_HU
+    if low > _AIR_HU[1] or not 0 < high <= _HIGHEST_HU:
+        return False
+    lowest, highest = _AIR_HU
+    below = np.count_nonzero(pixels < lowest)
+    if low < lowest:
+        below -= np.count_nonzero(pixels == low)
+    air = np.count_nonzero((pixels >= lowest) & (pixels <= highest))
+    size = pixels.size
+    return bool(below <= _MOST_BELOW_AIR * size and air >= _LEAST_AIR * size)
+
+
+def told_as(image: Image, modality: Modality) -> Image:
+    """Return a volume as what the user says it shows, where the file only let guess.
+
+    What was taken for CT and is none gets the range of its values; CT whose numbers
+    are Hounsfield units (they go below those of fat) gets the window of soft tissue.
+    """
+    is_ct = modality is Modality.CT
+    if image.channels > 1 or is_ct == (image.units == "HU"):
+        return replace(image, modality=modality)
+    unit_range, units = intensity.percentile_range(image.pixels), ""
+    if is_ct:
+        finite = image.pixels[np.isfinite(image.pixels)]
+        if finite.min(initial=0.0) > _FAT_HU or image.pixels.dtype.itemsize < 2:
+            return replace(image, modality=modality)
+        unit_range, units = intensity.soft_tissue_range(), "HU"
+    return replace(image, modality=modality, unit_range=unit_range, units=units)
+
+
+def frame_axis(image: Image) -> int | None:
+    """Return the voxel axis that a volume was cut along; None for other formats."""
+    header = image.header
+    return header.axis if isinstance(header, NiftiHeader) else None
+
+
+def no_picture(image: Image) -> str:
+    """Return what a volume holds in place of a picture, by its header; "" if none."""
+    if not isinstance(image.header, NiftiHeader):
+        return ""
+    code = int(interpret(image.header.raw, image.source)["intent_code"])
+    return "statistics" if 2 <= code <= 24 else _INTENTS.get(code, "")
 
 
 def _geometry(meta: Any, axis: int) -> Geometry:

@@ -401,6 +401,7 @@ class Engine:
                 model=card.id,
                 reason=flight.reason,
                 fidelity=figures,
+                unit_range=image.unit_range,
                 warnings=warnings,
                 uncertainty=flight.item.map_of(index),
             )

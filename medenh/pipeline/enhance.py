@@ -18,6 +18,7 @@ from medenh.arrays import not_taken, without_pillow
 from medenh.errors import InputError, OutputError, RefusedError, UsageError
 from medenh.formats import array, writers
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
+from medenh.formats.raster import lost_pictures
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
@@ -200,11 +201,17 @@ def enhance(
     -------
     array, Image, Path or Summary
         An array for an array or a picture of Pillow; an Image for an Image, and for a
-        path without ``output``; the output's path for one file, what the run said about
-        it as Python's warnings; a summary for several.
+        path without ``output``; the output's path for one file; a summary for several.
         With ``uncertainty=True`` and no ``output`` a pair of arrays or Images: the
         enhanced one, and the map of the answers' standard deviation, float32 of shape
         ([frames,] H, W) in parts of the range; with an output it is a file beside it.
+
+    Warns
+    -----
+    UserWarning
+        What a reader of the output of one file must know: the input or the result is
+        outside the model's card, something of the file is lost. Arrays and Images are
+        not measured; ``strict=True`` does, and refuses.
 
     Raises
     ------
@@ -253,7 +260,10 @@ def _enhance_in_memory(
             raise fidelity.describe(lost, image)
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
-    enhanced, spread = _run(models.prepare(card), image, options)
+    said = lost_pictures(image) if isinstance(source, str | Path) else None
+    enhanced, spread = _run(models.prepare(card), image, options, said=said)
+    for word in said or ():
+        warnings.warn(word, stacklevel=3)
     if item is None:
         return _answer(source, enhanced, spread)
     writers.write(
@@ -301,20 +311,30 @@ def _refuse_file_options(
 
 
 def _run(
-    prepared: Prepared, image: Image, options: EnhanceOptions
+    prepared: Prepared,
+    image: Image,
+    options: EnhanceOptions,
+    *,
+    said: list[str] | None = None,
 ) -> tuple[Image, FloatArray | None]:
     """Return an image enhanced, frame by frame, and its uncertainty if it is wanted.
+
+    Where the input or the result is outside the model's card is added to ``said``,
+    where that is given.
 
     Raises
     ------
     RefusedError
         ``strict`` is set, and the input or the result is outside the model's card.
     """
-    if options.strict:
+    looks = options.strict or said is not None
+    said = [] if said is None else said
+    if looks:
         told = options.modality is not None
-        problems, _ = fidelity.check_input(image, prepared.card, told=told)
-        if problems:
+        problems, remarks = fidelity.check_input(image, prepared.card, told=told)
+        if problems and options.strict:
             raise fidelity.describe(problems, image)
+        said += [*problems, *remarks]
     out = np.empty_like(image.pixels)
     tasks = prepared.enhancer.tasks(image, out)
     for first in range(0, len(tasks), prepared.batch):
@@ -322,10 +342,12 @@ def _run(
         prepared.enhancer.enhance(group, alone=image.frames == 1)
     how = provenance_of(prepared, options)
     enhanced = replace(image, pixels=out).made_by(how, source=image)
-    if options.strict:
+    if looks:
         figures = fidelity.measure(image, enhanced)
-        if problems := fidelity.warnings_of(figures, prepared.card):
+        problems = fidelity.warnings_of(figures, prepared.card)
+        if problems and options.strict:
             raise fidelity.describe(problems, image)
+        said += [*problems, *prepared.enhancer.caveats(image)]
     if not options.uncertainty:
         return enhanced, None
     ensemble = Ensemble(prepared.enhancer, image)

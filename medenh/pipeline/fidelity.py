@@ -157,7 +157,7 @@ def check_input(
         )
     elif told:
         said += strange_looks(image, card.id, card.modalities, hint=_auto_for)
-    if card.id != "identity" and (problem := looks_like_mask(image)):
+    if card.id != "identity" and (problem := _no_picture(image)):
         refused.append(problem)
     smallest = card.input.min_size
     if min(image.height, image.width) < smallest:
@@ -172,6 +172,15 @@ def check_input(
             f"enlarged {factor} times: fine detail is lost"
         )
     return refused, said
+
+
+def _no_picture(image: Image) -> str:
+    if image.format == "nifti":
+        from medenh.formats.nifti import no_picture
+
+        if kind := no_picture(image):
+            return f"holds {kind} by the intent in its header: they would change"
+    return looks_like_mask(image)
 
 
 def _auto_for(modality: str) -> str:

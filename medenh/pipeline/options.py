@@ -56,6 +56,9 @@ class EnhanceOptions:
         What to do where an output is already there: error, skip, overwrite, rename.
     axis : int, optional
         NIfTI axis that becomes the frames.
+    bits : int, optional
+        Bit depth (8 to 16) of 16-bit pictures whose files do not tell it; without it
+        the smallest usual one that holds the largest value of each file.
     strict : bool
         Refuse inputs outside the model's card, and results outside its limits.
     shard : (int, int), optional
@@ -84,6 +87,7 @@ class EnhanceOptions:
     format: str = "same"
     on_exists: str = "error"
     axis: int | None = None
+    bits: int | None = None
     strict: bool = False
     shard: tuple[int, int] | None = None
     recursive: bool = True
@@ -105,6 +109,8 @@ class EnhanceOptions:
             _one_of("profile", self.deidentify, PROFILES)
         if self.axis not in (None, 0, 1, 2):
             raise UsageError(f"axis must be 0, 1 or 2, not {self.axis}")
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise UsageError(f"bits must be 8 to 16, not {self.bits}")
         if isinstance(self.tile, int) and self.tile < _SMALLEST_TILE:
             raise UsageError(f"tile must be at least {_SMALLEST_TILE} pixels")
         if isinstance(self.batch, int) and self.batch < 1:
@@ -115,10 +121,19 @@ class EnhanceOptions:
                 raise UsageError(f"shard {index}/{count} is not one of 1..{count}")
 
     def told(self, image: Image) -> Image:
-        """Return an image that shows what the user says it shows."""
+        """Return an image that is what the user says: its modality and bit depth."""
+        if self.bits is not None:
+            from medenh.intensity import told_bits  # loads NumPy
+
+            image = told_bits(image, self.bits)
         if self.modality is None:
             return image
-        return replace(image, modality=Modality(self.modality))
+        modality = Modality(self.modality)
+        if image.format != "nifti":
+            return replace(image, modality=modality)
+        from medenh.formats.nifti import told_as
+
+        return told_as(image, modality)
 
     @property
     def deidentify_settings(self) -> str:
@@ -136,6 +151,8 @@ class EnhanceOptions:
             parts.append(f"tile={self.tile}")
         if self.axis is not None:
             parts.append(f"axis={self.axis}")
+        if self.bits is not None:
+            parts.append(f"bits={self.bits}")
         if self.reference is not None:
             from medenh.pipeline.reference import reference_hash  # loads NumPy
 

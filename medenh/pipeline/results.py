@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medenh.errors import InputError, MedenhError, UsageError, exit_code
+from medenh.errors import InputError, MedenhError, UsageError, exit_code, spelled
 
 if TYPE_CHECKING:
-    from medenh.types import Image
+    from medenh.types import Image, UnitRange
 
 __all__ = ["Failure", "FileResult", "Listener", "Skip", "Summary", "exit_code_of"]
 
@@ -90,6 +92,8 @@ class FileResult:
         What enhanced it, and why that.
     fidelity : mapping of str to float
         How far the output is from the input.
+    unit_range : UnitRange
+        The native values that were 0 and 1 for the model, and why these.
     warnings : tuple of str
         What a reader of the output must know.
     uncertainty : path, optional
@@ -103,6 +107,7 @@ class FileResult:
     model: str
     reason: str
     fidelity: Mapping[str, float]
+    unit_range: UnitRange
     warnings: tuple[str, ...] = ()
     uncertainty: Path | None = None
 
@@ -114,6 +119,11 @@ class FileResult:
             "model": self.model,
             "reason": self.reason,
             "seconds": round(self.seconds, 4),
+            "range": {
+                "low": self.unit_range.low,
+                "high": self.unit_range.high,
+                "reason": self.unit_range.reason,
+            },
             "fidelity": dict(self.fidelity),
             "warnings": list(self.warnings),
         }
@@ -174,6 +184,22 @@ class Summary:
         """Models used, in alphabetical order."""
         return sorted({result.model for result in self.written})
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of all outputs together must know."""
+        from medenh.intensity import is_guessed  # loads NumPy
+
+        ranges = [result.unit_range for result in self.written]
+        depths = Counter(round(log2(r.high + 1)) for r in ranges if is_guessed(r))
+        if len(depths) < 2:
+            return []
+        parts = [f"{count} as {bits} bits" for bits, count in sorted(depths.items())]
+        return [
+            "16-bit files were taken for different depths, each by its own largest "
+            f"value ({', '.join(parts)}): their outputs do not compare; "
+            f"{spelled(bits=max(depths))} says the depth of all"
+        ]
+
     def exit_code(self) -> int:
         """Return the process exit code: see `exit_code_of`."""
         return exit_code_of(self.failed, some_done=bool(self.written or self.skipped))
@@ -191,6 +217,7 @@ class Summary:
             "skipped": len(self.skipped),
             "failed": [failure.to_json() for failure in self.failed],
             "files": [result.to_json() for result in self.written],
+            "warnings": self.warnings,
             "seconds": round(self.seconds, 3),
         }
         return document | ended

@@ -3,9 +3,10 @@ from __future__ import annotations
 import hashlib
 import json
 
+import nibabel
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 
 import medenh
 from medenh import formats
@@ -50,6 +51,26 @@ def test_result_does_not_depend_on_workers(folders):
     one = medenh.evaluate(enhanced, clean, workers=1)
     two = medenh.evaluate(enhanced, clean, workers=2)
     assert one.rows == two.rows
+
+
+def test_volumes_are_compared_voxel_by_voxel_whatever_their_spacing(tmp_path):
+    """The coarsest axis becomes the frames, and may be another one in each file."""
+    rng = np.random.default_rng(0)
+    voxels = (ndimage.gaussian_filter(rng.random((20, 24, 28)), 2) * 1e4).astype("i2")
+    inside = (voxels > voxels.mean()).astype("u1")
+    for folder, data, spacing in (
+        ("clean", voxels, (3, 1, 1)),
+        ("same", voxels, (1, 1, 1)),
+        ("masks", inside, (1, 2, 1)),
+    ):
+        (tmp_path / folder).mkdir()
+        volume = nibabel.Nifti1Image(data, np.diag([*spacing, 1.0]))
+        nibabel.save(volume, tmp_path / folder / "a.nii")
+    pair = tmp_path / "same", tmp_path / "clean"
+    (row,) = medenh.evaluate(*pair).rows
+    assert list(row.scores["ssim"].values()) == [pytest.approx(1)]
+    found = medenh.evaluate(*pair, region="mask", masks=tmp_path / "masks")
+    assert not found.failed
 
 
 def test_one_bad_pair_costs_itself_only(folders, picture):

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medenh import formats
+from medenh import enhance, formats
 from medenh.errors import (
     InputError,
     OverBudgetError,
+    RefusedError,
     UnreadableError,
     UnsupportedError,
     UsageError,
 )
 from medenh.formats import nifti_data
 from medenh.formats.array import from_array
+from medenh.pipeline.options import EnhanceOptions
 from medenh.types import Geometry, Modality
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
@@ -304,6 +306,54 @@ def test_ct_has_the_same_window_as_in_dicom_whatever_pads_its_corners(tmp_path):
         written = tmp_path / "b.nii"
         formats.write(image.from_unit(image.to_unit()), written)
         assert written.read_bytes() == (tmp_path / "a.nii").read_bytes()
+
+
+def test_a_field_of_mri_is_not_hounsfield_units(tmp_path):
+    """It passes through the values of air on its way to others below."""
+    field = np.linspace(-1500, 1500, 8 * 9 * 10).round().astype("i2").reshape(8, 9, 10)
+    phase = np.round(field * 2.7).astype("i2")
+    for data in (field, phase, -np.abs(phase) + 1):
+        image = formats.read(save(tmp_path / "a.nii", data))
+        assert (image.modality, image.units) == (Modality.UNKNOWN, "")
+        assert image.unit_range.high == pytest.approx(data.max(), rel=0.02, abs=50)
+
+
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_what_the_user_says_decides_on_the_range(tmp_path, dtype):
+    data = np.full((8, 9, 10), 40, dtype)
+    data[:3], data[5:] = -1000, 90
+    image = formats.read(save(tmp_path / "a.nii", data))
+    ct = EnhanceOptions(modality="ct").told(image)
+    assert (ct.modality, ct.units) == (Modality.CT, "HU")
+    assert (ct.unit_range.low, ct.unit_range.high) == (-160, 240)
+    mri = EnhanceOptions(modality="mri").told(image)
+    assert (mri.modality, mri.units) == (Modality.MRI, "")
+    assert mri.unit_range.low < -900
+
+
+def test_numbers_that_are_no_hounsfield_units_keep_their_range(tmp_path):
+    """CT whose air is 0, or of 8 bits, is no window of soft tissue."""
+    for data in (numbers((8, 9, 10), "u1"), np.abs(numbers((8, 9, 10), "i2") // 16)):
+        image = formats.read(save(tmp_path / "a.nii", data))
+        told = EnhanceOptions(modality="ct").told(image)
+        assert (told.modality, told.units) == (Modality.CT, "")
+        assert told.unit_range == image.unit_range
+
+
+def test_what_is_no_picture_by_its_intent_is_refused_under_strict(tmp_path):
+    data = numbers((20, 21, 22), "i2")
+    for name, kind in (("label", "labels"), ("vector", "vectors"), ("t test", "stat")):
+        image = nibabel.Nifti1Image(data, np.eye(4))
+        params = (5,) if name == "t test" else ()
+        image.header.set_intent(name, params)
+        nibabel.save(image, tmp_path / "a.nii")
+        with pytest.raises(RefusedError, match=f"holds {kind}"):
+            enhance(tmp_path / "a.nii", model="clahe", modality="mri", strict=True)
+        with pytest.warns(UserWarning, match=f"holds {kind}"):
+            enhance(tmp_path / "a.nii", tmp_path / f"{kind}.nii", model="clahe")
+        same = enhance(tmp_path / "a.nii", model="identity", strict=True)
+        own = formats.read(tmp_path / "a.nii")
+        np.testing.assert_array_equal(same.pixels, own.pixels)
 
 
 def test_numbers_of_the_full_16_bits_are_not_hounsfield_units(tmp_path):

@@ -1,0 +1,338 @@
+"""Pages that are copies, stacks, channels, parts of a set: read, told of or refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+
+from medenh import formats
+from medenh.errors import OverBudgetError, UnsupportedError
+from medenh.formats import tiff_pages
+from medenh.formats.array import from_array
+from medenh.formats.tiff import told_of_pages
+
+GREY = {"photometric": "minisblack", "metadata": None}
+
+
+def numbers(shape, dtype="u2"):
+    return np.random.default_rng(4).integers(0, 256, shape).astype(dtype)
+
+
+def pages_of(path, frames, **options):
+    with tifffile.TiffWriter(path) as tiff:
+        for frame in frames:
+            tiff.write(frame, **GREY, **options)
+    return path
+
+
+def description_of(path):
+    with tifffile.TiffFile(path) as tiff:
+        return tiff.pages[0].description
+
+
+def write_back(source, path):
+    formats.write(formats.read(source), path)
+    return path
+
+
+def stk_file(path, planes):
+    """Write planes as MetaMorph does: one page, the pixels one after the other."""
+    count, height, width = planes.shape
+    times = struct.pack("<6I", 1, 1, 2450000, 0, 2450000, 0) * count
+    plain = [
+        (254, 4, 0), (256, 4, width), (257, 4, height), (258, 3, 16), (259, 3, 1),
+        (262, 3, 1), (277, 3, 1), (278, 4, height), (279, 4, height * width * 2),
+    ]  # fmt: skip
+    start = 8 + 2 + 12 * (len(plain) + 3) + 4
+    tags = [(code, kind, 1, value) for code, kind, value in plain]
+    tags += [(273, 4, 1, start + len(times) + 16), (33628, 4, 1, start + len(times))]
+    tags += [(33629, 5, count, start)]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
+    head += b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
+    path.write_bytes(
+        head + bytes(4) + times + bytes(16) + planes.astype("<u2").tobytes()
+    )
+    return path
+
+
+def test_a_stack_of_metamorph_is_refused(tmp_path):
+    planes = numbers((6, 9, 8))
+    path = stk_file(tmp_path / "a.stk.tif", planes)
+    np.testing.assert_array_equal(tifffile.imread(path), planes)
+    with pytest.raises(UnsupportedError, match="6 pictures behind a single page"):
+        formats.read(path)
+    single = formats.read(stk_file(tmp_path / "b.tif", planes[:1]))
+    np.testing.assert_array_equal(single.pixels[..., 0], planes[:1])
+
+
+def test_several_series_behind_single_pages_are_refused(tmp_path):
+    data = numbers((6, 9, 8))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(data, photometric="minisblack", truncate=True)
+        tiff.write(data + 1, photometric="minisblack", truncate=True)
+    with pytest.raises(UnsupportedError, match="6 pictures behind"):
+        formats.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("marked", ["all", "all but the first", "old tag"])
+def test_pages_marked_as_copies_but_not_smaller_are_pages(tmp_path, marked):
+    data = numbers((3, 9, 8))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for index, frame in enumerate(data):
+            options = {"subfiletype": int(marked == "all" or index > 0)}
+            if marked == "old tag":
+                options = {"extratags": [(255, 3, 1, 2 if index else 1, True)]}
+            tiff.write(frame, **GREY, **options)
+    image = formats.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.pixels[..., 0], data)
+    again = formats.read(write_back(tmp_path / "a.tif", tmp_path / "b.tif"))
+    np.testing.assert_array_equal(again.pixels, image.pixels)
+
+
+def test_copies_of_all_sizes_alone_are_refused(tmp_path):
+    data = numbers((64, 64))
+    pages_of(tmp_path / "a.tif", [data[::4, ::4], data], subfiletype=1)
+    with pytest.raises(UnsupportedError, match="differ"):
+        formats.read(tmp_path / "a.tif")
+
+
+def test_a_thumbnail_that_comes_first_is_left_out_with_its_words(tmp_path):
+    data = numbers((64, 64))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(data[::4, ::4], photometric="minisblack", subfiletype=1)
+        tiff.write(data, photometric="minisblack")
+    image = formats.read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.pixels[0, ..., 0], data)
+    formats.write(image, tmp_path / "b.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), data)
+    assert description_of(tmp_path / "b.tif") == ""
+
+
+@pytest.mark.parametrize("marks", [(1, 0), (0, 0), (0, 1)])
+def test_a_full_picture_under_another_page_is_refused(tmp_path, marks):
+    data = numbers((64, 64))
+    outer = data[::4, ::4] if marks == (1, 0) else data
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(outer, subifds=1, subfiletype=marks[0], **GREY)
+        tiff.write(data, subfiletype=marks[1], **GREY)
+    with pytest.raises(UnsupportedError, match="64x64 pixels in a SubIFD"):
+        formats.read(tmp_path / "a.tif")
+
+
+def test_a_level_of_a_pyramid_need_not_be_marked(tmp_path):
+    data = numbers((64, 64))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(data, subifds=1, **GREY)
+        tiff.write(data[::2, ::2], subfiletype=0, **GREY)
+    np.testing.assert_array_equal(
+        formats.read(tmp_path / "a.tif").pixels[0, ..., 0], data
+    )
+
+
+def test_subifds_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff_pages, "MAX_PAGES", 3)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(numbers((64, 64)), subifds=4, **GREY)
+        for _ in range(4):
+            tiff.write(numbers((32, 32)), subfiletype=1, **GREY)
+    with pytest.raises(OverBudgetError):
+        formats.read(tmp_path / "a.tif")
+
+
+def packed_file(path, values, bits):
+    rows = np.unpackbits(values[..., None], axis=-1)[..., -bits:]
+    data = np.packbits(rows.reshape(len(values), -1), axis=-1).tobytes()
+    height, width = values.shape
+    tags = [
+        (256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, 1),
+        (273, 4, 122), (277, 3, 1), (278, 4, height), (279, 4, len(data)),
+    ]  # fmt: skip
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
+    head += b"".join(struct.pack("<HHII", code, kind, 1, v) for code, kind, v in tags)
+    path.write_bytes(head + bytes(4) + data)
+    return path
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_become_eight_and_it_is_told(tmp_path, bits):
+    values = numbers((11, 13), "u1") % 2**bits
+    image = formats.read(packed_file(tmp_path / "a.tif", values, bits))
+    top = 2**bits - 1
+    np.testing.assert_array_equal(image.pixels[0, ..., 0], values * (255 // top))
+    (word,) = told_of_pages(image)
+    assert word == f"its {bits}-bit grey becomes 8-bit: {top} is written as 255"
+
+
+def colour_map():
+    return np.random.default_rng(2).integers(0, 65536, (3, 256)).astype("u2")
+
+
+def test_a_palette_is_told_and_its_old_shape_is_not_kept(tmp_path):
+    data = numbers((2, 9, 8), "u1")
+    options = {"photometric": "palette", "colormap": colour_map()}
+    tifffile.imwrite(tmp_path / "a.tif", data, **options)
+    assert "shape" in description_of(tmp_path / "a.tif")
+    image = formats.read(tmp_path / "a.tif")
+    assert told_of_pages(image) == ["its palette becomes RGB"]
+    formats.write(image, tmp_path / "b.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), image.pixels)
+    assert description_of(tmp_path / "b.tif") == ""
+
+
+def test_ome_and_imagej_that_no_longer_fit_are_left_out(tmp_path):
+    bits, levels = numbers((3, 9, 8)) > 100, numbers((9, 8), "u1")
+    lut = (colour_map() >> 8).astype("u1")
+    make = tifffile.imwrite
+    make(
+        tmp_path / "a.ome.tif", bits, metadata={"axes": "ZYX"}, photometric="minisblack"
+    )
+    make(tmp_path / "a.tif", levels, imagej=True, colormap=lut, metadata={"Info": "x"})
+    for name, teller in (("a.ome.tif", "OME"), ("a.tif", "ImageJ")):
+        image = formats.read(tmp_path / name)
+        assert f"what {teller} says of its axes" in told_of_pages(image)[1]
+        formats.write(image, tmp_path / f"b{name}")
+        assert description_of(tmp_path / f"b{name}") == ""
+        with tifffile.TiffFile(tmp_path / f"b{name}") as tiff:
+            assert not {50838, 50839} & {tag.code for tag in tiff.pages[0].tags}
+            assert tiff.series[0].dtype == "u1"
+
+
+def test_words_of_the_user_stay_where_pixels_change(tmp_path):
+    options = {"photometric": "palette", "colormap": colour_map(), "metadata": None}
+    data = numbers((9, 8), "u1")
+    tifffile.imwrite(tmp_path / "a.tif", data, description="left eye", **options)
+    assert (
+        description_of(write_back(tmp_path / "a.tif", tmp_path / "b.tif")) == "left eye"
+    )
+
+
+def member(tmp_path, index, frame):
+    """Write one of two files that are the channels of one OME picture."""
+    ids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{i}" for i in range(2)]
+    height, width = frame.shape[-2:]
+    planes = "".join(
+        f'<TiffData IFD="{z}" FirstC="{i}" FirstZ="{z}" PlaneCount="1">'
+        f'<UUID FileName="c{i}.ome.tif">{ids[i]}</UUID></TiffData>'
+        for i in range(2)
+        for z in range(len(frame))
+    )
+    words = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        f'UUID="{ids[index]}"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        f'DimensionOrder="XYZCT" Type="uint16" SizeX="{width}" SizeY="{height}" '
+        f'SizeC="2" SizeZ="{len(frame)}" SizeT="1">{planes}</Pixels></Image></OME>'
+    )
+    path = tmp_path / f"c{index}.ome.tif"
+    tifffile.imwrite(path, frame, description=words, **GREY)
+    return path
+
+
+def test_one_file_of_an_ome_set_is_told_and_all_of_them_stay_a_set(tmp_path):
+    data = numbers((2, 3, 9, 8))
+    (tmp_path / "out").mkdir()
+    for index, frame in enumerate(data):
+        path = member(tmp_path, index, frame)
+        image = formats.read(path)
+        np.testing.assert_array_equal(image.pixels[..., 0], frame)
+        (word,) = told_of_pages(image)
+        assert "is one of 2 files" in word
+        formats.write(image, tmp_path / "out" / path.name)
+    found = tifffile.imread(tmp_path / "out" / "c0.ome.tif")
+    np.testing.assert_array_equal(found, data)
+
+
+def test_a_file_whose_ome_lies_elsewhere_is_told(tmp_path):
+    words = '<OME><BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/></OME>'
+    tifffile.imwrite(tmp_path / "a.tif", numbers((9, 8)), description=words, **GREY)
+    (word,) = told_of_pages(formats.read(tmp_path / "a.tif"))
+    assert "one of several files" in word
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "count"),
+    [("CYX", (2, 9, 8), 2), ("TZCYX", (2, 2, 3, 9, 8), 3), ("ZYX", (4, 9, 8), 1)],
+)
+@pytest.mark.parametrize("program", ["ome", "imagej", "shaped"])
+def test_channels_are_told(tmp_path, program, axes, shape, count):
+    options = {} if program == "imagej" else {"photometric": "minisblack"}
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        numbers(shape),
+        metadata={"axes": axes},
+        **{program: True},
+        **options,
+    )
+    told = told_of_pages(formats.read(tmp_path / "a.tif"))
+    if count == 1:
+        assert told == []
+        return
+    (word,) = told
+    assert word.startswith(f"its {count} channels are taken as slices")
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("program", ["ome", "shaped"])
+def test_colours_are_no_channels(tmp_path, program, planar):
+    axes, shape = (
+        ("ZYXS", (2, 9, 8, 3)) if planar == "contig" else ("ZSYX", (2, 3, 9, 8))
+    )
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        numbers(shape, "u1"),
+        photometric="rgb",
+        planarconfig=planar,
+        metadata={"axes": axes},
+        **{program: True},
+    )
+    assert told_of_pages(formats.read(tmp_path / "a.tif")) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '<OME><Pixels SizeC="many"/></OME>',
+        '<OME><Pixels SizeC="2"</OME>',
+        '<!DOCTYPE a [<!ENTITY a "2">]><OME><Pixels SizeC="&a;"/></OME>',
+        "<OME>" * 10_000 + "</OME>" * 10_000,
+        "ImageJ=1.5\nchannels=9999999999999",
+        json.dumps({"shape": [2, None, 3], "axes": "CYX"}),
+        json.dumps({"shape": [2, 9], "axes": "CYX"}),
+    ],
+)
+def test_descriptions_may_say_anything(tmp_path, words):
+    path = pages_of(tmp_path / "a.tif", numbers((2, 9, 8)), description=words)
+    image = formats.read(path)
+    assert image.frames == 2
+    assert told_of_pages(image) == []
+
+
+def test_pictures_of_other_kinds_tell_nothing():
+    assert told_of_pages(from_array(numbers((9, 8)))) == []
+
+
+@pytest.mark.parametrize("dtype", ["c8", "c16"])
+def test_complex_numbers_are_named(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((9, 8), dtype))
+    with pytest.raises(UnsupportedError, match="complex numbers"):
+        formats.read(tmp_path / "a.tif")
+
+
+def test_a_unit_of_the_wrong_type_is_left_out(tmp_path):
+    path = pages_of(tmp_path / "a.tif", numbers((1, 9, 8)), resolution=(3, 3))
+    raw = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        struct.pack_into("<H", raw, tiff.pages[0].tags[296].offset + 2, 1)  # BYTE
+    path.write_bytes(raw)
+    again = formats.read(write_back(path, tmp_path / "b.tif"))
+    np.testing.assert_array_equal(again.pixels, formats.read(path).pixels)
+
+
+def test_a_page_that_is_called_a_mask_is_written_as_a_page(tmp_path):
+    path = pages_of(tmp_path / "a.tif", numbers((1, 9, 8)) > 100, subfiletype=4)
+    again = formats.read(write_back(path, tmp_path / "b.tif"))
+    np.testing.assert_array_equal(again.pixels, formats.read(path).pixels)
