@@ -14,7 +14,7 @@ from medenh.formats.limits import Limits
 if TYPE_CHECKING:
     from medenh.types import Image
 
-__all__ = ["read"]
+__all__ = ["read", "said_of"]
 
 
 def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
@@ -72,3 +72,14 @@ def _read_as(
     from medenh.formats import raster
 
     return raster.read(paths[0], kind, limits=limits)
+
+
+def said_of(image: Image) -> list[str]:
+    """Return warnings about what of its file an image is not, or not quite."""
+    if image.format == "tiff":
+        from medenh.formats.tiff import told_of_pages
+
+        return told_of_pages(image)
+    from medenh.formats.raster import lost_pictures
+
+    return lost_pictures(image)

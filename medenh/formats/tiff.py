@@ -1,16 +1,14 @@
 """TIFF files: to an `Image` and back. Each page is a frame.
 
 Pages are taken one by one as the file has them; what OME, ImageJ and others say of
-them is kept as it stands, and no other file that they name is opened.
+them is kept as it stands while it holds, and no other file that they name is opened.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,16 +18,16 @@ from numpy.typing import NDArray
 
 from medenh import intensity
 from medenh.errors import InputError, UnreadableError, UnsupportedError
-from medenh.formats import files, tiff_pages
+from medenh.formats import files, tiff_frames, tiff_pages, tiff_told
 from medenh.formats.array import plain_storage
 from medenh.formats.limits import Limits
 from medenh.formats.viewing import CENTIMETRE, Viewing, resolution
 from medenh.types import Image, UnitRange
 
-__all__ = ["PageTags", "TiffHeader", "read", "viewing_tags"]
+__all__ = ["PageTags", "TiffHeader", "read", "told_of_pages", "viewing_tags"]
 
-_HINT = "save the pages you want into a TIFF of their own"
-_REDUCED = 1  # NewSubfileType: a smaller copy of another page
+_MASK = 4  # NewSubfileType: 1 bit a pixel, which is not how pages are written
+_COMPLEX = (5, 6)  # SampleFormat: of integers, of floats
 
 # PHOTOMETRIC and EXTRASAMPLE values (TIFF 6.0 sections 8 and 18)
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
@@ -46,6 +44,11 @@ _KEPT = (
     269, 270, 271, 272, 274, 282, 283, 285, 296, 297, 305, 306, 315, 316, 318, 319,
     700, 33432, 33723, 34675, 50838, 50839,
 )  # fmt: skip
+_DESCRIPTION, _IMAGEJ = 270, (50838, 50839)
+_LOSSLESS = {
+    1: "none", 5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 34925: "lzma",
+    50000: "zstd",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class TiffHeader:
         True where the colours are multiplied by alpha already.
     pages : tuple of PageTags
         One for each page.
+    told : tuple of str
+        Warnings: see `told_of_pages`.
     """
 
     order: str
@@ -85,6 +90,7 @@ class TiffHeader:
     planar: bool
     premultiplied: bool
     pages: tuple[PageTags, ...]
+    told: tuple[str, ...] = ()
 
     def viewing(self, frame: int) -> Viewing:
         """Return what other formats can say of a page too: see `viewing_of`."""
@@ -116,6 +122,15 @@ def viewing_tags(told: Viewing) -> PageTags:
     if told.profile:
         tags.append((_PROFILE, _UNDEFINED, len(told.profile), told.profile))
     return PageTags(tuple(tags), 0)
+
+
+def told_of_pages(image: Image) -> list[str]:
+    """Return warnings where the pages of a file were taken for what they are not quite.
+
+    Channels that became slices, planes that lie in other files, palettes and few bits
+    that are written as more. Nothing of an image that was read from another format.
+    """
+    return list(image.header.told) if isinstance(image.header, TiffHeader) else []
 
 
 def _short(tag: tuple[int, bytes] | None, order: str) -> int | None:
@@ -152,7 +167,7 @@ def read(path: Path, *, limits: Limits) -> Image:
     ------
     UnsupportedError
         Pages of different size or kind, CMYK, Lab, complex...: they could not be
-        written back.
+        written back. Pictures that no page of the file leads to.
     """
     import tifffile
 
@@ -164,7 +179,7 @@ def read(path: Path, *, limits: Limits) -> Image:
             np.errstate(all="ignore"),
             tifffile.TiffFile(path, _multifile=False) as tiff,
         ):
-            pages = _full_pages(tiff, path)
+            pages = tiff_frames.choose(tiff, path)
             voxels = sum(int(np.prod(_plane(page, path))) for page in pages)
             decoded = sum(int(page.nbytes) for page in pages)
             limits.check(path, voxels, decoded, size)
@@ -179,46 +194,17 @@ def read(path: Path, *, limits: Limits) -> Image:
         ) from error
 
 
-def _full_pages(tiff: Any, path: Path) -> list[Any]:
-    """Return the pages, all of one kind; smaller copies of the first are left out."""
-    tiff.pages.useframes = False
-    pages = [page.aspage() for page in tiff.pages]
-    first = pages[0]
-    pages = [page for page in pages if page is first or not page.subfiletype & _REDUCED]
-    kind = _kind(first)
-    for page in pages:
-        if _kind(page) != kind:
-            raise UnsupportedError(
-                "its pages differ in size or kind", path=path, hint=_HINT
-            )
-    if len(pages) == 1 and _promised(first) > 1:
-        raise UnsupportedError(
-            f"{_promised(first)} pictures behind a single page", path=path, hint=_HINT
-        )
-    return pages
-
-
-def _kind(page: Any) -> tuple[Any, ...]:
-    return (page.shape, page.dtype, page.photometric, page.extrasamples)
-
-
-def _promised(page: Any) -> int:
-    """Return how many pictures ImageJ's or tifffile's own description announces."""
-    found = re.search(
-        r"^images=(\d{1,9})$", page.imagej_description or "", re.MULTILINE
-    )
-    if found:
-        return int(found[1])
-    found = re.search(r'shape"?[:=] ?[\[(]([\d, ]+)', page.shaped_description or "")
-    if not found:
-        return 1
-    lengths = [int(length) for length in found[1].split(",") if length.strip()]
-    return math.prod(lengths) // max(1, int(page.size))
-
-
 def _plane(page: Any, path: Path) -> tuple[int, int]:
     if page.imagedepth != 1:
-        raise UnsupportedError("volumes inside a page", path=path, hint=_HINT)
+        raise UnsupportedError(
+            "volumes inside a page", path=path, hint=tiff_frames.HINT
+        )
+    if page.sampleformat in _COMPLEX:
+        raise UnsupportedError(
+            "pixels of complex numbers",
+            path=path,
+            hint="save magnitude and phase in files of their own",
+        )
     if page.dtype is None or page.dtype.kind not in "biuf":
         raise UnsupportedError(f"pixels of {page.bitspersample} bits", path=path)
     height, width = int(page.imagelength), int(page.imagewidth)
@@ -319,17 +305,33 @@ def _page_samples(page: Any) -> NDArray[Any]:
 
 
 def _header(tiff: Any, pages: list[Any]) -> TiffHeader:
+    """Return what is kept; of pages out of place, or changed, no word on their axes."""
     first = pages[0]
-    lossless = {1: "none", 5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits"}
+    told = _changes(first)
+    tags = tuple(_page_tags(tiff, page) for page in pages)
+    if told or any(page.index != place for place, page in enumerate(pages)):
+        told += _lost_axes(tags)
+        tags = tuple(_without_axes(page) for page in tags)
     return TiffHeader(
         order=str(tiff.byteorder),
         big=bool(tiff.is_bigtiff),
-        compression=lossless.get(int(first.compression), "zlib"),
+        compression=_LOSSLESS.get(int(first.compression), "zlib"),
         predictor=int(first.predictor) > 1,
         planar=int(first.planarconfig) == 2 and int(first.samplesperpixel) > 1,
         premultiplied=1 in tuple(int(one) for one in first.extrasamples),
-        pages=tuple(_page_tags(tiff, page) for page in pages),
+        pages=tags,
+        told=(*told, *tiff_told.remarks(pages)),
     )
+
+
+def _changes(page: Any) -> list[str]:
+    """Return how pixels were changed so that they can be enhanced."""
+    bits = int(page.bitspersample)
+    if page.photometric == _PALETTE:
+        return ["its palette becomes RGB"]
+    if bits < 8:
+        return [f"its {bits}-bit grey becomes 8-bit: {2**bits - 1} is written as 255"]
+    return []
 
 
 def _page_tags(tiff: Any, page: Any) -> PageTags:
@@ -338,5 +340,32 @@ def _page_tags(tiff: Any, page: Any) -> PageTags:
         if tag.code in _KEPT and tag.valuebytecount <= tiff.filehandle.size:
             tiff.filehandle.seek(tag.valueoffset)
             value = tiff.filehandle.read(tag.valuebytecount)
+            if tag.code == _UNIT and len(value) < 2:
+                continue  # a damaged one, which the writer could not look into
             found.append((int(tag.code), int(tag.dtype), int(tag.count), value))
-    return PageTags(tuple(found), int(page.subfiletype))
+    return PageTags(tuple(found), int(page.subfiletype) & ~_MASK)
+
+
+def _lost_axes(pages: tuple[PageTags, ...]) -> list[str]:
+    """Return what `_without_axes` takes away that users may miss."""
+    tellers = {
+        tiff_told.teller(value)
+        for page in pages
+        for code, _, _, value in page.tags
+        if code == _DESCRIPTION
+    }
+    return [
+        f"what {teller} says of its axes and their scale is left out"
+        for teller in ("OME", "ImageJ")
+        if teller in tellers
+    ]
+
+
+def _without_axes(page: PageTags) -> PageTags:
+    kept = tuple(
+        tag
+        for tag in page.tags
+        if tag[0] not in _IMAGEJ
+        and not (tag[0] == _DESCRIPTION and tiff_told.teller(tag[3]))
+    )
+    return replace(page, tags=kept)

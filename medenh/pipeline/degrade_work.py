@@ -25,7 +25,7 @@ from medenh.degradations.record import FileEntry
 from medenh.errors import InputError, MedenhError, UnreadableError, UsageError
 from medenh.formats import writers
 from medenh.formats.files import atomic_output
-from medenh.formats.raster import lost_pictures
+from medenh.formats.readers import said_of
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
 from medenh.pipeline.failing import as_ours
@@ -372,7 +372,7 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
 
 def _lost(image: Image, kind: str) -> list[str]:
     lost = [*lost_turn(image, kind), *lost_meaning(image, kind)]
-    return lost + lost_pictures(image)
+    return lost + said_of(image)
 
 
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ import numpy as np
 from medenh.device import num_threads
 from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError
 from medenh.formats.files import check_writable, remove_stale_parts
-from medenh.formats.raster import lost_pictures
+from medenh.formats.readers import said_of
 from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
 from medenh.pipeline.budget import ByteBudget, default_budget
@@ -249,7 +249,7 @@ class Engine:
         check_fits(image, reading.item.targets, kind)
         remaining = remaining_names(image, self._options.deidentify)
         lossy = [*jpeg_loss(image, kind), *lost_turn(image, kind)]
-        lossy += lost_pictures(image)
+        lossy += said_of(image)
         resolution, modality = choose_model(image, self._models)
         card = resolution.card
         told = self._options.modality is not None

@@ -18,7 +18,7 @@ from medenh.arrays import not_taken, without_pillow
 from medenh.errors import InputError, OutputError, RefusedError, UsageError
 from medenh.formats import array, writers
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
-from medenh.formats.raster import lost_pictures
+from medenh.formats.readers import said_of
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
@@ -260,7 +260,7 @@ def _enhance_in_memory(
             raise fidelity.describe(lost, image)
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
-    said = lost_pictures(image) if isinstance(source, str | Path) else None
+    said = said_of(image) if isinstance(source, str | Path) else None
     enhanced, spread = _run(models.prepare(card), image, options, said=said)
     for word in said or ():
         warnings.warn(word, stacklevel=3)

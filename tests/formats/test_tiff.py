@@ -35,7 +35,9 @@ def make(path: Path, data, **options) -> Path:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits"])
+@pytest.mark.parametrize(
+    "compression", [None, "zlib", "lzw", "packbits", "zstd", "lzma"]
+)
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"])
 def test_grey_round_trip(tmp_path, dtype, compression, order):
     data = numbers((33, 21), dtype)

@@ -333,6 +333,10 @@ def test_a_unit_of_the_wrong_type_is_left_out(tmp_path):
 
 
 def test_a_page_that_is_called_a_mask_is_written_as_a_page(tmp_path):
-    path = pages_of(tmp_path / "a.tif", numbers((1, 9, 8)) > 100, subfiletype=4)
+    path = pages_of(tmp_path / "a.tif", numbers((1, 9, 8)), subfiletype=2)
+    raw = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        struct.pack_into("<I", raw, tiff.pages[0].tags[254].valueoffset, 4)
+    path.write_bytes(raw)
     again = formats.read(write_back(path, tmp_path / "b.tif"))
     np.testing.assert_array_equal(again.pixels, formats.read(path).pixels)
