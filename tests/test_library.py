@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import re
 import subprocess
@@ -9,6 +11,7 @@ import warnings
 import cv2
 import numpy as np
 import PIL.Image
+import pydicom.data
 import pytest
 import skimage
 
@@ -20,6 +23,8 @@ from medenh.errors import (
     UnsupportedError,
     UsageError,
 )
+from medenh.pipeline import openvino_cache
+from medenh.zoo import cache as zoo_cache
 
 IDENTITY = {"model": "identity"}
 
@@ -446,3 +451,100 @@ def test_files_of_different_guessed_depths_are_warned_about(tmp_path):
     assert ranges == [{"low": 0.0, "high": 4095.0, "reason": "12 bits, told"}] * 3
     with pytest.raises(UsageError, match="bits must be 8 to 16"):
         medenh.enhance([tmp_path / "in"], tmp_path / "x", bits=4)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        (np.zeros((8, 8), np.uint8), {"model": None}, "model is a word, not NoneType"),
+        (np.zeros((8, 8), np.uint8), {"device": 0}, "device is a word, not int"),
+        (np.zeros((8, 8), np.uint8), {"strength": "a"}, "strength must be in 0..1"),
+        (b"bytes of a file", {}, "^bytes cannot be enhanced"),
+        (io.BytesIO(b"bytes of a file"), {}, "BytesIO cannot be enhanced"),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_named(source, options, words):
+    with pytest.raises(UsageError, match=words):
+        medenh.enhance(source, **{**IDENTITY, **options})
+
+
+def test_a_loaded_model_is_called_and_no_name_of_one():
+    loaded = medenh.load_model("identity")
+    with pytest.raises(UsageError, match=r"loaded\.enhance"):
+        medenh.enhance(np.zeros((8, 8), np.uint8), model=loaded)
+
+
+def test_anything_that_is_a_path_to_python_is_one(path, tmp_path):
+    class Place:
+        def __init__(self, name):
+            self.name = name
+
+        def __fspath__(self):
+            return str(self.name)
+
+    expected = medenh.read(path).pixels
+    image = medenh.enhance(Place(path), **IDENTITY)
+    np.testing.assert_array_equal(image.pixels, expected)
+    made = medenh.enhance([Place(path)], Place(tmp_path / "b.png"), **IDENTITY)
+    assert made == tmp_path / "b.png"
+
+
+_FIRST_USE = """
+import hashlib, sys, threading, warnings
+import numpy as np, torch
+import medenh
+torch.manual_seed(0)
+expected = torch.rand(1)
+torch.manual_seed(0)
+before, answers = list(warnings.filters), {}
+pixels = np.random.default_rng(0).integers(0, 120, (96, 96, 3), np.uint8)
+
+def work(name):
+    answers[name] = medenh.enhance(pixels, model="fast-general").tobytes()
+
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+for one in threads: one.start()
+for one in threads: one.join()
+work("later")
+assert len(set(answers.values())) == 1 and len(answers) == 5, "other pixels"
+assert warnings.filters == before, "warning filters"
+assert torch.equal(torch.rand(1), expected), "random numbers"
+"""
+
+
+def test_threads_that_use_a_model_first_leave_all_as_it_was(tmp_path):
+    """Conversion is one for all threads; the caller's state stays the caller's."""
+    environment = os.environ | {"MEDENH_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_USE],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cache_filled_in_advance_may_be_for_reading_only(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 120, (64, 64, 3), np.uint8)
+    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path))
+    first = medenh.enhance(pixels, model="fast-general")
+    kept = sorted((tmp_path / "openvino").glob("*.xml"))
+    assert kept
+
+    def refuse(*_, **__):
+        raise AssertionError("converted again")
+
+    monkeypatch.setattr(openvino_cache, "_convert", refuse)
+    monkeypatch.setattr(zoo_cache, "_can_write", lambda *_, **__: False)
+    np.testing.assert_array_equal(medenh.enhance(pixels, model="fast-general"), first)
+
+
+def test_reading_dicom_leaves_warnings_of_others_alone(path):
+    """Those of Pillow on bombs, say, which a service may have made errors."""
+    medenh.read(pydicom.data.get_testdata_file("CT_small.dcm"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.read(pydicom.data.get_testdata_file("CT_small.dcm"))
+        for module in ("PIL.Image", "numpy", "a.service"):
+            with pytest.raises(UserWarning):
+                warnings.warn_explicit("mine", UserWarning, "a.py", 1, module)

@@ -85,7 +85,8 @@ def workers(count: int) -> Iterator[Executor]:
             raise OutOfMemoryError(
                 "a worker process ended without a word",
                 hint="probably memory: one process takes less, and names a file that "
-                f"crashes a decoder: {spelled(workers=1)}",
+                f"crashes a decoder: {spelled(workers=1)}; a script of yours wants "
+                'if __name__ == "__main__": around its calls',
             ) from error
         raise
     executor.shutdown()

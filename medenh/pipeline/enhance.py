@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
+from io import IOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -226,6 +228,8 @@ def enhance(
         )
     asked = EnhanceOptions(model=model, **options)
     source = without_pillow(input)
+    if isinstance(source, os.PathLike):
+        source = Path(source)
     if isinstance(source, np.ndarray | Image):
         return _enhance_in_memory(source, output, asked)
     if output is None and isinstance(source, str | Path):
@@ -359,13 +363,14 @@ def _run(
 def _as_paths(source: Any) -> list[PathLike]:
     if isinstance(source, str | Path):
         return [source]
-    if not isinstance(source, Iterable) or hasattr(source, "__array__"):
+    is_data = isinstance(source, bytes | bytearray | memoryview | IOBase)
+    if is_data or not isinstance(source, Iterable) or hasattr(source, "__array__"):
         raise _not_taken(source)
     paths = list(source)
     for one in paths:
-        if not isinstance(one, str | Path):
+        if not isinstance(one, str | os.PathLike):
             raise _not_taken(one, of_several=True)
-    return paths
+    return [one if isinstance(one, str) else Path(one) for one in paths]
 
 
 def _not_taken(source: object, *, of_several: bool = False) -> UsageError:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +35,13 @@ __all__ = [
     "import_openvino",
     "load_parts",
     "pad_to_multiple",
+    "read_folders",
 ]
 
 _log = logging.getLogger(__name__)
 _importing = threading.Lock()
+# torch's tracer and Python's list of warning filters are one for all threads
+_converting = threading.Lock()
 
 _TOLERANCE = 1e-3  # between torch and the converted network, in [0, 1]
 _EXAMPLE = (96, 128)
@@ -100,7 +103,7 @@ def _network_code() -> bytes:
 
 
 def cache_folder() -> Path | None:
-    """Return where converted models lie, or None where nothing can be kept."""
+    """Return where converted models are kept, or None where nothing can be."""
     from medenh.zoo.cache import writable_cache
 
     try:
@@ -109,14 +112,35 @@ def cache_folder() -> Path | None:
         return None
 
 
+def read_folders() -> list[Path]:
+    """Return where converted models may lie, those that cannot be written among them.
+
+    A cache that was filled in advance may be for reading only.
+    """
+    from medenh.zoo.cache import cache_folders
+
+    return [folder / "openvino" for folder in cache_folders()]
+
+
+@cache
+def _tell_once() -> None:
+    _log.warning(
+        "no cache folder can be written: models are converted anew in every process; "
+        "set MEDENH_CACHE to a folder of yours"
+    )
+
+
 def load_parts(
     folder: Path | None,
     key: str,
     network: Callable[[], torch.nn.Module],
     *,
     multiple_of: int = 1,
+    others: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Return a network's converted parts, from the folder or made and put there.
+
+    Threads that want a network for the first time wait for the one that converts it.
 
     Parameters
     ----------
@@ -128,16 +152,29 @@ def load_parts(
         Gives the network; called only where the cache has nothing sound.
     multiple_of : int
         Images are padded to it before they enter the network.
+    others : sequence of path
+        Folders that are read too.
 
     Raises
     ------
     UnconvertibleError
         OpenVINO cannot convert it, or what it makes differs.
     """
-    if folder is not None and (found := _read_parts(folder, key)) is not None:
+    places = list(dict.fromkeys([*([] if folder is None else [folder]), *others]))
+    if (found := _find_parts(places, key)) is not None:
         return found
-    parts = _convert(network(), multiple_of)
-    return _through_files(folder, key, parts) or parts
+    with _converting:
+        if (found := _find_parts(places, key)) is not None:  # while this one waited
+            return found
+        if folder is None:
+            _tell_once()
+        parts = _convert(network(), multiple_of)
+        return _through_files(folder, key, parts) or parts
+
+
+def _find_parts(folders: Sequence[Path], key: str) -> dict[str, Any] | None:
+    found = (_read_parts(folder, key) for folder in folders)
+    return next((parts for parts in found if parts is not None), None)
 
 
 def _read_parts(folder: Path, key: str) -> dict[str, Any] | None:

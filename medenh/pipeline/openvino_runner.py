@@ -20,6 +20,7 @@ from medenh.pipeline.openvino_cache import (
     import_openvino,
     load_parts,
     pad_to_multiple,
+    read_folders,
 )
 from medenh.pipeline.reference import read_reference, reference_hash
 from medenh.types import FloatArray
@@ -131,6 +132,7 @@ class OpenVinoRunner:
             key,
             load,
             multiple_of=card.input.multiple_of,
+            others=read_folders(),
         )
         return cls(
             parts,

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,7 @@ FORMATS = ("same", "png", "tiff", "dicom", "nifti", "npy")
 ON_EXISTS = ("error", "skip", "overwrite", "rename")
 _ENGINES = ("auto", "torch", "openvino")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_WORDS = ("model", "device", "precision", "engine", "format", "on_exists")
 _SMALLEST_TILE = 32
 
 
@@ -97,6 +99,7 @@ class EnhanceOptions:
     limits: Limits = DEFAULT
 
     def __post_init__(self) -> None:
+        _check_types(self)
         _one_of("format", self.format, FORMATS)
         _one_of("on-exists", self.on_exists, ON_EXISTS)
         _one_of("engine", self.engine, _ENGINES)
@@ -158,6 +161,19 @@ class EnhanceOptions:
 
             parts.append(f"reference={reference_hash(self.reference)}")
         return " ".join(parts)
+
+
+def _check_types(options: EnhanceOptions) -> None:
+    for name in _WORDS:
+        word = getattr(options, name)
+        if not isinstance(word, str):
+            hint = "call a loaded model: loaded.enhance(picture)"
+            raise UsageError(
+                f"{name} is a word, not {type(word).__name__}",
+                hint=hint if name == "model" and word is not None else "",
+            )
+    if not isinstance(options.strength, Real):
+        raise UsageError(f"strength must be in 0..1, not {options.strength!r}")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

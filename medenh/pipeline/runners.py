@@ -7,6 +7,7 @@ A runner takes and gives float32 NCHW in [0, 1]; it knows nothing of files or ti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -188,10 +189,12 @@ class TorchRunner:
         x = x.to(memory_format=torch.channels_last)
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         low = self.precision != "fp32"
-        # TF32 would make "fp32" a matter of the card in use
-        flags = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=low
-        )
+        flags: AbstractContextManager[None] = nullcontext()
+        if self._device.type == "cuda":  # they are one for all threads of the process
+            # TF32 would make "fp32" a matter of the card in use
+            flags = torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=low
+            )
         with (
             torch.inference_mode(),
             flags,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from importlib import resources
@@ -46,6 +47,11 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
     overrides : list of str
         "section.key=value" with TOML values; bare words count as strings.
 
+    Notes
+    -----
+    Built-in ones take their packs from the folder that ``MEDENH_DATA`` names, where it
+    is set.
+
     Raises
     ------
     UsageError
@@ -67,6 +73,9 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
         raise UsageError(f"not valid {kind}: {error}", path=path) from error
     if not isinstance(tree, dict):
         raise UsageError("holds no settings", path=path)
+    packs = os.environ.get("MEDENH_DATA")
+    if packs and path.suffix not in (".toml", ".json"):
+        tree["data"]["root"] = packs  # a built-in one cannot know where they are
     for item in overrides or []:
         override(tree, item)
     try:

@@ -112,7 +112,12 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
             reader = csv.DictReader(handle)
             rows, names = list(reader), reader.fieldnames or []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"cannot read the pack: {error}", path=manifest) from error
+        raise UsageError(
+            f"cannot read the pack: {getattr(error, 'strerror', None) or error}",
+            path=manifest,
+            hint="data.root, or for a built-in configuration MEDENH_DATA, names the "
+            "folder of the packs",
+        ) from error
     lacking = [name for name in _COLUMNS if name not in names]
     if lacking:
         raise UsageError(

@@ -53,10 +53,14 @@ def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Mo
     """
     path = weights_path(card, offline=offline)
     state = read_weights(path)
+    import torch
+
     from medenh import models
 
     try:
-        network = models.create(card.architecture, preset=card.preset, **card.options)
+        # the random start is thrown away, and random numbers are the caller's
+        with torch.random.fork_rng(devices=[]):
+            network = models.create(card.architecture, card.preset, **card.options)
         network.load_state_dict(state, strict=True)
     except (UsageError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]

@@ -159,3 +159,13 @@ def test_unknown_names_are_told_with_their_setting_and_what_is_near(
 def test_combinations_that_make_no_sense_are_refused_with_a_sentence(settings, message):
     with pytest.raises(UsageError, match=message):
         load_config("dpe-general", ["condition_batch=0", *settings])
+
+
+def test_built_in_configurations_find_the_packs_where_they_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDENH_DATA", "/where/packs/are")
+    assert load_config("vessels-fundus").data.root == "/where/packs/are"
+    given = load_config("vessels-fundus", ["data.root=/elsewhere"])
+    assert given.data.root == "/elsewhere"
+    own = tmp_path / "own.toml"
+    own.write_text(named_config("vessels-fundus"))
+    assert load_config(own).data.root == "../shared/data"

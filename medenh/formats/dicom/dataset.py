@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "rle", "jpeg_ls")
-_THIRD_PARTIES = r"(pydicom|pylibjpeg|openjpeg|rle|jpeg_ls|PIL|medenh\.formats\.dicom)"
+_THIRD_PARTIES = r"(pydicom|pylibjpeg|openjpeg|rle|jpeg_ls|medenh\.formats\.dicom)"
 # Parser steps for one file: a second or two for a bomb, and plenty for real files,
 # where an element takes two and the pixels of a frame outweigh its elements
 _READS = 300_000
