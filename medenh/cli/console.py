@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
+
+from medenh.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
     "answer_error",
+    "can_show",
     "configure_logging",
     "expect_json",
     "human_size",
     "one_line",
+    "quieten_logging",
+    "spelled_name",
     "stderr_console",
     "to_json",
     "warn",
@@ -30,8 +37,32 @@ __all__ = [
 
 def one_line(text: object) -> str:
     """Return text on one line, without control characters a file name may bring."""
-    flat = " ".join(str(text).split())
+    flat = " ".join(spelled_name(str(text)).split())
     return "".join(c if c.isprintable() else "?" for c in flat)
+
+
+def spelled_name(text: str) -> str:
+    r"""Return text as Unicode; bytes of a name that are no UTF-8 as ``\xNN``.
+
+    Examples
+    --------
+    >>> spelled_name("caf\udce9.png")
+    'caf\\xe9.png'
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, in a name of Windows
+        data = text.encode("utf-8", "backslashreplace")
+    return data.decode("utf-8", "backslashreplace")
+
+
+def can_show(text: str) -> bool:
+    """Tell whether stdout's encoding has all characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write(text: str) -> None:
@@ -51,15 +82,23 @@ def stderr_console(*, quiet: bool = False) -> Console:
     return Console(stderr=True, quiet=quiet, highlight=False)
 
 
-def to_json(document: Any) -> str:
+def to_json(document: Any, *, ascii_only: bool = False) -> str:
     """Return a document as strict JSON; NaN and infinity become null.
+
+    Parameters
+    ----------
+    document : any
+        What it is made of; names are as by `spelled_name`.
+    ascii_only : bool
+        Escape all other characters.
 
     Examples
     --------
     >>> to_json([float("inf"), 2]).split()
     ['[', 'null,', '2', ']']
     """
-    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+    plain = _plain(document)
+    return json.dumps(plain, indent=2, ensure_ascii=ascii_only, allow_nan=False)
 
 
 class _Answer:
@@ -87,26 +126,28 @@ def answer_error(error: str, code: str) -> None:
         As `MedenhError.code`.
     """
     if _answer.owed:
-        write_json({"error": error, "code": code})
+        # an error on the way already: that stdout fails too adds nothing
+        with suppress(SystemExit, OutputError):
+            write_json({"error": error, "code": code})
 
 
 def write_json(document: Any) -> None:
     """Write the one JSON document of ``--json`` to stdout."""
     _answer.owed = False
-    # a name that no locale can spell must not end the run
-    text = to_json(document).encode("utf-8", "backslashreplace").decode("utf-8")
-    write(text)
+    # JSON is UTF-8, of which ASCII is the part that all encodings share
+    encoding = codecs.lookup(sys.stdout.encoding or "utf-8").name
+    write(to_json(document, ascii_only=encoding != "utf-8"))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {spelled_name(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, str):
-        return str(value)
+        return spelled_name(str(value))
     if isinstance(value, Sequence | set | frozenset):
         return [_plain(item) for item in value]
     if isinstance(value, PathLike):
-        return fspath(value)
+        return spelled_name(fspath(value))
     if hasattr(value, "item"):  # a number of numpy or torch
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -166,8 +207,24 @@ class _LineHandler(logging.Handler):
 
 def configure_logging(level: int) -> None:
     """Show what medenh logs from ``level`` on, and nothing twice."""
+    # it tells at length of a home folder without room for its settings
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     logger = logging.getLogger("medenh")
     logger.setLevel(level)
     logger.propagate = False
-    if not any(isinstance(handler, _LineHandler) for handler in logger.handlers):
+    if not _line_handlers():
         logger.addHandler(_LineHandler())
+    for handler in _line_handlers():
+        handler.setLevel(logging.NOTSET)  # as told of each logger
+
+
+def quieten_logging() -> None:
+    """Show only errors of what medenh logs."""
+    # the logger stays as it is: others may listen
+    for handler in _line_handlers():
+        handler.setLevel(logging.ERROR)
+
+
+def _line_handlers() -> list[logging.Handler]:
+    handlers = logging.getLogger("medenh").handlers
+    return [handler for handler in handlers if isinstance(handler, _LineHandler)]

@@ -178,7 +178,7 @@ def enhance(
         offline=offline,
         limits=_limits(max_voxels, max_bytes, max_ratio),
     )
-    if verbose:
+    if verbose and not quiet:
         import logging
 
         console.configure_logging(logging.INFO)
@@ -240,7 +240,7 @@ def _run(
         if summary.written or summary.failed or not report.exists():
             check_replaceable(report)  # an output may have come there
             page.write(report, summary, asked)
-        else:
+        elif not quiet:
             console.warn(f"nothing is new: {report} stays as it is", kind="report")
         return summary
 

@@ -89,7 +89,7 @@ def evaluate(
         _refuse(
             of_pairs if protocol else of_protocol, "with" if protocol else "without"
         )
-        _prepare(report, csv, inputs, verbose=verbose)
+        _prepare(report, csv, inputs, verbose=verbose and not quiet)
         if protocol is not None:
             asked: dict[str, Any] = {
                 "data": data,
@@ -248,8 +248,7 @@ def _write_files(found: Evaluation, report: Path | None, csv: Path | None) -> No
 
         write_evaluation_report(found, report)
         with atomic_output(report.with_suffix(".json")) as part:
-            text = console.to_json(to_json(found))
-            part.write_bytes(text.encode("utf-8", "backslashreplace"))
+            part.write_bytes(console.to_json(to_json(found)).encode())
     if places:
         write_csv(found, places[-1])
 
@@ -261,9 +260,9 @@ def _tell(found: Evaluation, *, json: bool, quiet: bool) -> None:
 
     for one in found.failed:
         console.warn(f"{one['path']}: {one['error']}", kind="failed")
-    for name, files in found.unmatched.items():
-        _tell_unmatched(name, files)
     if not quiet:
+        for name, files in found.unmatched.items():
+            _tell_unmatched(name, files)
         single = ("one file only: no interval and no test",)
         for note in (*found.notes, *(single if len(found.files) == 1 else ())):
             console.warn(note, kind="note")

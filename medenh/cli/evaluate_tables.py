@@ -51,6 +51,8 @@ def _write_means(found: Evaluation) -> None:
 
 def _heading(column: Column) -> str:
     arrow = {"higher": " ↑", "lower": " ↓", "none": ""}[column.better]
+    if not console.can_show(arrow):
+        arrow = f" ({column.better} is better)"
     unit = f", {column.unit}" if column.unit else ""
     return f"{column.name}{unit}{arrow}"
 

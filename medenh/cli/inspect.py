@@ -10,6 +10,7 @@ import typer
 from medenh.cli import console, options
 
 if TYPE_CHECKING:
+    from medenh.errors import InputError, NothingReadableError
     from medenh.types import Image
 
 __all__ = ["describe", "register"]
@@ -33,7 +34,7 @@ def inspect(files: _Files, axis: _Axis = None, json: options.Json = False) -> No
 
     Nothing that tells a patient is read out. --json is a list if there are several.
     """
-    from medenh.errors import MedenhError
+    from medenh.errors import InputError, MedenhError
     from medenh.pipeline.results import Failure, exit_code_of
 
     documents: list[dict[str, Any]] = []
@@ -42,6 +43,8 @@ def inspect(files: _Files, axis: _Axis = None, json: options.Json = False) -> No
         try:
             document = _inspected(file, axis)
         except MedenhError as error:
+            if len(files) == 1 and isinstance(error, InputError):
+                raise _alone(error) from error
             if len(files) == 1:
                 raise
             failure = Failure(file, error)
@@ -54,9 +57,16 @@ def inspect(files: _Files, axis: _Axis = None, json: options.Json = False) -> No
             _show(document, title=str(file) if len(files) > 1 else "")
     if json:
         console.write_json(documents if len(files) > 1 else documents[0])
-    if failures:
-        # as of one file: 3 is for verbs that make something of what they read
-        raise typer.Exit(exit_code_of(failures, some_done=True))
+    raise typer.Exit(exit_code_of(failures, some_done=len(failures) < len(files)))
+
+
+def _alone(error: InputError) -> NothingReadableError:
+    """Return what ends a run whose one file cannot be read, by its word for why."""
+    from medenh.errors import NothingReadableError
+
+    nothing = NothingReadableError(error.what, path=error.path, hint=error.hint)
+    nothing.code = error.code
+    return nothing
 
 
 def _inspected(file: Path, axis: int | None) -> dict[str, Any]:

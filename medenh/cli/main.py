@@ -22,10 +22,18 @@ import typer
 from typer.core import TyperGroup
 
 from medenh import __version__
-from medenh.cli.console import answer_error, configure_logging, expect_json, warn
+from medenh.cli.console import (
+    answer_error,
+    configure_logging,
+    expect_json,
+    warn,
+    write,
+)
+from medenh.cli.streams import PIPE_CLOSED, prepare_streams
 from medenh.errors import (
     MedenhError,
     OutOfMemoryError,
+    OutputError,
     UsageError,
     exit_code,
     is_out_of_memory,
@@ -46,7 +54,6 @@ VERBS = (
 )
 
 _INTERRUPTED = 130
-_PIPE_CLOSED = 141
 _TERMINATED = 143
 
 
@@ -64,24 +71,26 @@ class _Verbs(TyperGroup):
     """A group whose verbs end alike, whatever typer does with these in its versions."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        with _wrong_words_answered():
+        with _endings():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with _wrong_words_answered():
-                return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise typer.Exit(_ended_by(error)) from None
-        except BrokenPipeError:
-            raise typer.Exit(_PIPE_CLOSED) from None
+        with _endings():
+            return super().invoke(ctx)
 
 
 @contextmanager
-def _wrong_words_answered() -> Iterator[None]:
-    """Let ``--json`` tell of words that typer refuses; on stderr it does so itself."""
+def _endings() -> Iterator[None]:
+    """Give Ctrl-C and a closed pipe their codes, and words typer refuses a document.
+
+    Typer itself says on stderr what is wrong with the words.
+    """
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise typer.Exit(_ended_by(error)) from None
+    except BrokenPipeError:
+        raise typer.Exit(PIPE_CLOSED) from None
     except Exception as error:
         # of Click, or of the copy of Click that typer brings
         if hasattr(error, "format_message"):
@@ -95,7 +104,6 @@ def create_app() -> typer.Typer:
         name="medenh",
         cls=_Verbs,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -107,7 +115,7 @@ def create_app() -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"medenh {__version__}")
+        write(f"medenh {__version__}")
         raise typer.Exit
 
 
@@ -137,12 +145,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         In place of the process's own.
     """
+    prepare_streams()
     words, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     configure_logging(logging.DEBUG if debug else logging.WARNING)
     expect_json("--json" in words[: _end_of_options(words)])
     with _sigterm_heard():
         code = _run(words, debug=debug)
-    if code not in (0, _PIPE_CLOSED):
+    if code not in (0, PIPE_CLOSED):
         answer_error(f"ended with exit code {code}", MedenhError.code)
     sys.exit(_flush(code))
 
@@ -205,15 +214,12 @@ def _as_ours(error: Exception) -> MedenhError:
 
 
 def _flush(code: int) -> int:
-    """Write out what is left; a reader that went away must not cause a traceback."""
+    """Write out what is left; what the work came to counts more than where it goes."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = code or _PIPE_CLOSED
-    except OSError as error:
-        warn(f"standard output: {error.strerror}", kind="error")
-        code = code or 1
-    if code == _PIPE_CLOSED:
-        # the interpreter flushes once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        return code or PIPE_CLOSED
+    except OutputError as error:
+        warn(error, kind="error")
+        return code or exit_code(error)
     return code

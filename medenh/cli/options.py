@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from medenh.cli.console import quieten_logging
+
 __all__ = [
     "Deidentify",
     "Device",
@@ -32,6 +34,13 @@ def named_path(word: str) -> Path:
     if not word:
         raise typer.BadParameter("a name is empty; is a variable unset?")
     return Path(word)
+
+
+def _logging_of(quiet: bool) -> bool:
+    """Show no warnings of the library either, where ``--quiet`` is given."""
+    if quiet:
+        quieten_logging()
+    return quiet
 
 
 Inputs = Annotated[
@@ -104,5 +113,8 @@ Offline = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors on stderr.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=_logging_of, help="Only errors on stderr."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]

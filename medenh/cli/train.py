@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medenh.cli.console import write
+
 if TYPE_CHECKING:
     from medenh.training.config import TrainConfig
 
@@ -78,21 +80,21 @@ def _train(
         from medenh.training.strategies import STRATEGIES
         from medenh.training.sweep import named_sweeps
 
-        typer.echo("configurations: " + ", ".join(named_configs()))
-        typer.echo("sweeps: " + ", ".join(named_sweeps()))
-        typer.echo("strategies: " + ", ".join(STRATEGIES))
+        write("configurations: " + ", ".join(named_configs()))
+        write("sweeps: " + ", ".join(named_sweeps()))
+        write("strategies: " + ", ".join(STRATEGIES))
         terms = [f"[{name}] {', '.join(LOSSES[name])}" for name in LOSSES]
-        typer.echo("losses: " + "; ".join(terms))
+        write("losses: " + "; ".join(terms))
         for task in TASKS.values():
-            typer.echo(f"task {task.name} ({task.kind}): {', '.join(task.classes)}")
+            write(f"task {task.name} ({task.kind}): {', '.join(task.classes)}")
         for name, (_, presets) in sorted(ARCHITECTURES.items()):
-            typer.echo(f"network {name}: presets {', '.join(presets)}")
+            write(f"network {name}: presets {', '.join(presets)}")
         return
     if print_config is not None:
         from medenh.training.sweep import named_sweep, named_sweeps
 
         find = named_sweep if print_config in named_sweeps() else named_config
-        typer.echo(find(print_config), nl=False)
+        write(find(print_config).removesuffix("\n"))
         return
     if sweep is not None:
         if config is not None or resume:

@@ -10,7 +10,7 @@ import pytest
 from medenh import formats
 from medenh.cli import doctor as doctor_module
 from medenh.cli.main import main
-from medenh.errors import InputError, UsageError
+from medenh.errors import NothingReadableError, UsageError
 from medenh.zoo.manifest import resolve
 
 
@@ -63,7 +63,8 @@ def run(tmp_path, monkeypatch, capsys):
         ("models download nosuch", 2, "usage"),
         ("models download", 2, "usage"),
         ("models cite clahe", 2, "usage"),  # it has no --json
-        ("inspect nope.png", 1, "unreadable"),
+        ("inspect nope.png", 3, "unreadable"),
+        ("inspect file", 3, "unreadable"),
         ("demo -o file/out", 1, "output"),
     ],
 )
@@ -85,7 +86,7 @@ def test_a_fault_of_medenh_is_the_document_too(run, monkeypatch):
 
 
 def test_a_traceback_comes_beside_the_document(capsys):
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(NothingReadableError, match="does not exist"):
         main(["inspect", "/nope.png", "--json", "--debug"])
     assert json.loads(capsys.readouterr().out)["code"] == "unreadable"
 
@@ -103,3 +104,10 @@ def test_names_far_from_all_others_suggest_none():
     with pytest.raises(UsageError) as caught:
         resolve("nosuch")
     assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("words", "code"), [("nope file", 3), ("nope eye.png", 1)])
+def test_inspect_of_several_follows_the_table_of_codes(run, words, code):
+    got, documents = run("inspect", *words.split(), "--json")
+    assert (got, len(documents)) == (code, 2)
+    assert documents[0]["code"] == "unreadable"

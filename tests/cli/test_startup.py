@@ -234,3 +234,16 @@ def test_interrupted_is_130(tmp_path):
     assert err == b"error: interrupted\n"
     left = [p.name for p in (cache / "weights").iterdir()]
     assert all(name.startswith(".") for name in left), left
+
+
+def test_shells_complete_verbs_and_options():
+    """By the script that `medenh --install-completion` puts into the shell's start."""
+    names = {"COMP_CWORD": "2", "_MEDENH_COMPLETE": "complete_bash"}
+    for words, found in (
+        ("medenh models ver", "verify"),
+        ("medenh demo --se", "--seed"),
+    ):
+        done = medenh(env={**os.environ, **names, "COMP_WORDS": words})
+        assert done.stdout.split() == [found]
+    script = medenh(env={**os.environ, "_MEDENH_COMPLETE": "source_zsh"})
+    assert "#compdef medenh" in script.stdout.splitlines()
