@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medenh import __version__
 from medenh.degradations.record import FileEntry
-from medenh.errors import MedenhError, OutputError, UsageError
+from medenh.errors import MedenhError, OutputError, UnsupportedError, UsageError
 from medenh.formats.files import ignores_case, name_key, safe_output_path
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import (
@@ -125,6 +125,12 @@ class Draft:
             self._plan.failed.append(Failure(path, error))
 
     def _check(self, task: Task, name: str) -> None:
+        if not name.isascii() and any("\ud800" <= one <= "\udfff" for one in name):
+            raise UnsupportedError(
+                "its name is no UTF-8, and records are",
+                path=task.path,
+                hint="rename it",
+            )
         target = safe_output_path(self._plan.root, name)
         if target.name == RECORDS or target.name.startswith(".medenh"):
             raise OutputError("has the name of a file of medenh's own", path=target)

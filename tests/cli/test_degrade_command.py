@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,3 +222,15 @@ def test_ctrl_c_ends_soon_with_130_and_leaves_nothing(
     resumed = finished(folder, tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert digests(tmp_path) == digests(undisturbed[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux")
+def test_a_name_that_is_no_utf_8_costs_its_file(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    cv2.imwrite(str(source / "good.png"), np.zeros((40, 40, 3), np.uint8))
+    shutil.copy(source / "good.png", os.fsencode(source) + b"/bad\xff.png")
+    done = medenh(source, "-o", tmp_path / "out", "--recipe", "dpe", "--json")
+    (failure,) = json.loads(done.stdout)["failed"]
+    assert "no UTF-8" in failure["error"]
+    assert (done.returncode, (tmp_path / "out" / "good.png").exists()) == (1, True)
