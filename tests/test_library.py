@@ -405,31 +405,33 @@ def test_nan_alone_comes_back_without_a_word():
         assert np.isnan(medenh.enhance(empty, model="clahe")).all()
 
 
-def test_what_a_run_says_about_one_file_is_a_warning(tmp_path):
+@pytest.fixture
+def mask(tmp_path):
     labels = np.zeros((64, 64), np.uint8)
     labels[10:30, 10:40], labels[35:60, 20:50] = 1, 2
     cv2.imwrite(str(tmp_path / "mask.png"), labels)
+    return tmp_path / "mask.png"
+
+
+@pytest.mark.parametrize("output", ["out.png", None])
+def test_what_a_run_says_about_one_file_is_a_warning(mask, output):
+    target = output and mask.with_name(output)
     with pytest.warns(UserWarning, match="mask") as caught:
-        medenh.enhance(tmp_path / "mask.png", tmp_path / "out.png", model="clahe")
+        medenh.enhance(mask, target, model="clahe")
     assert {one.filename for one in caught} == {__file__}
+
+
+def test_arrays_are_not_looked_at(mask):
+    labels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.enhance(labels, model="clahe")
 
 
 def test_a_good_file_is_enhanced_without_a_word(path, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         medenh.enhance(path, tmp_path / "out.png", **IDENTITY)
-
-
-def test_a_file_enhanced_into_memory_is_warned_about_too(tmp_path):
-    labels = np.zeros((64, 64), np.uint8)
-    labels[10:30, 10:40], labels[35:60, 20:50] = 1, 2
-    cv2.imwrite(str(tmp_path / "mask.png"), labels)
-    with pytest.warns(UserWarning, match="mask") as caught:
-        medenh.enhance(tmp_path / "mask.png", model="clahe")
-    assert {one.filename for one in caught} == {__file__}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        medenh.enhance(labels, model="clahe")  # arrays are not looked at
 
 
 def test_files_of_different_guessed_depths_are_warned_about(tmp_path):
