@@ -14,6 +14,7 @@ import PIL.Image
 import pydicom.data
 import pytest
 import skimage
+import tifffile
 
 import medenh
 from medenh.errors import (
@@ -550,3 +551,21 @@ def test_reading_dicom_leaves_warnings_of_others_alone(path):
         for module in ("PIL.Image", "numpy", "a.service"):
             with pytest.raises(UserWarning):
                 warnings.warn_explicit("mine", UserWarning, "a.py", 1, module)
+
+
+def test_numbers_that_a_picture_format_does_not_hold_are_told_of(tmp_path):
+    depth = np.linspace(0, 1, 40 * 40, dtype=np.float32).reshape(40, 40)
+    depth[3:5, 3:5] = np.nan
+    tifffile.imwrite(tmp_path / "nan.tif", depth)
+    veiled = np.full((40, 40, 4), (100, 60, 20, 128), np.uint8)
+    veiled[::2] //= 2
+    tifffile.imwrite(
+        tmp_path / "veiled.tif", veiled, photometric="rgb", extrasamples=["assocalpha"]
+    )
+    for name, words in (("nan", "4 pixels that are no finite"), ("veiled", "opacity")):
+        source = tmp_path / f"{name}.tif"
+        with pytest.warns(UserWarning, match=words):
+            medenh.enhance(source, tmp_path / f"{name}.png", **IDENTITY)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            medenh.enhance(source, tmp_path / f"{name}.again.tif", **IDENTITY)

@@ -34,7 +34,13 @@ from medenh.pipeline.looks import strange_looks
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure
-from medenh.pipeline.writing import check_fits, lost_meaning, lost_turn, remaining_names
+from medenh.pipeline.writing import (
+    check_fits,
+    lost_meaning,
+    lost_numbers,
+    lost_turn,
+    remaining_names,
+)
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop"]
@@ -372,7 +378,7 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
 
 def _lost(image: Image, kind: str) -> list[str]:
     lost = [*lost_turn(image, kind), *lost_meaning(image, kind)]
-    return lost + said_of(image)
+    return lost + lost_numbers(image, kind) + said_of(image)
 
 
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:

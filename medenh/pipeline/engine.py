@@ -40,6 +40,7 @@ from medenh.pipeline.writing import (
     check_fits,
     jpeg_loss,
     lost_meaning,
+    lost_numbers,
     lost_turn,
     provenance_of,
     remaining_names,
@@ -249,7 +250,7 @@ class Engine:
         check_fits(image, reading.item.targets, kind)
         remaining = remaining_names(image, self._options.deidentify)
         lossy = [*jpeg_loss(image, kind), *lost_turn(image, kind)]
-        lossy += said_of(image)
+        lossy += lost_numbers(image, kind) + said_of(image)
         resolution, modality = choose_model(image, self._models)
         card = resolution.card
         told = self._options.modality is not None
