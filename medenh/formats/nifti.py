@@ -52,6 +52,7 @@ _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _TIE = 1.001
 _AIR_HU, _HIGHEST_HU = (-1150.0, -900.0), 32767.0
 _MOST_BELOW_AIR, _LEAST_AIR = 0.001, 0.001  # shares of the voxels [chosen]
+_MOST_AS_HIGH = 0.5  # voxels as far above 0 as air is below, for each of air [chosen]
 _SAMPLE = 1_000_000  # voxels that are looked at for them
 _FAT_HU = -50.0  # any part of the body has some below
 _INTENTS = {1001: "estimates", 1002: "labels", 1003: "names of regions"} | {
@@ -303,10 +304,10 @@ def _rescale(
 
 
 def _is_ct(pixels: NDArray[Any], storage: Storage) -> bool:
-    """Tell Hounsfield units by air, next to nothing below it, and an integer type.
+    """Tell Hounsfield units by an integer type, air, and little beyond it or bone.
 
-    The lowest value may be padding, whatever it is. Fields and phases of MRI pass
-    through the values of air on their way down.
+    The lowest value may be padding, whatever it is. Fields and phases of MRI go as far
+    up as down, and past the values of air.
     """
     if storage.dtype.kind not in "iu":
         return False
@@ -318,7 +319,12 @@ def _is_ct(pixels: NDArray[Any], storage: Storage) -> bool:
     some = pixels.reshape(-1)[::step]
     below = np.count_nonzero((some < lowest) & (some != low))
     air = np.count_nonzero((some >= lowest) & (some <= highest))
-    return bool(below <= _MOST_BELOW_AIR * some.size and air >= _LEAST_AIR * some.size)
+    as_high = np.count_nonzero(some >= -highest)  # bone and metal, in CT
+    return bool(
+        below <= _MOST_BELOW_AIR * some.size
+        and air >= _LEAST_AIR * some.size
+        and as_high <= _MOST_AS_HIGH * air
+    )
 
 
 def told_as(image: Image, modality: Modality) -> Image:
