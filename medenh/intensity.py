@@ -20,7 +20,6 @@ __all__ = [
     "bit_depth_range",
     "float_range",
     "from_unit",
-    "is_guessed",
     "lies_in_unit",
     "on_grid",
     "percentile_range",
@@ -196,22 +195,18 @@ def bit_depth_range(
     if pixels.dtype == np.uint16:
         highest = max(top, int(pixels.max(initial=0)))
         bits = next((bits for bits in _DEPTHS if highest < 1 << bits), 16)
-        reason = "16-bit" if bits == 16 else f"{bits} bits in 16"
-        if 0 < top == highest:
+        if guessed := not 0 < top == highest:
+            reason = "16-bit" if bits == 16 else f"{bits} bits in 16"
+        else:
             reason = f"{bits} bits, told"
-        return UnitRange(0.0, float((1 << bits) - 1), inverted, reason)
+        return UnitRange(0.0, float((1 << bits) - 1), inverted, reason, guessed)
     return percentile_range(pixels, inverted=inverted)
-
-
-def is_guessed(unit_range: UnitRange) -> bool:
-    """Tell whether a range is a bit depth guessed from a picture's largest value."""
-    return unit_range.reason.endswith("bits in 16") or unit_range.reason == "16-bit"
 
 
 def told_bits(image: Image, bits: int) -> Image:
     """Return a picture with the bit depth that the user says, where it was guessed."""
     known = image.unit_range
-    if not is_guessed(known):
+    if not known.guessed:
         return image
     top = float((1 << bits) - 1)
     return replace(

@@ -51,12 +51,15 @@ class UnitRange:
         True where larger values are darker (DICOM MONOCHROME1): low becomes 1.
     reason : str
         Why this range: "bit depth", "window", "percentiles 0.5-99.5"...
+    guessed : bool
+        True of a bit depth that only the largest value of the picture tells.
     """
 
     low: float
     high: float
     inverted: bool = False
     reason: str = ""
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

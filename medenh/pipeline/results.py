@@ -187,10 +187,8 @@ class Summary:
     @property
     def warnings(self) -> list[str]:
         """What a reader of all outputs together must know."""
-        from medenh.intensity import is_guessed  # loads NumPy
-
         ranges = [result.unit_range for result in self.written]
-        depths = Counter(round(log2(r.high + 1)) for r in ranges if is_guessed(r))
+        depths = Counter(round(log2(r.high + 1)) for r in ranges if r.guessed)
         if len(depths) < 2:
             return []
         parts = [f"{count} as {bits} bits" for bits, count in sorted(depths.items())]

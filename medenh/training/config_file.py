@@ -75,7 +75,8 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
         raise UsageError("holds no settings", path=path)
     packs = os.environ.get("MEDENH_DATA")
     if packs and path.suffix not in (".toml", ".json"):
-        tree["data"]["root"] = packs  # a built-in one cannot know where they are
+        # a built-in one cannot know where they are
+        tree.setdefault("data", {})["root"] = packs
     for item in overrides or []:
         override(tree, item)
     try:

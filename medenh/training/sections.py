@@ -170,11 +170,11 @@ class DataConfig(Section):
     quantise_share : float
         Share of samples rounded to 8 bits, the rest keep their depth.
     recolour_share : float
-        Share of samples in colours and tones of no data set, from black to white: what
-        to do with a picture unlike all that are learnt from.
+        Share of pairs of colour pictures in hues and tones of no data set, from black
+        to white: what to do with a picture unlike all that are learnt from.
     field_share : float
-        Share of the fundus samples that are degraded inside the disc alone; of the
-        others the surround changes too.
+        Share of the pairs of fundus photographs that are degraded inside the disc
+        alone; of the others the surround changes too.
     workers : int or "auto"
         Processes that prepare batches; 0 is a thread of this one. "auto" is 0 on a CPU,
         whose cores are busy, and all cores but one for a GPU.

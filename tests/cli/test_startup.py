@@ -12,6 +12,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from one_verb import run_verb
 
 from medenh import errors
 from medenh.cli import main as main_module
@@ -112,17 +113,8 @@ def end_of(monkeypatch, capsys, error, *words):
     def fail():
         raise error
 
-    class Verb:
-        @staticmethod
-        def register(app):
-            app.command("fail")(fail)
-            app.command("other")(lambda: None)
-
-    monkeypatch.setattr(main_module, "VERBS", ("fail",))
-    monkeypatch.setattr(main_module, "import_module", lambda name: Verb)
-    with pytest.raises(SystemExit) as ended:
-        main_module.main([*words, "fail"])
-    return ended.value.code, capsys.readouterr().err
+    code = run_verb(monkeypatch, "fail", fail, *words, "fail")
+    return code, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

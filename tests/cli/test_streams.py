@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_verb import run_verb
 
 from medenh import formats
-from medenh.cli import main as main_module
 from medenh.cli import options
 from medenh.cli.console import one_line, to_json
 
@@ -178,14 +178,5 @@ def test_quiet_silences_what_the_library_logs(monkeypatch, capsys, words, said):
     def speak(quiet: options.Quiet = False):
         logging.getLogger("medenh.zoo.cache").warning("spare")
 
-    class Verb:
-        @staticmethod
-        def register(app):
-            app.command("speak")(speak)
-            app.command("other")(lambda: None)
-
-    monkeypatch.setattr(main_module, "VERBS", ("speak",))
-    monkeypatch.setattr(main_module, "import_module", lambda name: Verb)
-    with pytest.raises(SystemExit) as ended:
-        main_module.main(["speak", *words])
-    assert (ended.value.code, capsys.readouterr().err) == (0, said)
+    code = run_verb(monkeypatch, "speak", speak, "speak", *words)
+    assert (code, capsys.readouterr().err) == (0, said)
