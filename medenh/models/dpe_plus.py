@@ -18,7 +18,8 @@ from medenh.models.layers import GatedConv, ResidualBlock, crop_to, pad_to_multi
 
 __all__ = ["DPEPlusNet", "ExposureEstimator"]
 
-_THUMBNAIL = 64
+_THUMBNAIL = 128
+_CELLS = _THUMBNAIL // 2
 _LUMA = (0.299, 0.587, 0.114)
 _QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.995)
 
@@ -26,11 +27,14 @@ _QUANTILES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98
 class ExposureEstimator(nn.Module):
     """Guess the brightness and contrast that a picture had before it was degraded.
 
-    It sees the picture standardised to zero mean and unit deviation (so that its
-    content looks alike however dark it came), as mean, largest and smallest value of
-    64x64 cells; quantiles of those cells; and the scalars that were taken away. Its
-    answer is a blend of two affine maps: one that gives the picture a guessed mean and
-    deviation, one that gives its darkest and brightest cells guessed values.
+    It sees a thumbnail of 128x128, standardised to zero mean and unit deviation (so
+    that its content looks alike however dark it came), as mean, largest and smallest
+    value of 64x64 cells; quantiles of those cells; and the scalars that were taken
+    away. Its answer is a blend of two affine maps: one that gives the picture a guessed
+    mean and deviation, one that gives its darkest and brightest cells guessed values.
+
+    The thumbnail comes first because extremes grow with the size of a picture, by its
+    noise and its finest detail: what was learnt at one size would mislead at another.
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -66,14 +70,14 @@ class ExposureEstimator(nn.Module):
             Gain of R, G, B, then offset of R, G, B: ``image * gain + offset`` has the
             exposure of the estimated original.
         """
+        image = F.adaptive_avg_pool2d(image, _THUMBNAIL)
         luma = _luma(image)
         mean = luma.mean((1, 2))
         centred = luma - mean.view(-1, 1, 1)
         deviation = (centred.square().mean((1, 2)) + 1e-7).sqrt()
-        size = (_THUMBNAIL, _THUMBNAIL)
-        average = F.adaptive_avg_pool2d(image, size)
-        largest = F.adaptive_max_pool2d(image, size)
-        smallest = -F.adaptive_max_pool2d(-image, size)
+        average = F.avg_pool2d(image, 2)
+        largest = F.max_pool2d(image, 2)
+        smallest = -F.max_pool2d(-image, 2)
         quantiles = torch.cat(
             [
                 _quantiles(_luma(average)),
@@ -110,7 +114,7 @@ def _luma(image: Tensor) -> Tensor:
 def _quantiles(cells: Tensor) -> Tensor:
     """Return the values of (B, 64, 64) cells at `_QUANTILES`, shape (B, len)."""
     ordered = torch.sort(cells.flatten(1), dim=1)[0]
-    last = _THUMBNAIL * _THUMBNAIL - 1
+    last = _CELLS * _CELLS - 1
     return torch.stack([ordered[:, round(q * last)] for q in _QUANTILES], 1)
 
 

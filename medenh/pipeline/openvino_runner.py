@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +84,7 @@ class OpenVinoRunner:
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._compiled: dict[tuple[str, str, bool], Any] = {}
+        self._compiling: dict[tuple[str, str, bool], threading.Lock] = {}
         self._spoilt: list[Any] = []  # OpenVINO crashes when these are taken apart
         self._requests = threading.local()
 
@@ -168,9 +170,12 @@ class OpenVinoRunner:
     def _one(self, x: FloatArray, condition: Any, alone: bool) -> FloatArray:
         height, width = x.shape[2:]
         inputs = [pad_to_multiple(x, self._multiple)]
-        if self.has_condition:
-            inputs.append(self.condition(x) if condition is None else condition)
         name = "local" if self.has_condition else "whole"
+        if self.has_condition:
+            if condition is None:
+                self._compile_beside(name, alone=alone)
+                condition = self.condition(x)
+            inputs.append(condition)
         answer = self._infer(name, self.precision, inputs, alone=alone)
         if answer.shape != inputs[0].shape:
             raise MemoryError(_SILENT)
@@ -209,9 +214,23 @@ class OpenVinoRunner:
             raise
         return answer
 
+    def _compile_beside(self, name: str, *, alone: bool) -> None:
+        """Begin to compile a part while the one before it compiles and runs."""
+        key = (name, self.precision, alone and self.workers > 1)
+        with self._lock:
+            if self.workers == 1 or key in self._compiling:
+                return
+            self._compiling[key] = threading.Lock()
+        beside = ThreadPoolExecutor(1)
+        # a failure is met again, and told, where the part is needed
+        beside.submit(self._compile, *key)
+        beside.shutdown(wait=False)
+
     def _compile(self, name: str, precision: str, alone: bool) -> Any:
         key = (name, precision, alone)
         with self._lock:
+            turn = self._compiling.setdefault(key, threading.Lock())
+        with turn:
             if key not in self._compiled:
                 config = {
                     "INFERENCE_PRECISION_HINT": _HINTS[precision],

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from medenh import models
@@ -82,6 +83,16 @@ def test_dpe_plus_condition_undoes_any_exposure_alike():
         bright = network(0.4 * image + 0.1)
         dark = network(0.2 * image + 0.05)
     torch.testing.assert_close(bright, dark, atol=2e-3, rtol=0)
+
+
+def test_dpe_plus_condition_is_the_same_at_every_size():
+    # fine grain has other extremes at another size, and must not pass for contrast
+    network = _seeded("dpe-plus", "tiny")
+    grain = 0.3 + 0.1 * torch.rand(1, 3, 512, 512)
+    reduced = F.avg_pool2d(grain, 4)
+    with torch.no_grad():
+        here, there = network.condition(grain), network.condition(reduced)
+    torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-4)
 
 
 def test_dpe_plus_constant_image_stays_finite():

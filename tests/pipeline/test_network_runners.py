@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,6 +19,7 @@ from medenh import models
 from medenh.device import Device
 from medenh.errors import UsageError
 from medenh.pipeline import enhancer as enhancer_module
+from medenh.pipeline import openvino_runner as openvino_runner_module
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.frames import FrameTask
 from medenh.pipeline.openvino_cache import UnconvertibleError, load_parts
@@ -184,6 +186,36 @@ def test_threads_and_company_do_not_change_a_bit(kept, monkeypatch, name):
 
 
 @pytest.mark.skipif(not device_module.cpu_has_bf16(), reason="this CPU has no bf16")
+class CoreThatNotes:
+    """OpenVINO's core; `condition` is compiled only once `local` has begun to be."""
+
+    def __init__(self, core, parts):
+        self._core, self._parts = core, parts
+        self.asked = []
+        self._local_begun = threading.Event()
+
+    def compile_model(self, model, *args):
+        name = next(n for n, part in self._parts.items() if part is model)
+        self.asked.append(name)
+        if name == "local":
+            self._local_begun.set()
+        elif not self._local_begun.wait(30):
+            raise AssertionError("one part waits for the other")
+        return self._core.compile_model(model, *args)
+
+
+def test_both_parts_of_a_network_compile_side_by_side_and_once(kept, monkeypatch):
+    monkeypatch.setattr(openvino_runner_module, "num_threads", lambda: 2)
+    runner = openvino_runner(kept, "conditioned")
+    runner._core = CoreThatNotes(runner._core, runner._parts)
+    batch = random_batch(64, 64)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(runner.run, [batch] * 4))
+    assert sorted(runner._core.asked) == ["condition", "local"]
+    for given in answers:
+        np.testing.assert_allclose(given, expected("conditioned", batch), atol=1e-5)
+
+
 def test_bf16_is_near_and_its_exact_twin_is_fp32(kept):
     batch = random_batch(64, 64)
     runner = openvino_runner(kept, "local", "bf16")
