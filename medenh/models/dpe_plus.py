@@ -176,7 +176,14 @@ class DPEPlusNet(nn.Module):
     Parameters
     ----------
     widths : tuple of int
-        Channels of the local network at 1/2, 1/4, 1/8 and 1/16 of the size.
+        Channels of the local network, at 1 / `unshuffle` of the size and at half of
+        that each time.
+    unshuffle : int
+        Side of the blocks of pixels that become channels: 2, or 4 for a network of
+        three widths.
+    pair : bool
+        Show the local network the picture before the correction too. With the gain,
+        which it is told, the corrected one says as much, for less work.
     estimator_width : int
         Width of the exposure estimator.
 
@@ -194,11 +201,17 @@ class DPEPlusNet(nn.Module):
         self,
         *,
         widths: tuple[int, ...] = (48, 64, 96, 128),
+        unshuffle: int = 2,
+        pair: bool = True,
         estimator_width: int = 32,
     ) -> None:
         super().__init__()
+        self.unshuffle = unshuffle
+        self.pair = pair
         self.estimator = ExposureEstimator(estimator_width)
-        self.stem = nn.Conv2d(25, widths[0], 3, padding=1)
+        blocks = unshuffle**2
+        seen = (6 if pair else 3) * blocks + 1
+        self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths[:-1])
         self.gates = nn.ModuleList(GatedConv(c) for c in widths[:-1])
         self.down = nn.ModuleList(
@@ -210,7 +223,7 @@ class DPEPlusNet(nn.Module):
             for a, b in zip(widths[-2::-1], widths[:0:-1], strict=False)
         )
         self.decoder = nn.ModuleList(ResidualBlock(c) for c in widths[-2::-1])
-        self.head = nn.Conv2d(widths[0], 12, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], 3 * blocks, 3, padding=1)
         # training starts at the global solution
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -268,10 +281,13 @@ class DPEPlusNet(nn.Module):
         return self.local(image, condition)
 
     def _residual(self, x: Tensor, corrected: Tensor, gain: Tensor) -> Tensor:
-        pair = F.pixel_unshuffle(torch.cat([x, corrected.clamp(-0.5, 1.5)], 1), 2)
+        seen = corrected
+        if self.pair:
+            seen = torch.cat([x, corrected.clamp(-0.5, 1.5)], 1)
+        seen = F.pixel_unshuffle(seen, self.unshuffle)
         log_gain = gain.mean(1, keepdim=True).log() * 0.5
-        plane = log_gain.expand(-1, -1, pair.shape[2], pair.shape[3])
-        features = self.stem(torch.cat([pair, plane.to(pair.dtype)], 1))
+        plane = log_gain.expand(-1, -1, seen.shape[2], seen.shape[3])
+        features = self.stem(torch.cat([seen, plane.to(seen.dtype)], 1))
         skips = []
         for block, gate, down in zip(self.encoder, self.gates, self.down, strict=True):
             features = block(features)
@@ -280,7 +296,7 @@ class DPEPlusNet(nn.Module):
         features = self.middle(features)
         for up, block in zip(self.up, self.decoder, strict=True):
             features = block(torch.relu(up(features)) + skips.pop())
-        return F.pixel_shuffle(self.head(features).float(), 2)
+        return F.pixel_shuffle(self.head(features).float(), self.unshuffle)
 
     def forward(self, image: Tensor) -> Tensor:
         """Enhance a batch: (B, 3, H, W) in [0, 1], same out."""
