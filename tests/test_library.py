@@ -213,6 +213,24 @@ def test_a_loaded_model_takes_what_enhance_takes(path):
         _ = model.network
 
 
+def test_a_loaded_model_follows_what_it_is_told_of_its_pictures():
+    array = np.random.default_rng(0).integers(0, 4096, (40, 50), np.uint16)
+    told = medenh.load_model("clahe", bits=14).enhance(array)
+    assert np.array_equal(told, medenh.enhance(array, model="clahe", bits=14))
+    assert not np.array_equal(told, medenh.enhance(array, model="clahe"))
+    assert medenh.load_model("hqg", modality="endoscopy").card.id == "hqg-endo"
+
+
+def test_pictures_told_to_show_something_else_are_not_done(path, tmp_path):
+    out = tmp_path / "out"
+    medenh.enhance([path.parent], out, model="stretch")
+    same = medenh.enhance([path.parent], out, model="stretch")
+    assert len(same.skipped) == 1
+    other = medenh.enhance([path.parent], out, model="stretch", modality="ct")
+    assert not other.skipped
+    assert "already there" in str(other.failed[0].error)
+
+
 def test_models_are_listed_by_modality():
     assert "clahe" in {card.id for card in medenh.list_models("fundus")}
     with pytest.raises(UsageError):

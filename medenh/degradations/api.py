@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
 from medenh.errors import NonFiniteError, UsageError
 from medenh.formats.array import plain_storage
+from medenh.formats.nifti import told_as
 from medenh.types import FloatArray, Image, Modality, UnitRange
 
 __all__ = ["apply", "degrade"]
@@ -195,7 +195,7 @@ def _as_image(
     """Return an array as a picture whose numbers mean what the domain expects."""
     kind = None if modality is None else _modality(modality)
     if isinstance(image, Image):
-        return image if kind is None else replace(image, modality=kind)
+        return image if kind is None else told_as(image, kind)
     pixels = _frames(unmasked(image))
     frozen = None
     if pixels.dtype.kind == "f":

@@ -328,13 +328,14 @@ def _is_ct(pixels: NDArray[Any], storage: Storage) -> bool:
 
 
 def told_as(image: Image, modality: Modality) -> Image:
-    """Return a volume as what the user says it shows, where the file only let guess.
+    """Return an image as what the user says it shows.
 
-    What was taken for CT and is none gets the range of its values; CT whose numbers
-    are Hounsfield units (they go below those of fat) gets the window of soft tissue.
+    Of a NIfTI file, which only lets guess, what was taken for CT and is none gets the
+    range of its values; CT whose numbers are Hounsfield units (they go below those of
+    fat) gets the window of soft tissue.
     """
     is_ct = modality is Modality.CT
-    if image.channels > 1 or is_ct == (image.units == "HU"):
+    if image.format != "nifti" or image.channels > 1 or is_ct == (image.units == "HU"):
         return replace(image, modality=modality)
     unit_range, units = intensity.percentile_range(image.pixels), ""
     if is_ct:

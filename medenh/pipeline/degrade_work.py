@@ -25,6 +25,7 @@ from medenh.degradations.record import FileEntry
 from medenh.errors import InputError, MedenhError, UnreadableError, UsageError
 from medenh.formats import writers
 from medenh.formats.files import atomic_output
+from medenh.formats.nifti import told_as
 from medenh.formats.readers import said_of
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
@@ -336,7 +337,7 @@ def _read_image(paths: Sequence[Path], options: DegradeOptions) -> Image:
     image = read_within(paths, EnhanceOptions(), time_limit_s(paths))
     if options.modality is None:
         return image
-    return replace(image, modality=Modality(options.modality))
+    return told_as(image, Modality(options.modality))
 
 
 def _read_mask(path: Path) -> FloatArray:

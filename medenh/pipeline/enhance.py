@@ -430,7 +430,8 @@ class Model:
         self._options = replace(options, model=name)
         _refuse_file_options(options)
         self._models = ZooModels(self._options)
-        self.card: ModelCard = self._models.resolve(Modality.UNKNOWN).card
+        modality = Modality(options.modality or Modality.UNKNOWN)
+        self.card: ModelCard = self._models.resolve(modality).card
         self._prepared = self._models.prepare(self.card)
 
     def __reduce__(self) -> tuple[type[Model], tuple[str, EnhanceOptions]]:
@@ -456,7 +457,7 @@ class Model:
     def enhance(self, source: Source) -> Any:
         """Return an array for an array, else an Image; with `uncertainty` two."""
         source = without_pillow(source)
-        image = _as_image(source, self._options)
+        image = self._options.told(_as_image(source, self._options))
         return _answer(source, *_run(self._prepared, image, self._options))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Literal
@@ -131,12 +131,9 @@ class EnhanceOptions:
             image = told_bits(image, self.bits)
         if self.modality is None:
             return image
-        modality = Modality(self.modality)
-        if image.format != "nifti":
-            return replace(image, modality=modality)
-        from medenh.formats.nifti import told_as
+        from medenh.formats.nifti import told_as  # loads NumPy
 
-        return told_as(image, modality)
+        return told_as(image, Modality(self.modality))
 
     @property
     def deidentify_settings(self) -> str:

@@ -57,6 +57,7 @@ def request_hash(options: EnhanceOptions) -> str:
         __version__,
         options.model,
         options.pixel_settings,
+        options.modality,
         options.format,
         options.strict,
         options.uncertainty,

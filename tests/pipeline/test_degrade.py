@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import nibabel
 import numpy as np
 import PIL.Image
 import PIL.ImageCms
@@ -16,8 +18,8 @@ import pytest
 import skimage
 from degrade_folder import contents, make_folder, photo, save_ct
 
-from medenh import formats
-from medenh.degradations import Record, apply
+from medenh import formats, intensity
+from medenh.degradations import Record, apply, degrade
 from medenh.errors import (
     NothingReadableError,
     OutputError,
@@ -26,6 +28,7 @@ from medenh.errors import (
 )
 from medenh.pipeline.degrade import degrade_files, plan_degrade
 from medenh.pipeline.degrade_options import DegradeOptions
+from medenh.types import Modality
 
 
 def asked(*recipes, **more):
@@ -555,3 +558,21 @@ def test_replay_says_which_files_are_missing_or_differ(folder, done, tmp_path):
     assert isinstance(reasons["b.bmp"].error, UnreadableError)
     assert (out / "t.tif").read_bytes() == (done / "t.tif").read_bytes()
     assert summary.exit_code() == 1
+
+
+def test_ct_that_only_the_user_knows_is_degraded_in_hounsfield_units(tmp_path):
+    # evenly spread numbers: nothing in them says that they are Hounsfield units
+    hu = np.random.default_rng(0).uniform(-1000, 500, (4, 40, 48)).astype(np.float32)
+    path = tmp_path / "ct.nii"
+    nibabel.Nifti1Image(hu.T, np.eye(4)).to_filename(path)
+    image = formats.read(path)
+    assert image.units == ""
+    window = intensity.soft_tissue_range()
+    known = replace(image, modality=Modality.CT, units="HU", unit_range=window)
+    expected = degrade(known, "ct-low-dose", seed=1, name=path.name)[0].pixels
+    told = degrade(image, "ct-low-dose", seed=1, name=path.name, modality="ct")[0]
+    assert told.units == "HU"
+    np.testing.assert_array_equal(told.pixels, expected)
+    degrade_files([path], tmp_path / "out", asked("ct-low-dose", seed=1, modality="ct"))
+    written = formats.read(tmp_path / "out" / path.name)
+    np.testing.assert_array_equal(written.pixels, expected)
