@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory, spelled
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
+from medenh.pipeline.reduced import carry_over, reduced_copy
 from medenh.pipeline.runners import Runner
 from medenh.pipeline.tiles import Tile, make_grid, round_up
 from medenh.types import FloatArray, Image
@@ -44,12 +45,15 @@ class Contract:
         Tiles start on multiples of the first; smaller frames are padded.
     halo : int or None
         Pixels around a tile that make it exact; None where none do.
+    largest_side : int or None
+        Frames with a longer side are enhanced on a copy reduced to it.
     """
 
     channels: int | None = None
     multiple_of: int = 1
     min_size: int = 1
     halo: int | None = None
+    largest_side: int | None = None
 
 
 class FrameEnhancer:
@@ -146,7 +150,14 @@ class FrameEnhancer:
         """
         report = on_progress or (lambda share: None)
         core = self._core_for(tasks[0])
-        if core is not None:
+        side = self._contract.largest_side
+        if side is not None and side < max(tasks[0].shape[1:]):
+            for task in tasks:
+                copy = reduced_copy(task, side)
+                answer = self._answer(copy, task.condition, alone)
+                carry_over(task, copy[0], answer[0])
+                report(1.0)
+        elif core is not None:
             for task in tasks:
                 self._enhance_tiled(task, core, alone, report)
         else:
@@ -154,9 +165,15 @@ class FrameEnhancer:
 
     def caveats(self, image: Image) -> list[str]:
         """Return what a user must know of how an image is cut; empty if nothing."""
-        if self._contract.halo is not None or not isinstance(self._tile, int):
+        longest = max(image.height, image.width)
+        if not isinstance(self._tile, int) or longest <= self._tile:
             return []
-        if max(image.height, image.width) <= self._tile:
+        side = self._contract.largest_side
+        if side is not None and side < longest:
+            return [
+                f"tiles were asked for, but this model sees a copy of {side} pixels"
+            ]
+        if self._contract.halo is not None:
             return []
         return ["tiles were asked for, but this model is exact on whole images only"]
 

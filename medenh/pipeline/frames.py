@@ -16,9 +16,9 @@ from medenh import intensity
 from medenh.pipeline.tiles import Tile, feather
 from medenh.types import FloatArray, Image
 
-__all__ = ["Blend", "FrameTask", "UnitTask", "as_image", "as_network"]
+__all__ = ["STRIP", "Blend", "FrameTask", "UnitTask", "as_image", "as_network"]
 
-_STRIP = 1 << 20  # pixels brought back to native units at a time
+STRIP = 1 << 20  # pixels brought back to native units at a time
 _WHOLE = slice(None)
 
 
@@ -55,7 +55,7 @@ class FrameTask:
 
     def store(self, enhanced: FloatArray, rows: slice, columns: slice) -> None:
         """Bring (channels, h, w) in [0, 1] back to native units, by strips."""
-        step = max(1, _STRIP // max(1, enhanced.shape[2]))
+        step = max(1, STRIP // max(1, enhanced.shape[2]))
         for top in range(0, enhanced.shape[1], step):
             part = enhanced[None, :, top : top + step]
             first = rows.start + top
@@ -102,7 +102,7 @@ class Blend:
     def finish(self) -> None:
         """Store the frame, strip by strip."""
         height, width = self._task.shape[1:]
-        step = max(1, _STRIP // width)
+        step = max(1, STRIP // width)
         for top in range(0, height, step):
             rows = slice(top, min(height, top + step))
             enhanced = self._task.unit(rows)[0] + self._change[:, rows]

@@ -96,6 +96,7 @@ def contract_of(card: ModelCard, runner: Runner) -> Contract:
         multiple_of=card.input.multiple_of,
         min_size=card.input.min_size,
         halo=card.receptive_field if exact else None,
+        largest_side=card.input.largest_side,
     )
 
 

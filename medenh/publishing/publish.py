@@ -196,7 +196,7 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
     config = run.config
     network: Any = run.network
     multiple = int(network.multiple_of)
-    told = words.model_dump(exclude={"literature", "modalities"})
+    told = words.model_dump(exclude={"literature", "modalities", "largest_side"})
     start = config.network.start_from
     if start and not start.endswith(".safetensors"):
         began = f"Began with the weights of {start}, whose card names its data."
@@ -217,6 +217,7 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
             # bf16 kernels are not deterministic there
             "min_size": 2 * multiple,
             "enlarged": _enlarged(network),
+            "largest_side": words.largest_side,
         },
         "receptive_field": network.receptive_field,
         "global_ops": network.global_ops,

@@ -30,6 +30,8 @@ class Words(BaseModel):
         As in `medenh.zoo.card.ModelCard`.
     modalities : list of str or None
         The same; None is those of the images learnt from.
+    largest_side : int or None
+        As in `medenh.zoo.card.InputContract`.
     literature : dict of str to str
         What others report: by protocol, or for a recogniser by class ("" for the
         picture as a whole).
@@ -44,6 +46,7 @@ class Words(BaseModel):
     task: str = ""
     aliases: list[str] = []
     modalities: list[str] | None = None
+    largest_side: int | None = None
     default_for: list[str] = []
     licence: str = "LicenseRef-unstated"
     paper: str = ""

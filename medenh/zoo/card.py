@@ -99,12 +99,16 @@ class InputContract(_Record):
     enlarged : int
         How many times a picture was enlarged before; above 1 the model puts detail into
         it, and takes away what a sharp picture has.
+    largest_side : int or None
+        Longest side in pixels that the model knows. A larger picture is enhanced on a
+        copy reduced to it, and the change is carried over (`pipeline.reduced`).
     """
 
     channels: Literal[1, 3] | None = None
     multiple_of: Positive = 1
     min_size: Positive = 1
     enlarged: Positive = 1
+    largest_side: Positive | None = None
 
 
 class Certificate(_Record):
