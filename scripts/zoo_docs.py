@@ -181,6 +181,8 @@ def _lines(card: ModelCard) -> Iterator[tuple[str, str]]:
     preset = "" if card.preset == "default" else f", preset `{card.preset}`"
     yield "network", f"`{card.architecture}`{preset}, {_parameters(card)} parameters"
     yield "for", ", ".join(card.modalities) or "any picture"
+    if card.input.largest_side is not None:
+        yield "longest side that it knows", f"{card.input.largest_side} pixels"
     if card.default_for:
         yield "`auto` picks it for", ", ".join(card.default_for)
     yield "weights", f"{_size(card)}, {card.licence}, version {card.version}"

@@ -152,7 +152,10 @@ def _takes(card: ModelCard) -> str:
     takes = {1: "grey", 3: "RGB", None: "grey or RGB"}[card.input.channels]
     if card.input.enlarged > 1:
         takes += f", enlarged {card.input.enlarged} times before"
-    return f"{takes}, at least {card.input.min_size} px"
+    takes += f", at least {card.input.min_size} px"
+    if card.input.largest_side is None:
+        return takes
+    return f"{takes}; sees larger sides reduced to {card.input.largest_side} px"
 
 
 def _tiling(card: ModelCard) -> str:
