@@ -13,10 +13,9 @@ import numpy as np
 
 from medenh.degradations.operator import Drawn, Operator, Scene
 from medenh.degradations.recipe import Recipe, in_order
-from medenh.degradations.seeding import rng_for
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "RECIPES", "DpeParameters", "apply", "rng_for", "sample"]
+__all__ = ["OPERATORS", "RECIPES", "DpeParameters", "apply", "sample"]
 
 _BRIGHTNESS = _CONTRAST = (0.8, 0.1)  # mild to strong
 _NOISE_MAX = 0.1**1.5  # in [-1, 1] units
