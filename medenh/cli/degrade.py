@@ -163,7 +163,7 @@ def degrade(
     OUT mirrors the input folder and gets records.jsonl. The same seed gives the same
     files on any number of cores; the same command again goes on where it stopped.
     """
-    from medenh.pipeline.degrade_crew import one_thread_each
+    from medenh.device import one_thread_each
 
     with one_thread_each():  # before NumPy is loaded
         if list_recipes:
