@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from medenh.colour import luma
 from medenh.degradations.operator import Drawn, Operator, Scene
 from medenh.degradations.recipe import Recipe, in_order
 from medenh.types import FloatArray
@@ -145,11 +146,7 @@ def _brighten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
 
 def _flatten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
     """Blend towards the rounded mean of the luma, the same grey in all channels."""
-    if x.shape[-1] == 3:
-        luma = x @ np.array([0.299, 0.587, 0.114], np.float32)
-    else:
-        luma = x[..., 0]
-    mean = np.floor(luma.mean(dtype=np.float64) + 0.5)
+    mean = np.floor(luma(x).mean(dtype=np.float64) + 0.5)
     factor = np.float32(parameters.contrast)
     return x * factor + np.float32((1.0 - factor) * mean)
 
