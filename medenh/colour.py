@@ -1,7 +1,7 @@
-"""Colour spaces, one implementation for methods and metrics: sRGB, D65, 2 degrees.
+"""Colour spaces, one implementation for all methods: sRGB, D65, 2 degrees.
 
 OpenCV's Lab differs from this one in the second decimal; mixing the two would show in
-CIEDE2000.
+CIEDE2000, which has the same Lab on planes, quicker and one way only.
 """
 
 from __future__ import annotations

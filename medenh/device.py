@@ -10,6 +10,8 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,16 +20,31 @@ from typing import Literal
 from medenh.errors import UsageError, spelled
 
 __all__ = [
+    "ONE_THREAD",
     "Device",
     "Precision",
     "cpu_has_bf16",
     "num_threads",
+    "one_thread_each",
     "pick_device",
     "pick_precision",
     "usable_cores",
 ]
 
 Precision = Literal["fp32", "bf16", "fp16"]
+
+# what libraries read when they are loaded
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ),
+    "1",
+)
 
 _NAME = re.compile(r"cpu|mps|cuda(:\d+)?")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -125,6 +142,25 @@ def _check_accelerator(name: str) -> None:
         raise UsageError(
             f"no device {name} on this machine", hint=f"use {spelled(device='cpu')}"
         )
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let libraries that are loaded inside, here or in new processes, use one thread.
+
+    Sums of several threads may round differently: the bytes of an output must not
+    depend on the number of cores.
+    """
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def num_threads() -> int:

@@ -19,6 +19,10 @@ Each says what happened, to which file, and what to do about it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 __all__ = [
     "EXIT_CODES",
@@ -35,6 +39,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "exit_code",
+    "first_problem",
     "is_out_of_memory",
     "spelled",
 ]
@@ -175,6 +180,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         return not isinstance(error, OutOfMemoryError)
     text = str(error).lower()
     return isinstance(error, Exception) and any(word in text for word in _EXHAUSTED)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return pydantic's first problem: where it lies, if not in the whole, and what."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
 
 
 def spelled(**options: object) -> str:

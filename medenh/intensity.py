@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from medenh.types import FloatArray, Image, Storage, UnitRange
 
 __all__ = [
+    "SOFT_TISSUE_HU",
     "bit_depth_range",
     "float_range",
     "from_unit",
@@ -29,10 +30,11 @@ __all__ = [
     "told_bits",
 ]
 
+SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
+
 _BLOCK = 2_000_000  # values converted at a time
 _SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the detectors and converters in use
-_SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
 _ROUNDING = 0.01  # resampled pictures pass 0 and 1 by this much anywhere
 _OVERSHOOT = 0.25  # and by this much in a few values
 _TINY = 0.05  # no picture on a scale of 0-1 stays below it
@@ -250,17 +252,11 @@ def lies_in_unit(finite: NDArray[Any]) -> bool:
 
 def soft_tissue_range(*, inverted: bool = False) -> UnitRange:
     """Return the range of CT in Hounsfield units whose file names no window."""
-    return UnitRange(*_SOFT_TISSUE_HU, inverted, "soft tissue")
+    return UnitRange(*SOFT_TISSUE_HU, inverted, "soft tissue")
 
 
-def percentile_range(
-    pixels: NDArray[Any],
-    *,
-    low: float = 0.5,
-    high: float = 99.5,
-    inverted: bool = False,
-) -> UnitRange:
-    """Return the range between two percentiles of the foreground.
+def percentile_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
+    """Return the range between the percentiles 0.5 and 99.5 of the foreground.
 
     Background is the most frequent value at the dark end when it fills more than a
     tenth (the air of MRI, padding); it is left out, so that a small object in a large
@@ -281,14 +277,12 @@ def percentile_range(
     if body.size == 0:
         return UnitRange(float(floor), float(floor) + 1.0, inverted, "constant")
     if body.size < 0.9 * flat.size:
-        lower, (upper,) = floor, percentiles(body, [high])
+        lower, (upper,) = floor, percentiles(body, [99.5])
     else:
-        lower, upper = percentiles(flat, [low, high])
+        lower, upper = percentiles(flat, [0.5, 99.5])
     if upper <= lower:
         lower, upper = floor, flat.max()
-    return UnitRange(
-        float(lower), float(upper), inverted, f"percentiles {low:g}-{high:g}"
-    )
+    return UnitRange(float(lower), float(upper), inverted, "percentiles 0.5-99.5")
 
 
 def _in_order(flat: NDArray[Any]) -> NDArray[np.int32]:

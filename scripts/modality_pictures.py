@@ -7,7 +7,6 @@ Medical pictures come from the data packs, as they are and through the recipes o
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import skimage
-from training_packs import MODALITIES, Row, manifest
+from training_packs import MODALITIES, Row, manifest, stored
 
 from medenh.degradations import RECIPES, degrade
 from medenh.training.data import decode_image
@@ -70,20 +69,15 @@ class Picture(NamedTuple):
     pixels: np.ndarray
 
 
-def medical(data: Path, wanted: Callable[[Row], bool]) -> Iterator[Picture]:
+def medical(packs: Path, wanted: Callable[[Row], bool]) -> Iterator[Picture]:
     """Yield pictures of all packs, reduced to `SIDE`; 16 bits through a window."""
     for folder, kind in MODALITIES.items():
-        pack = data / folder
+        pack = packs / folder
         rows = [r for r in manifest(pack) if r["split"] != "asset" and wanted(r)]
-        for shard in sorted({row["shard"] for row in rows}):
-            with tarfile.open(pack / shard) as archive:
-                for row in (row for row in rows if row["shard"] == shard):
-                    member = archive.extractfile(row["file"])
-                    if member is None:
-                        raise FileNotFoundError(f"{row['file']} is not in {shard}")
-                    pixels = reduced(decode_image(member.read(), row, pack))
-                    group = f"{folder}/{row['group']}"
-                    yield Picture(kind, group, row["source_dataset"], pixels)
+        for row, data in stored(pack, rows):
+            pixels = reduced(decode_image(data, row, pack))
+            group = f"{folder}/{row['group']}"
+            yield Picture(kind, group, row["source_dataset"], pixels)
 
 
 def reduced(pixels: np.ndarray) -> np.ndarray:

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from medenh import device
-from medenh.device import Device, num_threads, pick_device, pick_precision
+from medenh.device import (
+    Device,
+    num_threads,
+    one_thread_each,
+    pick_device,
+    pick_precision,
+)
 from medenh.errors import UsageError
 
 
@@ -15,6 +22,15 @@ def test_threads_follow_the_environment(monkeypatch):
     assert num_threads() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "2,4")
     assert num_threads() == 2
+
+
+def test_threads_are_set_for_new_libraries_and_set_back(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    with one_thread_each():
+        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="affinity is a Linux notion")

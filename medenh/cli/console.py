@@ -7,24 +7,26 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from medenh.errors import OutputError
+from medenh.errors import MedenhError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
     "answer_error",
+    "as_document",
     "can_show",
     "configure_logging",
     "expect_json",
     "human_size",
     "one_line",
     "quieten_logging",
+    "say",
     "spelled_name",
     "stderr_console",
     "to_json",
@@ -68,6 +70,11 @@ def can_show(text: str) -> bool:
 def write(text: str) -> None:
     """Write one line of data to stdout."""
     sys.stdout.write(text + "\n")
+
+
+def say(text: object) -> None:
+    """Write one line to stdout, whatever the text holds."""
+    write(one_line(text))
 
 
 def warn(text: object, *, kind: str = "warning") -> None:
@@ -137,6 +144,33 @@ def write_json(document: Any) -> None:
     # JSON is UTF-8, of which ASCII is the part that all encodings share
     encoding = codecs.lookup(sys.stdout.encoding or "utf-8").name
     write(to_json(document, ascii_only=encoding != "utf-8"))
+
+
+class _Summary(Protocol):
+    error: str
+    code: str
+
+    def to_json(self) -> Any: ...
+
+
+_Filled = TypeVar("_Filled", bound=_Summary)
+
+
+@contextmanager
+def as_document(summary: _Filled, *, wanted: bool) -> Iterator[_Filled]:
+    """Give a summary to be filled, and print it as JSON however the run ends."""
+    try:
+        yield summary
+    except Exception as error:
+        summary.error = str(error) or type(error).__name__
+        summary.code = error.code if isinstance(error, MedenhError) else "error"
+        raise
+    except KeyboardInterrupt:
+        summary.error = summary.code = "interrupted"
+        raise
+    finally:
+        if wanted:
+            write_json(summary.to_json())
 
 
 def _plain(value: Any) -> Any:

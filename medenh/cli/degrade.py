@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,12 +116,6 @@ _LegacyOut = Annotated[
 _Workers = Annotated[
     str, typer.Option(help="Processes; auto is all cores.", metavar="auto|N")
 ]
-_Recursive = Annotated[
-    bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
-]
-_DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-]
 _List = Annotated[bool, typer.Option("--list", help="Show the recipes and stop.")]
 
 
@@ -151,8 +143,8 @@ def degrade(
     write_legacy_json: _LegacyOut = None,
     deidentify: options.Deidentify = None,
     workers: _Workers = "auto",
-    recursive: _Recursive = True,
-    dry_run: _DryRun = False,
+    recursive: options.Recursive = True,
+    dry_run: options.DryRun = False,
     list_recipes: _List = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -163,7 +155,7 @@ def degrade(
     OUT mirrors the input folder and gets records.jsonl. The same seed gives the same
     files on any number of cores; the same command again goes on where it stopped.
     """
-    from medenh.pipeline.degrade_crew import one_thread_each
+    from medenh.device import one_thread_each
 
     with one_thread_each():  # before NumPy is loaded
         if list_recipes:
@@ -228,10 +220,11 @@ def _run(
     from medenh.cli.interrupt import interruptible
     from medenh.cli.progress import ProgressListener
     from medenh.pipeline.degrade import degrade_files
+    from medenh.pipeline.degrade_results import DegradeSummary
 
     with (
         interruptible() as stop,
-        _document(wanted=json) as summary,
+        console.as_document(DegradeSummary(), wanted=json) as summary,
         ProgressListener(quiet=quiet or json, label="degrading") as listener,
     ):
         return degrade_files(
@@ -243,27 +236,6 @@ def _run(
             stop=stop,
             summary=summary,
         )
-
-
-@contextmanager
-def _document(*, wanted: bool) -> Iterator[DegradeSummary]:
-    """Give a summary to be filled, and print it as JSON however the run ends."""
-    from medenh.errors import MedenhError
-    from medenh.pipeline.degrade_results import DegradeSummary
-
-    summary = DegradeSummary()
-    try:
-        yield summary
-    except Exception as error:
-        summary.error = str(error) or type(error).__name__
-        summary.code = error.code if isinstance(error, MedenhError) else "error"
-        raise
-    except KeyboardInterrupt:
-        summary.error = summary.code = "interrupted"
-        raise
-    finally:
-        if wanted:
-            console.write_json(summary.to_json())
 
 
 def _show_plan(
@@ -284,15 +256,11 @@ def _show_plan(
         more = f" and {len(task.sources) - 1} more" if len(task.sources) > 1 else ""
         target = plan.root / task.outputs[0]
         how = "; ".join((task.recipe, *task.remarks))
-        _say(f"degrade {task.path}{more} -> {target} by {how}")
+        console.say(f"degrade {task.path}{more} -> {target} by {how}")
     for skip in plan.skipped:
-        _say(f"skip    {skip.path}: {skip.reason}")
+        console.say(f"skip    {skip.path}: {skip.reason}")
     for failure in plan.failed:
-        _say(f"refuse  {failure.path}: {failure.reason}")
-
-
-def _say(line: str) -> None:
-    console.write(console.one_line(line))
+        console.say(f"refuse  {failure.path}: {failure.reason}")
 
 
 def _tell(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,12 +42,6 @@ _Batch = Annotated[
 _Format = Annotated[
     str, typer.Option(help="same, png, tiff, dicom, nifti or npy.", metavar="FORMAT")
 ]
-_Axis = Annotated[
-    int | None,
-    typer.Option(
-        min=0, max=2, help="NIfTI axis to go along as slices.", show_default=False
-    ),
-]
 _Bits = Annotated[
     int | None,
     typer.Option(
@@ -67,9 +59,6 @@ _Strict = Annotated[
 _Shard = Annotated[
     str | None,
     typer.Option(help="Only part I of N.", metavar="I/N", show_default=False),
-]
-_Recursive = Annotated[
-    bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
 ]
 _Uncertainty = Annotated[
     bool,
@@ -106,9 +95,6 @@ _MaxRatio = Annotated[
         show_default=False,
     ),
 ]
-_DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -130,15 +116,15 @@ def enhance(
     engine: options.Engine = "auto",
     format: _Format = "same",
     on_exists: options.OnExists = "error",
-    axis: _Axis = None,
+    axis: options.Axis = None,
     bits: _Bits = None,
     strict: _Strict = False,
     report: options.Report = None,
     shard: _Shard = None,
-    recursive: _Recursive = True,
+    recursive: options.Recursive = True,
     uncertainty: _Uncertainty = False,
     deidentify: options.Deidentify = None,
-    dry_run: _DryRun = False,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -218,10 +204,11 @@ def _run(
     from medenh.cli.interrupt import interruptible
     from medenh.cli.progress import ProgressListener
     from medenh.pipeline.enhance import enhance_files
+    from medenh.pipeline.results import Summary
 
     with (
         interruptible() as stop,
-        _document(wanted=json) as summary,
+        console.as_document(Summary(), wanted=json) as summary,
         ProgressListener(quiet=quiet or json) as listener,
     ):
         if report is None:
@@ -243,27 +230,6 @@ def _run(
         elif not quiet:
             console.warn(f"nothing is new: {report} stays as it is", kind="report")
         return summary
-
-
-@contextmanager
-def _document(*, wanted: bool) -> Iterator[Summary]:
-    """Give a summary to be filled, and print it as JSON however the run ends."""
-    from medenh.errors import MedenhError
-    from medenh.pipeline.results import Summary
-
-    summary = Summary()
-    try:
-        yield summary
-    except Exception as error:
-        summary.error = str(error) or type(error).__name__
-        summary.code = error.code if isinstance(error, MedenhError) else "error"
-        raise
-    except KeyboardInterrupt:
-        summary.error = summary.code = "interrupted"
-        raise
-    finally:
-        if wanted:
-            console.write_json(summary.to_json())
 
 
 def _show_plan(
@@ -291,15 +257,13 @@ def _show_plan(
         more = f" and {len(item.sources) - 1} more" if len(item.sources) > 1 else ""
         maps = f" and {item.maps[0]}" if item.maps else ""
         why = "; ".join((*item.remarks, reason))
-        _say(f"enhance {item.path}{more} -> {item.targets[0]}{maps} by {model}: {why}")
+        console.say(
+            f"enhance {item.path}{more} -> {item.targets[0]}{maps} by {model}: {why}"
+        )
     for skip in plan.skipped:
-        _say(f"skip    {skip.path}: {skip.reason}")
+        console.say(f"skip    {skip.path}: {skip.reason}")
     for failure in plan.failed:
-        _say(f"refuse  {failure.path}: {failure.reason}")
-
-
-def _say(line: str) -> None:
-    console.write(console.one_line(line))
+        console.say(f"refuse  {failure.path}: {failure.reason}")
 
 
 def _tell(

@@ -14,6 +14,7 @@ import typer
 
 from medenh.cli import console, options
 from medenh.cli import evaluate_options as own
+from medenh.errors import UsageError
 
 if TYPE_CHECKING:
     from medenh.evaluation.result import Evaluation
@@ -131,20 +132,14 @@ def _command() -> list[str]:
     return ["medenh", *sys.argv[1:]]
 
 
-def _usage(what: str, hint: str = "") -> Exception:
-    from medenh.errors import UsageError
-
-    return UsageError(what, hint=hint)
-
-
 def _refuse(given: Mapping[str, object], word: str) -> None:
     """Refuse what has no meaning with, or without, a protocol."""
     strange = [name for name, value in given.items() if value not in (None, [])]
     if strange:
         hint = "a protocol is frozen: only data and models vary"
-        raise _usage(
+        raise UsageError(
             f"{strange[0]} has no meaning {word} --protocol",
-            hint if word == "with" else "",
+            hint=hint if word == "with" else "",
         )
 
 
@@ -165,9 +160,9 @@ def _prepare(
     resolved = [real_path(place) for place in places]
     for index, place in enumerate(places):
         if resolved[index] in resolved[:index]:
-            raise _usage(
+            raise UsageError(
                 f"{place} would be written twice",
-                "end the page's name in .html: CSV and JSON go beside it",
+                hint="end the page's name in .html: CSV and JSON go beside it",
             )
         check_place(place, [one for one in inputs if one is not None])
         _refuse_picture(place)
@@ -196,7 +191,7 @@ def _refuse_picture(place: Path) -> None:
         formats.sniff(place)
     except InputError:
         return
-    raise _usage(f"{place} is a picture, which would be replaced")
+    raise UsageError(f"{place} is a picture, which would be replaced")
 
 
 def _run_protocol(name: str, on_done: OnDone, asked: Mapping[str, Any]) -> Evaluation:
@@ -216,7 +211,7 @@ def _measure_pairs(
     from medenh.evaluation.planning import PairOptions
 
     if enhanced is None:
-        raise _usage("name what to judge: ENHANCED REFERENCE, or --protocol NAME")
+        raise UsageError("name what to judge: ENHANCED REFERENCE, or --protocol NAME")
     wanted = PairOptions(**asked)
     return evaluate_pairs(enhanced, reference, baselines, wanted, on_done=on_done)
 

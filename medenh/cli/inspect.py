@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["describe", "register"]
 
 _Files = Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)]
-_Axis = Annotated[
-    int | None,
-    typer.Option(
-        min=0, max=2, help="NIfTI axis to go along as slices.", show_default=False
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +23,9 @@ def register(app: typer.Typer) -> None:
     app.command(name="inspect", no_args_is_help=True)(inspect)
 
 
-def inspect(files: _Files, axis: _Axis = None, json: options.Json = False) -> None:
+def inspect(
+    files: _Files, axis: options.Axis = None, json: options.Json = False
+) -> None:
     """Show files' format, size, type, units, modality, range, and auto's model.
 
     Nothing that tells a patient is read out. --json is a list if there are several.

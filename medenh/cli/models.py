@@ -11,6 +11,7 @@ import typer
 
 from medenh.cli import console, convert, options, publish, remeasure
 from medenh.cli.model_tables import show_measured
+from medenh.errors import UsageError
 
 if TYPE_CHECKING:
     from medenh.zoo.card import ModelCard
@@ -183,7 +184,7 @@ def download(
 
     manifest = load_manifest()
     if bool(names) == every:
-        raise _usage("name the models, or give --all")
+        raise UsageError("name the models, or give --all")
     if every:
         cards = [card for card in manifest.current() if card.weights is not None]
     else:
@@ -200,12 +201,6 @@ def download(
     elif not quiet:
         for entry in done:
             console.write(f"{entry['id']}: {entry['where']}")
-
-
-def _usage(what: str) -> Exception:
-    from medenh.errors import UsageError
-
-    return UsageError(what)
 
 
 @contextmanager

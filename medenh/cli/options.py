@@ -10,8 +10,10 @@ import typer
 from medenh.cli.console import quieten_logging
 
 __all__ = [
+    "Axis",
     "Deidentify",
     "Device",
+    "DryRun",
     "Engine",
     "Inputs",
     "Json",
@@ -22,6 +24,7 @@ __all__ = [
     "Output",
     "Precision",
     "Quiet",
+    "Recursive",
     "Report",
     "Seed",
     "Verbose",
@@ -104,6 +107,18 @@ Deidentify = Annotated[
         metavar="basic",
         help="Leave out what names the patient (DICOM PS3.15 Basic Profile).",
         show_default=False,
+    ),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+]
+Axis = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=2, help="NIfTI axis to go along as slices.", show_default=False
     ),
 ]
 Offline = Annotated[

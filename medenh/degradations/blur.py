@@ -28,7 +28,6 @@ from medenh.types import FloatArray
 
 __all__ = [
     "OPERATORS",
-    "BoxBlur",
     "DefocusBlur",
     "GaussianBlur",
     "MotionBlur",
@@ -78,45 +77,6 @@ class GaussianBlur:
             lambda x: cv2.GaussianBlur(
                 x, (side, side), self.sigma, borderType=cv2.BORDER_REFLECT
             ),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class BoxBlur:
-    """Mean over a rectangle; samples odd windows of 3 to 13 px at 224 px [C].
-
-    Attributes
-    ----------
-    width, height : int
-        Odd, in pixels.
-    """
-
-    width: int
-    height: int
-
-    name: ClassVar[str] = "box-blur"
-    volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw a square window."""
-        half = at_level((1, 6), draw_share(rng, severity))
-        side = 2 * round(half * relative_size(pixels, _IMAGENET_SIDE, scene)) + 1
-        return cls(side, side)
-
-    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
-        """Blur one frame."""
-        window = (self.width, self.height)
-        return _filtered(
-            pixels,
-            scene,
-            lambda x: cv2.blur(x, window, borderType=cv2.BORDER_REFLECT),
         )
 
 
@@ -304,7 +264,6 @@ class ZoomBlur:
 
 OPERATORS: tuple[type[Operator], ...] = (
     GaussianBlur,
-    BoxBlur,
     DefocusBlur,
     MotionBlur,
     TrajectoryBlur,

@@ -19,7 +19,6 @@ from medenh.types import FloatArray, Image
 __all__ = ["clip_to_domain", "from_domain", "scale_for", "to_domain"]
 
 _TWELVE_BITS, _OFFSET_HU = 4095.0, 1024.0
-_WINDOW_HU = (-160.0, 240.0)  # assumed of CT pictures that are not in HU [C]
 
 
 def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
@@ -37,8 +36,9 @@ def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
         if image.pixels.dtype == np.uint16 and image.unit_range.high == _TWELVE_BITS:
             return _OFFSET_HU, _OFFSET_HU + 1.0
         black, white = image.unit_range.low, image.unit_range.high
-        per_hu = (white - black) / (_WINDOW_HU[1] - _WINDOW_HU[0])
-        zero = black - _WINDOW_HU[0] * per_hu
+        lowest, highest = intensity.SOFT_TISSUE_HU
+        per_hu = (white - black) / (highest - lowest)
+        zero = black - lowest * per_hu
         return zero, zero + per_hu
     if domain == "magnitude":
         brightest = intensity.percentile_range(image.pixels).high

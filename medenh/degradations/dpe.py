@@ -11,12 +11,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from medenh.colour import luma
 from medenh.degradations.operator import Drawn, Operator, Scene
 from medenh.degradations.recipe import Recipe, in_order
-from medenh.degradations.seeding import rng_for
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "RECIPES", "DpeParameters", "apply", "rng_for", "sample"]
+__all__ = ["OPERATORS", "RECIPES", "DpeParameters", "apply", "sample"]
 
 _BRIGHTNESS = _CONTRAST = (0.8, 0.1)  # mild to strong
 _NOISE_MAX = 0.1**1.5  # in [-1, 1] units
@@ -146,11 +146,7 @@ def _brighten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
 
 def _flatten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
     """Blend towards the rounded mean of the luma, the same grey in all channels."""
-    if x.shape[-1] == 3:
-        luma = x @ np.array([0.299, 0.587, 0.114], np.float32)
-    else:
-        luma = x[..., 0]
-    mean = np.floor(luma.mean(dtype=np.float64) + 0.5)
+    mean = np.floor(luma(x).mean(dtype=np.float64) + 0.5)
     factor = np.float32(parameters.contrast)
     return x * factor + np.float32((1.0 - factor) * mean)
 

@@ -28,7 +28,14 @@ from medenh.types import FloatArray, Image
 
 _SMALLEST_SSIM = 11  # its window
 
-__all__ = ["Pair", "apply_operators", "degrade_image", "replay_image", "sample_frames"]
+__all__ = [
+    "Pair",
+    "apply_operators",
+    "checked_options",
+    "degrade_image",
+    "replay_image",
+    "sample_frames",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +97,7 @@ def degrade_image(
     UsageError
         Unknown option, severity out of range, field of another shape.
     """
-    chosen = _checked_options(recipe, options or {})
+    chosen = checked_options(recipe, options or {})
     if severity is not None and not 0.0 <= severity <= 1.0:
         raise UsageError(f"severity {severity} is not in 0 to 1")
     rng = rng_for(name, seed=seed, draw=draw)
@@ -242,7 +249,7 @@ def _carry_out(
     return Pair(low.made_by(record.provenance(), source=image), clean, record)
 
 
-def _checked_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+def checked_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return every option of a recipe, the user's over the defaults."""
     chosen = {name: words[0] for name, words in recipe.options.items()}
     for name, value in given.items():

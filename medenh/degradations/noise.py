@@ -29,7 +29,6 @@ __all__ = [
     "PoissonGaussianNoise",
     "ShotNoise",
     "SpeckleNoise",
-    "UniformNoise",
 ]
 
 _MANY = 64.0  # photons, above which counts are nearly Gaussian
@@ -69,47 +68,6 @@ class GaussianNoise:
         """Add noise to one frame."""
         noise = _normal(_drawn_shape(pixels), self.noise_seed, scene)
         noise *= np.float32(self.sigma)
-        return pixels + noise
-
-
-@dataclass(frozen=True, slots=True)
-class UniformNoise:
-    """Additive, uniform; samples symmetric noise of half width .05 to .5 [C].
-
-    Attributes
-    ----------
-    low, high : float
-        Limits of what is added, in units of the domain.
-    noise_seed : int
-        Seed of the noise field.
-    """
-
-    low: float
-    high: float
-    noise_seed: int
-
-    name: ClassVar[str] = "uniform-noise"
-    volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the half width and the seed."""
-        half = at_level((0.05, 0.5), draw_share(rng, severity))
-        return cls(-half, half, new_seed(rng))
-
-    def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
-        """Add noise to one frame."""
-        noise = noise_rng(self.noise_seed, scene).random(
-            _drawn_shape(pixels), dtype=np.float32
-        )
-        noise *= np.float32(self.high - self.low)
-        noise += np.float32(self.low)
         return pixels + noise
 
 
@@ -290,7 +248,6 @@ class ImpulseNoise:
 
 OPERATORS: tuple[type[Operator], ...] = (
     GaussianNoise,
-    UniformNoise,
     ShotNoise,
     PoissonGaussianNoise,
     SpeckleNoise,

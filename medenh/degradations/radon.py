@@ -39,9 +39,9 @@ def draw_kernel(rng: np.random.Generator) -> Kernel:
     return kernels[int(rng.integers(3))]
 
 
-def view_angles(views: int, *, first: float = 0.0, arc: float = 180.0) -> FloatArray:
-    """Return evenly spaced angles in degrees, the last one step before the end."""
-    steps = np.arange(views, dtype=np.float64) * (arc / views)
+def view_angles(views: int, *, first: float = 0.0) -> FloatArray:
+    """Return angles in degrees, evenly spaced, the last one step before 180 more."""
+    steps = np.arange(views, dtype=np.float64) * (180.0 / views)
     return (first + steps).astype(np.float32)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from medenh.degradations.operator import Domain, Operator
-from medenh.errors import UsageError
+from medenh.errors import UsageError, first_problem
 from medenh.types import Provenance
 
 __all__ = ["FileEntry", "Framing", "Record", "StepRecord", "read_step", "write_step"]
@@ -189,7 +189,7 @@ class Record(_Model):
             words = text if isinstance(text, str) else text.decode(errors="replace")
             foreign = '"params"' in words and '"schema"' not in words
             raise UsageError(
-                f"not a degradation record: {_first(error)}",
+                f"not a degradation record: {first_problem(error)}",
                 hint=_FOREIGN if foreign else "",
             ) from error
 
@@ -225,7 +225,9 @@ def read_step(step: StepRecord, operators: dict[str, type[Operator]]) -> Operato
     try:
         return _adapter(operator).validate_python(step.params)
     except ValidationError as error:
-        raise UsageError(f"step {step.op!r} of the record: {_first(error)}") from error
+        raise UsageError(
+            f"step {step.op!r} of the record: {first_problem(error)}"
+        ) from error
 
 
 def _listed(value: Any) -> Any:
@@ -240,9 +242,3 @@ def _listed(value: Any) -> Any:
 @cache
 def _adapter(operator: type[Operator]) -> TypeAdapter[Operator]:
     return TypeAdapter(operator)
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -264,8 +264,8 @@ OPERATORS: tuple[type[Operator], ...] = (
 )
 
 
-def smooth_field(shape: tuple[int, int], seed: int, *, octaves: int = 4) -> FloatArray:
-    """Return smooth noise of several octaves, shape (H, W), from 0 to 1.
+def smooth_field(shape: tuple[int, int], seed: int) -> FloatArray:
+    """Return smooth noise of four octaves, shape (H, W), from 0 to 1.
 
     The coarsest octave has three cells along the long side, each further one twice
     as many at half the strength.
@@ -273,7 +273,7 @@ def smooth_field(shape: tuple[int, int], seed: int, *, octaves: int = 4) -> Floa
     rng = np.random.default_rng(seed)
     height, width = shape
     total = np.zeros(shape, np.float32)
-    for octave in range(octaves):
+    for octave in range(4):
         cells = 3 * 2**octave
         grid = rng.random((cells + 3, cells + 3), dtype=np.float32)
         large = cv2.resize(grid, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from medenh.degradations.engine import sample_frames
+from medenh.degradations.api import unit_severity
+from medenh.degradations.engine import checked_options, sample_frames
 from medenh.degradations.operator import Scene
-from medenh.degradations.recipe import Recipe
 from medenh.degradations.registry import find_recipe
 from medenh.errors import UsageError
+from medenh.intensity import SOFT_TISSUE_HU
 from medenh.types import FloatArray
 
 __all__ = ["degrade_crop"]
-
-_WINDOW_HU = (-160.0, 240.0)  # what [0, 1] stands for in CT: soft tissue [chosen]
 
 
 def degrade_crop(
@@ -30,7 +28,7 @@ def degrade_crop(
     eight_bit: bool = False,
     field: FloatArray | None = None,
     whole_side: int | None = None,
-    window_hu: tuple[float, float] = _WINDOW_HU,
+    window_hu: tuple[float, float] = SOFT_TISSUE_HU,
     options: Mapping[str, Any] | None = None,
 ) -> FloatArray:
     """Return a crop degraded by a fresh draw of a recipe.
@@ -55,7 +53,7 @@ def degrade_crop(
         Long side of the picture the crop was cut from. Lengths are in proportion to
         it: without it a crop is blurred less than the whole picture would be.
     window_hu : (float, float)
-        For recipes in HU, what 0 and 1 stand for.
+        For recipes in HU, what 0 and 1 stand for: soft tissue [chosen].
     options : mapping, optional
         The recipe's own options.
 
@@ -66,7 +64,8 @@ def degrade_crop(
     Raises
     ------
     UsageError
-        Unknown recipe, a severity outside 1 to 5, or a crop of another shape.
+        Unknown recipe or option, a severity outside 1 to 5, or a crop of another
+        shape.
 
     Examples
     --------
@@ -79,19 +78,17 @@ def degrade_crop(
         raise UsageError(
             f"a crop is float32 (height, width, 1 or 3), not {crop.dtype} {crop.shape}"
         )
-    if severity is not None and not 1.0 <= severity <= 5.0:
-        raise UsageError(f"severity {severity:g} is not in 1 to 5")
+    share = None if severity is None else unit_severity(severity)
     scene = Scene(
         domain=chosen.domain,
         modality=modality,
         field=field,
         eight_bit=eight_bit,
         whole_side=whole_side,
-        options={**_defaults(chosen.name), **(options or {})},
+        options=checked_options(chosen, options or {}),
     )
     low, high = window_hu if chosen.domain == "hu" else (0.0, 1.0)
     frames = crop[None] if (low, high) == (0.0, 1.0) else _stretched(crop, low, high)
-    share = None if severity is None else (severity - 1.0) / 4.0
     degraded, _ = sample_frames(frames, chosen, scene, rng, share)
     out = degraded[0]
     if (low, high) != (0.0, 1.0):
@@ -104,9 +101,3 @@ def degrade_crop(
 
 def _stretched(crop: FloatArray, low: float, high: float) -> FloatArray:
     return (crop * np.float32(high - low) + np.float32(low))[None]
-
-
-@cache
-def _defaults(name: str) -> dict[str, Any]:
-    recipe: Recipe = find_recipe(name)
-    return {option: words[0] for option, words in recipe.options.items()}

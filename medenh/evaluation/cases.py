@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from medenh.tasks import Task
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["Case", "Clean", "DataSet", "choose", "eight_bits", "read_folder"]
+
+_Chosen = TypeVar("_Chosen")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -163,7 +165,7 @@ def _unmatched(
     return {name: names for name, names in left.items() if names}
 
 
-def choose(cases: Sequence[Case], limit: int | None) -> tuple[Case, ...]:
+def choose(cases: Sequence[_Chosen], limit: int | None) -> tuple[_Chosen, ...]:
     """Return some cases, the same at every call, spread over all; in their order."""
     if limit is None or limit >= len(cases):
         return tuple(cases)

@@ -19,6 +19,8 @@ from medenh.tasks import Task, class_masks, get_task, read_mask
 from medenh.training.data import (
     MODALITY_OF_PACK,
     decode_image,
+    find_label,
+    has_answer,
     is_grey,
     open_shard,
     read_member,
@@ -171,16 +173,9 @@ def _modality_of(folder: Path) -> Modality:
 
 
 def _has_answer(row: Mapping[str, str], task: Task) -> bool:
-    if task.kind == "classification":
-        return _label(row, task) is not None
     sources = _SOURCES.get(task.name)
     of_task = sources is None or row.get("source_dataset") in sources
-    return bool(row.get("mask_file")) and of_task
-
-
-def _label(row: Mapping[str, str], task: Task) -> int | None:
-    found = [task.labels[p] for p in row["labels"].split(";") if p in task.labels]
-    return found[0] if found else None
+    return of_task and has_answer(row, task)
 
 
 def _answers(
@@ -190,7 +185,7 @@ def _answers(
     for task in tasks:
         if not _has_answer(row, task):
             continue
-        label = _label(row, task)
+        label = find_label(row, task)
         if task.kind == "classification" and label is not None:
             labels[task.name] = label
         elif mask is not None:

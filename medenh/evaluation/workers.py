@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from medenh.device import usable_cores
+from medenh.device import one_thread_each, usable_cores
 from medenh.errors import OutOfMemoryError, spelled
 
 __all__ = ["OnDone", "count_workers", "counted", "in_order", "workers"]
@@ -24,14 +24,6 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 _ITEMS_A_WORKER = 8  # fewer are measured sooner than a process has started
-# one thread a process: the processes are the threads, and sums of floats come out the
-# same whatever the machine
-_SURROUNDINGS = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENCV_FOR_THREADS_NUM": "1",
-}
 
 
 class _Inline(Executor):
@@ -95,20 +87,14 @@ def workers(count: int) -> Iterator[Executor]:
 @contextmanager
 def _surroundings_of_children() -> Iterator[None]:
     """Set what children inherit: one thread, and deaf to the Ctrl-C meant for us."""
-    before = {name: os.environ.get(name) for name in _SURROUNDINGS}
-    os.environ.update(_SURROUNDINGS)
     here = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
     try:
-        yield
+        with one_thread_each():  # the processes are the threads
+            yield
     finally:
         if here:
             signal.signal(signal.SIGINT, handler)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def in_order(

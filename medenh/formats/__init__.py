@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from medenh.types import Image, Provenance
 
-__all__ = ["EXTENSIONS", "Limits", "extension_for", "read", "sniff", "write"]
+__all__ = ["EXTENSIONS", "Limits", "read", "sniff", "write"]
 
 PathLike = str | Path
 
@@ -176,22 +176,6 @@ def write(
     )
     for word in writers.lost_meaning(image, _paths(path), format=format):
         warnings.warn(word, stacklevel=2)
-
-
-def extension_for(image: Image, format: str) -> str:
-    """Return the extension for an image written as ``format``.
-
-    The source's own extension is kept where it belongs to that format, so that
-    ".tif" stays ".tif", and a DICOM file without extension stays without.
-
-    Raises
-    ------
-    UsageError
-        ``format`` is not a key of `EXTENSIONS`.
-    """
-    from medenh.formats import writers
-
-    return writers.extension_for(image, format)
 
 
 def _paths(path: PathLike | Sequence[PathLike]) -> list[Path]:

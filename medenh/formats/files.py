@@ -59,15 +59,15 @@ _HINTS = {
 
 
 @contextlib.contextmanager
-def atomic_output(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
+def atomic_output(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path`` that becomes ``path`` on success.
+
+    It is written through to the disk before the name appears.
 
     Parameters
     ----------
     path : path
         The output. Its folder is made where missing.
-    durable : bool
-        Write through to the disk before the name appears.
 
     Yields
     ------
@@ -94,8 +94,7 @@ def atomic_output(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
         part = candidate
         try_lock(handle)
         yield part
-        if durable:
-            os.fsync(handle)
+        os.fsync(handle)
         part.replace(target)
         part = None
     except OSError as error:

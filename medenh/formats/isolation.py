@@ -24,6 +24,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.device import ONE_THREAD
 from medenh.errors import InputError, MedenhError, OutOfMemoryError, UnreadableError
 from medenh.formats.limits import read_seconds
 
@@ -41,7 +42,6 @@ _START = (
     "from medenh.formats.isolation import serve; serve(int(sys.argv[2]))"
 )
 Buffer: TypeAlias = bytes | memoryview
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def fill(
@@ -126,7 +126,7 @@ class _Child:
                 pass_fds=(theirs,) if posix else (),
                 process_group=0 if posix else None,  # Ctrl-C is for its parent
                 pipesize=_PIPE_BYTES,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **ONE_THREAD},
             )
         except BaseException:
             self._lifeline.close()

@@ -29,8 +29,8 @@ _LZW = 5
 _COMPRESSIONS = (_RAW, _LZW, JPEG, 8, 32773, 32946, 34925, 50000)
 
 
-def check_chain(path: Path, size: int) -> int:
-    """Return the number of pages, following the chain in the file.
+def check_chain(path: Path, size: int) -> None:
+    """Refuse a file whose chain of pages is damaged or too long.
 
     Parameters
     ----------
@@ -73,7 +73,6 @@ def check_chain(path: Path, size: int) -> int:
             raise UnreadableError("truncated TIFF", path=path) from error
     if not seen:
         raise UnreadableError("damaged TIFF: no pages", path=path)
-    return len(seen)
 
 
 def _unpack(data: bytes, layout: str) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from medenh.formats.viewing import viewing_of
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
 
-__all__ = ["check_deidentifiable", "extension_for", "lost_meaning", "write"]
+__all__ = ["check_deidentifiable", "lost_meaning", "write"]
 
 _RASTERS = ("png", "jpeg", "bmp")
 
@@ -203,17 +203,3 @@ def _is_input(image: Image, path: Path) -> bool:
         return any(half is not None and half.samefile(path) for half in halves)
     except OSError:
         return False
-
-
-def extension_for(image: Image, format: str) -> str:
-    """Return the extension for a format: see `medenh.formats.extension_for`."""
-    if format not in EXTENSIONS:
-        raise UsageError(f"unknown format {format!r}", hint=f"one of {_known()}")
-    if image.source is not None and image.format == format:
-        name = image.source.name
-        for ending in sorted(EXTENSIONS[format], key=len, reverse=True):
-            if name.lower().endswith(ending):
-                return name[-len(ending) :]
-        if format == "dicom":
-            return ""
-    return EXTENSIONS[format][0]

@@ -9,6 +9,9 @@ from torch import Tensor
 __all__ = ["code_consistency", "code_kl", "intensity_distance"]
 
 
+_QUANTILES = 256  # at which two distributions are compared
+
+
 def code_kl(mean: Tensor, log_variance: Tensor, *, free: float = 0.05) -> Tensor:
     """Return the divergence of a guidance code from N(0, I), averaged over dimensions.
 
@@ -50,7 +53,6 @@ def intensity_distance(
     *,
     mask: Tensor | None = None,
     guide_mask: Tensor | None = None,
-    quantiles: int = 256,
 ) -> Tensor:
     """Return the 1-Wasserstein distance of intensities, a channel at a time.
 
@@ -60,8 +62,6 @@ def intensity_distance(
         They need not show the same.
     mask, guide_mask : bool tensors, shapes (B, 1, H, W) and (B, 1, H', W'), optional
         Pixels that count, at least one in each picture; all if not given.
-    quantiles : int
-        Points at which the two distributions are compared.
 
     Returns
     -------
@@ -73,13 +73,13 @@ def intensity_distance(
     Our choice (HQG-Net recipe, optional): a sliced distance whose slices are the
     channels. In one dimension it is the mean distance of quantiles.
     """
-    found = _quantiles(enhanced.float(), mask, quantiles)
-    wanted = _quantiles(guide.detach().float(), guide_mask, quantiles)
+    found = _quantiles(enhanced.float(), mask)
+    wanted = _quantiles(guide.detach().float(), guide_mask)
     return F.l1_loss(found, wanted)
 
 
-def _quantiles(image: Tensor, mask: Tensor | None, count: int) -> Tensor:
-    """Return each channel's values at (k + 1/2) / count, (B, C, count)."""
+def _quantiles(image: Tensor, mask: Tensor | None) -> Tensor:
+    """Return each channel's values at (k + 1/2) / 256, (B, C, 256)."""
     batch, channels, height, width = image.shape
     values = image.flatten(2)
     if mask is None:
@@ -89,7 +89,7 @@ def _quantiles(image: Tensor, mask: Tensor | None, count: int) -> Tensor:
         values = values.masked_fill(~inside, torch.inf)  # sorted behind all others
         pixels = inside.sum(2, keepdim=True)
     ordered = values.sort(2).values
-    share = (torch.arange(count, device=image.device) + 0.5) / count
+    share = (torch.arange(_QUANTILES, device=image.device) + 0.5) / _QUANTILES
     place = (share * pixels - 0.5).clamp_min(0)
     below = place.floor()
     below, above = below.long(), torch.minimum(below.long() + 1, pixels - 1)

@@ -17,7 +17,6 @@ __all__ = [
     "Maps",
     "content_features",
     "feature_distance",
-    "feature_matching",
     "gradient_difference",
     "regularised_features",
 ]
@@ -93,34 +92,6 @@ def _filter(x: Tensor, kernels: Tensor, step: int) -> tuple[Tensor, ...]:
     out = F.conv2d(padded, weights, dilation=step, groups=channels)
     shape = (x.shape[0], channels, kernels.shape[0], *x.shape[2:])
     return out.reshape(shape).unbind(2)
-
-
-def feature_matching(
-    fake: Maps | Sequence[Maps], real: Maps | Sequence[Maps]
-) -> Tensor:
-    """Return the mean L1 distance of a discriminator's maps.
-
-    Parameters
-    ----------
-    fake, real : maps of one scale, or a sequence of such
-        ``real`` gets no gradient.
-
-    Notes
-    -----
-    Wang et al., "pix2pixHD", CVPR 2018, with equal weights. Leave the last map out to
-    compare features only.
-    """
-    pairs = zip(_flat(fake), _flat(real), strict=True)
-    return torch.stack(
-        [F.l1_loss(f.float(), r.detach().float()) for f, r in pairs]
-    ).mean()
-
-
-def _flat(maps: Maps | Sequence[Maps]) -> list[Tensor]:
-    flat: list[Tensor] = []
-    for entry in maps:
-        flat += [entry] if isinstance(entry, Tensor) else entry
-    return flat
 
 
 def feature_distance(enhanced: Maps, reference: Maps) -> Tensor:

@@ -14,7 +14,7 @@ from medenh.errors import UsageError
 from medenh.metrics._arrays import BoolArray, checked_mask, unit_luma
 from medenh.types import FloatArray, Modality
 
-__all__ = ["Gaussian", "fit_aggd", "fit_gaussian", "niqe", "patch_features"]
+__all__ = ["Gaussian", "fit_gaussian", "niqe", "patch_features"]
 
 Floats = NDArray[np.float64]
 
@@ -238,40 +238,13 @@ def _patch_aggd(values: FloatArray, cell: int) -> tuple[Floats, Floats, Floats]:
     )
 
 
-def fit_aggd(sample: NDArray[Any]) -> tuple[float, float, float]:
-    """Fit an asymmetric generalised Gaussian of mode 0 to a sample by its moments.
-
-    Returns
-    -------
-    alpha, left, right : float
-        Shape (2 for a Gaussian), and the scales of either side.
-
-    Notes
-    -----
-    Lasmar, Stitou, Berthoumieu, ICIP 2009, as in Mittal et al. 2013, equations 5-8.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> sample = np.random.default_rng(0).laplace(0, 3, 100_000)
-    >>> [round(value, 1) for value in fit_aggd(sample)]
-    [1.0, 3.0, 3.0]
-    """
-    values = np.asarray(sample, np.float64).ravel()
-    below, above = values[values < 0], values[values >= 0]
-    alpha, left, right = _aggd(
-        np.atleast_1d(np.square(below).sum() / max(below.size, 1)),
-        np.atleast_1d(np.square(above).sum() / max(above.size, 1)),
-        np.atleast_1d(np.abs(values).mean()),
-        np.atleast_1d(np.square(values).mean()),
-    )
-    return float(alpha[0]), float(left[0]), float(right[0])
-
-
 def _aggd(
     left_square: Floats, right_square: Floats, mean_abs: Floats, mean_square: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Return shape and both scales from the four moments."""
+    """Return shape and both scales of asymmetric generalised Gaussians from moments.
+
+    Lasmar, Stitou, Berthoumieu, ICIP 2009, as in Mittal et al. 2013, equations 5-8.
+    """
     left, right = np.sqrt(left_square), np.sqrt(right_square)
     # a side without values has no scale: as if it were all of the other's
     ratio = left / np.where(right > 0, right, np.maximum(left, 1e-12))

@@ -44,8 +44,6 @@ class Metric:
     modalities : tuple of str
         Kinds of image it is made for (values of `medenh.types.Modality`); empty for
         all.
-    perfect : float or None
-        Its value for equal images; None for no-reference metrics.
     by_modality : bool
         True where it compares with a model of the modality.
     module, attribute : str
@@ -60,7 +58,6 @@ class Metric:
     attribute: str
     unit: str = ""
     modalities: tuple[str, ...] = ()
-    perfect: float | None = None
     by_modality: bool = False
 
     @property
@@ -159,7 +156,6 @@ METRICS: dict[str, Metric] = {
             kind="full-reference",
             better="higher",
             unit="dB",
-            perfect=float("inf"),
             module="full_reference",
             attribute="psnr",
         ),
@@ -168,7 +164,6 @@ METRICS: dict[str, Metric] = {
             title="Structural similarity",
             kind="full-reference",
             better="higher",
-            perfect=1.0,
             module="similarity",
             attribute="ssim",
         ),
@@ -177,7 +172,6 @@ METRICS: dict[str, Metric] = {
             title="Multi-scale structural similarity",
             kind="full-reference",
             better="higher",
-            perfect=1.0,
             module="similarity",
             attribute="ms_ssim",
         ),
@@ -186,7 +180,6 @@ METRICS: dict[str, Metric] = {
             title="Colour difference CIEDE2000",
             kind="full-reference",
             better="lower",
-            perfect=0.0,
             module="ciede2000",
             attribute="delta_e2000",
         ),
@@ -195,7 +188,6 @@ METRICS: dict[str, Metric] = {
             title="Mean absolute error",
             kind="full-reference",
             better="lower",
-            perfect=0.0,
             module="full_reference",
             attribute="mae",
         ),
@@ -254,7 +246,6 @@ METRICS: dict[str, Metric] = {
             title="Structure kept",
             kind="fidelity",
             better="higher",
-            perfect=1.0,
             module="uniform",
             attribute="structure",
         ),
@@ -263,7 +254,6 @@ METRICS: dict[str, Metric] = {
             title="Share of invented edges",
             kind="fidelity",
             better="lower",
-            perfect=0.0,
             module="edges",
             attribute="invented_edges",
         ),
@@ -272,7 +262,6 @@ METRICS: dict[str, Metric] = {
             title="Share of newly clipped values",
             kind="fidelity",
             better="lower",
-            perfect=0.0,
             module="uniform",
             attribute="clipped",
         ),
@@ -281,7 +270,6 @@ METRICS: dict[str, Metric] = {
             title="Shift of the mean",
             kind="fidelity",
             better="zero",
-            perfect=0.0,
             module="uniform",
             attribute="shift",
         ),

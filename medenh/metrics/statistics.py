@@ -126,17 +126,13 @@ def bootstrap_ci(
     return Interval(float(ends[0]), float(ends[1]))
 
 
-def summarise(
-    values: Sequence[float] | NDArray[np.floating], *, seed: int = 0
-) -> Summary:
+def summarise(values: Sequence[float] | NDArray[np.floating]) -> Summary:
     """Return mean, standard deviation, median and interval of a set of figures.
 
     Parameters
     ----------
     values : sequence of float
         One figure an image; infinite ones and NaN are counted apart.
-    seed : int
-        Of the bootstrap.
 
     Returns
     -------
@@ -171,7 +167,7 @@ def summarise(
         float(counted.mean()),
         float(finite.std(ddof=1)) if several else 0.0,
         float(np.median(numbers)),
-        bootstrap_ci(counted, seed=seed),
+        bootstrap_ci(counted),
         *counts,
     )
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.colour import luma
 from medenh.types import FloatArray
 
 __all__ = ["COUNT", "SIDE", "features"]
@@ -16,7 +17,6 @@ __all__ = ["COUNT", "SIDE", "features"]
 SIDE = 96  # px: the longer side of the thumbnail
 COUNT = 154  # figures
 
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)
 _SHORTEST = 16  # px: the shorter side of the thumbnail
 _RINGS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15, 1.5)
 _SIGMAS = (0.7, 1.4, 2.8, 5.6)  # px of the thumbnail
@@ -41,7 +41,7 @@ def features(picture: FloatArray) -> NDArray[np.float64]:
         shape, fineness and direction of texture, symmetry, and the coarse layout.
     """
     colour = _thumbnail(picture)
-    grey: FloatArray = colour @ _GREY
+    grey = luma(colour)
     figures = [
         *_levels(colour, grey),
         *_hues(colour, grey),

@@ -80,24 +80,21 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """PatchGANs with spectral normalisation on the picture and on halved copies.
+    """PatchGANs with spectral normalisation on the picture and on a halved copy.
 
     HQG-Net's judge: the paper's figure shows a map of answers, the rest is our choice.
-    Two scales have 5,529,474 parameters.
+    Both scales have 5,529,474 parameters.
 
     Parameters
     ----------
-    scales : int
-        How many; each one halves the picture once more.
-    channels, width
+    width
         As of `PatchDiscriminator`.
     """
 
-    def __init__(self, *, scales: int = 2, channels: int = 3, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64) -> None:
         super().__init__()
         self.scales = nn.ModuleList(
-            PatchDiscriminator(channels=channels, norm="spectral", width=width)
-            for _ in range(scales)
+            PatchDiscriminator(norm="spectral", width=width) for _ in range(2)
         )
 
     def features(self, image: Tensor) -> list[list[Tensor]]:

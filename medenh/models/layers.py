@@ -169,13 +169,13 @@ def box_mean(x: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
 
 
-def instance_norm(x: Tensor, *, epsilon: float = 1e-5) -> Tensor:
+def instance_norm(x: Tensor) -> Tensor:
     """Standardise each channel of each (B, C, H, W) image; biased variance, no affine.
 
     Unlike torch's own it takes maps of a single pixel (they become zero).
     """
     if x.shape[-1] * x.shape[-2] > 1:
-        return F.instance_norm(x, eps=epsilon)
+        return F.instance_norm(x)
     return x - x
 
 

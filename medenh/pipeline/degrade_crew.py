@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -21,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medenh.device import one_thread_each
 from medenh.errors import MedenhError, UnreadableError
 from medenh.pipeline.budget import usable_memory
 
@@ -28,37 +28,11 @@ if TYPE_CHECKING:
     from medenh.pipeline.degrade_options import DegradeOptions
     from medenh.pipeline.degrade_work import Outcome, Task
 
-__all__ = ["Crew", "carry_out_here", "one_thread_each"]
+__all__ = ["Crew", "carry_out_here"]
 
 _TICK_S = 0.1
 _GRACE_S = 2.0
 _SHARE_OF_MEMORY = 0.6
-_THREAD_NAMES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Let libraries that are loaded inside, here or in new processes, use one thread.
-
-    Sums of several threads may round differently: the bytes of an output must not
-    depend on the number of cores.
-    """
-    before = {name: os.environ.get(name) for name in _THREAD_NAMES}
-    os.environ.update(dict.fromkeys(_THREAD_NAMES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def carry_out_here(

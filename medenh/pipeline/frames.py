@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import intensity
+from medenh.colour import LUMA
 from medenh.pipeline.tiles import Tile, feather
 from medenh.types import FloatArray, Image
 
@@ -132,6 +133,6 @@ def as_image(batch: FloatArray, answer: FloatArray) -> FloatArray:
 
 def _luma(batch: FloatArray) -> FloatArray:
     """Return the Rec. 601 luma of (B, 3, H, W) as (B, 1, H, W)."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32).reshape(1, 3, 1, 1)
+    weights = np.array(LUMA, np.float32).reshape(1, 3, 1, 1)
     luma: FloatArray = (batch * weights).sum(axis=1, keepdims=True)
     return luma

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medenh.errors import WeightsError
+from medenh.hashing import sha256_file
 from medenh.types import FloatArray
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _read_parts(folder: Path, key: str) -> dict[str, Any] | None:
     try:
         index = json.loads((folder / f"{key}.json").read_text("utf-8"))
         for name, sha256 in index["files"].items():
-            if _sha256(folder / name) != sha256:
+            if sha256_file(folder / name) != sha256:
                 return None
         core = import_openvino().Core()
         parts = {
@@ -229,7 +230,7 @@ def _keep_parts(folder: Path, key: str, parts: dict[str, Any]) -> None:
             )
         index = Path(scratch) / f"{key}.json"
         for path in sorted(Path(scratch).iterdir()):
-            files[path.name] = _sha256(path)
+            files[path.name] = sha256_file(path)
         for name in files:
             (Path(scratch) / name).replace(folder / name)
         # the index comes last: without it the rest does not count
@@ -264,11 +265,6 @@ def _files_of(index: Path) -> list[str]:
     if not isinstance(names, dict):
         return []
     return [name for name in names if Path(name).name == name]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, first_problem
 from medenh.hashing import sha256_file
 from medenh.publishing import images, recogniser
 from medenh.publishing.enhancer import measure_enhancer
@@ -246,9 +246,4 @@ def _card(fields: Fields) -> ModelCard:
     try:
         return ModelCard.model_validate_json(json.dumps(fields))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(
-            f"no card takes this: {place}: {message}" if place else message
-        ) from error
+        raise UsageError(f"no card takes this: {first_problem(error)}") from error

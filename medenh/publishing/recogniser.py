@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from medenh import tasks
 from medenh.errors import UsageError
+from medenh.evaluation.cases import choose
 from medenh.metrics import bootstrap_ci
 from medenh.pipeline.fidelity import told_apart
 from medenh.publishing.run_folder import Run
@@ -110,7 +111,7 @@ def measure_recogniser(
     task = tasks.get_task(run.config.task)
     recogniser = tasks.Recogniser(task, run.network, ())
     if task.kind == "segmentation":
-        held, shares = _some(images.held, limit), run.config.data.datasets
+        held, shares = choose(images.held, limit), run.config.data.datasets
         thresholds = _choose_thresholds(recogniser, held, shares)
     else:
         thresholds = (0.5,) * len(task.classes)
@@ -149,10 +150,10 @@ def score_tables(
     list of dict
         Tables as in the card, without literature: one a data set and class.
     """
-    unseen, split = _some(images.unseen, limit), images.split
+    unseen, split = choose(images.unseen, limit), images.split
     if recogniser.task.kind == "segmentation":
         return _score_segmentation(recogniser, unseen, split)
-    untouched = _some(_untouched(config, images.held), limit)
+    untouched = choose(_untouched(config, images.held), limit)
     if untouched:
         unseen, split = unseen + untouched, f"{split} + held back"
     return _score_classification(recogniser, unseen, split)
@@ -180,13 +181,6 @@ def _untouched(config: TrainConfig, held: list[LabelledImage]) -> list[LabelledI
     kept = {image.name for image in both}
     names = {source.name for source in card.data}
     return [i for i in held if i.name in kept or i.dataset not in names]
-
-
-def _some(images: list[LabelledImage], limit: int | None) -> list[LabelledImage]:
-    if limit is None or limit >= len(images):
-        return images
-    chosen = np.random.default_rng(0).permutation(len(images))[:limit]
-    return [images[index] for index in sorted(chosen)]
 
 
 def _losses(table: dict[str, Any]) -> list[str]:

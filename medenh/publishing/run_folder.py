@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from medenh import models
-from medenh.errors import UsageError
+from medenh.errors import UsageError, first_problem
 from medenh.training.config import TrainConfig
 from medenh.zoo.load import read_weights
 
@@ -110,10 +110,8 @@ def stored_config(stored: Any, root: Path | None, path: Path) -> TrainConfig:
     try:
         config = TrainConfig.model_validate(_without_former(stored))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise UsageError(
-            f"not the configuration of a run of this version: {place}: {first['msg']}",
+            f"not the configuration of a run of this version: {first_problem(error)}",
             path=path,
             hint="train it again with this version",
         ) from error

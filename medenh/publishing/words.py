@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, first_problem
 from medenh.zoo.card import Identifier, Version
 
 __all__ = ["Words", "read_words"]
@@ -88,7 +88,7 @@ def read_words(path: Path | None, over: dict[str, str], name: str) -> Words:
     try:
         return Words.model_validate({"id": key, **found, **over})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        problem = first_problem(error)
+        place = problem.partition(":")[0]
         hint = _FORMS.get(place, f"the words are {', '.join(Words.model_fields)}")
-        raise UsageError(f"{place}: {first['msg']}", path=path, hint=hint) from error
+        raise UsageError(problem, path=path, hint=hint) from error

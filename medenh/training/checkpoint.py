@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from medenh.errors import OutputError, UsageError
+from medenh.formats.files import atomic_output
 from medenh.zoo.fetch import weights_path
 from medenh.zoo.manifest import load_manifest
 
@@ -39,21 +39,19 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise OutputError(f"cannot be written: {error}", path=path) from error
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint, replacing the last one only when the new one is whole."""
-    temporary = path.with_name(f".{path.name}.medenh-part")
-    try:
-        with writing(path), temporary.open("wb") as handle:
+    with atomic_output(path) as part, part.open("wb") as handle:
+        try:
             torch.save(state, handle)
-            handle.flush()
-            os.fsync(handle.fileno())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        except RuntimeError as error:  # torch's own, where a disk fills up on the way
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -75,11 +73,9 @@ def save_weights(path: Path, network: nn.Module) -> None:
         name: _half(tensor.detach().to("cpu")).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    temporary = path.with_name(f".{path.name}.medenh-part")
-    with writing(path):
+    with atomic_output(path) as part:
         # safetensors' own file would be for its owner alone, whatever the umask
-        temporary.write_bytes(save(tensors))
-        temporary.replace(path)
+        part.write_bytes(save(tensors))
 
 
 def _half(tensor: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import logging
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,14 +237,14 @@ def read_member(tar: tarfile.TarFile, name: str, folder: Path) -> bytes:
     return member.read()
 
 
-def has_answer(row: dict[str, str], task: Task) -> bool:
+def has_answer(row: Mapping[str, str], task: Task) -> bool:
     """Say whether a manifest's row holds an answer to a task."""
     if task.kind == "classification":
         return find_label(row, task) is not None
     return bool(row.get("mask_file"))
 
 
-def find_label(row: dict[str, str], task: Task) -> int | None:
+def find_label(row: Mapping[str, str], task: Task) -> int | None:
     """Return the class number of a manifest's row."""
     found = [task.labels[p] for p in row["labels"].split(";") if p in task.labels]
     return found[0] if found else None

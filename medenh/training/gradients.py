@@ -21,6 +21,8 @@ __all__ = ["Promoter", "Reference", "Rule", "Stats", "average_gradients", "combi
 
 Reference = Literal["batch", "ema"]
 
+_BETA = 0.95  # of the running mean
+
 
 class Promoter:
     """Takes the place of ``loss.backward()`` where a task helps to train.
@@ -36,9 +38,7 @@ class Promoter:
         Largest length of the task's part, in lengths of the primary gradient.
     reference : "batch" or "ema"
         What h is compared with: this step's g, or its running mean m <- beta m +
-        (1 - beta) g, updated before it is used (ours).
-    beta : float
-        Of the running mean.
+        (1 - beta) g of beta 0.95, updated before it is used (ours).
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Promoter:
 
     Notes
     -----
-    One step is ``zero_grad``, `promote` (or some `accumulate` and a `finish`), clip,
+    One step is ``zero_grad``, `accumulate` for each micro-batch, `finish`, clip,
     ``optimiser.step``. What stands in ``p.grad`` before counts as primary gradient, as
     it does with ``backward``.
 
@@ -72,11 +72,10 @@ class Promoter:
         *,
         cap: float | None = None,
         reference: Reference = "batch",
-        beta: float = 0.95,
     ) -> None:
-        _check(rule, lam, cap, reference, beta)
+        _check(rule, lam, cap, reference)
         self.rule, self.lam, self.cap = rule, lam, cap
-        self.reference, self.beta = reference, beta
+        self.reference = reference
         self.skipped = 0
         self._mean: list[Tensor] | None = None
         self._auxiliary: list[Tensor | None] | None = None
@@ -88,20 +87,6 @@ class Promoter:
         """Whether h has to be known apart from g."""
         joint = self.rule == "sum" and self.cap is None
         return self.lam > 0 and self.rule != "off" and not joint
-
-    def promote(
-        self,
-        primary: Tensor,
-        auxiliary: Tensor | None,
-        params: Iterable[Tensor],
-        *,
-        output: Tensor | None = None,
-        scaler: torch.amp.GradScaler | None = None,
-    ) -> Stats:
-        """Write the direction of a step into ``p.grad``: `accumulate` and `finish`."""
-        chosen = list(params)
-        self.accumulate(primary, auxiliary, chosen, output=output, scaler=scaler)
-        return self.finish(chosen)
 
     def accumulate(
         self,
@@ -201,9 +186,9 @@ class Promoter:
         finite = all(bool(torch.isfinite(t).all()) for t in g if t is not None)
         if finite:  # or else the step will not be taken
             for m, new in zip(mean, g, strict=True):
-                m.mul_(self.beta)
+                m.mul_(_BETA)
                 if new is not None:
-                    m.add_(new, alpha=(1 - self.beta) / self._loss_scale)
+                    m.add_(new, alpha=(1 - _BETA) / self._loss_scale)
         self._mean = mean
         return mean
 
@@ -294,9 +279,7 @@ def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return a + b
 
 
-def _check(
-    rule: str, lam: float, cap: float | None, reference: str, beta: float
-) -> None:
+def _check(rule: str, lam: float, cap: float | None, reference: str) -> None:
     if rule not in get_args(Rule):
         known = ", ".join(get_args(Rule))
         raise UsageError(f"no rule {rule!r} for gradients", hint=f"one of {known}")
@@ -307,8 +290,8 @@ def _check(
             "rule 'hard' with reference 'ema' would hardly ever let the task in",
             hint="rule 'project' with 'ema', or 'hard' with 'batch'",
         )
-    if not (0 <= lam < math.inf and (cap is None or cap >= 0) and 0 <= beta < 1):
+    if not (0 <= lam < math.inf and (cap is None or cap >= 0)):
         raise UsageError(
-            f"lam {lam}, cap {cap} and beta {beta} do not go",
-            hint="lam and cap are at least 0, beta is in [0, 1)",
+            f"lam {lam} and cap {cap} do not go",
+            hint="lam and cap are at least 0",
         )

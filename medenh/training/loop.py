@@ -23,6 +23,7 @@ from torch.backends import cudnn
 
 from medenh import models
 from medenh.errors import OutputError, UsageError
+from medenh.formats.files import remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
     load_state,
@@ -255,6 +256,7 @@ def _prepare_folder(run_dir: Path, *, resume: bool) -> None:
     with writing(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
     if resume:
+        remove_stale_parts(run_dir)  # of a run that was killed
         return
     with writing(run_dir / "log.csv"):
         (run_dir / "log.csv").unlink(missing_ok=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from medenh.colour import luma
 from medenh.types import FloatArray
 
 __all__ = ["recoloured"]
 
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 _FLAT = 0.02  # a square with less between its extremes shows nothing
 _INVERTED = 0.15  # share of pictures turned into their negatives
 _LEAST_TURN = np.pi / 4  # of the hues; less would look like the picture itself
@@ -34,17 +34,17 @@ def recoloured(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
     """
     if pixels.shape[2] == 1:
         return pixels
-    luma = pixels @ _LUMA
-    low, high = np.quantile(luma, (0.005, 0.995))
+    grey = luma(pixels)
+    low, high = np.quantile(grey, (0.005, 0.995))
     if high - low < _FLAT or not np.ptp(pixels, axis=2).any():
         return pixels
-    tones = np.clip((luma - low) / (high - low), 0.0, 1.0)
+    tones = np.clip((grey - low) / (high - low), 0.0, 1.0)
     if rng.random() < _INVERTED:
         tones = 1.0 - tones
     black, white = rng.uniform(0.0, 0.06), rng.uniform(0.9, 1.0)
     tones = black + (white - black) * tones ** np.exp(rng.uniform(-0.5, 0.5))
     turn = _turn_about_grey(rng.uniform(_LEAST_TURN, 2 * np.pi - _LEAST_TURN))
-    chroma = (pixels - luma[..., None]) @ turn.T
+    chroma = (pixels - grey[..., None]) @ turn.T
     gain = rng.uniform(0.3, 1.7) * min((white - black) / (high - low), 3.0)
     out: FloatArray = (tones[..., None] + gain * chroma).clip(0, 1).astype(np.float32)
     return out

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, first_problem
 from medenh.training.config_file import load_config
 from medenh.training.loop import train
 from medenh.training.plots import save_frontier, save_sweep
@@ -124,9 +124,7 @@ def load_sweep(source: str) -> Sweep:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"not valid TOML: {error}", path=path) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg']}", path=path) from error
+        raise UsageError(first_problem(error), path=path) from error
     for own in sweep.variants.values():  # all are sound before the first one starts
         load_config(sweep.config, [*sweep.changes, *own])
     return sweep

@@ -2,8 +2,8 @@
 
 GradProm's auxiliary loss (Zhang and Cheng, IEEE TPAMI 2025, supervised and
 unsupervised [paper]); the unsupervised form is ESTR's (Liu et al., IEEE TPAMI 2023
-[code]), the features are ours. With ``train=True`` the recogniser learns as well, by
-turns: first-order bi-level training, as HQG-Net describes it.
+[code]). With ``train=True`` the recogniser learns as well, by turns: first-order
+bi-level training, as HQG-Net describes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from medenh.training.gradients import average_gradients
 __all__ = ["Kind", "Mode", "TaskLoss"]
 
 Kind = Literal["classification", "segmentation"]
-Mode = Literal["supervised", "unsupervised", "features"]
+Mode = Literal["supervised", "unsupervised"]
 
 
 class TaskLoss:
@@ -36,7 +36,7 @@ class TaskLoss:
         here: evaluation mode, no gradients of its own.
     kind : "classification" or "segmentation"
         Softmax over the classes, or a sigmoid for each.
-    mode : "supervised", "unsupervised" or "features"
+    mode : "supervised" or "unsupervised"
         What the enhanced picture is held to:
 
         ============== =====================================================
@@ -44,13 +44,8 @@ class TaskLoss:
                        cross-entropy and soft Dice with ``mask``
         "unsupervised" what the recogniser says of the clean picture: mean
                        squared error of the probabilities
-        "features"     what it sees in the clean picture: mean squared error
-                       of ``layer``'s outputs, each against the clean one's
-                       mean square (ours)
         ============== =====================================================
 
-    layer : str
-        Name of the submodule whose output (a tensor or a list of them) is compared.
     precision : "fp32", "bf16" or "fp16"
         Of the recogniser's passes; the loss itself is float32.
     train : bool
@@ -68,8 +63,7 @@ class TaskLoss:
     Raises
     ------
     UsageError
-        A kind or mode that there is none of, no such layer, or ``train`` without
-        answers.
+        A kind or mode that there is none of, or ``train`` without answers.
 
     Notes
     -----
@@ -84,15 +78,14 @@ class TaskLoss:
         kind: Kind,
         mode: Mode = "supervised",
         *,
-        layer: str = "encoder",
         precision: str = "fp32",
         train: bool = False,
         lr: float = 1e-4,
         side: int | None = None,
     ) -> None:
-        _check(network, kind, mode, layer, train=train)
+        _check(kind, mode, train=train)
         self.network, self.kind, self.mode = network, kind, mode
-        self._layer, self._precision, self._side = layer, precision, side
+        self._precision, self._side = precision, side
         self._optimiser: torch.optim.Optimizer | None = None
         if train:
             self._optimiser = torch.optim.AdamW(
@@ -147,7 +140,7 @@ class TaskLoss:
         ----------
         enhanced : float tensor, shape (B, C, H, W), in [0, 1]
         clean : float tensor, same shape
-            Wanted by "unsupervised" and "features".
+            Wanted by "unsupervised".
         label : int64 tensor, shape (B,)
             Wanted by a supervised classification.
         mask : float tensor, shape (B, K, H, W), in [0, 1]
@@ -166,15 +159,9 @@ class TaskLoss:
         if self.mode == "supervised":
             return self.supervised(enhanced, label=label, mask=mask)
         clean = _wanted("clean", clean, self.mode)
-        if self.mode == "unsupervised":
-            with torch.no_grad():
-                target = self._probabilities(clean)
-            return F.mse_loss(self._probabilities(enhanced), target)
         with torch.no_grad():
-            targets = self._features(clean)
-        pairs = zip(self._features(enhanced), targets, strict=True)
-        distances = [F.mse_loss(a, b) / (b.square().mean() + 1e-6) for a, b in pairs]
-        return torch.stack(distances).mean()
+            target = self._probabilities(clean)
+        return F.mse_loss(self._probabilities(enhanced), target)
 
     def supervised(
         self,
@@ -300,20 +287,6 @@ class TaskLoss:
             return torch.softmax(logits, 1)
         return torch.sigmoid(logits)
 
-    def _features(self, images: Tensor) -> list[Tensor]:
-        kept: list[Tensor] = []
-
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            parts = output if isinstance(output, list | tuple) else [output]
-            kept.extend(part.float() for part in parts)
-
-        hook = self.network.get_submodule(self._layer).register_forward_hook(keep)
-        try:
-            self._logits(images)
-        finally:
-            hook.remove()
-        return kept
-
 
 def _at_side(images: Tensor, side: int | None) -> Tensor:
     """Bring pictures to a long side, as `medenh.tasks` does when it answers."""
@@ -336,9 +309,7 @@ def _wanted(name: str, tensor: Tensor | None, wants: str) -> Tensor:
     return tensor
 
 
-def _check(
-    network: nn.Module, kind: str, mode: str, layer: str, *, train: bool
-) -> None:
+def _check(kind: str, mode: str, *, train: bool) -> None:
     if kind not in get_args(Kind):
         raise UsageError(f"no kind of task {kind!r}", hint=" or ".join(get_args(Kind)))
     if mode not in get_args(Mode):
@@ -347,9 +318,4 @@ def _check(
         raise UsageError(
             f"a recogniser cannot learn from a loss that is {mode}",
             hint='mode "supervised", or train=False',
-        )
-    if mode == "features" and layer not in dict(network.named_modules()):
-        raise UsageError(
-            f"the recogniser has no layer {layer!r}",
-            hint=f"one of {', '.join(name for name, _ in network.named_children())}",
         )

@@ -22,6 +22,7 @@ from medenh.types import FloatArray
 __all__ = ["Pair", "PairValidation", "degraded_copy", "enhance", "sample_grid"]
 
 _GRID = 8
+_TILE = 160
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,9 +154,9 @@ def _means(pairs: list[Pair], answers: list[FloatArray]) -> tuple[float, float]:
     return float(means[0]), float(means[1])
 
 
-def _tile(pixels: FloatArray, side: int = 160) -> FloatArray:
+def _tile(pixels: FloatArray) -> FloatArray:
     """Sample an image down to a square RGB tile by nearest neighbour."""
-    rows = np.linspace(0, pixels.shape[0] - 1, side).astype(int)
-    columns = np.linspace(0, pixels.shape[1] - 1, side).astype(int)
+    rows = np.linspace(0, pixels.shape[0] - 1, _TILE).astype(int)
+    columns = np.linspace(0, pixels.shape[1] - 1, _TILE).astype(int)
     tile = pixels[rows][:, columns]
-    return np.broadcast_to(tile, (side, side, 3))
+    return np.broadcast_to(tile, (_TILE, _TILE, 3))

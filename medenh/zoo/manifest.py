@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medenh.errors import MedenhError, UsageError, WeightsError, spelled
+from medenh.errors import MedenhError, UsageError, WeightsError, first_problem, spelled
 from medenh.zoo.cache import cache_folders
 from medenh.zoo.card import MODALITIES, ModelCard
 
@@ -284,13 +284,6 @@ def manifest_path() -> Path:
     )
 
 
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
-
-
 def _parse(
     data: str | bytes, path: Path, kind: type[MedenhError]
 ) -> tuple[ModelCard, ...]:
@@ -313,7 +306,7 @@ def _card_of(entry: Any) -> ModelCard:
         return ModelCard.model_validate_json(json.dumps(entry))
     except ValidationError as error:
         name = entry.get("id", "?") if isinstance(entry, dict) else "?"
-        raise ValueError(f"{name}: {_first_problem(error)}") from error
+        raise ValueError(f"{name}: {first_problem(error)}") from error
 
 
 def _read(path: Path, kind: type[MedenhError]) -> tuple[ModelCard, ...]:

@@ -4,7 +4,7 @@ from PIL import Image as PillowImage
 from PIL import ImageEnhance
 from skimage import data
 
-from medenh.degradations import dpe
+from medenh.degradations import dpe, rng_for
 
 
 def _parameters(brightness=1.0, contrast=1.0, first=True, sigma=0.0):
@@ -57,15 +57,15 @@ def test_depth_survives_without_quantising():
 
 
 def test_draws_depend_on_the_name_alone():
-    first = dpe.sample(dpe.rng_for("a/b.png", seed=1))
-    assert first == dpe.sample(dpe.rng_for("a/b.png", seed=1))
-    assert first != dpe.sample(dpe.rng_for("a/c.png", seed=1))
-    assert first != dpe.sample(dpe.rng_for("a/b.png", seed=2))
-    assert first != dpe.sample(dpe.rng_for("a/b.png", seed=1, draw=1))
+    first = dpe.sample(rng_for("a/b.png", seed=1))
+    assert first == dpe.sample(rng_for("a/b.png", seed=1))
+    assert first != dpe.sample(rng_for("a/c.png", seed=1))
+    assert first != dpe.sample(rng_for("a/b.png", seed=2))
+    assert first != dpe.sample(rng_for("a/b.png", seed=1, draw=1))
 
 
 def test_factors_stay_in_the_published_ranges():
-    draws = [dpe.sample(dpe.rng_for(str(i))) for i in range(500)]
+    draws = [dpe.sample(rng_for(str(i))) for i in range(500)]
     for values in ([d.brightness for d in draws], [d.contrast for d in draws]):
         assert 0.1 <= min(values) < 0.12
         assert 0.78 < max(values) <= 0.8

@@ -25,10 +25,9 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("durable", [True, False])
-def test_output_appears_whole(tmp_path, durable):
+def test_output_appears_whole(tmp_path):
     target = tmp_path / "new" / "a.bin"
-    with files.atomic_output(target, durable=durable) as part:
+    with files.atomic_output(target) as part:
         assert part.parent == target.parent
         assert part.name.startswith(".a.bin.")
         assert part.name.endswith(".medenh-part")
@@ -109,7 +108,7 @@ def test_many_writers_of_one_name(tmp_path):
     target = tmp_path / "a.bin"
 
     def write(value: int) -> None:
-        with files.atomic_output(target, durable=False) as part:
+        with files.atomic_output(target) as part:
             part.write_bytes(bytes([value]) * 5000)
 
     threads = [threading.Thread(target=write, args=(value,)) for value in range(16)]

@@ -147,17 +147,6 @@ def test_names_with_nul_or_too_long_are_unreadable(tmp_path):
             formats.sniff(tmp_path / name)
 
 
-def test_extension_for_keeps_the_sources_own(tmp_path, samples):
-    image = formats.read(tmp_path / "a.tif")
-    assert formats.extension_for(image, "tiff") == ".tif"
-    assert formats.extension_for(image, "png") == ".png"
-    assert formats.extension_for(formats.read(tmp_path / "a.nii"), "nifti") == ".nii"
-    packed = formats.read(tmp_path / "a.nii.gz")
-    assert formats.extension_for(packed, "nifti") == ".nii.gz"
-    with pytest.raises(UsageError):
-        formats.extension_for(image, "gif")
-
-
 def test_every_extension_belongs_to_one_format():
     endings = [one for several in formats.EXTENSIONS.values() for one in several]
     assert len(endings) == len(set(endings))

@@ -7,23 +7,9 @@ from medenh.losses.features import (
     AnalyticFeatures,
     content_features,
     feature_distance,
-    feature_matching,
     gradient_difference,
     regularised_features,
 )
-
-
-def test_feature_matching_is_the_mean_over_all_scales_and_spares_the_real_side():
-    fake = [[torch.ones(1, 2, 2, 2), torch.zeros(1, 1, 3, 3)], [torch.ones(1, 1, 1, 1)]]
-    real = [[t + k for k, t in enumerate(maps, 1)] for maps in fake]
-    for maps in (*fake, *real):
-        for t in maps:
-            t.requires_grad_(True)
-    loss = feature_matching(fake, real)
-    assert loss.item() == pytest.approx((1 + 2 + 1) / 3)
-    loss.backward()
-    assert all(t.grad is not None for maps in fake for t in maps)
-    assert all(t.grad is None for maps in real for t in maps)
 
 
 def test_analytic_features_of_flat_and_edged_pictures():

@@ -16,7 +16,7 @@ from medenh.metrics import (
     noise,
     sharpness,
 )
-from medenh.metrics.natural_statistics import fit_aggd, fit_gaussian, patch_features
+from medenh.metrics.natural_statistics import _aggd, fit_gaussian, patch_features
 
 RNG = np.random.default_rng(0)
 
@@ -24,6 +24,19 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def retina():
     return data.retina()[300:812, 300:812].astype(np.float32) / 255
+
+
+def _fit(sample):
+    """Return shape and scales of an asymmetric generalised Gaussian, by its moments."""
+    values = np.asarray(sample, np.float64).ravel()
+    below, above = values[values < 0], values[values >= 0]
+    moments = (
+        np.square(below).sum() / max(below.size, 1),
+        np.square(above).sum() / max(above.size, 1),
+        np.abs(values).mean(),
+        np.square(values).mean(),
+    )
+    return tuple(float(found[0]) for found in _aggd(*map(np.atleast_1d, moments)))
 
 
 def _blurred(image, sigma):
@@ -38,7 +51,7 @@ def _noisy(image, sigma):
 @pytest.mark.parametrize("scale", [0.1, 3.0])
 def test_fit_finds_the_generalised_gaussian_it_was_drawn_from(shape, scale):
     sample = stats.gennorm.rvs(shape, scale=scale, size=200_000, random_state=0)
-    alpha, left, right = fit_aggd(sample)
+    alpha, left, right = _fit(sample)
     # moments of heavy tails are less sure; the scale follows the shape
     tolerance = 0.08 if shape < 1 else 0.03
     assert alpha == pytest.approx(shape, rel=tolerance)
@@ -53,12 +66,12 @@ def test_fit_finds_the_two_sides_of_an_asymmetric_one():
     on_left = rng.random(size) < left / (left + right)
     half = np.abs(stats.gennorm.rvs(shape, size=size, random_state=rng))
     sample = np.where(on_left, -left * half, right * half)
-    assert fit_aggd(sample) == pytest.approx((shape, left, right), rel=0.03)
+    assert _fit(sample) == pytest.approx((shape, left, right), rel=0.03)
 
 
 def test_fit_of_next_to_nothing_is_defined():
     for sample in (np.zeros(10), np.ones(10), -np.ones(3)):
-        assert np.isfinite(fit_aggd(sample)).all()
+        assert np.isfinite(_fit(sample)).all()
 
 
 def test_features_of_patches_are_those_of_the_patches_alone(retina):
@@ -69,9 +82,9 @@ def test_features_of_patches_are_those_of_the_patches_alone(retina):
     plane = (255 * (retina @ [0.299, 0.587, 0.114])).astype(np.float32)
     coefficients = _normalised(plane)[0]
     first = coefficients[:64, :64]
-    alpha, left, right = fit_aggd(first)
+    alpha, left, right = _fit(first)
     assert features[0, :2] == pytest.approx((alpha, (left + right) / 2), rel=1e-3)
-    across = fit_aggd(first * coefficients[:64, 1:65])
+    across = _fit(first * coefficients[:64, 1:65])
     assert features[0, [2, 4, 5]] == pytest.approx(across, rel=1e-3)
 
 

@@ -14,7 +14,7 @@ from degrade_folder import contents, photo
 from medenh.errors import MedenhError
 from medenh.pipeline import degrade_crew, degrade_work
 from medenh.pipeline.degrade import degrade_files
-from medenh.pipeline.degrade_crew import Crew, one_thread_each
+from medenh.pipeline.degrade_crew import Crew
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_work import Task
 
@@ -101,15 +101,6 @@ def test_stop_ends_the_processes(folder, tmp_path):
         list(outcomes)
     assert hands
     assert not any(process.is_alive() for process in hands)
-
-
-def test_threads_are_set_for_new_libraries_and_set_back(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with one_thread_each():
-        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
-    assert os.environ["OMP_NUM_THREADS"] == "7"
-    assert "MKL_NUM_THREADS" not in os.environ
 
 
 def test_folders_of_killed_runs_are_removed(folder, tmp_path):

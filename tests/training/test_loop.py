@@ -3,7 +3,6 @@ import math
 import os
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
 from medenh.training import loop
-from medenh.training.checkpoint import save_state
+from medenh.training.checkpoint import save_state, save_weights
 from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage, load_pack, split_holdout
 from medenh.training.loop import train
@@ -216,14 +215,21 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tiny_settings, tmp_pat
         train(config, tmp_path / "run")
 
 
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full")
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
-    last = tmp_path / "last.pt"
+    resource = pytest.importorskip("resource")
+    last, best = tmp_path / "last.pt", tmp_path / "best.safetensors"
+    network = torch.nn.Linear(300, 300)
     save_state(last, {"step": 1})
     before = last.read_bytes()
-    (tmp_path / ".last.pt.medenh-part").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="cannot be written"):
-        save_state(last, {"step": 2, "weights": torch.zeros(100_000)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            save_state(last, {"step": 2, "weights": torch.zeros(100_000)})
+        with pytest.raises(OutputError, match="cannot be written"):
+            save_weights(best, network)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert last.read_bytes() == before
     assert list(tmp_path.iterdir()) == [last]
 

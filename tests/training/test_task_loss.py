@@ -4,14 +4,13 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from medenh import models, tasks
 from medenh.errors import UsageError
 from medenh.training.gradients import Promoter
 from medenh.training.task_loss import TaskLoss
 
-_MODES = ["supervised", "unsupervised", "features"]
+_MODES = ["supervised", "unsupervised"]
 _KINDS = {"classification": "classifier", "segmentation": "unet"}
 
 
@@ -106,12 +105,12 @@ def test_unsupervised_loss_is_the_distance_of_the_answers():
         assert loss.item() == pytest.approx(float(expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["unsupervised", "features"])
 @pytest.mark.parametrize("architecture", ["classifier", "resnet"])
-def test_a_perfect_enhancement_costs_nothing(mode, architecture):
+def test_a_perfect_enhancement_costs_nothing(architecture):
     recogniser = _recogniser("classification", architecture)
     _, clean, _, _ = _batch()
-    loss = TaskLoss(recogniser, "classification", mode)(clean.clone(), clean=clean)
+    loss_of = TaskLoss(recogniser, "classification", "unsupervised")
+    loss = loss_of(clean.clone(), clean=clean)
     assert loss.item() == pytest.approx(0, abs=1e-10)
 
 
@@ -119,23 +118,10 @@ def test_clean_pictures_are_targets_without_a_gradient():
     noisy, clean, _, _ = _batch()
     clean.requires_grad_()
     noisy.requires_grad_()
-    for mode in ("unsupervised", "features"):
-        loss = TaskLoss(_recogniser("segmentation"), "segmentation", mode)
-        loss(noisy, clean=clean).backward()
+    loss = TaskLoss(_recogniser("segmentation"), "segmentation", "unsupervised")
+    loss(noisy, clean=clean).backward()
     assert clean.grad is None
     assert noisy.grad.abs().sum() > 0
-
-
-def test_features_of_one_layer_by_name():
-    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(1024, 2))
-    noisy, clean, _, _ = _batch()
-    loss = TaskLoss(network, "classification", "features", layer="0")
-    with torch.no_grad():
-        a, b = network[0](noisy), network[0](clean)
-    expected = ((a - b) ** 2).mean() / (b**2).mean()
-    found = loss(noisy, clean=clean)
-    assert found.item() == pytest.approx(float(expected), rel=1e-4)
-    assert not network[0]._forward_hooks
 
 
 def test_grey_pictures_and_short_types():
@@ -157,7 +143,9 @@ def test_it_works_under_a_promoter():
     primary = (out - clean).square().mean()
     auxiliary = loss_of(out, label=label)
     params = list(enhancer.parameters())
-    stats = Promoter("soft", 1e-3).promote(primary, auxiliary, params, output=out)
+    promoter = Promoter("soft", 1e-3)
+    promoter.accumulate(primary, auxiliary, params, output=out)
+    stats = promoter.finish(params)
     assert -1 <= stats.cosine <= 1
     assert stats.ratio > 0
     assert enhancer.tail.weight.grad.abs().sum() > 0
@@ -244,7 +232,6 @@ def test_a_classifier_sees_pictures_at_its_own_size():
         (("detection",), {}, "no kind"),
         (("segmentation", "magic"), {}, "no task loss"),
         (("segmentation", "unsupervised"), {"train": True}, "cannot learn"),
-        (("segmentation", "features"), {"layer": "middle"}, "no layer 'middle'"),
     ],
 )
 def test_impossible_settings_are_usage_errors(arguments, options, message):
@@ -262,6 +249,6 @@ def test_a_batch_without_what_the_loss_wants():
     classification = TaskLoss(_recogniser("classification"), "classification")
     with pytest.raises(UsageError, match="wants 'label'"):
         classification(noisy, clean=clean)
-    features = TaskLoss(_recogniser("segmentation"), "segmentation", "features")
+    unsupervised = TaskLoss(_recogniser("segmentation"), "segmentation", "unsupervised")
     with pytest.raises(UsageError, match="wants 'clean'"):
-        features(noisy)
+        unsupervised(noisy)

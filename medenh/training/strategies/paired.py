@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from medenh.training.config import TrainConfig
 from medenh.training.objectives import Answer, reconstruction, segmentation_term
 from medenh.training.sampler import PairSampler
-from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Batch, Measured, Tensors
-from medenh.training.strategies.promotion import FindLosses, Promotion, two_levels
+from medenh.training.strategies.promotion import FindLosses, Promoted, two_levels
 from medenh.training.task_validation import TaskValidation
 from medenh.training.update import Losses, Networks, Update
 from medenh.training.validation import PairValidation
@@ -21,19 +20,11 @@ from medenh.training.validation import PairValidation
 __all__ = ["Paired", "share_of", "stack"]
 
 
-class Paired:
-    """Learn from pairs; `figures`, `draw` and `validate` of such strategies.
-
-    Attributes
-    ----------
-    promotion : Promotion or None
-        The task that may help, where the configuration names one.
-    """
+class Paired(Promoted):
+    """Learn from pairs; `figures`, `draw` and `validate` of such strategies."""
 
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
-        self.config = config
-        self.sources = load_sources(config, device)
-        self.promotion = Promotion.create(config)
+        super().__init__(config, device)
         learnt = self.sources.learnt
         self._upper: PairSampler | None = None
         if self.promotion is not None and self.promotion.alternates:
@@ -49,15 +40,6 @@ class Paired:
         """Return the names of what `validate` measures."""
         more = TaskValidation.figures if _asks_task(config) else ()
         return (*PairValidation.figures, *more)
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """Names of what `validate` measures."""
-        return self.figures_of(self.config)
-
-    def companions(self, network: nn.Module) -> dict[str, nn.Module]:
-        """Return the recogniser of the task that helps, if there is one."""
-        return {} if self.promotion is None else {"task": self.promotion.task.network}
 
     def draw(self, step: int, positions: range) -> Batch:
         """Return low and high, (B, 3, S, S), and masks and labels where known."""
@@ -78,15 +60,6 @@ class Paired:
         if self._scores is not None:
             figures |= self._scores.run(answers)
         return Measured(figures, grid)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the task that helps."""
-        return {} if self.promotion is None else self.promotion.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        if self.promotion is not None:
-            self.promotion.load_state_dict(state)
 
     def pair_losses(
         self,

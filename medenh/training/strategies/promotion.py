@@ -14,11 +14,12 @@ from medenh.training.bilevel import look_ahead_gradient
 from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage, split_holdout
 from medenh.training.sections import PromoteConfig
+from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Tensors
 from medenh.training.task_loss import TaskLoss
 from medenh.training.update import Losses, Update
 
-__all__ = ["FindLosses", "Promotion", "two_levels"]
+__all__ = ["FindLosses", "Promoted", "Promotion", "two_levels"]
 
 _ALTERNATE_EVERY = 5  # steps of the enhancer for one of the recogniser
 _UPPER = "upper "  # before the names of what only the recogniser learns from
@@ -138,6 +139,44 @@ class Promotion:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
         self.task.load_state_dict(state)
+
+
+class Promoted:
+    """What strategies share that a task may help.
+
+    Attributes
+    ----------
+    promotion : Promotion or None
+        The task that may help, where the configuration names one.
+    """
+
+    def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
+        self.config = config
+        self.sources = load_sources(config, device)
+        self.promotion = Promotion.create(config)
+
+    @classmethod
+    def figures_of(cls, config: TrainConfig) -> tuple[str, ...]:
+        """Return the names of what `validate` measures."""
+        raise NotImplementedError
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of what `validate` measures."""
+        return self.figures_of(self.config)
+
+    def companions(self, network: nn.Module) -> dict[str, nn.Module]:
+        """Return the recogniser of the task that helps, if there is one."""
+        return {} if self.promotion is None else {"task": self.promotion.task.network}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the task that helps."""
+        return {} if self.promotion is None else self.promotion.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        if self.promotion is not None:
+            self.promotion.load_state_dict(state)
 
 
 def two_levels(

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from torch import nn
 
 from medenh.degradations.field_of_view import find_shown_field
 from medenh.metrics import METRICS
 from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage, hold_back
 from medenh.training.sampler import SingleSampler, eight_bits, to_unit
-from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Batch, Measured
 from medenh.training.strategies.paired import stack
-from medenh.training.strategies.promotion import Promotion, two_levels
+from medenh.training.strategies.promotion import Promoted, two_levels
 from medenh.training.update import Networks
 from medenh.training.validation import (
     PairValidation,
@@ -33,7 +29,7 @@ _WORST = -1.0  # a gain that counts least; pictures that were changed are below 
 _GRID = 8
 
 
-class Unpaired:
+class Unpaired(Promoted):
     """Learn from low-quality images and from good ones that show something else.
 
     A batch is ``low`` (the real images of the configuration) and ``reference`` (clean
@@ -47,9 +43,8 @@ class Unpaired:
     """
 
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
-        self.config, data = config, config.data
-        self.sources = load_sources(config, device)
-        self.promotion = Promotion.create(config)
+        super().__init__(config, device)
+        data = config.data
         real, held = part_real(self.sources.real, data.holdout_share)
         good = self.sources.learnt
         self._upper: tuple[SingleSampler, SingleSampler] | None = None
@@ -79,15 +74,6 @@ class Unpaired:
         """Return the names of what `validate` measures."""
         more = PairValidation.figures if config.data.real_recipes else ()
         return ("score", "quality_gain", "structure_kept", *more)
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """Names of what `validate` measures."""
-        return self.figures_of(self.config)
-
-    def companions(self, network: nn.Module) -> dict[str, nn.Module]:
-        """Return the recogniser of the task that helps, if there is one."""
-        return {} if self.promotion is None else {"task": self.promotion.task.network}
 
     def draw(self, step: int, positions: range) -> Batch:
         """Return low and reference, (B, 3, S, S), with masks and labels where known."""
@@ -124,15 +110,6 @@ class Unpaired:
             more, grid = self._pairs.measure(answers)
             figures |= more | {"score": more["psnr"] - more["psnr_identity"]}
         return Measured(figures, grid)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the task that helps."""
-        return {} if self.promotion is None else self.promotion.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
-        if self.promotion is not None:
-            self.promotion.load_state_dict(state)
 
     @staticmethod
     def _quality(pixels: FloatArray, modality: str) -> float:
