@@ -26,6 +26,7 @@ __all__ = [
     "cpu_has_bf16",
     "num_threads",
     "one_thread_each",
+    "one_thread_for_sums",
     "pick_device",
     "pick_precision",
     "usable_cores",
@@ -169,6 +170,15 @@ def num_threads() -> int:
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return usable_cores()
+
+
+def one_thread_for_sums() -> None:
+    """Let OpenBLAS use one thread, unless the environment says otherwise.
+
+    Sums of several threads may round differently: figures must be the same on every
+    machine. It has an effect before numpy's first import only.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @cache
