@@ -45,7 +45,7 @@ def evaluate(
     masks: own.Masks = None,
     labels: own.Labels = None,
     modality: options.Modality = None,
-    device: options.Device = "auto",
+    device: own.Device = "auto",
     report: options.Report = None,
     csv: own.Csv = None,
     workers: own.Workers = None,

@@ -77,7 +77,7 @@ class BenchmarkOptions:
     output : path or None
         Folder to keep the pictures in.
     device : str
-        Where networks run; always in float32.
+        Where the models run, always in float32; recognisers run on the CPU.
     workers : int or None
         Processes; 1 is this one, None as many as pay.
     pictures : bool

@@ -29,9 +29,7 @@ class Bright:
 
 @pytest.fixture(autouse=True)
 def recognisers(monkeypatch):
-    monkeypatch.setattr(
-        "medenh.evaluation.downstream.load", lambda name, device: Bright(name)
-    )
+    monkeypatch.setattr("medenh.evaluation.downstream.load", Bright)
 
 
 @pytest.fixture
