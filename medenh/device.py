@@ -23,6 +23,7 @@ __all__ = [
     "ONE_THREAD",
     "Device",
     "Precision",
+    "cpu_flags",
     "cpu_has_bf16",
     "num_threads",
     "one_thread_each",
@@ -201,14 +202,22 @@ def _container_quota() -> int | None:
 
 
 @cache
+def cpu_flags() -> frozenset[str] | None:
+    """Return what Linux says the CPU can do ("avx2"...); None where nothing says it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        name, _, words = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # the second one on ARM
+            return frozenset(words.split())
+    return None
+
+
 def cpu_has_bf16() -> bool:
     """Return whether the CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX)."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return not _BF16_FLAGS.isdisjoint(flags.split())
+    return not _BF16_FLAGS.isdisjoint(cpu_flags() or ())
 
 
 def pick_precision(
