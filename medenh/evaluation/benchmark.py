@@ -323,6 +323,7 @@ def _row(
         set_scores=run.recognisers.set_scores(name, lost=IDENTITY),
         seconds=sum(one.seconds.get(name, 0.0) for one in measured) if timed else None,
         note=_NOTES.get(name, ""),
+        is_bound=name == ORACLE,
     )
 
 

@@ -167,6 +167,7 @@ class Recognisers:
             scores=self.scores(CLEAN),
             set_scores=self.set_scores(CLEAN, lost=None),
             note="the clean pictures",
+            is_bound=True,
         )
 
     def set_scores(self, row: str, *, lost: str | None) -> tuple[SetScore, ...]:

@@ -121,6 +121,7 @@ def test_protocol_moves_masks_and_keeps_overlays(scene):
         ),
     )  # fmt: skip
     assert [row.name for row in found.rows] == ["identity", "nlm", "reference"]
+    assert [row.is_bound for row in found.rows] == [False, False, True]
     assert found.row("reference").scores["lesion-derm.iou"]["p0.png"] == 1.0
     truth = found.pictures.overlay("p0.png", "mask", "lesion-derm")
     assert truth.sum() == 16 * 16
