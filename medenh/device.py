@@ -23,9 +23,11 @@ __all__ = [
     "ONE_THREAD",
     "Device",
     "Precision",
+    "cpu_flags",
     "cpu_has_bf16",
     "num_threads",
     "one_thread_each",
+    "one_thread_for_sums",
     "pick_device",
     "pick_precision",
     "usable_cores",
@@ -171,6 +173,15 @@ def num_threads() -> int:
     return usable_cores()
 
 
+def one_thread_for_sums() -> None:
+    """Let OpenBLAS use one thread, unless the environment says otherwise.
+
+    Sums of several threads may round differently: figures must be the same on every
+    machine. It has an effect before numpy's first import only.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @cache
 def usable_cores() -> int:
     """Return how many cores the process may use, by affinity and control group."""
@@ -191,14 +202,22 @@ def _container_quota() -> int | None:
 
 
 @cache
+def cpu_flags() -> frozenset[str] | None:
+    """Return what Linux says the CPU can do ("avx2"...); None where nothing says it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        name, _, words = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # the second one on ARM
+            return frozenset(words.split())
+    return None
+
+
 def cpu_has_bf16() -> bool:
     """Return whether the CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX)."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return not _BF16_FLAGS.isdisjoint(flags.split())
+    return not _BF16_FLAGS.isdisjoint(cpu_flags() or ())
 
 
 def pick_precision(

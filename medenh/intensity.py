@@ -52,7 +52,7 @@ def to_unit(pixels: NDArray[Any], unit_range: UnitRange) -> FloatArray:
     Returns
     -------
     float32 array, shape (frames, channels, height, width), in [0, 1]
-        Contiguous. NaN becomes 0.
+        Contiguous. NaN becomes 0; 1 where the range is inverted.
     """
     low, high = unit_range.low, unit_range.high
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,10 @@ FAULTY = {
         "CVE-2025-68146, CVE-2026-22701: a planted link is followed",
     ),
     "jinja2": ("3.1.5", "CVE-2025-27516: the sandbox of templates can be left"),
+    "certifi": ("2024.6.2", "CVE-2024-39689: GLOBALTRUST's roots are trusted"),
 }
+# what a declared package brings, and pins itself, as part of its own interface
+BROUGHT = {"pydantic_core"}
 
 
 def requirements():
@@ -53,3 +59,18 @@ def test_every_dependency_has_a_floor_and_is_pinned_above_it(name):
     (exact,) = pin.specifier
     assert exact.operator == "=="
     assert wanted.specifier.contains(Version(exact.version))
+
+
+def test_all_that_is_imported_is_declared():
+    names = set()
+    for path in (ROOT / "medenh").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.partition(".")[0])
+    strange = names - sys.stdlib_module_names - BROUGHT - {"medenh"}
+    owners = packages_distributions()
+    for name in strange:
+        found = {canonicalize_name(one) for one in owners.get(name, [name])}
+        assert found & set(requirements()), f"{name} is not declared"

@@ -39,6 +39,7 @@ RANK = {
 # reports score with models they load, and training validates with metrics: rank 4 may
 # import rank 4 where named
 ALLOWED = {
+    ("tasks", "formats"),  # labels belong to pictures by name
     ("tasks", "zoo"),  # a recogniser's weights come from the zoo
     ("degradations", "metrics"),  # records keep the score of doing nothing
     ("degradations", "formats"),  # a resized picture keeps how it is to be seen

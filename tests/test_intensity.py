@@ -117,6 +117,8 @@ def test_nan_is_black_for_a_model_and_stays_nan_in_the_file():
     image = _image(pixels, UnitRange(0, 1), frozen=frozen)
     unit = image.to_unit()
     np.testing.assert_array_equal(unit.ravel(), [0, 0.5])
+    turned = intensity.to_unit(pixels, UnitRange(0, 1, inverted=True))
+    np.testing.assert_array_equal(turned.ravel(), [1, 0.5])
     out = image.from_unit(unit + np.float32(0.1)).pixels.ravel()
     assert np.isnan(out[0])
     assert out[1] == pytest.approx(0.6)

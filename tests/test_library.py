@@ -584,6 +584,22 @@ def test_numbers_that_a_picture_format_does_not_hold_are_told_of(tmp_path):
         source = tmp_path / f"{name}.tif"
         with pytest.warns(UserWarning, match=words):
             medenh.enhance(source, tmp_path / f"{name}.png", **IDENTITY)
+        again = medenh.read(source), tmp_path / f"{name}.again.png"
+        with pytest.warns(UserWarning, match=words) as caught:
+            medenh.enhance(*again, **IDENTITY)
+        assert {one.filename for one in caught} == {__file__}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             medenh.enhance(source, tmp_path / f"{name}.again.tif", **IDENTITY)
+
+
+def test_what_a_file_loses_of_an_array_is_told(tmp_path):
+    depth = np.linspace(0, 1, 40 * 40, dtype=np.float32).reshape(40, 40)
+    depth[3:5, 3:5] = np.nan
+    with pytest.warns(UserWarning, match="4 pixels that are no finite"):
+        medenh.enhance(depth, tmp_path / "a.png", **IDENTITY)
+    with pytest.warns(UserWarning, match="JPEG is lossy"):
+        medenh.enhance(np.zeros((40, 40), "u1"), tmp_path / "a.jpg", **IDENTITY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.enhance(depth, tmp_path / "a.npy", **IDENTITY)

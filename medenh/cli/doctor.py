@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
-from pathlib import Path
 from typing import Literal
 
 import typer
 
 from medenh import __version__
 from medenh.cli import console, options
+from medenh.device import cpu_flags, cpu_has_bf16, usable_cores
 
 __all__ = ["Finding", "examine", "register"]
 
@@ -95,32 +95,17 @@ def _python() -> Iterator[Finding]:
 
 
 def _processor() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    usable = cores or os.cpu_count() or 1
-    yield Finding("cores", "ok", f"{usable} usable of {os.cpu_count()}")
-    flags = _processor_flags()
+    yield Finding("cores", "ok", f"{usable_cores()} usable of {os.cpu_count()}")
+    flags = cpu_flags()
     if flags is None:
         yield Finding("bf16 on the CPU", "absent", f"not known on {sys.platform}")
         return
     found = [name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in flags]
-    fast = {"avx512_bf16", "amx_bf16"} & set(found)
     yield Finding(
         "bf16 on the CPU",
-        "ok" if fast else "absent",
+        "ok" if cpu_has_bf16() else "absent",
         ", ".join(found) or "no vector extensions known",
     )
-
-
-def _processor_flags() -> set[str] | None:
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    for line in text.splitlines():
-        name, _, words = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return set(words.split())
-    return None
 
 
 def _torch() -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 
 from medenh.cli import console, options
 from medenh.cli import evaluate_options as own
+from medenh.device import one_thread_for_sums
 from medenh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def evaluate(
     masks: own.Masks = None,
     labels: own.Labels = None,
     modality: options.Modality = None,
-    device: options.Device = "auto",
+    device: own.Device = "auto",
     report: options.Report = None,
     csv: own.Csv = None,
     workers: own.Workers = None,
@@ -60,6 +60,7 @@ def evaluate(
     "eye.tif"), never by position. Every table has n, 95 % intervals and paired tests.
     With --report, the figures are also written as CSV and JSON beside the page.
     """
+    one_thread_for_sums()  # before what follows imports numpy
     if list_all:
         from medenh.cli.evaluate_tables import write_lists
 
@@ -154,8 +155,6 @@ def _prepare(
     from medenh.cli.enhance_report import check_place
     from medenh.formats.files import real_path
 
-    # sums of floats must not depend on threads: the same figures on every machine
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     places = _places(report, csv)
     resolved = [real_path(place) for place in places]
     for index, place in enumerate(places):

@@ -11,6 +11,7 @@ __all__ = [
     "Baseline",
     "Csv",
     "Data",
+    "Device",
     "Enhanced",
     "Keep",
     "Labels",
@@ -127,6 +128,16 @@ Limit = Annotated[
         help="At most so many pictures: always the same ones, spread over all.",
         rich_help_panel=_PROTOCOL,
         show_default=False,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        "-d",
+        help="Where networks run: auto, cpu, cuda, cuda:1 or mps. Recognisers of "
+        "tasks run on the CPU.",
+        rich_help_panel=_PROTOCOL,
     ),
 ]
 Keep = Annotated[

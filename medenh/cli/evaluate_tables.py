@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,9 @@ from medenh.cli import console
 
 if TYPE_CHECKING:
     from medenh.evaluation.result import Column, Evaluation, Row, SetScore
-    from medenh.metrics import PairedTests
+    from medenh.metrics import PairedTests, Summary
 
 __all__ = ["write_lists", "write_tables"]
-
-_NO_METHOD = ("bound", "the clean")  # notes of rows that win nothing
 
 
 def write_tables(found: Evaluation) -> None:
@@ -37,16 +34,23 @@ def write_tables(found: Evaluation) -> None:
 
 
 def _write_means(found: Evaluation) -> None:
+    from medenh.evaluation.comparing import best_rows
+    from medenh.evaluation.output import summarise
+
+    names = [row.name for row in found.rows]
     headers = ["method", *(_heading(column) for column in found.columns), "note"]
-    best = {column.name: _best(found.rows, column) for column in found.columns}
-    lines = []
-    for row in found.rows:
-        cells = [
-            _cell(row, column, len(found.files), is_best=best[column.name] == row.name)
-            for column in found.columns
-        ]
-        lines.append([row.name, *cells, row.note])
-    console.write_table(headers, lines)
+    cells = []
+    for column in found.columns:
+        means = {row.name: summarise(row, column.name) for row in found.rows}
+        best = best_rows(found.rows, column, means)
+        cells.append(
+            [
+                _cell(means[name], column, len(found.files), is_best=name in best)
+                for name in names
+            ]
+        )
+    notes = [row.note for row in found.rows]
+    console.write_table(headers, list(zip(names, *cells, notes, strict=True)))
 
 
 def _heading(column: Column) -> str:
@@ -57,20 +61,7 @@ def _heading(column: Column) -> str:
     return f"{column.name}{unit}{arrow}"
 
 
-def _best(rows: Sequence[Row], column: Column) -> str:
-    from medenh.evaluation.comparing import best_row
-
-    methods = [row for row in rows if not row.note.startswith(_NO_METHOD)]
-    if column.better == "none" or len(methods) < 2:
-        return ""
-    best = best_row(methods, column)
-    return best.name if best else ""
-
-
-def _cell(row: Row, column: Column, files: int, *, is_best: bool) -> str:
-    from medenh.evaluation.output import summarise
-
-    summary = summarise(row, column.name)
+def _cell(summary: Summary | None, column: Column, files: int, *, is_best: bool) -> str:
     if summary is None:
         return "-"
     text = f"{summary.mean:.{column.digits}f}"
@@ -126,21 +117,10 @@ def _write_tests(
 def _test(tests: PairedTests | None, column: Column) -> str:
     if tests is None:
         return "-"
-    ps = ", ".join(p_text(p) for p in (tests.wilcoxon_p, tests.t_p))
+    from medenh.reports.tables import p_text
+
+    ps = ", ".join(p_text(p) or "-" for p in (tests.wilcoxon_p, tests.t_p))
     return f"{tests.difference:+.{column.digits}f} ({ps})"
-
-
-def p_text(p: float) -> str:
-    """Return a p as people write it; none is ever 0.
-
-    Examples
-    --------
-    >>> p_text(0.0312), p_text(0.0), p_text(float("nan"))
-    ('0.031', '<1e-9', '-')
-    """
-    if math.isnan(p):
-        return "-"
-    return "<1e-9" if p < 1e-9 else f"{p:.2g}"
 
 
 def write_lists(*, json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from medenh.cli import console, options
 from medenh.cli.model_tables import show_measured
+from medenh.device import one_thread_for_sums
 
 __all__ = ["run"]
 
@@ -85,8 +85,7 @@ def run(
     json: options.Json = False,
 ) -> None:
     """Turn a training run into a model with measured figures."""
-    # sums of floats must not depend on threads: the same figures on every machine
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_thread_for_sums()  # before what follows imports numpy
     from medenh.publishing import PublishOptions, publish
 
     words = {

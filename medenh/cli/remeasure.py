@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medenh.cli import console, options
+from medenh.device import one_thread_for_sums
 
 if TYPE_CHECKING:
     from medenh.publishing.comparison import Comparison
@@ -46,8 +46,7 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Measure bundled models again; exit 1 if a figure of a card does not hold."""
-    # sums of floats must not depend on threads: the same figures on every machine
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    one_thread_for_sums()  # before what follows imports numpy
     from medenh.publishing.zoo_report import report_zoo, take_in
     from medenh.zoo.checkout import check_checkout
     from medenh.zoo.manifest import load_manifest

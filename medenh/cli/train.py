@@ -131,14 +131,14 @@ def _run(
     from medenh.training import loop
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed}/{task.total} steps"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
     follows = os.environ.get("RANK", "0") != "0"  # under torchrun the first one tells
-    console = Console(stderr=True, quiet=follows)
+    console = Console(stderr=True, quiet=follows, markup=False, emoji=False)
     measured = ""
     again = interruptible("the same command with --resume goes on from here")
     with again as stop, Progress(*columns, console=console) as bar:
@@ -193,7 +193,7 @@ def _sweep(
 
     sweep = load_sweep(source)
     folder = output or Path("runs") / sweep.name
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
 
     def tell(run: SweepRun) -> None:
         console.print(f"{run.number}/{run.runs}: {run.variant}, seed {run.seed}")
@@ -202,7 +202,7 @@ def _sweep(
 
     def tell_diverged(run: SweepRun, how: str) -> None:
         diverged.append(run)
-        console.print(f"diverged: {run.variant}, seed {run.seed}: {how}", markup=False)
+        console.print(f"diverged: {run.variant}, seed {run.seed}: {how}")
 
     with interruptible() as stop:
         finished = run_sweep(

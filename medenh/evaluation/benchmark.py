@@ -77,7 +77,7 @@ class BenchmarkOptions:
     output : path or None
         Folder to keep the pictures in.
     device : str
-        Where networks run; always in float32.
+        Where the models run, always in float32; recognisers run on the CPU.
     workers : int or None
         Processes; 1 is this one, None as many as pay.
     pictures : bool
@@ -323,6 +323,7 @@ def _row(
         set_scores=run.recognisers.set_scores(name, lost=IDENTITY),
         seconds=sum(one.seconds.get(name, 0.0) for one in measured) if timed else None,
         note=_NOTES.get(name, ""),
+        is_bound=name == ORACLE,
     )
 
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from medenh import formats
 from medenh.errors import UsageError
-from medenh.evaluation.answers import Answers, read_labels
+from medenh.evaluation.answers import Answers
 from medenh.formats.array import from_array
 from medenh.formats.names import Listing, list_pictures
 from medenh.formats.viewing import viewing_of
 from medenh.tasks import Task
+from medenh.tasks.labels import read_labels
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["Case", "Clean", "DataSet", "choose", "eight_bits", "read_folder"]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from medenh.evaluation.output import summarise
 from medenh.evaluation.result import Column, Row
-from medenh.metrics import PairedTests, paired_tests
+from medenh.metrics import PairedTests, Summary, paired_tests
 
-__all__ = ["best_row", "compare", "compare_all", "compare_with"]
+__all__ = ["best_row", "best_rows", "compare", "compare_all", "compare_with"]
 
 
 def compare(
@@ -73,6 +73,42 @@ def best_row(rows: Sequence[Row], column: Column) -> Row | None:
         if complete and sign * summary.mean > highest:
             best, highest = row, sign * summary.mean
     return best
+
+
+def best_rows(
+    rows: Sequence[Row], column: Column, found: Mapping[str, Summary | None]
+) -> frozenset[str]:
+    """Return the names of the rows with the best mean; none where it says nothing.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Bounds among them do not compete, nor do means over fewer files than others.
+    column : Column
+        Which direction is better.
+    found : mapping
+        Row name -> `summarise` of its figures in this column.
+
+    Returns
+    -------
+    frozenset of str
+        Empty where one row alone competes, all are equal, or some means stand without
+        the infinite figures of perfect files and others with none.
+    """
+    ranked = {
+        row.name: summary
+        for row in rows
+        if not row.is_bound and (summary := found.get(row.name)) is not None
+    }
+    most = max((s.n - s.n_undefined for s in ranked.values()), default=0)
+    ranked = {n: s for n, s in ranked.items() if s.n - s.n_undefined == most}
+    unequal = len({summary.n_infinite for summary in ranked.values()}) > 1
+    if column.better == "none" or len(ranked) < 2 or unequal:
+        return frozenset()
+    means = {name: summary.mean for name, summary in ranked.items()}
+    top = (max if column.better == "higher" else min)(means.values())
+    best = frozenset(name for name, mean in means.items() if mean == top)
+    return best if len(best) < len(means) else frozenset()
 
 
 def _known(scores: Mapping[str, float | None]) -> dict[str, float]:

@@ -31,11 +31,12 @@ _SCORES = {"auc": "AUC", "iou": "IoU", "dice": "Dice"}  # of segmentations, a fi
 class Recognisers:
     """Asks recognisers about pictures of several rows, and scores what they say.
 
+    They run on the CPU, where their answers are the same on every machine.
+
     Parameters
     ----------
     names : sequence of str
         Tasks.
-    device : str
     optional : bool
         Go without the tasks whose weights cannot be had; ``missing`` tells why.
 
@@ -47,15 +48,13 @@ class Recognisers:
         A recogniser's weights cannot be had.
     """
 
-    def __init__(
-        self, names: Sequence[str], *, device: str = "cpu", optional: bool = False
-    ) -> None:
+    def __init__(self, names: Sequence[str], *, optional: bool = False) -> None:
         self._optional = optional
         self.missing: dict[str, str] = {}
         self._recognisers: list[Recogniser] = []
         for name in names:
             try:
-                self._recognisers.append(load(name, device=device))
+                self._recognisers.append(load(name))
             except WeightsError as error:
                 if not optional:
                     raise
@@ -168,6 +167,7 @@ class Recognisers:
             scores=self.scores(CLEAN),
             set_scores=self.set_scores(CLEAN, lost=None),
             note="the clean pictures",
+            is_bound=True,
         )
 
     def set_scores(self, row: str, *, lost: str | None) -> tuple[SetScore, ...]:

@@ -22,6 +22,7 @@ __all__ = [
     "columns_of",
     "describe_range",
     "measure_image",
+    "on_range_of",
     "unit_frame",
 ]
 
@@ -112,7 +113,7 @@ def measure_image(
     kind = modality or (None if image.modality == Modality.UNKNOWN else image.modality)
     if reference is not None:
         _check_sizes(image, reference)
-        image = _on_range_of(image, reference)
+        image = on_range_of(image, reference)
     totals: dict[str, list[float]] = {name: [] for name in metrics}
     for frame in range(image.frames):
         mask = None if region is None else region[min(frame, len(region) - 1)]
@@ -143,7 +144,7 @@ def _check_sizes(image: Image, reference: Image) -> None:
         raise InputError(f"in {one}, its reference in {two}", path=image.source)
 
 
-def _on_range_of(image: Image, reference: Image) -> Image:
+def on_range_of(image: Image, reference: Image) -> Image:
     """Return the image under the reference's range, where both store alike."""
     one, two = image.pixels.dtype, reference.pixels.dtype
     # a range found in the pixels (percentiles) would hide a shift of them

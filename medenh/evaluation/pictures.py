@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from medenh import formats
 from medenh.errors import InputError, OutOfMemoryError, OutputError
-from medenh.evaluation.measuring import unit_frame
+from medenh.evaluation.measuring import on_range_of, unit_frame
+from medenh.evaluation.planning import REFERENCE, SUBJECT
 from medenh.formats import raster
 from medenh.formats.array import from_array
+from medenh.formats.nifti import frame_axis
 from medenh.types import FloatArray, Image
 
 __all__ = [
@@ -104,17 +105,19 @@ class FilePictures:
         if path is None:
             return None
         try:
-            return _reduced(middle_frame(self._on_reference_range(path, file)))
+            return _reduced(middle_frame(self._as_measured(path, file)))
         except (InputError, OutOfMemoryError):
             return None
 
-    def _on_reference_range(self, path: Path, file: str) -> Image:
-        image = formats.read(path)
-        other = self._paths.get("reference", {}).get(file)
-        if other is None or other == path or image.pixels.dtype == np.uint8:
-            return image
-        limits = formats.read(other).unit_range
-        return replace(image, unit_range=limits)
+    def _as_measured(self, path: Path, file: str) -> Image:
+        """Read a picture along the axis, and on the range, that its figures are of."""
+        reference = self._paths.get(REFERENCE, {}).get(file)
+        first = reference or self._paths.get(SUBJECT, {}).get(file, path)
+        if first == path:
+            return formats.read(path)
+        standard = formats.read(first)
+        image = formats.read(path, axis=frame_axis(standard))
+        return image if reference is None else on_range_of(image, standard)
 
     def overlay(self, file: str, row: str, task: str) -> BoolArray | None:
         """Return what a task found, shape (H, W), or None."""

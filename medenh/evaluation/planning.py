@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medenh.errors import UsageError, spelled
-from medenh.evaluation.answers import read_labels
 from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
 from medenh.evaluation.regions import Region, checked_region
 from medenh.formats.names import (
@@ -19,6 +18,7 @@ from medenh.formats.names import (
 )
 from medenh.metrics.registry import METRICS, resolve_metrics
 from medenh.tasks import Task, get_task
+from medenh.tasks.labels import read_labels
 from medenh.types import Modality
 
 __all__ = [

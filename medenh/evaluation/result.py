@@ -79,6 +79,9 @@ class Row:
         Time the model took for all files.
     note : str
         What a reader must know: "bound, not a method", "sees the reference".
+    is_bound : bool
+        It shows what could be had, and cannot be the best: an oracle, the clean
+        pictures.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Row:
     set_scores: tuple[SetScore, ...] = ()
     seconds: float | None = None
     note: str = ""
+    is_bound: bool = False
 
 
 class Pictures(Protocol):

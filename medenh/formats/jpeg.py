@@ -240,5 +240,11 @@ def splice(encoded: bytes, kept: tuple[bytes, ...]) -> bytes:
         (length,) = struct.unpack_from(">H", encoded, place + 2)
         own.append(encoded[place : place + 2 + length])
         place += 2 + length
-    segments = kept or tuple(own)
+    segments = kept if any(map(_tells_kind, kept)) else (*own, *kept)
     return b"".join((encoded[:2], *segments, encoded[place:]))
+
+
+def _tells_kind(segment: bytes) -> bool:
+    """Tell whether a kept segment is JFIF or Exif."""
+    is_exif = segment[1] == 0xE1 and segment[4:].startswith(exif.JPEG_MARK)
+    return segment[1] == 0xE0 or is_exif

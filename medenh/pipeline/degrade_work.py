@@ -26,7 +26,6 @@ from medenh.errors import InputError, MedenhError, UnreadableError, UsageError
 from medenh.formats import writers
 from medenh.formats.files import atomic_output
 from medenh.formats.nifti import told_as
-from medenh.formats.readers import said_of
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
 from medenh.pipeline.failing import as_ours
@@ -37,9 +36,7 @@ from medenh.pipeline.reading import read_within, time_limit_s
 from medenh.pipeline.results import Failure
 from medenh.pipeline.writing import (
     check_fits,
-    lost_meaning,
-    lost_numbers,
-    lost_turn,
+    losses,
     remaining_names,
 )
 from medenh.types import FloatArray, Image, Modality
@@ -185,8 +182,8 @@ class Workshop:
         admit(image.pixels.size * 4 * _COPIES)
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
-        lost = () if task.draw else _lost(image, task.format)
-        warnings = (*_warnings(task, image), *remaining, *lost)
+        wrong, lost = ([], []) if task.draw else losses(image, task.format)
+        warnings = (*_warnings(task, image), *remaining, *wrong, *lost)
         return Outcome(task.index, record, read.failures, (*task.remarks, *warnings))
 
     def _profile(self, task: Task) -> str | None:
@@ -375,11 +372,6 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
                 hint=f"the record wants sha256 {expected[:12]}..., this is "
                 f"{found[:12]}...",
             )
-
-
-def _lost(image: Image, kind: str) -> list[str]:
-    lost = [*lost_turn(image, kind), *lost_meaning(image, kind)]
-    return lost + lost_numbers(image, kind) + said_of(image)
 
 
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:

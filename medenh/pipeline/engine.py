@@ -20,7 +20,6 @@ import numpy as np
 from medenh.device import num_threads
 from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError
 from medenh.formats.files import check_writable, remove_stale_parts
-from medenh.formats.readers import said_of
 from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
 from medenh.pipeline.budget import ByteBudget, default_budget
@@ -38,10 +37,7 @@ from medenh.pipeline.work import Plan, WorkItem
 from medenh.pipeline.writing import (
     Ledger,
     check_fits,
-    jpeg_loss,
-    lost_meaning,
-    lost_numbers,
-    lost_turn,
+    losses,
     provenance_of,
     remaining_names,
 )
@@ -249,14 +245,13 @@ class Engine:
         kind = reading.item.kind
         check_fits(image, reading.item.targets, kind)
         remaining = remaining_names(image, self._options.deidentify)
-        lossy = [*jpeg_loss(image, kind), *lost_turn(image, kind)]
-        lossy += lost_numbers(image, kind) + said_of(image)
+        wrong, lost = losses(image, kind, reading.item.map_format)
         resolution, modality = choose_model(image, self._models)
         card = resolution.card
         told = self._options.modality is not None
         seen = replace(image, modality=modality)
         problems, remarks = fidelity.check_input(seen, card, told=told)
-        problems += lost_meaning(image, kind, reading.item.map_format)
+        problems += wrong
         if self._options.strict and problems:
             raise fidelity.describe(problems, image)
         seconds += time.perf_counter() - begun
@@ -274,7 +269,7 @@ class Engine:
                 prepared=prepared,
                 modality=modality,
                 reason=resolution.reason,
-                warnings=(*problems, *remarks, *remaining, *lossy),
+                warnings=(*problems, *remarks, *remaining, *lost),
                 seconds=seconds,
                 cost=cost,
                 out=np.empty_like(image.pixels),

@@ -34,6 +34,7 @@ from medenh.pipeline.uncertainty import TOP, Ensemble
 from medenh.pipeline.work import Plan, WorkItem
 from medenh.pipeline.writing import (
     check_fits,
+    losses,
     lost_meaning,
     provenance_of,
     remaining_names,
@@ -254,14 +255,15 @@ def _enhance_in_memory(
 ) -> Any:
     _refuse_file_options(options, output)
     image = options.told(_as_image(source, options))
-    item, lost = None, []
+    item, told = None, []
     if output is not None:
         item = _item_of(image, Path(output), options)
         check_fits(image, item.targets, item.kind)
-        remaining_names(image, options.deidentify)
-        lost = lost_meaning(image, item.kind, item.map_format)
-        if lost and options.strict:
-            raise fidelity.describe(lost, image)
+        remaining = remaining_names(image, options.deidentify)
+        wrong, lost = losses(image, item.kind, item.map_format)
+        if wrong and options.strict:
+            raise fidelity.describe(wrong, image)
+        told = [*wrong, *remaining, *lost]
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
     said = said_of(image) if isinstance(source, str | Path) else None
@@ -279,7 +281,7 @@ def _enhance_in_memory(
     )
     if spread is not None:
         write_map(spread, enhanced, item.maps, format=item.map_format, top=TOP)
-    for word in lost:
+    for word in told:
         warnings.warn(word, stacklevel=3)
     return item.targets[0]
 

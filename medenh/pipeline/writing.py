@@ -11,6 +11,7 @@ import numpy as np
 from medenh.errors import OutputError, UnsupportedError
 from medenh.formats import dicom, writers
 from medenh.formats.maps import write_map
+from medenh.formats.readers import said_of
 from medenh.formats.viewing import viewing_of
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.journal import (
@@ -31,10 +32,8 @@ __all__ = [
     "ONLY_FROM_DICOM",
     "Ledger",
     "check_fits",
-    "jpeg_loss",
+    "losses",
     "lost_meaning",
-    "lost_numbers",
-    "lost_turn",
     "provenance_of",
     "remaining_names",
 ]
@@ -71,14 +70,38 @@ def check_fits(image: Image, targets: Sequence[Path], kind: str) -> None:
         )
 
 
-def jpeg_loss(image: Image, kind: str) -> list[str]:
+def losses(
+    image: Image, kind: str, map_format: str = ""
+) -> tuple[list[str], list[str]]:
+    """Return what an output, or a map beside it, does not say as its input does.
+
+    Parameters
+    ----------
+    image : Image
+        The input.
+    kind, map_format : str
+        Formats of the output and of the map; "" is the input's own, and no map.
+
+    Returns
+    -------
+    wrong : list of str
+        What it would tell wrong, which ``strict`` refuses.
+    lost : list of str
+        What else a reader of it must know.
+    """
+    lost = [*_jpeg_loss(image, kind), *_lost_turn(image, kind)]
+    lost += [*_lost_numbers(image, kind), *said_of(image)]
+    return lost_meaning(image, kind, map_format), lost
+
+
+def _jpeg_loss(image: Image, kind: str) -> list[str]:
     """Return a warning where a JPEG is made of what was none; else nothing."""
     if kind != "jpeg" or image.format == "jpeg":
         return []
     return ["JPEG is lossy and holds 8 bits: a name in .png or .tif keeps more"]
 
 
-def lost_turn(image: Image, kind: str) -> list[str]:
+def _lost_turn(image: Image, kind: str) -> list[str]:
     """Return a warning where the way up would be lost; else nothing."""
     if kind in ("png", "jpeg", "tiff"):
         return []
@@ -88,7 +111,7 @@ def lost_turn(image: Image, kind: str) -> list[str]:
     return [f"stands turned: its orientation ({turned}) is not kept in {kind.upper()}"]
 
 
-def lost_numbers(image: Image, kind: str) -> list[str]:
+def _lost_numbers(image: Image, kind: str) -> list[str]:
     """Return warnings where pixels mean something else in a picture format."""
     if kind not in ("png", "jpeg", "bmp"):
         return []

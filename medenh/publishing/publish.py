@@ -93,8 +93,10 @@ def publish(
 def _place(options: PublishOptions) -> Path | None:
     """Check where the model goes, before any work."""
     target, checkout = options.target, options.checkout
-    if (target is None) == (checkout is None):
+    if target is None and checkout is None:
         raise UsageError("name the file to write", hint="-o NAME.zip")
+    if target is not None and checkout is not None:
+        raise UsageError("-o and --into are two places", hint="give one of them")
     if checkout is not None:
         check_checkout(checkout)
         return None

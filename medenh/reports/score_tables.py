@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from medenh.evaluation.comparing import best_rows
 from medenh.evaluation.output import summarise
 from medenh.evaluation.result import Column, Evaluation, Row, SetScore
 from medenh.metrics import PairedTests, Summary
 from medenh.reports.ranking import baseline, change, rank, score
-from medenh.reports.tables import Cell, Table, Value, figure_text
+from medenh.reports.tables import Cell, Table, Value, figure_text, p_text
 
 __all__ = [
     "FileTable",
@@ -22,8 +23,6 @@ __all__ = [
 ]
 
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "none": ""}
-# words of a note that tell a row which does not compete for the star
-_BOUNDS = ("bound", "sees the reference", "the clean")
 _SIGNIFICANT = 0.05
 _TESTS = (
     "Measure",
@@ -44,18 +43,17 @@ def mean_table(evaluation: Evaluation) -> Table:
     """Return rows by columns: means with intervals; the best one has a star."""
     columns, rows = evaluation.columns, evaluation.rows
     found = {
-        (row.name, column.name): summarise(row, column.name)
-        for row in rows
+        column.name: {row.name: summarise(row, column.name) for row in rows}
         for column in columns
     }
-    best = {column.name: _best(rows, column, found) for column in columns}
+    best = {c.name: best_rows(rows, c, found[c.name]) for c in columns}
     timed = any(row.seconds is not None for row in rows)
     cells: list[list[Value]] = [
         [
             row_name(row, evaluation.subject),
             *(
                 _mean_cell(
-                    found[row.name, column.name],
+                    found[column.name][row.name],
                     column,
                     files=len(evaluation.files),
                     best=row.name in best[column.name],
@@ -97,31 +95,6 @@ def row_name(row: Row, subject: str) -> Cell:
         row.note,
     ]
     return Cell(row.name, row.name, "; ".join(dict.fromkeys(filter(None, notes))))
-
-
-def _best(
-    rows: Sequence[Row],
-    column: Column,
-    found: dict[tuple[str, str], Summary | None],
-) -> set[str]:
-    """Return the rows with the best mean; none where a star would say nothing."""
-    ranked = {
-        row.name: summary
-        for row in rows
-        if (summary := found[row.name, column.name]) is not None
-        and not any(word in row.note for word in _BOUNDS)
-    }
-    # nor can a mean over fewer files
-    most = max((s.n - s.n_undefined for s in ranked.values()), default=0)
-    ranked = {n: s for n, s in ranked.items() if s.n - s.n_undefined == most}
-    # a mean without the perfect files cannot be ranked against one with them
-    unequal = len({summary.n_infinite for summary in ranked.values()}) > 1
-    if column.better == "none" or len(ranked) < 2 or unequal:
-        return set()
-    means = {name: summary.mean for name, summary in ranked.items()}
-    top = (max if column.better == "higher" else min)(means.values())
-    best = {name for name, mean in means.items() if mean == top}
-    return best if len(best) < len(means) else set()
 
 
 def _mean_cell(
@@ -224,8 +197,8 @@ def _paired_table(
             column.title,
             _difference_cell(found.difference, column),
             _verdict(found, column),
-            p_value(found.wilcoxon_p),
-            p_value(found.t_p),
+            _p_cell(found.wilcoxon_p),
+            _p_cell(found.t_p),
             _pairs_cell(found),
         ]
         for name, by_column in tests.items()
@@ -247,17 +220,8 @@ def _pairs_cell(tests: PairedTests) -> Cell:
     return Cell(str(tests.pairs), tests.pairs, left_out)
 
 
-def p_value(p: float) -> Cell:
-    """Return a p as people write it.
-
-    Examples
-    --------
-    >>> p_value(0.0312).text, p_value(1e-9).text, p_value(float("nan")).text
-    ('0.031', '< 0.001', '')
-    """
-    if math.isnan(p):
-        return Cell("")
-    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+def _p_cell(p: float) -> Cell:
+    return Cell(text, p) if (text := p_text(p)) else Cell("")
 
 
 def _verdict(tests: PairedTests, column: Column) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from medenh.errors import UsageError
 
-__all__ = ["Cell", "Table", "Value", "figure_text", "table_view"]
+__all__ = ["Cell", "Table", "Value", "figure_text", "p_text", "table_view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,19 @@ def figure_text(value: float | None, digits: int, *, signed: bool = False) -> st
     if not text.strip("0."):  # nothing but zeros has no sign
         return text
     return ("\N{MINUS SIGN}" if value < 0 else "+" if signed else "") + text
+
+
+def p_text(p: float) -> str:
+    """Return a p as people write it, never as 0; empty where there is none.
+
+    Examples
+    --------
+    >>> p_text(0.0312), p_text(1e-9), p_text(float("nan"))
+    ('0.031', '< 0.001', '')
+    """
+    if math.isnan(p):
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def table_view(table: Table) -> dict[str, Any]:

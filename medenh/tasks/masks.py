@@ -27,7 +27,7 @@ def read_mask(source: str | Path | bytes) -> NDArray[np.int32]:
     Returns
     -------
     int32 array, shape (H, W)
-        Label numbers; of a colour file the largest channel.
+        Label numbers; of a colour file the largest channel. Opacity does not count.
 
     Raises
     ------
@@ -42,7 +42,9 @@ def read_mask(source: str | Path | bytes) -> NDArray[np.int32]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableError(f"not a readable mask: {error}", path=path) from error
     if numbers.ndim == 3:
-        numbers = numbers[..., :3].max(-1)
+        if numbers.shape[-1] in (2, 4):  # the last is opacity
+            numbers = numbers[..., :-1]
+        numbers = numbers.max(-1)
     return numbers.astype(np.int32)
 
 

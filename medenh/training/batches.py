@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +10,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from medenh.device import usable_cores
 from medenh.training.strategies.base import Batch, Strategy
 
 __all__ = ["batches_ahead", "count_workers"]
@@ -23,7 +23,7 @@ def count_workers(setting: int | str, device: str) -> int:
     if isinstance(setting, int):
         return max(0, setting)
     if device.startswith("cuda"):
-        return max(1, min(_MOST_WORKERS, (os.cpu_count() or 2) - 1))
+        return max(1, min(_MOST_WORKERS, usable_cores() - 1))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from medenh import formats, intensity
 from medenh.errors import InputError, UsageError
-from medenh.formats.names import Listing, key_of, list_pictures
+from medenh.formats.names import Listing, list_pictures
+from medenh.tasks.labels import class_of, read_labels
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task
 from medenh.training.data import CleanImage, coverage, reduced
@@ -233,32 +233,12 @@ def _answered(
 
 
 def _read_labels(path: Path, task: Task) -> dict[str, int]:
-    """Return class numbers by key, whole and of the bare name where that is enough.
-
-    Labels are class names or numbers.
-    """
-    words = {name: k for k, name in enumerate(task.classes)}
-    words |= {str(k): k for k in range(len(task.classes))}
-    words |= {pair.partition("=")[2]: k for pair, k in task.labels.items()}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
-    except OSError as error:
-        raise UsageError(f"cannot read the labels: {error}", path=path) from error
-    if rows and not {"file", "label"} <= set(rows[0]):
-        raise UsageError("wants the columns file and label", path=path)
-    unknown = [row["label"] for row in rows if row["label"] not in words]
-    if unknown:
-        raise UsageError(
-            f"label {unknown[0]!r} is none of {', '.join(task.classes)}", path=path
-        )
-    known: dict[str, int] = {}
+    """Return class numbers by key, whole and of the bare name where that is enough."""
+    labels = read_labels(path, [task])
+    known = {key: class_of(label, task) for key, label in labels.items()}
     by_name: dict[str, set[int]] = {}
-    for row in rows:
-        key, label = key_of(row["file"]), words[row["label"]]
-        if known.setdefault(key, label) != label:
-            raise UsageError(f"two labels for {row['file']!r}", path=path)
+    for key, label in known.items():
         by_name.setdefault(Path(key).name, set()).add(label)
     # a row may stand for a file in another folder, where no other name is meant
-    sole = {name: min(labels) for name, labels in by_name.items() if len(labels) == 1}
+    sole = {name: min(found) for name, found in by_name.items() if len(found) == 1}
     return sole | known

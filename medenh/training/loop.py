@@ -236,7 +236,19 @@ def _train(
             saved = time.monotonic()
         if stop:
             break
+    _tell_skipped(update, world)
     return TrainResult(step, strategy.figures[0], best, step >= config.steps, identity)
+
+
+def _tell_skipped(update: Update, world: World) -> None:
+    """Warn where a task's part was left out: its steps were plain enhancement."""
+    count = update.promoters["network"].skipped
+    if count and world.leads:
+        _log.warning(
+            "the loss or gradient of the task was not finite %d times in this run, "
+            "and was left out: precision fp32 or a smaller promote.weight may help",
+            count,
+        )
 
 
 def _check_folder(run_dir: Path, *, resume: bool) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import json
 import math
 import time
 import tomllib
@@ -78,6 +77,16 @@ class Sweep(Section):
             raise ValueError(f"{strange[0]} is not among figures")
         return names
 
+    @field_validator("variants")
+    @classmethod
+    def _have_folders(cls, variants: dict[str, list[str]]) -> dict[str, list[str]]:
+        folders: dict[str, str] = {}
+        for name in variants:
+            other = folders.setdefault(_folder_name(name), name)
+            if other != name:
+                raise ValueError(f"{other!r} and {name!r} would share a folder")
+        return variants
+
 
 @dataclass(frozen=True, slots=True)
 class SweepRun:
@@ -109,7 +118,8 @@ def load_sweep(source: str) -> Sweep:
     Raises
     ------
     UsageError
-        Missing file, TOML errors, unknown keys, a variant that is no configuration.
+        Missing file, TOML errors, unknown keys, a variant that is no configuration, two
+        variants of one folder.
     """
     path = Path(source)
     if path.suffix != ".toml":
@@ -231,9 +241,12 @@ def _check_figures(sweep: Sweep, overrides: list[str]) -> None:
             )
 
 
+def _folder_name(variant: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in variant)
+
+
 def _run_dir(folder: Path, variant: str, seed: int) -> Path:
-    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in variant)
-    return folder / safe / f"seed-{seed}"
+    return folder / _folder_name(variant) / f"seed-{seed}"
 
 
 def _collect(
@@ -298,12 +311,11 @@ def _best_row(run_dir: Path) -> dict[str, str] | None:
     if not log.exists():
         return None
     with log.open(newline="") as handle:
-        reader = csv.DictReader(handle)
-        rows, names = list(reader), list(reader.fieldnames or [])
-    steps = json.loads((run_dir / "config.json").read_text())["steps"]
-    if not rows or int(rows[-1]["step"]) < steps:
+        rows = list(csv.DictReader(handle))
+    config = load_config(run_dir / "config.json")
+    if not rows or int(rows[-1]["step"]) < config.steps:
         return None
-    score = names[4]  # the first figure of the strategy
+    score = STRATEGIES[config.strategy].figures_of(config)[0]
     scored = [row for row in rows if not math.isnan(float(row[score] or "nan"))]
     return max(scored, key=lambda row: float(row[score])) if scored else None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pydantic import TypeAdapter, ValidationError
+
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.hashing import sha256_file
 from medenh.zoo.cache import publishing
-from medenh.zoo.card import DataSource, InputContract, ModelCard, Weights
+from medenh.zoo.card import DataSource, Identifier, InputContract, ModelCard, Weights
 from medenh.zoo.layouts import Layout, dpe_layout, hqg_legacy_layout, remap
 from medenh.zoo.load import follow_reference, read_weights
 from medenh.zoo.transfer import pack
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["FOREIGN", "Converted", "Foreign", "convert"]
 
 _TIMEOUT_S = 600.0
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 State: TypeAlias = "Mapping[str, torch.Tensor]"
 
@@ -160,11 +160,8 @@ def convert(
         raise UsageError("exists already", path=place, hint="choose another name")
     foreign = FOREIGN[architecture]
     is_model = place.suffix.lower() == ".zip"
-    if is_model and not _NAME.fullmatch(place.stem):
-        raise UsageError(
-            f"{place.stem!r} cannot be the id of a model",
-            hint="lower-case words and digits joined by hyphens, such as hqg-mine.zip",
-        )
+    if is_model:
+        _check_id(place.stem)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         state = _load(origin, foreign.places, place.parent)
@@ -179,6 +176,23 @@ def convert(
     return Converted(
         layout.architecture, layout.options, len(kept), tuple(ignored), foreign.licence
     )
+
+
+def _check_id(name: str) -> None:
+    """Refuse a name that no card can have, or no `import_model` takes."""
+    try:
+        TypeAdapter(Identifier).validate_python(name)
+    except ValidationError as error:
+        raise UsageError(
+            f"{name!r} cannot be the id of a model",
+            hint="lower-case words and digits joined by hyphens, 2 to 64 characters, "
+            "such as hqg-mine.zip",
+        ) from error
+    if name == "auto":
+        raise UsageError(
+            "'auto' cannot be the id of a model",
+            hint="it stands for the model that suits a picture; choose another name",
+        )
 
 
 def _load(source: Path, places: tuple[str, ...], folder: Path) -> State:

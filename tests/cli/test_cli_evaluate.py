@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import medenh
 from medenh import formats
-from medenh.cli.evaluate_tables import p_text
+from medenh.cli.evaluate_tables import write_tables
 from medenh.cli.main import main
+from medenh.reports.score_tables import mean_table
+from medenh.reports.tables import p_text
 
 
 @pytest.fixture
@@ -157,6 +161,29 @@ def test_list_names_everything(run):
     assert "vessels-fundus" in listed["tasks"]
 
 
-def test_no_p_is_printed_as_nought():
-    assert [p_text(p) for p in (0.0, 0.0312, 1.0)] == ["<1e-9", "0.031", "1"]
-    assert p_text(float("nan")) == "-"
+def test_the_terminal_marks_what_the_page_marks(folders, capsys):
+    found = medenh.evaluate(
+        folders / "enhanced", folders / "clean", baselines=[folders / "low"]
+    )
+    one, low = found.rows
+    twin, bound = replace(one, name="twin"), replace(one, name="b", is_bound=True)
+    shown = replace(found, rows=(one, twin, low, bound))
+    write_tables(shown)
+    lines = capsys.readouterr().out.splitlines()[2:]
+    on_page = mean_table(shown).rows
+    assert {line.split()[0] for line in lines if " *" in line} == {"enhanced", "twin"}
+    assert {row[0].text for row in on_page if any(cell.mark for cell in row[1:])} == {
+        "enhanced",
+        "twin",
+    }
+
+
+def test_p_values_are_those_of_the_page(folders, capsys):
+    found = medenh.evaluate(
+        folders / "enhanced", folders / "clean", baselines=[folders / "low"]
+    )
+    write_tables(found)
+    told = capsys.readouterr().out
+    tests = found.tests["low"]["psnr"]
+    assert f"({p_text(tests.wilcoxon_p)}, {p_text(tests.t_p)})" in told
+    assert "(0.125, < 0.001)" in told

@@ -272,6 +272,14 @@ def test_doctor_ends_badly_if_something_needed_is_broken(zoo, run, monkeypatch):
     assert states["python"] == "ok"
 
 
+def test_doctor_tells_what_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(doctor_module, "usable_cores", lambda: 3)
+    monkeypatch.setattr(doctor_module, "cpu_flags", lambda: None)
+    found = {f.name: f for f in doctor_module.examine()}
+    assert found["cores"].detail.startswith("3 usable of ")
+    assert found["bf16 on the CPU"].detail.startswith("not known on ")
+
+
 def test_doctor_survives_its_own_checks(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     found = {f.name: f.state for f in doctor_module.examine()}

@@ -44,6 +44,19 @@ finally:
 """
 
 
+_REPORT_THREADS = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            sys.stderr.write("THREADS" + os.environ.get("OPENBLAS_NUM_THREADS", "-"))
+            sys.meta_path.remove(self)
+sys.meta_path.insert(0, Watch())
+from medenh.cli.main import main
+main(sys.argv[1:])
+"""
+
+
 def modules_after(words, tmp_path):
     """Run a command line that succeeds; return what it said and what it imported."""
     done = subprocess.run(
@@ -81,6 +94,28 @@ def test_a_png_is_enhanced_without_the_readers_of_other_formats(tmp_path):
     words = ["enhance", str(source), "-o", str(tmp_path / "b.png"), "-m", "clahe"]
     _, modules = modules_after(words, tmp_path)
     assert modules & {"pydicom", "nibabel", "torch", "tifffile", "requests"} == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "no.png", "no.png", "--csv", "figures.csv"),
+        ("models", "publish", "no"),
+        ("models", "remeasure", "no"),
+    ],
+)
+def test_what_measures_lets_numpy_sum_in_one_thread(words, tmp_path):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    env.pop("OPENBLAS_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", _REPORT_THREADS, *words],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert "THREADS1" in done.stderr
 
 
 def medenh(*words, **options):

@@ -47,6 +47,7 @@ def test_every_protocol_names_what_there_is():
 def test_one_model_or_task_is_not_taken_for_its_letters(data):
     found = medenh.evaluate_protocol("dpe", data, models="clahe", limit=1)
     assert [row.name for row in found.rows] == ["identity", "clahe", "oracle-affine"]
+    assert [row.is_bound for row in found.rows] == [False, False, True]
     with pytest.raises(UsageError, match="unknown task 'nothing'"):
         medenh.evaluate_protocol("dpe", data, tasks="nothing")
 

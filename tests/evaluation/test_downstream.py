@@ -5,7 +5,6 @@ import pytest
 
 import medenh
 from medenh.errors import UsageError
-from medenh.evaluation.answers import read_labels
 from medenh.evaluation.output import summarise
 from medenh.evaluation.pairs import evaluate_pairs
 from medenh.evaluation.planning import PairOptions
@@ -30,9 +29,7 @@ class Bright:
 
 @pytest.fixture(autouse=True)
 def recognisers(monkeypatch):
-    monkeypatch.setattr(
-        "medenh.evaluation.downstream.load", lambda name, device: Bright(name)
-    )
+    monkeypatch.setattr("medenh.evaluation.downstream.load", Bright)
 
 
 @pytest.fixture
@@ -113,19 +110,6 @@ def test_classification_from_a_csv(make_folder, tmp_path):
     assert right["a.png"] == pytest.approx(1 - 40 / 255)
 
 
-def test_labels_are_checked(tmp_path):
-    tasks = [get_task("class-derm")]
-    path = tmp_path / "labels.csv"
-    with pytest.raises(UsageError, match="cannot read"):
-        read_labels(path, tasks)
-    path.write_text("name,class\na,1\n")
-    with pytest.raises(UsageError, match="columns file and label"):
-        read_labels(path, tasks)
-    path.write_text("file,label\na,cat\n")
-    with pytest.raises(UsageError, match="'cat' is no label"):
-        read_labels(path, tasks)
-
-
 def test_protocol_moves_masks_and_keeps_overlays(scene):
     from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 
@@ -137,18 +121,12 @@ def test_protocol_moves_masks_and_keeps_overlays(scene):
         ),
     )  # fmt: skip
     assert [row.name for row in found.rows] == ["identity", "nlm", "reference"]
+    assert [row.is_bound for row in found.rows] == [False, False, True]
     assert found.row("reference").scores["lesion-derm.iou"]["p0.png"] == 1.0
     truth = found.pictures.overlay("p0.png", "mask", "lesion-derm")
     assert truth.sum() == 16 * 16
     assert found.pictures.overlay("p0.png", "nlm", "lesion-derm").shape == (32, 32)
     found.pictures.close()
-
-
-def test_labels_of_one_name_must_agree(tmp_path):
-    path = tmp_path / "labels.csv"
-    path.write_text("file,label\na.png,0\na.tif,1\n")
-    with pytest.raises(UsageError, match="two labels for"):
-        read_labels(path, [get_task("class-derm")])
 
 
 def test_wrong_labels_are_known_before_anything_is_measured(scene, tmp_path):

@@ -69,6 +69,9 @@ def test_volumes_are_compared_voxel_by_voxel_whatever_their_spacing(tmp_path):
     pair = tmp_path / "same", tmp_path / "clean"
     (row,) = medenh.evaluate(*pair).rows
     assert list(row.scores["ssim"].values()) == [pytest.approx(1)]
+    pictures = medenh.evaluate(*pair).pictures
+    shown = [pictures.get("a.nii", row) for row in ("enhanced", "reference")]
+    np.testing.assert_array_equal(*shown)
     found = medenh.evaluate(*pair, region="mask", masks=tmp_path / "masks")
     assert not found.failed
 
@@ -183,6 +186,15 @@ def test_pictures_of_the_report_come_from_the_files(folders):
     assert found.pictures.get("im0.png", "poor").shape == (48, 48, 3)
     assert found.pictures.get("im0.png", "degraded") is None
     assert found.pictures.get("nothing", "enhanced") is None
+
+
+def test_a_deeper_file_is_shown_as_it_was_measured(make_folder, picture):
+    clean = make_folder("clean", {"a.png": picture(channels=1)})
+    deep = make_folder("deep", {"a.png": picture(channels=1).astype(np.uint16) * 257})
+    found = medenh.evaluate(deep, clean)
+    assert found.rows[0].scores["psnr"]["a.png"] > 90
+    shown = [found.pictures.get("a.png", row) for row in ("enhanced", "reference")]
+    np.testing.assert_allclose(*shown, atol=1e-6)
 
 
 def test_incomplete_baselines_are_told_and_win_nothing(folders, make_folder, picture):

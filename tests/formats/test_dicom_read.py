@@ -341,6 +341,20 @@ def test_headers_are_checked_against_the_limits_before_decoding(tmp_path):
     slices = series(tmp_path, (1, 2, 3), (1, 2, 3))
     with pytest.raises(OverBudgetError):
         dicom.read(slices, limits=Limits(max_voxels=50))
+    # of 128 KiB each, in a few KiB
+    packed = [
+        save(
+            path,
+            np.zeros((256, 256), "u2"),
+            encode=lambda made: made.compress(RLELossless),
+            InstanceNumber=index,
+        )
+        for index, path in enumerate(slices)
+    ]
+    limits = Limits(max_bytes=200_000)
+    assert dicom.read(packed[:1], limits=limits).frames == 1
+    with pytest.raises(OverBudgetError, match="of pixels"):
+        dicom.read(packed, limits=limits)
 
 
 def test_memory_that_runs_out_is_not_damage_and_ends_no_search(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -210,6 +211,26 @@ def test_a_lossy_source_is_called_lossy(tmp_path):
     assert made.LossyImageCompression == "01"
     assert made.LossyImageCompressionMethod == "ISO_10918_1"
     assert float(made.LossyImageCompressionRatio) > 1
+
+
+@pytest.mark.parametrize("told", ["", "00"])
+def test_lossy_htj2k_is_called_lossy_unless_its_source_says_no(tmp_path, told):
+    grey = ramp((32, 48), "u1", 0, 255)
+    stream = imagecodecs.htj2k_encode(grey, reversible=not told)
+
+    def encode(made):
+        made.PixelData = pydicom.encaps.encapsulate([stream])
+        made["PixelData"].VR = "OB"
+        made["PixelData"].is_undefined_length = True
+        if told:
+            made.LossyImageCompression = told
+
+    path = save(tmp_path / "a", grey, syntax=pydicom.uid.HTJ2K, encode=encode)
+    dicom.write(dicom.read([path]), [tmp_path / "out"])
+    made = pydicom.dcmread(tmp_path / "out")
+    assert made.LossyImageCompression == (told or "01")
+    method = made.get("LossyImageCompressionMethod")
+    assert method == (None if told else "ISO_15444_15")
 
 
 def test_a_lossless_source_is_not_called_lossy(tmp_path):

@@ -20,6 +20,7 @@ from medenh.errors import (
     UnreadableError,
     UnsupportedError,
 )
+from medenh.formats import jpeg
 from medenh.formats.exif import block as exif_block
 from medenh.formats.exif import viewing as exif_viewing
 from medenh.types import Provenance
@@ -212,6 +213,24 @@ def test_jpeg_changed_keeps_exif_orientation_profile_and_comment(tmp_path):
         error = np.asarray(picture).astype(int) - changed.pixels[0]
     assert np.abs(error).mean() < 1
     assert formats.read(target).pixels.shape == image.pixels.shape
+
+
+@pytest.mark.parametrize(
+    ("kept", "has_jfif"),
+    [
+        ((), True),
+        ((b"\xff\xfe\x00\x06note",), True),
+        ((b"\xff\xe1\x00\x08Exif\0\0",), False),
+    ],
+    ids=["nothing", "comment", "Exif"],
+)
+def test_jpeg_keeps_the_encoders_jfif_unless_it_is_of_another_kind(
+    tmp_path, kept, has_jfif
+):
+    encoded = save(tmp_path / "a.jpg", smooth()).read_bytes()
+    spliced = jpeg.splice(encoded, kept)
+    assert (b"JFIF\0" in spliced) == has_jfif
+    assert all(one in spliced for one in kept)
 
 
 def test_jpeg_of_cmyk_is_refused(tmp_path):

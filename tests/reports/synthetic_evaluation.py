@@ -56,6 +56,7 @@ def make_evaluation(count=8, *, names=None, **changes):
                 set_scores=(SetScore(name="t.auc", title="AUC", value=0.9),),
                 seconds=1.5,
                 note="bound, sees the reference" if name == "oracle" else "",
+                is_bound=name == "oracle",
             )
         )
     subject = rows[2]

@@ -167,6 +167,10 @@ def test_masks_are_read_as_label_numbers(tmp_path):
     np.testing.assert_array_equal(tasks.read_mask(_png(numbers, "P")), numbers)
     np.testing.assert_array_equal(tasks.read_mask(_png(numbers, "L")), numbers)
     np.testing.assert_array_equal(tasks.read_mask(_png(numbers, "1")), numbers > 0)
+    for mode in ("LA", "RGBA"):  # opaque everywhere
+        content = io.BytesIO()
+        Image.fromarray(numbers.astype(np.uint8)).convert(mode).save(content, "PNG")
+        np.testing.assert_array_equal(tasks.read_mask(content.getvalue()), numbers)
     handle = io.BytesIO()
     Image.fromarray((numbers + 300).astype(np.uint16)).save(handle, "PNG")
     (tmp_path / "m.png").write_bytes(handle.getvalue())

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from medenh.training import batches
 from medenh.training.batches import batches_ahead
 
 
@@ -44,3 +45,9 @@ def test_processes_make_what_a_thread_makes():
     for one, two in zip(by_thread, by_processes, strict=True):
         for mine, theirs in zip(one, two, strict=True):
             np.testing.assert_array_equal(mine["image"], theirs["image"].numpy())
+
+
+def test_processes_are_no_more_than_the_cores_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(batches, "usable_cores", lambda: 3)
+    assert batches.count_workers("auto", "cuda:0") == 2
+    assert batches.count_workers("auto", "cpu") == 0

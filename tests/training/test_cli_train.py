@@ -3,6 +3,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from medenh.cli import train as verb
+from medenh.training import loop, sweep
 
 
 def _train(*arguments):
@@ -56,3 +61,28 @@ def test_an_interrupted_run_is_told_how_to_go_on(tiny_settings, tmp_path):
     assert run.returncode == 130, told
     assert "the same command with --resume goes on" in told
     assert (tmp_path / "run" / "last.pt").exists()
+
+
+def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    name = "a[old]b:smile:[/x]"
+    ended = SimpleNamespace(
+        finished=True, best=1.0, identity=None, step=2, score="psnr"
+    )
+    monkeypatch.setattr(loop, "train", lambda *_, **__: ended)
+    settings = SimpleNamespace(name=name, steps=2)
+    asked = {"max_minutes": None, "device": "cpu"}
+    verb._run(settings, Path(name), resume=False, **asked)
+    assert f"best validation psnr 1; {name}\n" in (said := capsys.readouterr().err)
+    assert f"{name} " in said
+
+    def run(*_, on_run, on_diverged, **__):
+        on_run(sweep.SweepRun(name, 0, 1, 1))
+        return True
+
+    monkeypatch.setattr(sweep, "load_sweep", lambda _: SimpleNamespace(name=name))
+    monkeypatch.setattr(sweep, "run_sweep", run)
+    verb._sweep("a.toml", None, [], **asked)
+    said = capsys.readouterr().err
+    assert f"1/1: {name}, seed 0" in said
+    assert f"{name}/summary.csv" in said

@@ -136,7 +136,10 @@ def test_labels_and_masks(clean, tmp_path):
     images = load_folder(str(clean), 200, labels=str(labels), task=task)
     assert {image.label for image in images} == {0, 1}
     labels.write_text("file,label\nleft.png,strange\n")
-    with pytest.raises(UsageError, match="label 'strange' is none of benign"):
+    with pytest.raises(UsageError, match="'strange' is no label of task class-derm"):
+        load_folder(str(clean), 200, labels=str(labels), task=task)
+    labels.write_text("file,label\nlé.png,benign\n", "latin-1")
+    with pytest.raises(UsageError, match="cannot read the labels"):
         load_folder(str(clean), 200, labels=str(labels), task=task)
     masks = tmp_path / "masks"
     for patient in range(3):

@@ -16,6 +16,7 @@ from medenh.training import loop
 from medenh.training.checkpoint import save_state, save_weights
 from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage, load_pack, split_holdout
+from medenh.training.gradients import Promoter
 from medenh.training.loop import train
 from medenh.training.sampler import PairSampler, draw_cut
 from medenh.training.sources import load_sources
@@ -155,6 +156,25 @@ def test_a_run_beyond_its_steps_says_so_and_is_left_alone(
     assert train(fewer, tmp_path / "run", resume=True).step == 2
     assert "at step 2 already, beyond steps = 1" in caplog.text
     assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.parametrize("rule", ["off", "sum"])
+def test_a_task_that_was_left_out_is_told(
+    tiny_settings, tmp_path, caplog, monkeypatch, rule
+):
+    finish = Promoter.finish
+
+    def with_infinite_task(self, params):
+        self.skipped += self.rule == "sum"
+        return finish(self, params)
+
+    monkeypatch.setattr(Promoter, "finish", with_infinite_task)
+    task = ["promote.task=lesion-derm", "promote.loss=unsupervised"]
+    more = [f"promote.rule={rule}", "steps=2", *(task if rule == "sum" else [])]
+    config = load_config("dpe-general", [*tiny_settings, *more])
+    train(config, tmp_path / "run")
+    told = "the task was not finite 2 times" in caplog.text
+    assert told == (rule == "sum")
 
 
 def test_squares_larger_than_the_pictures_are_told_once(

@@ -232,7 +232,7 @@ def test_weights_that_are_none_or_of_another_network(copy, tmp_path):
     ("asked", "message"),
     [
         ({"target": None}, "name the file"),
-        ({"checkout": "here"}, "name the file"),
+        ({"checkout": "here"}, "two places"),
         ({"target": "a.safetensors"}, "zip"),
         ({"target": None, "checkout": "here"}, "no checkout"),
         ({"protocols": ("magic",)}, "no protocol named"),

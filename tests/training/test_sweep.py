@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import t
 
 from medenh.errors import UsageError
+from medenh.training.config_file import load_config
 from medenh.training.sweep import _best_row, load_sweep, named_sweeps, run_sweep
 
 
@@ -90,10 +91,11 @@ def test_a_run_that_diverges_is_a_row_of_its_own(sweep, tmp_path):
 def test_only_finished_runs_are_tabulated_and_no_score_is_no_number(
     tmp_path, last, best
 ):
-    (tmp_path / "config.json").write_text('{"steps": 4}')
-    (tmp_path / "log.csv").write_text(
-        "step,loss,lr,images_per_s,psnr\n1,1,1,1,nan\n2,1,1,1,30\n3,1,1,1,\n"
-        + ("4,1,1,1,29\n" if last == "4" else "")
+    config = load_config("dpe-general", ["steps=4"])
+    (tmp_path / "config.json").write_text(config.model_dump_json())
+    (tmp_path / "log.csv").write_text(  # columns in any order
+        "step,loss,lr,images_per_s,ssim,psnr\n1,1,1,1,1,nan\n2,1,1,1,2,30\n"
+        "3,1,1,1,3,\n" + ("4,1,1,1,4,29\n" if last == "4" else "")
     )
     row = _best_row(tmp_path)
     assert (row and row["step"]) == best
@@ -138,4 +140,7 @@ def test_what_is_wrong_with_a_sweep(tmp_path):
         load_sweep(str(path))
     path.write_text(path.read_text() + "[variants]\na = ['stepz=1']\n")
     with pytest.raises(UsageError, match="stepz"):
+        load_sweep(str(path))
+    path.write_text(path.read_text() + "'lr=1 a' = []\n'lr-1-a' = []\n")
+    with pytest.raises(UsageError, match="'lr=1 a' and 'lr-1-a' would share a folder"):
         load_sweep(str(path))

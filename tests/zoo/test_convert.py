@@ -206,8 +206,14 @@ class TestDPE:
         assert "LicenseRef" in card.licence
         network = load_network(load_manifest().get("dpe-mine"), offline=True)
         assert torch.equal(network.stem.bias, state["inConv.bias"])
+
+    @pytest.mark.parametrize("name", ["My Model", "a", "a" * 65, "auto", "a\n"])
+    def test_a_name_that_no_model_can_have_is_refused_first(
+        self, tmp_path, monkeypatch, name
+    ):
+        monkeypatch.setattr(convert_module, "_load", lambda *args: pytest.fail("read"))
         with pytest.raises(UsageError, match="cannot be the id"):
-            convert(tmp_path / "a.pth", tmp_path / "My Model.zip", "dpe")
+            convert(tmp_path / "a.pth", tmp_path / f"{name}.zip", "dpe")
 
 
 def test_licence_is_shown_for_hqg(tmp_path, monkeypatch, capsys):

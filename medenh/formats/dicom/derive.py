@@ -15,6 +15,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
     ExplicitVRLittleEndian,
@@ -39,7 +40,9 @@ _LOSSY = {
     str(JPEGExtended12Bit): "ISO_10918_1",
     str(JPEGLSNearLossless): "ISO_14495_1",
     str(JPEG2000): "ISO_15444_1",
+    str(HTJ2K): "ISO_15444_15",
 }
+_PERHAPS_LOSSY = (str(JPEG2000), str(HTJ2K))  # reversible data too, if the source says
 # True of the source's instance or pixels only
 _STALE = (
     "InstanceCreationDate",
@@ -253,8 +256,8 @@ def _set_lossy(dataset: Dataset, part: DicomPart) -> None:
     told = text(dataset, "LossyImageCompression")
     if method is None or told == "01":
         return
-    if part.transfer_syntax == str(JPEG2000) and told == "00":
-        return  # this syntax may hold reversible data, and the source says it does
+    if part.transfer_syntax in _PERHAPS_LOSSY and told == "00":
+        return
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionRatio = f"{part.compression:.4g}"
     dataset.LossyImageCompressionMethod = method

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medenh.errors import UnreadableError, UnsupportedError, UsageError
+from medenh.formats import files
 from medenh.formats.dicom import codecs, meaning
 from medenh.formats.dicom.dataset import (
     Source,
@@ -117,9 +118,18 @@ def _read_file(path: Path, limits: Limits) -> tuple[DicomPart, Layout, NDArray[A
 
 def _checked_layout(head: Dataset, source: Source, limits: Limits) -> Layout:
     layout = layout_of(head, source.path)
-    promised = layout.voxels * layout.samples * layout.bits_allocated // 8
-    limits.check(source.path, layout.voxels, promised, source.size)
+    limits.check(source.path, layout.voxels, _bytes_of(layout), source.size)
     return layout
+
+
+def _bytes_of(layout: Layout) -> int:
+    return layout.voxels * layout.samples * layout.bits_allocated // 8
+
+
+def _check_whole(layout: Layout, paths: Sequence[Path], limits: Limits) -> None:
+    """Refuse a series that is over the limits where all slices are like the first."""
+    count, on_disk = len(paths), sum(map(files.regular_size, paths))
+    limits.check(paths[0], layout.voxels * count, _bytes_of(layout) * count, on_disk)
 
 
 def _read_series(paths: Sequence[Path], limits: Limits) -> Image:
@@ -131,7 +141,8 @@ def _read_series(paths: Sequence[Path], limits: Limits) -> Image:
         part, layout, stored = _read_file(path, limits)
         if parts:
             _check_same(part, layout, parts[0], layouts[0], path)
-            limits.check(path, layout.voxels * len(paths), 0, 0)
+        else:
+            _check_whole(layout, paths, limits)
         if layout.frames != 1:
             raise UnsupportedError(
                 "has several frames and cannot be one slice of a series",
