@@ -64,6 +64,7 @@ HOMES = {
         "modality",
         "cli/doctor",
         "metrics/similarity",  # a Gaussian filter five times as fast as SciPy's
+        "pipeline/reduced",  # area means and bilinear maps of whole photographs
     },
     "PIL": {
         "formats",
