@@ -163,6 +163,15 @@ def test_wrong_usage_is_known_before_anything_is_read(folders, wrong):
         medenh.evaluate(*folders[:2], **wrong)
 
 
+def test_photographs_are_no_region(folders):
+    enhanced, clean, poor = folders
+    found = medenh.evaluate(enhanced, clean, region="mask", masks=poor)
+    assert not found.files
+    assert {f["code"] for f in found.failed} == {"input"}
+    assert all("a photograph and no mask" in f["error"] for f in found.failed)
+    assert {f["path"] for f in found.failed} == {str(p) for p in poor.iterdir()}
+
+
 def test_masks_without_use_are_refused(folders):
     with pytest.raises(UsageError, match="masks are for"):
         medenh.evaluate(*folders[:2], masks=folders[1])
