@@ -235,6 +235,27 @@ def test_hash_tells_whether_the_same_files_were_measured(folders):
     assert hashes[0]["reference"] == hashlib.sha256(lines.encode()).hexdigest()
 
 
+def test_masks_and_labels_have_hashes(folders, make_folder, tmp_path):
+    enhanced, clean, _ = folders
+    names = [f"im{i}.png" for i in range(6)]
+    mask = np.pad(np.ones((20, 20), np.uint8), 14)
+    masks = make_folder("masks", dict.fromkeys(names, mask))
+    found = medenh.evaluate(enhanced, clean, region="mask", masks=masks)
+    lines = "".join(
+        f"{hashlib.sha256((masks / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in names
+    )
+    expected = hashlib.sha256(lines.encode()).hexdigest()
+    assert found.settings["sha256_of_files"]["masks"] == expected
+    table = tmp_path / "truth.csv"
+    table.write_text("file,label\nim0.png,benign\nim1.png,malignant\n")
+    found = medenh.evaluate(enhanced, clean, tasks=["class-derm"], labels=table)
+    line = f"{hashlib.sha256(table.read_bytes()).hexdigest()}  truth.csv\n"
+    hashes = found.settings["sha256_of_files"]
+    assert hashes["labels"] == hashlib.sha256(line.encode()).hexdigest()
+    assert set(hashes) == {"enhanced", "reference", "labels"}
+
+
 def test_a_baseline_given_twice_is_refused(folders):
     enhanced, clean, poor = folders
     with pytest.raises(UsageError, match="given twice"):
