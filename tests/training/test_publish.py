@@ -367,3 +367,9 @@ def test_the_verb(trained, tmp_path, capsys, one_engine):
     with pytest.raises(SystemExit, match="2"):
         main(command)
     assert "exists already" in capsys.readouterr().err
+    target = tmp_path / "b c.zip"
+    with pytest.raises(SystemExit, match="0"):
+        main([word for word in command if word != "--json"] + ["-o", str(target)])
+    last = capsys.readouterr().out.splitlines()[-1]
+    use = f"medenh models import '{target}'; medenh enhance ... -m verb-derm"
+    assert last == f"published as verb-derm@1: {use}"
