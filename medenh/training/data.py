@@ -29,6 +29,7 @@ __all__ = [
     "CleanImage",
     "coverage",
     "decode_image",
+    "digest_of",
     "find_label",
     "has_answer",
     "hold_back",
@@ -248,6 +249,13 @@ def find_label(row: Mapping[str, str], task: Task) -> int | None:
     """Return the class number of a manifest's row."""
     found = [task.labels[p] for p in row["labels"].split(";") if p in task.labels]
     return found[0] if found else None
+
+
+def digest_of(pixels: NDArray[Any]) -> str:
+    """Return a hash of an array's shape, type and values."""
+    digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def coverage(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from medenh.errors import InputError, UsageError
 from medenh.formats.names import Listing, key_of, list_pictures
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task
-from medenh.training.data import CleanImage, coverage, reduced
+from medenh.training.data import CleanImage, coverage, digest_of, reduced
 from medenh.types import Image, UnitRange
 
 __all__ = ["load_folder"]
@@ -56,7 +57,8 @@ def load_folder(
     -------
     list of CleanImage
         In the order of their names; the first folder of a relative name is the group
-        (patient), or else the name itself. Unreadable files are left out and logged.
+        (patient), or else the name itself. Groups that share a picture, that of one
+        value aside, are one. Unreadable files are left out and logged.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def load_folder(
         _log.warning("%s is left out: %s", path, error.what)
     images: list[CleanImage] = []
     pairs = _Pairs()
+    alike: dict[str, set[str]] = {}
     lonely = unanswered = 0
     for key in listing.files:
         if partners is not None and key not in partners.files:
@@ -92,6 +95,7 @@ def load_folder(
         answered = _answered(frames, key, truths, known, task, max_side)
         unanswered += not answered
         images += answered
+        alike.setdefault(_identity(key, image), set()).add(frames[0].group)
     pairs.check(low)
     for count, what in ((lonely, "partner"), (unanswered, "answer")):
         if count and images:
@@ -105,7 +109,29 @@ def load_folder(
     if not images:
         wanted = " with a partner" if low else " with an answer" if task else ""
         raise UsageError(f"no image{wanted} to learn from", path=root)
-    return images
+    return _joined(images, alike.values())
+
+
+def _identity(key: str, image: Image) -> str:
+    """Return what equal pictures share; those of one value share nothing."""
+    flat = image.pixels.min() == image.pixels.max()
+    return f"flat {key}" if flat else digest_of(image.pixels)
+
+
+def _joined(images: list[CleanImage], alike: Iterable[set[str]]) -> list[CleanImage]:
+    """Give groups that share a picture one name: the smallest."""
+    heads: dict[str, str] = {}
+
+    def head(group: str) -> str:
+        while group in heads:
+            group = heads[group]
+        return group
+
+    for groups in alike:
+        found = {head(group) for group in groups}
+        first = min(found)
+        heads |= dict.fromkeys(found - {first}, first)
+    return [replace(image, group=head(image.group)) for image in images]
 
 
 def _frames(

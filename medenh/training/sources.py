@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medenh.degradations import find_recipe
 from medenh.errors import UsageError
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage, hold_back, load_pack
+from medenh.training.data import CleanImage, digest_of, hold_back, load_pack
 from medenh.training.folders import load_folder
 from medenh.training.pseudo_masks import with_pseudo_masks
 from medenh.training.sections import DataConfig
@@ -127,7 +124,7 @@ def _check_apart(
     clean: list[CleanImage], real: list[CleanImage], data: DataConfig
 ) -> None:
     """Refuse real low-quality images that are the clean ones, whatever their names."""
-    high, low = ({_digest(one.pixels) for one in part} for part in (clean, real))
+    high, low = ({digest_of(one.pixels) for one in part} for part in (clean, real))
     if low <= high or high <= low:
         names = (
             "data.real" if data.real else "data.real_qualities",
@@ -143,12 +140,6 @@ def _check_apart(
 
 def _is_its_partner(image: CleanImage) -> bool:
     return image.low is not None and np.array_equal(image.low, image.pixels)
-
-
-def _digest(pixels: NDArray[Any]) -> bytes:
-    digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode())
-    digest.update(pixels.tobytes())
-    return digest.digest()
 
 
 def _named(images: list[CleanImage], data: DataConfig) -> list[CleanImage]:

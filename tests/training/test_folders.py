@@ -285,6 +285,32 @@ def test_labels_tell_files_of_one_name_apart(clean, tmp_path):
     assert found == lefts | {f"p{i}/right.png": 1 for i in range(6)}
 
 
+def test_copies_of_a_clean_picture_are_on_one_side(tmp_path):
+    clean, low = tmp_path / "high", tmp_path / "low"
+    for k in range(6):
+        for copy in range(3):
+            values = np.random.default_rng(k).normal(900, 100, (24, 24))
+            for folder, change in ((clean, 0), (low, 50 * copy + 50)):
+                folder.mkdir(exist_ok=True)
+                np.save(folder / f"{k} {copy}.npy", values.astype(np.float32) - change)
+    images = load_folder(str(clean), 200, low=str(low))
+    assert [image.group for image in images] == [
+        f"{k} 0" for k in range(6) for _ in "abc"
+    ]
+
+
+def test_patients_who_share_a_picture_are_one(clean):
+    for two, one in (("p3", "p5"), ("p1", "p3")):
+        shutil.copy(clean / two / "left.png", clean / one / "copy.png")
+    for patient in ("p0", "p2"):  # blank ones say nothing
+        cv2.imwrite(str(clean / patient / "blank.png"), np.zeros((9, 9), np.uint8))
+    images = load_folder(str(clean), 200)
+    merged = {image.name[:2]: image.group for image in images}
+    assert merged == dict(
+        zip(merged, ("p0", "p1", "p2", "p1", "p4", "p1"), strict=True)
+    )
+
+
 @pytest.mark.parametrize("groups", [2, 3, 7])
 @pytest.mark.parametrize("share", [1e-9, 0.06, 1 - 1e-9])
 def test_of_two_patients_one_is_held_back(groups, share):
