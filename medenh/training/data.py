@@ -86,6 +86,8 @@ class CleanImage:
         Coverage of each class of a task, 0 to 255.
     label : int or None
         Class number of a task.
+    digest : str
+        Hash of picture, partner and answer, as they were read.
     """
 
     name: str
@@ -97,6 +99,7 @@ class CleanImage:
     low: NDArray[Any] | None = None
     mask: NDArray[np.uint8] | None = None
     label: int | None = None
+    digest: str = ""
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
@@ -198,15 +201,19 @@ def _read(
     task: Task | None,
 ) -> CleanImage:
     data = read_member(tar, row["file"], folder)
-    pixels = reduced(decode_image(data, row, folder), max_side)
+    pixels = decode_image(data, row, folder)
+    digest = digest_of(pixels)
+    pixels = reduced(pixels, max_side)
     if pixels.shape[2] == 3 and is_grey(pixels):
         pixels = pixels[..., :1].copy()
     mask = label = None
     if task is not None and task.kind == "segmentation":
         numbers = read_mask(read_member(tar, row["mask_file"], folder))
         mask = coverage(numbers, task, max_side)
+        digest = digest_of(numbers, digest)
     elif task is not None:
         label = find_label(row, task)
+        digest = f"{digest}/{label}"
     return CleanImage(
         f"{folder.name}/{row['file']}",
         MODALITY_OF_PACK.get(folder.name, folder.name),
@@ -216,6 +223,7 @@ def _read(
         row.get("source_dataset", ""),
         mask=mask,
         label=label,
+        digest=digest,
     )
 
 
@@ -251,9 +259,9 @@ def find_label(row: Mapping[str, str], task: Task) -> int | None:
     return found[0] if found else None
 
 
-def digest_of(pixels: NDArray[Any]) -> str:
-    """Return a hash of an array's shape, type and values."""
-    digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode())
+def digest_of(pixels: NDArray[Any], before: str = "") -> str:
+    """Return a hash of an array's shape, type and values, and of a hash before it."""
+    digest = hashlib.sha256(repr((before, pixels.shape, pixels.dtype.str)).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 

@@ -138,6 +138,7 @@ def _frames(
     name: str, key: str, image: Image, unit_range: UnitRange, max_side: int
 ) -> list[CleanImage]:
     group = Path(name).parts[0] if "/" in name else key
+    digest = digest_of(image.pixels)
     return [
         CleanImage(
             f"{name}#{index}" if index else name,
@@ -145,6 +146,7 @@ def _frames(
             "train",
             group,
             pixels,
+            digest=digest,
         )
         for index, pixels in enumerate(_levels(image, unit_range, max_side))
     ]
@@ -181,7 +183,11 @@ class _Pairs:
             unit_range = replace(low.unit_range, inverted=unit_range.inverted)
         clean = _frames(name, key, high, unit_range, max_side)
         lows = _levels(low, low.unit_range, max_side)
-        return [replace(f, low=one) for f, one in zip(clean, lows, strict=True)]
+        digest = digest_of(low.pixels, clean[0].digest)
+        return [
+            replace(f, low=one, digest=digest)
+            for f, one in zip(clean, lows, strict=True)
+        ]
 
     def _compare(self, low: UnitRange, high: UnitRange, path: Path) -> None:
         ratio = (high.high - high.low) / (low.high - low.low)
@@ -249,13 +255,18 @@ def _answered(
         label = next(
             (known[key] for key in (key, Path(key).name) if key in known), None
         )
-        return [] if label is None else [replace(f, label=label) for f in frames]
+        if label is None:
+            return []
+        digest = f"{frames[0].digest}/{label}"
+        return [replace(f, label=label, digest=digest) for f in frames]
     if truths is None or key not in truths.files or len(frames) > 1:
         return []
-    planes = coverage(read_mask(truths.files[key]), task, max_side)
+    numbers = read_mask(truths.files[key])
+    planes = coverage(numbers, task, max_side)
     if planes.shape[:2] != frames[0].pixels.shape[:2]:
         raise UsageError("mask and image differ in size", path=truths.files[key])
-    return [replace(frames[0], mask=planes)]
+    digest = digest_of(numbers, frames[0].digest)
+    return [replace(frames[0], mask=planes, digest=digest)]
 
 
 def _read_labels(path: Path, task: Task) -> dict[str, int]:

@@ -21,6 +21,7 @@ from medenh.tasks.recogniser import to_working_size
 from medenh.tasks.table import Task
 from medenh.training.data import (
     decode_image,
+    digest_of,
     find_label,
     has_answer,
     hold_back,
@@ -56,6 +57,8 @@ class LabelledImage:
         Class number, for classification.
     field : bool array, shape (H, W), or None
         Field of view, where the pack has one and the size is the stored one.
+    digest : str
+        Hash of picture and answer, as they were read.
     """
 
     name: str
@@ -65,6 +68,7 @@ class LabelledImage:
     mask: FloatArray | None
     label: int | None
     field: NDArray[np.bool_] | None
+    digest: str = ""
 
 
 def load_labelled(
@@ -152,7 +156,9 @@ def _of_a_folder(
         if side is not None:
             unit = to_working_size(unit, side)
             mask = None if mask is None else to_working_size(mask, side)
-        image = LabelledImage(one.name, "", one.group, unit, mask, one.label, None)
+        image = LabelledImage(
+            one.name, "", one.group, unit, mask, one.label, None, one.digest
+        )
         images.append(image)
     return images
 
@@ -165,11 +171,13 @@ def _read(
     side: int | None,
 ) -> LabelledImage:
     pixels = decode_image(read_member(tar, row["file"], folder), row, folder)
-    unit = pixels.astype(np.float32) / np.float32(255)
+    unit, digest = pixels.astype(np.float32) / np.float32(255), digest_of(pixels)
     mask = field = None
+    label = find_label(row, task)
     if task.kind == "segmentation":
         numbers = read_mask(read_member(tar, row["mask_file"], folder))
         mask = class_masks(numbers, task).astype(np.float32)
+        digest = digest_of(numbers, digest)
         if mask.shape[:2] != unit.shape[:2]:
             raise UsageError(
                 f"mask {mask.shape[:2]} and image {unit.shape[:2]} differ in size",
@@ -186,8 +194,9 @@ def _read(
         row["group"],
         unit,
         mask,
-        find_label(row, task),
+        label,
         field,
+        f"{digest}/{label}",
     )
 
 

@@ -167,10 +167,11 @@ def _train(
     before = _state_before(run_dir, config) if resume else None
     strategy = STRATEGIES[config.strategy](config, world.device)
     update = _build(config, strategy, world)
-    step, best, images = 0, -math.inf, _images_of(strategy)
+    step, best = 0, -math.inf
+    images, digests = _images_of(strategy), strategy.digests()
     seen: dict[str, list[float]] = {}
     if before is not None:
-        step, best, seen = _go_on(before, images, update, strategy)
+        step, best, seen = _go_on(before, images, digests, update, strategy)
     del before
     if step > config.steps:
         _log.warning(
@@ -229,6 +230,7 @@ def _train(
                 "step": step,
                 "best": best,
                 "images": images,
+                "digests": digests,
                 "seen": journal.seen,
                 "config": json.dumps(config.model_dump(mode="json")),
             }
@@ -282,12 +284,21 @@ def _state_before(run_dir: Path, config: TrainConfig) -> dict[str, Any]:
 
 
 def _go_on(
-    before: dict[str, Any], images: str, update: Update, strategy: Strategy
+    before: dict[str, Any],
+    images: str,
+    digests: dict[str, str],
+    update: Update,
+    strategy: Strategy,
 ) -> tuple[int, float, dict[str, list[float]]]:
     """Take over a state; return its step, best score and terms not yet in the log."""
-    if before.get("images", images) != images:
+    known = before.get("digests", digests)
+    names = {**known, **digests}
+    changed = [name for name in names if known.get(name) != digests.get(name)]
+    if changed or before.get("images", images) != images:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        which = f": {', '.join(changed[:3])}{more}" if changed else ""
         raise UsageError(
-            "the images are not those that the run to resume began with",
+            f"the images are not those that the run to resume began with{which}",
             hint="bring them back, or begin another run with network.start_from",
         )
     update.load_state_dict(before["update"])

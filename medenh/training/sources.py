@@ -41,6 +41,11 @@ class Sources:
     held: list[CleanImage]
     real: list[CleanImage]
 
+    def digests(self) -> dict[str, str]:
+        """Return what was read, hashed, by name; what is real has "(real)" there."""
+        clean = {one.name: one.digest for one in (*self.learnt, *self.held)}
+        return clean | {f"{one.name} (real)": one.digest for one in self.real}
+
 
 def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
     """Read the images of a run; pseudo-masks are drawn on its device.

@@ -285,6 +285,40 @@ def test_labels_tell_files_of_one_name_apart(clean, tmp_path):
     assert found == lefts | {f"p{i}/right.png": 1 for i in range(6)}
 
 
+@pytest.mark.parametrize("what", ["high", "low", "masks", "labels"])
+def test_a_run_does_not_go_on_with_other_pixels(clean, tmp_path, tiny_settings, what):
+    name = {"masks": "lesion-derm", "labels": "class-derm"}.get(what, "dpe-general")
+    folder = clean if what == "high" else tmp_path / what
+    for patient in range(6):
+        for eye in ("left", "right"):
+            shape = (40, 52) if what == "masks" else (40, 52, 3)
+            if what != "high":
+                _write(folder, f"p{patient}/{eye}.png", 60 + patient, shape)
+    labels = tmp_path / "labels.csv"
+    rows = [f"p{i}/{eye}.png,{i % 2}" for i in range(6) for eye in ("left", "right")]
+    labels.write_text("\n".join(["file,label", *rows]))
+    answers = labels if what == "labels" else folder
+    more = ["data.packs=[]", f"data.high='{clean.as_posix()}'", "condition_batch=0",
+            "data.holdout_share=0.4", "teacher_share=0", "data.datasets={}",
+            "network.start_from=''"]  # fmt: skip
+    if what == "high":
+        more.append("data.recipes={cofe-111=1.0}")
+    else:
+        more += [f"data.{what}='{answers.as_posix()}'", "data.recipes={}"]
+    if name == "dpe-general":
+        more.append("network.architecture=nafnet")
+    config = load_config(name, [*tiny_settings, *more])
+    train(config, tmp_path / "run", max_minutes=0)
+    if what == "labels":
+        labels.write_text(labels.read_text().replace("p1/left.png,1", "p1/left.png,0"))
+    else:
+        _write(folder, "p1/left.png", 99, shape)
+    with pytest.raises(
+        UsageError, match=r"the run to resume began with: p1/left\.png \("
+    ):
+        train(config, tmp_path / "run", resume=True)
+
+
 def test_copies_of_a_clean_picture_are_on_one_side(tmp_path):
     clean, low = tmp_path / "high", tmp_path / "low"
     for k in range(6):

@@ -292,6 +292,11 @@ def test_a_damaged_pack_is_a_clear_error(pack_root, how, message):
         load_pack(pack_root / "fundus", ["good"], ("train",), 48)
 
 
+def test_images_of_a_pack_are_told_apart_by_their_digests(pack_root):
+    images = load_pack(pack_root / "fundus", ["good"], ("train",), 64)
+    assert len({image.digest for image in images}) == len(images) > 2
+
+
 def test_holdout_never_splits_a_group(pack_root):
     images = load_pack(pack_root / "fundus", ["good"], ("train",), 48)
     train_part, held = split_holdout(images * 2, 0.3)
