@@ -41,6 +41,7 @@ __all__ = [
     "read_rows",
     "reduced",
     "split_holdout",
+    "tell_parts",
 ]
 
 
@@ -54,6 +55,7 @@ class _Grouped(Protocol):
 
 _Image = TypeVar("_Image", bound=_Grouped)
 _COLUMNS = ("file", "shard", "split", "quality", "group", "labels")
+_LARGE_SHARE = 0.25  # held back, from which on three times as asked is told [chosen]
 MODALITY_OF_PACK = {
     "fundus": "fundus",
     "xray": "xray",
@@ -338,6 +340,26 @@ def hold_back(
     alone = [image for image in images if image.group == nearest]
     others = [image for image in images if image.group != nearest]
     return (others, alone) if rest else (alone, others)
+
+
+def tell_parts(learnt: list[_Image], held: list[_Image], share: float) -> None:
+    """Log the sizes of both parts; warn where far more than asked is held back."""
+    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    found = len(held) / (len(learnt) + len(held))
+    if found <= max(_LARGE_SHARE, 3 * share):
+        return
+    groups = list(dict.fromkeys(image.group for image in held))
+    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
+    _log.warning(
+        "%d of %d images (%.0f%%) are held back where data.holdout_share asks for %g, "
+        "since patients (first folders) stay together: those of %s%s",
+        len(held),
+        len(learnt) + len(held),
+        100 * found,
+        share,
+        ", ".join(groups[:3]),
+        more,
+    )
 
 
 def split_holdout(

@@ -28,6 +28,7 @@ from medenh.training.data import (
     open_shard,
     read_member,
     read_rows,
+    tell_parts,
 )
 from medenh.training.folders import load_folder
 from medenh.training.sampler import to_unit
@@ -133,7 +134,7 @@ def load_parts(
             "validation: neither may be none",
             hint="check data.packs or data.high, and their answers",
         )
-    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    tell_parts(learnt, held, config.holdout_share)
     if task.kind == "classification" and len({image.label for image in held}) < 2:
         _log.warning(
             "all %d images held back are of one class: without an AUC the best weights "

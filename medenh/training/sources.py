@@ -12,7 +12,7 @@ from medenh.degradations import find_recipe
 from medenh.errors import UsageError
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage, digest_of, hold_back, load_pack
+from medenh.training.data import CleanImage, digest_of, hold_back, load_pack, tell_parts
 from medenh.training.folders import load_folder
 from medenh.training.pseudo_masks import with_pseudo_masks
 from medenh.training.sections import DataConfig
@@ -82,7 +82,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             hint="images of one patient stay together: give those of two at least; "
             "check data.packs and data.qualities, or data.high",
         )
-    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    tell_parts(learnt, held, data.holdout_share)
     if (data.real or data.real_qualities or data.real_recipes) and not real:
         raise UsageError(
             "no real low-quality images", hint="check data.real and data.real_qualities"

@@ -10,7 +10,7 @@ import pytest
 from medenh.errors import UsageError
 from medenh.tasks import get_task
 from medenh.training.config_file import load_config
-from medenh.training.data import CleanImage, hold_back
+from medenh.training.data import CleanImage, hold_back, tell_parts
 from medenh.training.folders import load_folder
 from medenh.training.labelled import load_parts
 from medenh.training.loop import train
@@ -360,6 +360,30 @@ def test_of_two_patients_one_is_held_back(groups, share):
     assert apart[0].isdisjoint(apart[1])
     assert len(apart[0] | apart[1]) == groups
     assert hold_back(images[:2], share)[int(share < 0.5)] == []
+
+
+def test_far_more_held_back_than_asked_is_said(tmp_path, tiny_settings, caplog):
+    for k in range(10):
+        part = "val" if k > 7 else "train"
+        _write(tmp_path / "mine", f"{part}/{k}.png", k)
+    more = ["data.packs=[]", f"data.high='{(tmp_path / 'mine').as_posix()}'",
+            "data.recipes={cofe-111=1.0}"]  # fmt: skip
+    load_sources(load_config("dpe-general", [*tiny_settings, *more]))
+    assert "8 of 10 images (80%) are held back" in caplog.text
+    assert "those of train" in caplog.text
+    caplog.clear()
+    enough = [*tiny_settings, *more, "data.holdout_share=0.3"]
+    load_sources(load_config("dpe-general", enough))
+    assert not caplog.text
+
+
+def test_of_many_groups_held_back_three_are_named(caplog):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    images = [CleanImage(g, "fundus", "train", g, pixels) for g in "abcdefgh"]
+    tell_parts(images[:5], images[5:], 0.13)
+    assert not caplog.text
+    tell_parts(images[:3], images[3:], 0.2)
+    assert "those of d, e, f and 2 more" in caplog.text
 
 
 def test_the_settings_that_a_run_left_begin_another(tiny_settings, tmp_path):
