@@ -15,7 +15,7 @@ from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage, digest_of, hold_back, load_pack, tell_parts
 from medenh.training.folders import load_folder
 from medenh.training.pseudo_masks import with_pseudo_masks
-from medenh.training.sections import DataConfig
+from medenh.training.sections import DataConfig, PromoteConfig
 
 __all__ = ["Sources", "load_sources"]
 
@@ -53,8 +53,8 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
     Raises
     ------
     UsageError
-        A part is empty, a file of a pack is damaged, or low-quality images are the
-        clean ones.
+        A part is empty, a file of a pack is damaged, low-quality images are the clean
+        ones, or the task is about another kind of picture.
     """
     data = config.data
     if data.size > data.max_side:
@@ -65,6 +65,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             data.max_side,
         )
     images = _clean(config)
+    _check_task(images, config.promote)
     learnt, held = hold_back(images, data.holdout_share)
     real: list[CleanImage] = []
     if data.real:
@@ -123,6 +124,21 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
     if data.datasets:
         images = [image for image in images if image.dataset in data.datasets]
     return images
+
+
+def _check_task(images: list[CleanImage], promote: PromoteConfig) -> None:
+    """Refuse a task about another kind of picture than the images are."""
+    if not promote.task or (promote.rule == "off" and promote.loss != "supervised"):
+        return
+    task = get_task(promote.task)
+    others = {image.modality for image in images} - {task.modality, "unknown"}
+    if others:
+        raise UsageError(
+            f"promote.task {task.name} is for {task.modality} images, not for "
+            f"{', '.join(sorted(others))}",
+            hint="name a task of what the images show, or none; data.modality says "
+            "what a folder's images show",
+        )
 
 
 def _check_apart(

@@ -169,6 +169,17 @@ def test_a_recipe_for_another_kind_is_refused(clean, tmp_path, tiny_settings):
         train(load_config("dpe-general", [*tiny_settings, *more]), tmp_path / "run")
 
 
+def test_a_task_for_another_kind_is_refused(clean, tiny_settings):
+    more = ["data.packs=[]", f"data.high='{clean.as_posix()}'",
+            "data.recipes={dpe=1.0}", "promote.task=vessels-fundus",
+            "promote.rule=sum", "promote.loss=unsupervised"]  # fmt: skip
+    for kind in ("data.modality=fundus", "seed=0"):
+        assert load_sources(load_config("dpe-general", [*tiny_settings, *more, kind]))
+    other = [*tiny_settings, *more, "data.modality=dermoscopy"]
+    with pytest.raises(UsageError, match="is for fundus images, not for dermoscopy"):
+        load_sources(load_config("dpe-general", other))
+
+
 @pytest.fixture
 def unpaired(clean, tiny_settings):
     return [*tiny_settings, "strategy=still-gan", "network.architecture=stillgan",
