@@ -63,12 +63,14 @@ def load_folder(
     Raises
     ------
     UsageError
-        Pairs differ in frames, size or channels; nothing has a partner or an answer.
+        Pairs differ in frames, size or channels; nothing has a partner or an answer:
+        low, masks or labels, whichever have no name of an image, are told.
     """
     listing = list_pictures(Path(root))
     partners = list_pictures(Path(low)) if low else None
     truths = list_pictures(Path(masks)) if masks and task else None
     known = _read_labels(Path(labels), task) if labels and task else {}
+    _check_names(listing, partners, truths, known, task)
     for path, error in listing.rejected:
         _log.warning("%s is left out: %s", path, error.what)
     images: list[CleanImage] = []
@@ -107,9 +109,37 @@ def load_folder(
                 what,
             )
     if not images:
-        wanted = " with a partner" if low else " with an answer" if task else ""
+        asked = {"a partner": low, "an answer": task}
+        words = [word for word, given in asked.items() if given]
+        wanted = f" with {' and '.join(words)}" if words else ""
         raise UsageError(f"no image{wanted} to learn from", path=root)
     return _joined(images, alike.values())
+
+
+def _check_names(
+    listing: Listing,
+    partners: Listing | None,
+    truths: Listing | None,
+    known: dict[str, int],
+    task: Task | None,
+) -> None:
+    """Refuse partners, masks or labels of which none has the name of an image."""
+    names = {"partner in data.low": set(partners.files) if partners else None}
+    if task is not None and task.kind == "classification":
+        names["label in data.labels"] = set(known)
+    elif task is not None:
+        names["mask in data.masks"] = set(truths.files) if truths else None
+    for what, there in names.items():
+        by_name = {Path(key).name for key in listing.files} if "label" in what else ()
+        if there is None or there & {*listing.files, *by_name}:
+            continue
+        one, two = next(iter(listing.files)), min(there, default="nothing")
+        raise UsageError(
+            f"no image has a {what} of the same name "
+            f"(for example {one!r} here, {two!r} there)",
+            path=listing.root,
+            hint="names must be equal but for the extension and '.enhanced'",
+        )
 
 
 def _identity(key: str, image: Image) -> str:

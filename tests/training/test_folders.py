@@ -286,6 +286,27 @@ def test_labels_as_spreadsheets_save_them_and_no_two_for_one(clean, tmp_path):
         load_folder(str(clean / "p1"), 200, labels=str(labels), task=task)
 
 
+@pytest.mark.parametrize("what", ["low", "masks", "labels"])
+def test_what_has_no_name_of_an_image_is_told(clean, tmp_path, what):
+    low, masks, labels = (tmp_path / name for name in ("low", "masks", "labels.csv"))
+    task = get_task("class-derm" if what == "labels" else "lesion-derm")
+    _write(low, "Aufn. 11.png" if what == "low" else "p1/left.png", 5)
+    _write(masks, "Aufn. 11.png" if what == "masks" else "p1/left.png", 5, (40, 52))
+    labels.write_text("file,label\nAufn. 11.png,1\n")
+    said = (
+        rf"no image has a \w+ in data\.{what} of the same name \(for example 'p0/left'"
+    )
+    with pytest.raises(UsageError, match=rf"{said} here, 'Aufn\. 11' there"):
+        load_folder(
+            str(clean),
+            200,
+            low=str(low),
+            masks="" if what == "labels" else str(masks),
+            labels=str(labels) if what == "labels" else "",
+            task=task,
+        )
+
+
 def test_labels_tell_files_of_one_name_apart(clean, tmp_path):
     labels, task = tmp_path / "labels.csv", get_task("class-derm")
     rows = [f"p{i}/left.png,{i % 2}" for i in range(6)]
