@@ -51,7 +51,9 @@ def run(
     ] = None,
     model_id: Annotated[
         str | None,
-        typer.Option("--id", help="Default: the run's name.", show_default=False),
+        typer.Option(
+            "--id", help="Default: the configuration's name.", show_default=False
+        ),
     ] = None,
     version: _Text = None,
     title: _Text = None,
