@@ -209,7 +209,8 @@ def test_a_task_that_was_left_out_is_told(
         return finish(self, params)
 
     monkeypatch.setattr(Promoter, "finish", with_infinite_task)
-    task = ["promote.task=lesion-derm", "promote.loss=unsupervised"]
+    task = ["promote.task=vessels-fundus", "promote.loss=unsupervised"]
+    task += ['data.packs=["fundus"]']
     more = [f"promote.rule={rule}", "steps=2", *(task if rule == "sum" else [])]
     config = load_config("dpe-general", [*tiny_settings, *more])
     train(config, tmp_path / "run")
@@ -394,7 +395,8 @@ def test_the_surround_of_the_eye_changes_in_a_share_of_the_samples(tiny_settings
     corner = (slice(None), 0, 0)
     for share, expected in ((1.0, {False}), (0.0, {True}), (0.5, {False, True})):
         more = ["data.whole_share=1", "data.size=48", "data.identity_share=0",
-                "data.recipes={dpe=1.0}", f"data.field_share={share}"]  # fmt: skip
+                "data.recipes={dpe=1.0}", f"data.field_share={share}",
+                "data.recolour_share=0"]  # fmt: skip
         data = load_config("dpe-general", [*tiny_settings, *more]).data
         sampler = PairSampler([image], data, seed=0)
         samples = [sampler.sample(0, position) for position in range(12)]
