@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -50,7 +51,9 @@ def run(
     ] = None,
     model_id: Annotated[
         str | None,
-        typer.Option("--id", help="Default: the run's name.", show_default=False),
+        typer.Option(
+            "--id", help="Default: the configuration's name.", show_default=False
+        ),
     ] = None,
     version: _Text = None,
     title: _Text = None,
@@ -117,3 +120,9 @@ def run(
         return
     console.write(f"{made.full_id}: {output or into}")
     show_measured(made)
+    steps = [] if output is None else [f"medenh models import {quote(str(output))}"]
+    if made.recognition is None:
+        steps.append(f"medenh enhance ... -m {made.id}")
+    if steps:
+        console.write("")
+        console.write(f"published as {made.full_id}: {'; '.join(steps)}")

@@ -21,6 +21,8 @@ from medenh.evaluation.measuring import (
 )
 from medenh.evaluation.pictures import FilePictures, PictureFolder, middle_frame
 from medenh.evaluation.planning import (
+    LABELS,
+    MASKS,
     REFERENCE,
     SUBJECT,
     Job,
@@ -52,7 +54,10 @@ __all__ = ["evaluate_pairs"]
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """The figures of one name: row -> metric -> figure; row -> hash of its file."""
+    """The figures of one name: row -> metric -> figure.
+
+    Hashes of its files: row, the reference or the masks -> hash.
+    """
 
     name: str
     figures: Mapping[str, Mapping[str, float | None]]
@@ -174,6 +179,8 @@ def _measure(
     paths = {name: path for name, path in job.rows.items() if name in figures}
     if job.reference is not None:
         paths[REFERENCE] = job.reference
+    if job.mask is not None:
+        paths[MASKS] = job.mask
     hashes = {name: sha256_file(path) for name, path in paths.items()}
     words = describe_range(standard)
     return _Measured(job.name, figures, words, tuple(failed), hashes)
@@ -269,12 +276,16 @@ def _settings(
     plan: PairPlan, measured: Sequence[_Measured], recognisers: Recognisers
 ) -> dict[str, object]:
     options = plan.options
+    hashes = joined_hashes({one.name: one.hashes for one in measured})
+    labels = options.labels
+    if labels is not None and labels.is_file():  # a pipe is read once
+        hashes |= joined_hashes({labels.name: {LABELS: sha256_file(labels)}})
     return {
         **{name: str(listing.root) for name, listing in plan.lists.items()},
-        "labels": str(options.labels) if options.labels else None,
+        LABELS: str(labels) if labels else None,
         "metrics": list(plan.metrics),
         "modality": options.modality,
         "recognisers": described_recognisers(recognisers.tasks),
-        "sha256_of_files": joined_hashes({one.name: one.hashes for one in measured}),
+        "sha256_of_files": hashes,
         **common_settings(),
     }

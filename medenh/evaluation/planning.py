@@ -22,6 +22,7 @@ from medenh.tasks.labels import read_labels
 from medenh.types import Modality
 
 __all__ = [
+    "LABELS",
     "MASKS",
     "REFERENCE",
     "SUBJECT",
@@ -31,7 +32,7 @@ __all__ = [
     "plan_pairs",
 ]
 
-SUBJECT, REFERENCE, MASKS = "enhanced", "reference", "masks"
+SUBJECT, REFERENCE, MASKS, LABELS = "enhanced", "reference", "masks", "labels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +264,7 @@ def _free_name(path: Path, taken: Mapping[str, object]) -> str:
     parts = path.resolve().parts
     for count in range(1, len(parts)):
         name = "/".join(parts[-count:])
-        if name not in taken and name not in (SUBJECT, REFERENCE, MASKS):
+        if name not in taken and name not in (SUBJECT, REFERENCE, MASKS, LABELS):
             return name
     raise UsageError("given twice as a baseline", path=path)
 

@@ -26,6 +26,7 @@ __all__ = [
     "check_writable",
     "ignores_case",
     "name_key",
+    "open_alone",
     "open_log",
     "output_error",
     "read_bytes",
@@ -151,6 +152,31 @@ def open_log(path: Path) -> int:
         os.close(handle)
         raise FileExistsError(errno.EEXIST, "a pipe or device is in the way")
     return handle
+
+
+def open_alone(path: Path) -> int:
+    """Open a file of our own in an output folder, and lock it while it is open.
+
+    Raises
+    ------
+    OutputError
+        Another run has it open.
+    OSError
+        As of `open_log`.
+    """
+    while True:
+        handle = open_log(path)
+        if try_lock(handle) is False:
+            os.close(handle)
+            raise OutputError(
+                "another run writes into this folder",
+                path=path.parent,
+                hint="wait until it has ended, or choose another with -o",
+            )
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)  # the run before took its file away in between
 
 
 def check_writable(path: str | Path) -> None:

@@ -7,20 +7,18 @@ in the order of the inputs.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medenh.degradations import Record
-from medenh.errors import OutputError, UsageError
+from medenh.errors import UsageError
 from medenh.formats.files import (
     atomic_output,
-    open_log,
+    open_alone,
     output_error,
     sha256_file,
-    try_lock,
 )
 from medenh.pipeline.journal import with_partners
 
@@ -178,27 +176,10 @@ class RecordStore:
         """
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            while not self._open():
-                pass  # the run before took its journal away in between
+            self._handle = open_alone(self._journal)
         except OSError as error:
             raise output_error(error, self._root) from error
         self._load()  # that run may have recorded more since we looked
-
-    def _open(self) -> bool:
-        """Open and lock the journal; False if it is not the one of that name."""
-        self._handle = open_log(self._journal)
-        if try_lock(self._handle) is False:
-            self._close()
-            raise OutputError(
-                "another run writes into this folder",
-                path=self._root,
-                hint="wait until it has ended, or choose another with -o",
-            )
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._handle), self._journal.stat()):
-                return True
-        self._close()
-        return False
 
     def add(self, record: Record) -> None:
         """Append a record to the journal, before its files get their names.

@@ -34,7 +34,8 @@ from medenh.zoo.transfer import import_model, pack
 
 __all__ = ["measure_enhancer", "result_table"]
 
-_FEW = 20  # pictures; 99 of 100 answers are spoken of
+_FEWEST_FOR_LIMITS = 20  # [chosen] pictures; 99 of 100 answers are spoken of
+_FEWEST_FOR_BF16 = 5  # [chosen]
 _UNDER_TEST = "model-under-test"
 
 
@@ -54,7 +55,7 @@ def measure_enhancer(
         Without figures.
     weights : path
     held : list of float32 array, shape (H, W, C), in [0, 1]
-        Pictures for limits and certificate.
+        Pictures for limits and certificate; of too few there is none.
     plan : list of (Protocol, path)
     options : PublishOptions
         Its ``limit``; without its ``draft`` a model that loses is measured no further.
@@ -64,7 +65,7 @@ def measure_enhancer(
     Returns
     -------
     fields : dict
-        ``results``, ``limits`` and ``precision`` of the card.
+        ``results``, and where there are ``limits`` and ``precision`` of the card.
     lost : list of str
         Where it does not beat doing nothing.
     """
@@ -90,15 +91,29 @@ def measure_enhancer(
             lost += _losses(found, place)
         if lost and not options.draft:
             return {"results": results}, lost
-        few = "" if len(held) >= _FEW else ": few, what is rare is not among them"
-        on_step(f"limits on {len(held)} held-back pictures{few}")
-        exact = [_answers(name, held, "fp32", engine) for engine in _engines()]
-        fields: dict[str, Any] = {"results": results, "limits": _limits(held, exact[0])}
-        if cpu_has_bf16():
-            on_step("certifying bf16")
-            fast = [_answers(name, held, "bf16", engine) for engine in _engines()]
-            fields["precision"] = {"bf16": _certificate(exact, fast)}
-    return fields, lost
+        return {"results": results, **_fidelity(name, held, on_step)}, lost
+
+
+def _fidelity(
+    name: str, held: Sequence[FloatArray], on_step: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return limits and certificate of a model, as far as the pictures suffice."""
+    fields: dict[str, Any] = {}
+    count = len(held)
+    if count < _FEWEST_FOR_LIMITS:
+        on_step(f"no limits: {count} held back, and {_FEWEST_FOR_LIMITS} are needed")
+    if count < _FEWEST_FOR_BF16:
+        on_step(f"bf16 uncertified: {count} held back, {_FEWEST_FOR_BF16} are needed")
+        return fields
+    exact = [_answers(name, held, "fp32", engine) for engine in _engines()]
+    if count >= _FEWEST_FOR_LIMITS:
+        on_step(f"limits on {count} held-back pictures")
+        fields["limits"] = _limits(held, exact[0])
+    if cpu_has_bf16():
+        on_step("certifying bf16")
+        fast = [_answers(name, held, "bf16", engine) for engine in _engines()]
+        fields["precision"] = {"bf16": _certificate(exact, fast)}
+    return fields
 
 
 @contextmanager

@@ -24,6 +24,7 @@ __all__ = [
 
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "none": ""}
 _SIGNIFICANT = 0.05
+_FEWEST_PAIRS = 6  # of 5 the smallest two-sided Wilcoxon p is 0.0625
 _TESTS = (
     "Measure",
     "Mean difference",
@@ -34,8 +35,9 @@ _TESTS = (
 )
 _TESTED = (
     "two-sided p, not corrected for the number of tests. The verdict says which way "
-    "the mean differs where the Wilcoxon p is below 0.05. Pairs with an infinite or "
-    "undefined figure are left out."
+    "the mean differs where the Wilcoxon p is below 0.05; of fewer than "
+    f"{_FEWEST_PAIRS} pairs none can be. Pairs with an infinite or undefined figure "
+    "are left out."
 )
 
 
@@ -225,8 +227,8 @@ def _p_cell(p: float) -> Cell:
 
 
 def _verdict(tests: PairedTests, column: Column) -> str:
-    if math.isnan(tests.wilcoxon_p):
-        return "too few pairs"
+    if tests.pairs < _FEWEST_PAIRS:
+        return "too few pairs for a verdict"
     if tests.wilcoxon_p >= _SIGNIFICANT or not tests.difference:
         return "no difference shown"
     if column.better == "none":

@@ -29,6 +29,7 @@ __all__ = [
     "CleanImage",
     "coverage",
     "decode_image",
+    "digest_of",
     "find_label",
     "has_answer",
     "hold_back",
@@ -40,6 +41,7 @@ __all__ = [
     "read_rows",
     "reduced",
     "split_holdout",
+    "tell_parts",
 ]
 
 
@@ -53,6 +55,7 @@ class _Grouped(Protocol):
 
 _Image = TypeVar("_Image", bound=_Grouped)
 _COLUMNS = ("file", "shard", "split", "quality", "group", "labels")
+_LARGE_SHARE = 0.25  # held back, from which on three times as asked is told [chosen]
 MODALITY_OF_PACK = {
     "fundus": "fundus",
     "xray": "xray",
@@ -85,6 +88,8 @@ class CleanImage:
         Coverage of each class of a task, 0 to 255.
     label : int or None
         Class number of a task.
+    digest : str
+        Hash of picture, partner and answer, as they were read.
     """
 
     name: str
@@ -96,6 +101,7 @@ class CleanImage:
     low: NDArray[Any] | None = None
     mask: NDArray[np.uint8] | None = None
     label: int | None = None
+    digest: str = ""
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
@@ -197,15 +203,19 @@ def _read(
     task: Task | None,
 ) -> CleanImage:
     data = read_member(tar, row["file"], folder)
-    pixels = reduced(decode_image(data, row, folder), max_side)
+    pixels = decode_image(data, row, folder)
+    digest = digest_of(pixels)
+    pixels = reduced(pixels, max_side)
     if pixels.shape[2] == 3 and is_grey(pixels):
         pixels = pixels[..., :1].copy()
     mask = label = None
     if task is not None and task.kind == "segmentation":
         numbers = read_mask(read_member(tar, row["mask_file"], folder))
         mask = coverage(numbers, task, max_side)
+        digest = digest_of(numbers, digest)
     elif task is not None:
         label = find_label(row, task)
+        digest = f"{digest}/{label}"
     return CleanImage(
         f"{folder.name}/{row['file']}",
         MODALITY_OF_PACK.get(folder.name, folder.name),
@@ -215,6 +225,7 @@ def _read(
         row.get("source_dataset", ""),
         mask=mask,
         label=label,
+        digest=digest,
     )
 
 
@@ -248,6 +259,13 @@ def find_label(row: Mapping[str, str], task: Task) -> int | None:
     """Return the class number of a manifest's row."""
     found = [task.labels[p] for p in row["labels"].split(";") if p in task.labels]
     return found[0] if found else None
+
+
+def digest_of(pixels: NDArray[Any], before: str = "") -> str:
+    """Return a hash of an array's shape, type and values, and of a hash before it."""
+    digest = hashlib.sha256(repr((before, pixels.shape, pixels.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def coverage(
@@ -322,6 +340,26 @@ def hold_back(
     alone = [image for image in images if image.group == nearest]
     others = [image for image in images if image.group != nearest]
     return (others, alone) if rest else (alone, others)
+
+
+def tell_parts(learnt: list[_Image], held: list[_Image], share: float) -> None:
+    """Log the sizes of both parts; warn where far more than asked is held back."""
+    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    found = len(held) / (len(learnt) + len(held))
+    if found <= max(_LARGE_SHARE, 3 * share):
+        return
+    groups = list(dict.fromkeys(image.group for image in held))
+    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
+    _log.warning(
+        "%d of %d images (%.0f%%) are held back where data.holdout_share asks for %g, "
+        "since patients (first folders) stay together: those of %s%s",
+        len(held),
+        len(learnt) + len(held),
+        100 * found,
+        share,
+        ", ".join(groups[:3]),
+        more,
+    )
 
 
 def split_holdout(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from medenh.formats.names import Listing, list_pictures
 from medenh.tasks.labels import class_of, read_labels
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task
-from medenh.training.data import CleanImage, coverage, reduced
+from medenh.training.data import CleanImage, coverage, digest_of, reduced
 from medenh.types import Image, UnitRange
 
 __all__ = ["load_folder"]
@@ -56,21 +57,25 @@ def load_folder(
     -------
     list of CleanImage
         In the order of their names; the first folder of a relative name is the group
-        (patient), or else the name itself. Unreadable files are left out and logged.
+        (patient), or else the name itself. Groups that share a picture, that of one
+        value aside, are one. Unreadable files are left out and logged.
 
     Raises
     ------
     UsageError
-        Pairs differ in frames, size or channels; nothing has a partner or an answer.
+        Pairs differ in frames, size or channels; nothing has a partner or an answer:
+        low, masks or labels, whichever have no name of an image, are told.
     """
     listing = list_pictures(Path(root))
     partners = list_pictures(Path(low)) if low else None
     truths = list_pictures(Path(masks)) if masks and task else None
     known = _read_labels(Path(labels), task) if labels and task else {}
+    _check_names(listing, partners, truths, known, task)
     for path, error in listing.rejected:
         _log.warning("%s is left out: %s", path, error.what)
     images: list[CleanImage] = []
     pairs = _Pairs()
+    alike: dict[str, set[str]] = {}
     lonely = unanswered = 0
     for key in listing.files:
         if partners is not None and key not in partners.files:
@@ -92,6 +97,7 @@ def load_folder(
         answered = _answered(frames, key, truths, known, task, max_side)
         unanswered += not answered
         images += answered
+        alike.setdefault(_identity(key, image), set()).add(frames[0].group)
     pairs.check(low)
     for count, what in ((lonely, "partner"), (unanswered, "answer")):
         if count and images:
@@ -103,15 +109,66 @@ def load_folder(
                 what,
             )
     if not images:
-        wanted = " with a partner" if low else " with an answer" if task else ""
+        asked = {"a partner": low, "an answer": task}
+        words = [word for word, given in asked.items() if given]
+        wanted = f" with {' and '.join(words)}" if words else ""
         raise UsageError(f"no image{wanted} to learn from", path=root)
-    return images
+    return _joined(images, alike.values())
+
+
+def _check_names(
+    listing: Listing,
+    partners: Listing | None,
+    truths: Listing | None,
+    known: dict[str, int],
+    task: Task | None,
+) -> None:
+    """Refuse partners, masks or labels of which none has the name of an image."""
+    names = {"partner in data.low": set(partners.files) if partners else None}
+    if task is not None and task.kind == "classification":
+        names["label in data.labels"] = set(known)
+    elif task is not None:
+        names["mask in data.masks"] = set(truths.files) if truths else None
+    for what, there in names.items():
+        by_name = {Path(key).name for key in listing.files} if "label" in what else ()
+        if there is None or there & {*listing.files, *by_name}:
+            continue
+        one, two = next(iter(listing.files)), min(there, default="nothing")
+        raise UsageError(
+            f"no image has a {what} of the same name "
+            f"(for example {one!r} here, {two!r} there)",
+            path=listing.root,
+            hint="names must be equal but for the extension and '.enhanced'",
+        )
+
+
+def _identity(key: str, image: Image) -> str:
+    """Return what equal pictures share; those of one value share nothing."""
+    flat = image.pixels.min() == image.pixels.max()
+    return f"flat {key}" if flat else digest_of(image.pixels)
+
+
+def _joined(images: list[CleanImage], alike: Iterable[set[str]]) -> list[CleanImage]:
+    """Give groups that share a picture one name: the smallest."""
+    heads: dict[str, str] = {}
+
+    def head(group: str) -> str:
+        while group in heads:
+            group = heads[group]
+        return group
+
+    for groups in alike:
+        found = {head(group) for group in groups}
+        first = min(found)
+        heads |= dict.fromkeys(found - {first}, first)
+    return [replace(image, group=head(image.group)) for image in images]
 
 
 def _frames(
     name: str, key: str, image: Image, unit_range: UnitRange, max_side: int
 ) -> list[CleanImage]:
     group = Path(name).parts[0] if "/" in name else key
+    digest = digest_of(image.pixels)
     return [
         CleanImage(
             f"{name}#{index}" if index else name,
@@ -119,6 +176,7 @@ def _frames(
             "train",
             group,
             pixels,
+            digest=digest,
         )
         for index, pixels in enumerate(_levels(image, unit_range, max_side))
     ]
@@ -155,7 +213,11 @@ class _Pairs:
             unit_range = replace(low.unit_range, inverted=unit_range.inverted)
         clean = _frames(name, key, high, unit_range, max_side)
         lows = _levels(low, low.unit_range, max_side)
-        return [replace(f, low=one) for f, one in zip(clean, lows, strict=True)]
+        digest = digest_of(low.pixels, clean[0].digest)
+        return [
+            replace(f, low=one, digest=digest)
+            for f, one in zip(clean, lows, strict=True)
+        ]
 
     def _compare(self, low: UnitRange, high: UnitRange, path: Path) -> None:
         ratio = (high.high - high.low) / (low.high - low.low)
@@ -223,13 +285,18 @@ def _answered(
         label = next(
             (known[key] for key in (key, Path(key).name) if key in known), None
         )
-        return [] if label is None else [replace(f, label=label) for f in frames]
+        if label is None:
+            return []
+        digest = f"{frames[0].digest}/{label}"
+        return [replace(f, label=label, digest=digest) for f in frames]
     if truths is None or key not in truths.files or len(frames) > 1:
         return []
-    planes = coverage(read_mask(truths.files[key]), task, max_side)
+    numbers = read_mask(truths.files[key])
+    planes = coverage(numbers, task, max_side)
     if planes.shape[:2] != frames[0].pixels.shape[:2]:
         raise UsageError("mask and image differ in size", path=truths.files[key])
-    return [replace(frames[0], mask=planes)]
+    digest = digest_of(numbers, frames[0].digest)
+    return [replace(frames[0], mask=planes, digest=digest)]
 
 
 def _read_labels(path: Path, task: Task) -> dict[str, int]:

@@ -21,12 +21,14 @@ from medenh.tasks.recogniser import to_working_size
 from medenh.tasks.table import Task
 from medenh.training.data import (
     decode_image,
+    digest_of,
     find_label,
     has_answer,
     hold_back,
     open_shard,
     read_member,
     read_rows,
+    tell_parts,
 )
 from medenh.training.folders import load_folder
 from medenh.training.sampler import to_unit
@@ -56,6 +58,8 @@ class LabelledImage:
         Class number, for classification.
     field : bool array, shape (H, W), or None
         Field of view, where the pack has one and the size is the stored one.
+    digest : str
+        Hash of picture and answer, as they were read.
     """
 
     name: str
@@ -65,6 +69,7 @@ class LabelledImage:
     mask: FloatArray | None
     label: int | None
     field: NDArray[np.bool_] | None
+    digest: str = ""
 
 
 def load_labelled(
@@ -129,7 +134,7 @@ def load_parts(
             "validation: neither may be none",
             hint="check data.packs or data.high, and their answers",
         )
-    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    tell_parts(learnt, held, config.holdout_share)
     if task.kind == "classification" and len({image.label for image in held}) < 2:
         _log.warning(
             "all %d images held back are of one class: without an AUC the best weights "
@@ -152,7 +157,9 @@ def _of_a_folder(
         if side is not None:
             unit = to_working_size(unit, side)
             mask = None if mask is None else to_working_size(mask, side)
-        image = LabelledImage(one.name, "", one.group, unit, mask, one.label, None)
+        image = LabelledImage(
+            one.name, "", one.group, unit, mask, one.label, None, one.digest
+        )
         images.append(image)
     return images
 
@@ -165,11 +172,13 @@ def _read(
     side: int | None,
 ) -> LabelledImage:
     pixels = decode_image(read_member(tar, row["file"], folder), row, folder)
-    unit = pixels.astype(np.float32) / np.float32(255)
+    unit, digest = pixels.astype(np.float32) / np.float32(255), digest_of(pixels)
     mask = field = None
+    label = find_label(row, task)
     if task.kind == "segmentation":
         numbers = read_mask(read_member(tar, row["mask_file"], folder))
         mask = class_masks(numbers, task).astype(np.float32)
+        digest = digest_of(numbers, digest)
         if mask.shape[:2] != unit.shape[:2]:
             raise UsageError(
                 f"mask {mask.shape[:2]} and image {unit.shape[:2]} differ in size",
@@ -186,8 +195,9 @@ def _read(
         row["group"],
         unit,
         mask,
-        find_label(row, task),
+        label,
         field,
+        f"{digest}/{label}",
     )
 
 

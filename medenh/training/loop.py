@@ -6,13 +6,14 @@ and optimisers, so a resumed run takes the steps an undisturbed one would have t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from torch.backends import cudnn
 
 from medenh import models
 from medenh.errors import OutputError, UsageError
-from medenh.formats.files import remove_stale_parts
+from medenh.formats.files import open_alone, remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
     load_state,
@@ -58,6 +59,7 @@ _FREE = {
     "data.root",
     "data.workers",
 }
+_LOCK = ".medenh-train.lock"  # one run at a time; gone when it has ended
 _PROBED = 1024  # draws of a first batch, as large as that
 
 
@@ -122,7 +124,7 @@ def train(
         No images, nothing to resume from, a state of another configuration, a folder
         that holds a run already.
     OutputError
-        The folder cannot be written.
+        The folder cannot be written, or another run writes there.
     NonFiniteLossError
         The loss became NaN or infinite; names the step and its images.
 
@@ -135,11 +137,14 @@ def train(
 
     world = join(device)
     try:
-        if world.leads:
-            _check_folder(run_dir, resume=resume)
         # networks compute in `precision`; what losses ask of float32, differences of
         # squares above all, does not survive the ten bits of TF32
-        with cudnn.flags(enabled=True, allow_tf32=False):
+        with (
+            _claimed(run_dir, resume=resume)
+            if world.leads
+            else contextlib.nullcontext(),
+            cudnn.flags(enabled=True, allow_tf32=False),
+        ):
             return _train(
                 config,
                 run_dir,
@@ -167,10 +172,11 @@ def _train(
     before = _state_before(run_dir, config) if resume else None
     strategy = STRATEGIES[config.strategy](config, world.device)
     update = _build(config, strategy, world)
-    step, best, images = 0, -math.inf, _images_of(strategy)
+    step, best = 0, -math.inf
+    images, digests = _images_of(strategy), strategy.digests()
     seen: dict[str, list[float]] = {}
     if before is not None:
-        step, best, seen = _go_on(before, images, update, strategy)
+        step, best, seen = _go_on(before, images, digests, update, strategy)
     del before
     if step > config.steps:
         _log.warning(
@@ -229,6 +235,7 @@ def _train(
                 "step": step,
                 "best": best,
                 "images": images,
+                "digests": digests,
                 "seen": journal.seen,
                 "config": json.dumps(config.model_dump(mode="json")),
             }
@@ -251,12 +258,37 @@ def _tell_skipped(update: Update, world: World) -> None:
         )
 
 
-def _check_folder(run_dir: Path, *, resume: bool) -> None:
-    """Refuse to overwrite a run, and what cannot be written, before any work."""
-    if not resume and (run_dir / "last.pt").exists():
-        raise UsageError(
-            "holds a run already", path=run_dir, hint="--resume, or another folder"
-        )
+@contextlib.contextmanager
+def _claimed(run_dir: Path, *, resume: bool) -> Iterator[None]:
+    """Have a folder for this run alone; refuse to overwrite another, before any work.
+
+    Where nothing comes of the run, folders that were made for it are gone.
+    """
+    _check_folder(run_dir)
+    made = [place for place in (run_dir, *run_dir.parents) if not place.exists()]
+    with writing(run_dir):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        handle = open_alone(run_dir / _LOCK)
+    try:
+        if not resume and (run_dir / "last.pt").exists():
+            raise UsageError(
+                "holds a run already", path=run_dir, hint="--resume, or another folder"
+            )
+        yield
+    finally:
+        if os.name == "nt":  # what is open cannot be removed there
+            os.close(handle)
+        with contextlib.suppress(OSError):
+            (run_dir / _LOCK).unlink()
+        if os.name != "nt":
+            os.close(handle)
+        with contextlib.suppress(OSError):  # of a run, they are not empty
+            for place in made:
+                place.rmdir()
+
+
+def _check_folder(run_dir: Path) -> None:
+    """Refuse what cannot be written."""
     there = next(place for place in (run_dir, *run_dir.parents) if place.exists())
     if not there.is_dir():
         raise OutputError("cannot be written: not a folder", path=there)
@@ -265,8 +297,6 @@ def _check_folder(run_dir: Path, *, resume: bool) -> None:
 
 
 def _prepare_folder(run_dir: Path, *, resume: bool) -> None:
-    with writing(run_dir):
-        run_dir.mkdir(parents=True, exist_ok=True)
     if resume:
         remove_stale_parts(run_dir)  # of a run that was killed
         return
@@ -294,12 +324,21 @@ def _state_before(run_dir: Path, config: TrainConfig) -> dict[str, Any]:
 
 
 def _go_on(
-    before: dict[str, Any], images: str, update: Update, strategy: Strategy
+    before: dict[str, Any],
+    images: str,
+    digests: dict[str, str],
+    update: Update,
+    strategy: Strategy,
 ) -> tuple[int, float, dict[str, list[float]]]:
     """Take over a state; return its step, best score and terms not yet in the log."""
-    if before.get("images", images) != images:
+    known = before.get("digests", digests)
+    names = {**known, **digests}
+    changed = [name for name in names if known.get(name) != digests.get(name)]
+    if changed or before.get("images", images) != images:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        which = f": {', '.join(changed[:3])}{more}" if changed else ""
         raise UsageError(
-            "the images are not those that the run to resume began with",
+            f"the images are not those that the run to resume began with{which}",
             hint="bring them back, or begin another run with network.start_from",
         )
     update.load_state_dict(before["update"])

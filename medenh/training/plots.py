@@ -21,7 +21,10 @@ def save_grid(path: Path, grid: FloatArray) -> None:
 
 
 def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
-    """Draw the loss and what validation measured over steps, from a log.csv."""
+    """Draw the loss and what validation measured over steps, from a log.csv.
+
+    A figure has a panel, with that of doing nothing ("..._identity") beside it.
+    """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     with log.open(newline="") as handle:
@@ -29,16 +32,20 @@ def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
     steps = [int(row["step"]) for row in rows]
     losses = [float(row["loss"]) for row in rows]
     scored = [row for row in rows if row[figures[0]]]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(steps, losses, linewidth=0.6)
-    left.set(xlabel="step", ylabel="training loss")
+    shown = [name for name in figures if not name.endswith("_identity")]
+    panels = 1 + len(shown)
+    figure = Figure(figsize=(4.5 * panels, 3.6), layout="constrained")
+    first, *others = figure.subplots(1, panels)
+    first.plot(steps, losses, linewidth=0.6)
+    first.set(xlabel="step", ylabel="training loss")
     at = [int(row["step"]) for row in scored]
-    for name in figures:
-        values = [float(row[name]) for row in scored]
-        right.plot(at, values, marker=".", label=name.replace("_", " "))
-    right.set(xlabel="step", ylabel="validation")
-    right.legend()
+    for axes, name in zip(others, shown, strict=True):
+        for line in (name, f"{name}_identity"):
+            if line in figures:
+                values = [float(row[line]) for row in scored]
+                axes.plot(at, values, marker=".", label=line.replace("_", " "))
+        axes.set(xlabel="step", ylabel="validation")
+        axes.legend()
     figure.savefig(path, dpi=110)
 
 

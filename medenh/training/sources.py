@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medenh.degradations import find_recipe
 from medenh.errors import UsageError
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage, hold_back, load_pack
+from medenh.training.data import CleanImage, digest_of, hold_back, load_pack, tell_parts
 from medenh.training.folders import load_folder
 from medenh.training.pseudo_masks import with_pseudo_masks
-from medenh.training.sections import DataConfig
+from medenh.training.sections import DataConfig, PromoteConfig
 
 __all__ = ["Sources", "load_sources"]
 
@@ -44,6 +41,11 @@ class Sources:
     held: list[CleanImage]
     real: list[CleanImage]
 
+    def digests(self) -> dict[str, str]:
+        """Return what was read, hashed, by name; what is real has "(real)" there."""
+        clean = {one.name: one.digest for one in (*self.learnt, *self.held)}
+        return clean | {f"{one.name} (real)": one.digest for one in self.real}
+
 
 def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
     """Read the images of a run; pseudo-masks are drawn on its device.
@@ -51,8 +53,8 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
     Raises
     ------
     UsageError
-        A part is empty, a file of a pack is damaged, or low-quality images are the
-        clean ones.
+        A part is empty, a file of a pack is damaged, low-quality images are the clean
+        ones, or the task is about another kind of picture.
     """
     data = config.data
     if data.size > data.max_side:
@@ -63,6 +65,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             data.max_side,
         )
     images = _clean(config)
+    _check_task(images, config.promote)
     learnt, held = hold_back(images, data.holdout_share)
     real: list[CleanImage] = []
     if data.real:
@@ -80,7 +83,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             hint="images of one patient stay together: give those of two at least; "
             "check data.packs and data.qualities, or data.high",
         )
-    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    tell_parts(learnt, held, data.holdout_share)
     if (data.real or data.real_qualities or data.real_recipes) and not real:
         raise UsageError(
             "no real low-quality images", hint="check data.real and data.real_qualities"
@@ -123,11 +126,26 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
     return images
 
 
+def _check_task(images: list[CleanImage], promote: PromoteConfig) -> None:
+    """Refuse a task about another kind of picture than the images are."""
+    if not promote.task or (promote.rule == "off" and promote.loss != "supervised"):
+        return
+    task = get_task(promote.task)
+    others = {image.modality for image in images} - {task.modality, "unknown"}
+    if others:
+        raise UsageError(
+            f"promote.task {task.name} is for {task.modality} images, not for "
+            f"{', '.join(sorted(others))}",
+            hint="name a task of what the images show, or none; data.modality says "
+            "what a folder's images show",
+        )
+
+
 def _check_apart(
     clean: list[CleanImage], real: list[CleanImage], data: DataConfig
 ) -> None:
     """Refuse real low-quality images that are the clean ones, whatever their names."""
-    high, low = ({_digest(one.pixels) for one in part} for part in (clean, real))
+    high, low = ({digest_of(one.pixels) for one in part} for part in (clean, real))
     if low <= high or high <= low:
         names = (
             "data.real" if data.real else "data.real_qualities",
@@ -143,12 +161,6 @@ def _check_apart(
 
 def _is_its_partner(image: CleanImage) -> bool:
     return image.low is not None and np.array_equal(image.low, image.pixels)
-
-
-def _digest(pixels: NDArray[Any]) -> bytes:
-    digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode())
-    digest.update(pixels.tobytes())
-    return digest.digest()
 
 
 def _named(images: list[CleanImage], data: DataConfig) -> list[CleanImage]:

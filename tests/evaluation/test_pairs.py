@@ -166,6 +166,15 @@ def test_wrong_usage_is_known_before_anything_is_read(folders, wrong):
         medenh.evaluate(*folders[:2], **wrong)
 
 
+def test_photographs_are_no_region(folders):
+    enhanced, clean, poor = folders
+    found = medenh.evaluate(enhanced, clean, region="mask", masks=poor)
+    assert not found.files
+    assert {f["code"] for f in found.failed} == {"input"}
+    assert all("a photograph and no mask" in f["error"] for f in found.failed)
+    assert {f["path"] for f in found.failed} == {str(p) for p in poor.iterdir()}
+
+
 def test_masks_without_use_are_refused(folders):
     with pytest.raises(UsageError, match="masks are for"):
         medenh.evaluate(*folders[:2], masks=folders[1])
@@ -236,6 +245,27 @@ def test_hash_tells_whether_the_same_files_were_measured(folders):
         if path.stem in {p.name.split(".")[0] for p in enhanced.iterdir()}
     )
     assert hashes[0]["reference"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_masks_and_labels_have_hashes(folders, make_folder, tmp_path):
+    enhanced, clean, _ = folders
+    names = [f"im{i}.png" for i in range(6)]
+    mask = np.pad(np.ones((20, 20), np.uint8), 14)
+    masks = make_folder("masks", dict.fromkeys(names, mask))
+    found = medenh.evaluate(enhanced, clean, region="mask", masks=masks)
+    lines = "".join(
+        f"{hashlib.sha256((masks / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in names
+    )
+    expected = hashlib.sha256(lines.encode()).hexdigest()
+    assert found.settings["sha256_of_files"]["masks"] == expected
+    table = tmp_path / "truth.csv"
+    table.write_text("file,label\nim0.png,benign\nim1.png,malignant\n")
+    found = medenh.evaluate(enhanced, clean, tasks=["class-derm"], labels=table)
+    line = f"{hashlib.sha256(table.read_bytes()).hexdigest()}  truth.csv\n"
+    hashes = found.settings["sha256_of_files"]
+    assert hashes["labels"] == hashlib.sha256(line.encode()).hexdigest()
+    assert set(hashes) == {"enhanced", "reference", "labels"}
 
 
 def test_a_baseline_given_twice_is_refused(folders):

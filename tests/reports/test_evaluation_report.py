@@ -153,10 +153,19 @@ def test_verdicts_follow_the_direction_of_the_measure():
     assert verdicts["identity", "CIEDE2000"] == "better"
     assert verdicts["oracle", "PSNR"] == "worse"
     assert verdicts["identity", "Contrast"] == "higher"
-    (two,) = paired_tables(make_evaluation(2))
-    assert {row[3] for row in texts(two)} == {"no difference shown"}
-    (one,) = paired_tables(make_evaluation(1))
-    assert {row[3] for row in texts(one)} == {"too few pairs"}
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 5])
+def test_pairs_too_few_for_a_verdict_have_none(pairs):
+    (table,) = paired_tables(make_evaluation(pairs))
+    assert {row[3] for row in texts(table)} == {"too few pairs for a verdict"}
+
+
+def test_six_pairs_have_a_verdict():
+    (table,) = paired_tables(make_evaluation(6))
+    verdicts = {row[3] for row in texts(table)}
+    assert "better" in verdicts
+    assert "too few pairs for a verdict" not in verdicts
 
 
 def test_rows_against_doing_nothing_have_a_table_of_their_own():

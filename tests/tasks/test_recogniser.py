@@ -3,10 +3,16 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from medenh import models, tasks
-from medenh.errors import NonFiniteError, UnreadableError, UsageError, WeightsError
+from medenh.errors import (
+    InputError,
+    NonFiniteError,
+    UnreadableError,
+    UsageError,
+    WeightsError,
+)
 from medenh.tasks.recogniser import to_working_size
 
 
@@ -175,6 +181,37 @@ def test_masks_are_read_as_label_numbers(tmp_path):
     Image.fromarray((numbers + 300).astype(np.uint16)).save(handle, "PNG")
     (tmp_path / "m.png").write_bytes(handle.getvalue())
     np.testing.assert_array_equal(tasks.read_mask(tmp_path / "m.png"), numbers + 300)
+
+
+def _saved(picture, kind="PNG"):
+    handle = io.BytesIO()
+    picture.save(handle, kind)
+    return handle.getvalue()
+
+
+def test_a_photograph_is_no_mask(tmp_path):
+    path = tmp_path / "photo.png"
+    noise = np.random.default_rng(0).normal(128, 9, (64, 64, 3))
+    Image.fromarray(noise.astype(np.uint8)).save(path)
+    with pytest.raises(InputError, match=r"photo\.png: a photograph and no mask"):
+        tasks.read_mask(path)
+
+
+@pytest.mark.parametrize("on", [(255, 0, 0), (255, 255, 255), (250, 230, 20)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_coloured_masks_are_taken(on, kind):
+    disc = np.hypot(*np.mgrid[-99:99, -99:99]) < 60
+    picture = Image.fromarray(np.where(disc[..., None], on, (0, 0, 0)).astype(np.uint8))
+    for soft in (picture, picture.filter(ImageFilter.GaussianBlur(1))):
+        found = tasks.read_mask(_saved(soft, kind))
+        assert ((found > 127) == disc).mean() > 0.98
+
+
+def test_opacity_is_no_label():
+    numbers = (np.arange(24).reshape(4, 6) % 6).astype(np.uint8)
+    for mode in ("LA", "RGBA"):
+        picture = Image.fromarray(numbers).convert(mode)
+        np.testing.assert_array_equal(tasks.read_mask(_saved(picture)), numbers)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", _png(np.ones((9, 9)), "P")[:60]])

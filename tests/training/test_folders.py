@@ -10,7 +10,7 @@ import pytest
 from medenh.errors import UsageError
 from medenh.tasks import get_task
 from medenh.training.config_file import load_config
-from medenh.training.data import CleanImage, hold_back
+from medenh.training.data import CleanImage, hold_back, tell_parts
 from medenh.training.folders import load_folder
 from medenh.training.labelled import load_parts
 from medenh.training.loop import train
@@ -172,6 +172,17 @@ def test_a_recipe_for_another_kind_is_refused(clean, tmp_path, tiny_settings):
         train(load_config("dpe-general", [*tiny_settings, *more]), tmp_path / "run")
 
 
+def test_a_task_for_another_kind_is_refused(clean, tiny_settings):
+    more = ["data.packs=[]", f"data.high='{clean.as_posix()}'",
+            "data.recipes={dpe=1.0}", "promote.task=vessels-fundus",
+            "promote.rule=sum", "promote.loss=unsupervised"]  # fmt: skip
+    for kind in ("data.modality=fundus", "seed=0"):
+        assert load_sources(load_config("dpe-general", [*tiny_settings, *more, kind]))
+    other = [*tiny_settings, *more, "data.modality=dermoscopy"]
+    with pytest.raises(UsageError, match="is for fundus images, not for dermoscopy"):
+        load_sources(load_config("dpe-general", other))
+
+
 @pytest.fixture
 def unpaired(clean, tiny_settings):
     return [*tiny_settings, "strategy=still-gan", "network.architecture=stillgan",
@@ -278,6 +289,27 @@ def test_labels_as_spreadsheets_save_them_and_no_two_for_one(clean, tmp_path):
         load_folder(str(clean / "p1"), 200, labels=str(labels), task=task)
 
 
+@pytest.mark.parametrize("what", ["low", "masks", "labels"])
+def test_what_has_no_name_of_an_image_is_told(clean, tmp_path, what):
+    low, masks, labels = (tmp_path / name for name in ("low", "masks", "labels.csv"))
+    task = get_task("class-derm" if what == "labels" else "lesion-derm")
+    _write(low, "Aufn. 11.png" if what == "low" else "p1/left.png", 5)
+    _write(masks, "Aufn. 11.png" if what == "masks" else "p1/left.png", 5, (40, 52))
+    labels.write_text("file,label\nAufn. 11.png,1\n")
+    said = (
+        rf"no image has a \w+ in data\.{what} of the same name \(for example 'p0/left'"
+    )
+    with pytest.raises(UsageError, match=rf"{said} here, 'Aufn\. 11' there"):
+        load_folder(
+            str(clean),
+            200,
+            low=str(low),
+            masks="" if what == "labels" else str(masks),
+            labels=str(labels) if what == "labels" else "",
+            task=task,
+        )
+
+
 def test_labels_tell_files_of_one_name_apart(clean, tmp_path):
     labels, task = tmp_path / "labels.csv", get_task("class-derm")
     rows = [f"p{i}/left.png,{i % 2}" for i in range(6)]
@@ -286,6 +318,66 @@ def test_labels_tell_files_of_one_name_apart(clean, tmp_path):
     found = {image.name: image.label for image in images}
     lefts = {f"p{i}/left.png": i % 2 for i in range(6)}
     assert found == lefts | {f"p{i}/right.png": 1 for i in range(6)}
+
+
+@pytest.mark.parametrize("what", ["high", "low", "masks", "labels"])
+def test_a_run_does_not_go_on_with_other_pixels(clean, tmp_path, tiny_settings, what):
+    name = {"masks": "lesion-derm", "labels": "class-derm"}.get(what, "dpe-general")
+    folder = clean if what == "high" else tmp_path / what
+    for patient in range(6):
+        for eye in ("left", "right"):
+            shape = (40, 52) if what == "masks" else (40, 52, 3)
+            if what != "high":
+                _write(folder, f"p{patient}/{eye}.png", 60 + patient, shape)
+    labels = tmp_path / "labels.csv"
+    rows = [f"p{i}/{eye}.png,{i % 2}" for i in range(6) for eye in ("left", "right")]
+    labels.write_text("\n".join(["file,label", *rows]))
+    answers = labels if what == "labels" else folder
+    more = ["data.packs=[]", f"data.high='{clean.as_posix()}'", "condition_batch=0",
+            "data.holdout_share=0.4", "teacher_share=0", "data.datasets={}",
+            "network.start_from=''"]  # fmt: skip
+    if what == "high":
+        more.append("data.recipes={cofe-111=1.0}")
+    else:
+        more += [f"data.{what}='{answers.as_posix()}'", "data.recipes={}"]
+    if name == "dpe-general":
+        more.append("network.architecture=nafnet")
+    config = load_config(name, [*tiny_settings, *more])
+    train(config, tmp_path / "run", max_minutes=0)
+    if what == "labels":
+        labels.write_text(labels.read_text().replace("p1/left.png,1", "p1/left.png,0"))
+    else:
+        _write(folder, "p1/left.png", 99, shape)
+    with pytest.raises(
+        UsageError, match=r"the run to resume began with: p1/left\.png \("
+    ):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_copies_of_a_clean_picture_are_on_one_side(tmp_path):
+    clean, low = tmp_path / "high", tmp_path / "low"
+    for k in range(6):
+        for copy in range(3):
+            values = np.random.default_rng(k).normal(900, 100, (24, 24))
+            for folder, change in ((clean, 0), (low, 50 * copy + 50)):
+                folder.mkdir(exist_ok=True)
+                np.save(folder / f"{k} {copy}.npy", values.astype(np.float32) - change)
+    images = load_folder(str(clean), 200, low=str(low))
+    assert [image.group for image in images] == [
+        f"{k} 0" for k in range(6) for _ in "abc"
+    ]
+
+
+def test_patients_who_share_a_picture_are_one(clean):
+    for two, one in (("p3", "p5"), ("p1", "p3")):
+        shutil.copy(clean / two / "left.png", clean / one / "copy.png")
+    for patient in ("p0", "p2"):  # blank ones say nothing
+        cv2.imwrite(str(clean / patient / "blank.png"), np.zeros((9, 9), np.uint8))
+    images = load_folder(str(clean), 200)
+    merged = {image.name[:2]: image.group for image in images}
+    assert merged == dict(
+        zip(merged, ("p0", "p1", "p2", "p1", "p4", "p1"), strict=True)
+    )
 
 
 @pytest.mark.parametrize("groups", [2, 3, 7])
@@ -303,6 +395,30 @@ def test_of_two_patients_one_is_held_back(groups, share):
     assert apart[0].isdisjoint(apart[1])
     assert len(apart[0] | apart[1]) == groups
     assert hold_back(images[:2], share)[int(share < 0.5)] == []
+
+
+def test_far_more_held_back_than_asked_is_said(tmp_path, tiny_settings, caplog):
+    for k in range(10):
+        part = "val" if k > 7 else "train"
+        _write(tmp_path / "mine", f"{part}/{k}.png", k)
+    more = ["data.packs=[]", f"data.high='{(tmp_path / 'mine').as_posix()}'",
+            "data.recipes={cofe-111=1.0}"]  # fmt: skip
+    load_sources(load_config("dpe-general", [*tiny_settings, *more]))
+    assert "8 of 10 images (80%) are held back" in caplog.text
+    assert "those of train" in caplog.text
+    caplog.clear()
+    enough = [*tiny_settings, *more, "data.holdout_share=0.3"]
+    load_sources(load_config("dpe-general", enough))
+    assert not caplog.text
+
+
+def test_of_many_groups_held_back_three_are_named(caplog):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    images = [CleanImage(g, "fundus", "train", g, pixels) for g in "abcdefgh"]
+    tell_parts(images[:5], images[5:], 0.13)
+    assert not caplog.text
+    tell_parts(images[:3], images[3:], 0.2)
+    assert "those of d, e, f and 2 more" in caplog.text
 
 
 def test_the_settings_that_a_run_left_begin_another(tiny_settings, tmp_path):

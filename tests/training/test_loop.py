@@ -3,6 +3,9 @@ import math
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,6 +136,43 @@ def test_a_finished_folder_is_not_overwritten(tiny_settings, tmp_path):
         train(config, tmp_path / "run")
 
 
+def test_a_folder_in_which_a_run_goes_on_is_refused(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "steps=2"])
+    run, refused = tmp_path / "run", []
+
+    def begin_another():
+        for resume in (False, True):
+            with pytest.raises(OutputError, match="another run writes into this"):
+                train(config, run, resume=resume)
+            refused.append(resume)
+        return len(refused) == 2
+
+    train(config, run, should_stop=begin_another)
+    assert refused == [False, True]
+    assert train(config, run, resume=True).finished
+    assert not [path for path in run.iterdir() if "lock" in path.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal there")
+def test_a_killed_run_holds_no_folder(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "steps=2"])
+    train(config, tmp_path / "run", max_minutes=0)
+    kept = tmp_path / "config.json"
+    kept.write_text(config.model_dump_json())
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from medenh.training.config_file import load_config\n"
+        "from medenh.training.loop import train\n"
+        "train(load_config(sys.argv[1]), Path(sys.argv[2]), resume=True,\n"
+        "      should_stop=lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
+    )
+    command = [sys.executable, "-c", code, str(kept), str(tmp_path / "run")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "run" / ".medenh-train.lock").exists()
+    assert train(config, tmp_path / "run", resume=True).finished
+    assert not (tmp_path / "run" / ".medenh-train.lock").exists()
+
+
 def test_nothing_to_resume_from(tiny_settings, tmp_path):
     config = load_config("dpe-general", tiny_settings)
     with pytest.raises(UsageError, match="nothing to resume"):
@@ -169,7 +209,8 @@ def test_a_task_that_was_left_out_is_told(
         return finish(self, params)
 
     monkeypatch.setattr(Promoter, "finish", with_infinite_task)
-    task = ["promote.task=lesion-derm", "promote.loss=unsupervised"]
+    task = ["promote.task=vessels-fundus", "promote.loss=unsupervised"]
+    task += ['data.packs=["fundus"]']
     more = [f"promote.rule={rule}", "steps=2", *(task if rule == "sum" else [])]
     config = load_config("dpe-general", [*tiny_settings, *more])
     train(config, tmp_path / "run")
@@ -312,6 +353,11 @@ def test_a_damaged_pack_is_a_clear_error(pack_root, how, message):
         load_pack(pack_root / "fundus", ["good"], ("train",), 48)
 
 
+def test_images_of_a_pack_are_told_apart_by_their_digests(pack_root):
+    images = load_pack(pack_root / "fundus", ["good"], ("train",), 64)
+    assert len({image.digest for image in images}) == len(images) > 2
+
+
 def test_holdout_never_splits_a_group(pack_root):
     images = load_pack(pack_root / "fundus", ["good"], ("train",), 48)
     train_part, held = split_holdout(images * 2, 0.3)
@@ -349,7 +395,8 @@ def test_the_surround_of_the_eye_changes_in_a_share_of_the_samples(tiny_settings
     corner = (slice(None), 0, 0)
     for share, expected in ((1.0, {False}), (0.0, {True}), (0.5, {False, True})):
         more = ["data.whole_share=1", "data.size=48", "data.identity_share=0",
-                "data.recipes={dpe=1.0}", f"data.field_share={share}"]  # fmt: skip
+                "data.recipes={dpe=1.0}", f"data.field_share={share}",
+                "data.recolour_share=0"]  # fmt: skip
         data = load_config("dpe-general", [*tiny_settings, *more]).data
         sampler = PairSampler([image], data, seed=0)
         samples = [sampler.sample(0, position) for position in range(12)]

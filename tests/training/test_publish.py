@@ -116,10 +116,6 @@ def test_the_figures_are_those_of_the_protocol(published, trained, own_cache):
     for row in ("identity", "mine"):
         values = [again.row(row).scores["psnr"][file] for file in again.files]
         assert table.rows[row]["psnr"].mean == pytest.approx(np.mean(values), abs=2e-4)
-    limits = card.limits
-    assert -1 <= limits.min_structure_correlation <= 1
-    assert 0 < limits.max_clipped <= 1
-    assert 0 <= limits.max_mean_shift <= 1
 
 
 def test_the_answer_that_limits_come_from_keeps_them():
@@ -161,14 +157,31 @@ def test_the_record_repeats_the_run_and_names_no_place(published, trained):
     assert again == TrainConfig.model_validate(card.training.config)
 
 
-def test_bf16_is_certified_where_the_cpu_has_it(published):
+@pytest.mark.parametrize("count", [4, 5, 19, 20])
+def test_few_pictures_give_no_limits_and_no_certificate(count, one_engine):
     from medenh.device import cpu_has_bf16
 
-    _, card = published
-    assert set(card.precision) == ({"bf16"} if cpu_has_bf16() else set())
-    for proof in card.precision.values():
-        assert proof.psnr_db > 30
-        assert proof.max_levels == round(proof.max_levels)
+    noise = np.random.default_rng(0)
+    held = [noise.random((32, 32, 3), dtype=np.float32) for _ in range(count)]
+    said = []
+    found = enhancer._fidelity("dpe-general", held, said.append)
+    assert ("limits" in found) == (count >= 20)
+    assert any(s.startswith("no limits: ") for s in said) == (count < 20)
+    assert any(s.startswith("bf16 uncertified: ") for s in said) == (count < 5)
+    assert ("precision" in found) == (count >= 5 and cpu_has_bf16())
+    for proof in found.get("precision", {}).values():
+        assert proof["psnr_db"] > 30
+        assert proof["max_levels"] == round(proof["max_levels"])
+    if "limits" in found:
+        assert -1 <= found["limits"]["min_structure_correlation"] <= 1
+        assert 0 < found["limits"]["max_clipped"] <= 1
+        assert 0 <= found["limits"]["max_mean_shift"] <= 1
+
+
+def test_a_model_of_few_pictures_has_neither(published):
+    _, card = published  # whose run held back fewer than 5; it enhances, as above
+    assert not card.limits.model_dump(exclude_none=True)
+    assert not card.precision
 
 
 def test_what_does_not_beat_doing_nothing_is_refused(
@@ -354,3 +367,9 @@ def test_the_verb(trained, tmp_path, capsys, one_engine):
     with pytest.raises(SystemExit, match="2"):
         main(command)
     assert "exists already" in capsys.readouterr().err
+    target = tmp_path / "b c.zip"
+    with pytest.raises(SystemExit, match="0"):
+        main([word for word in command if word != "--json"] + ["-o", str(target)])
+    last = capsys.readouterr().out.splitlines()[-1]
+    use = f"medenh models import '{target}'; medenh enhance ... -m verb-derm"
+    assert last == f"published as verb-derm@1: {use}"

@@ -90,6 +90,7 @@ def test_only_rows_of_the_split_with_an_answer_are_read(settings):
     learnt, held = load_parts(data, task)
     assert not {i.group for i in learnt} & {i.group for i in held}
     assert "derm/images/1.png" not in {i.name for i in (*learnt, *held)}
+    assert len({i.digest for i in (*learnt, *held)}) == len(kept)
 
 
 def test_images_come_at_the_working_size_with_their_masks(settings):

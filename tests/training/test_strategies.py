@@ -57,6 +57,18 @@ def _state(folder):
     return torch.load(folder / "last.pt", weights_only=True)
 
 
+@pytest.mark.parametrize(
+    ("pair_steps", "recipes", "told"),
+    [(1, "{dpe=1.0}", False), (0, "{dpe=1.0}", True), (0, "{}", False)],
+)
+def test_recipes_that_a_guided_run_has_no_use_for_are_told(
+    settings, caplog, pair_steps, recipes, told
+):
+    more = [f"guided.pair_steps={pair_steps}", f"data.recipes={recipes}"]
+    KINDS["hq-guided"](_config(settings, "hq-guided", *more))
+    assert ("data.recipes are not learnt from" in caplog.text) is told
+
+
 @pytest.mark.parametrize(("pair_steps", "told"), [(2, False), (3, True)])
 def test_a_guided_run_on_pairs_alone_is_told(settings, caplog, pair_steps, told):
     config = _config(settings, "hq-guided", f"guided.pair_steps={pair_steps}")

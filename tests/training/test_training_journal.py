@@ -5,10 +5,12 @@ import csv
 import math
 
 import pytest
+from matplotlib.figure import Figure
 
 from medenh.errors import OutputError
 from medenh.training.config_file import load_config
 from medenh.training.journal import Journal
+from medenh.training.plots import save_curve
 from medenh.training.strategies import Measured
 
 
@@ -61,3 +63,20 @@ def test_a_log_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "log.csv").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
         _take(_journal(tmp_path), range(1, 21))
+
+
+def test_each_figure_has_an_axis_of_its_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *_, **__: drawn.append(figure)
+    )
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "step,loss,psnr,psnr_identity,ssim,ssim_identity\n"
+        "1,0.3,,,,\n2,0.2,21,20,0.8,0.7\n4,0.1,22,20,0.9,0.7\n"
+    )
+    figures = ("psnr", "psnr_identity", "ssim", "ssim_identity")
+    save_curve(log, tmp_path / "curve.png", figures)
+    lines = [{line.get_label() for line in axes.lines} for axes in drawn[0].axes[1:]]
+    assert lines == [{"psnr", "psnr identity"}, {"ssim", "ssim identity"}]
+    assert drawn[0].axes[2].lines[0].get_ydata().tolist() == [0.8, 0.9]

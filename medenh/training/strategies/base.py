@@ -71,6 +71,9 @@ class Strategy(Protocol):
     def names(self, step: int, positions: range) -> list[str]:
         """Return the names of the images in that part of a batch."""
 
+    def digests(self) -> dict[str, str]:
+        """Return a hash of what was read of each image of the run, by its name."""
+
     def take_step(
         self, step: int, batches: Sequence[Tensors], update: Update
     ) -> dict[str, float]:

@@ -37,6 +37,7 @@ class Classification(OneNetwork):
         self._config = config
         self._task = get_task(config.task)
         learnt, self._held = load_parts(config.data, self._task)
+        self._digests = {one.name: one.digest for one in (*learnt, *self._held)}
         self._sampler = LabelledSampler(
             learnt, config.data, config.augment, config.seed
         )
@@ -52,6 +53,10 @@ class Classification(OneNetwork):
     def names(self, step: int, positions: range) -> list[str]:
         """Return the names of the images in a part of a batch."""
         return [self._sampler.name(step, position) for position in positions]
+
+    def digests(self) -> dict[str, str]:
+        """Return a hash of what was read of each image, by its name."""
+        return self._digests
 
     def losses(self, network: nn.Module, batch: Tensors) -> Losses:
         """Return the cross-entropy with smoothed labels."""

@@ -57,6 +57,8 @@ class HQGuided(Unpaired):
                 guided.pair_steps,
                 config.steps,
             )
+        if config.data.recipes and not guided.pair_steps:
+            _log.warning("data.recipes are not learnt from: guided.pair_steps is 0")
         self._content = load_content(guided.content) if guided.features else None
         self._pair_sampler = (
             PairSampler(self.sources.learnt, config.data, config.seed)

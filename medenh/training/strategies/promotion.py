@@ -169,6 +169,10 @@ class Promoted:
         """Return the recogniser of the task that helps, if there is one."""
         return {} if self.promotion is None else {"task": self.promotion.task.network}
 
+    def digests(self) -> dict[str, str]:
+        """Return a hash of what was read of each image, by its name."""
+        return self.sources.digests()
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the task that helps."""
         return {} if self.promotion is None else self.promotion.state_dict()

@@ -35,6 +35,7 @@ class Segmentation(OneNetwork):
         self._config = config
         self._task = get_task(config.task)
         learnt, self._held = load_parts(config.data, self._task)
+        self._digests = {one.name: one.digest for one in (*learnt, *self._held)}
         self._sampler = LabelledSampler(
             learnt, config.data, config.augment, config.seed
         )
@@ -50,6 +51,10 @@ class Segmentation(OneNetwork):
     def names(self, step: int, positions: range) -> list[str]:
         """Return the names of the images in a part of a batch."""
         return [self._sampler.name(step, position) for position in positions]
+
+    def digests(self) -> dict[str, str]:
+        """Return a hash of what was read of each image, by its name."""
+        return self._digests
 
     def losses(self, network: nn.Module, batch: Tensors) -> Losses:
         """Return binary cross-entropy plus soft Dice."""
