@@ -31,7 +31,6 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         "dpe_plus.DPEPlusNet",
         {
             "default": {},
-            "fast": {"widths": (16, 16, 32, 64)},
             "light": {"widths": (32, 48, 64), "unshuffle": 4, "pair": False},
             "tiny": {"widths": (8, 8, 12, 16), "estimator_width": 4},
         },

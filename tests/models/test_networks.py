@@ -34,7 +34,12 @@ def test_dpe_costs_what_the_published_network_costs():
 
 @pytest.mark.parametrize(
     ("architecture", "preset"),
-    [("dpe", "default"), ("dpe-plus", "default"), ("dpe-plus", "tiny")],
+    [
+        ("dpe", "default"),
+        ("dpe-plus", "default"),
+        ("dpe-plus", "light"),
+        ("dpe-plus", "tiny"),
+    ],
 )
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (33, 100), (64, 48)])
 def test_any_size_keeps_shape_and_range(architecture, preset, size):

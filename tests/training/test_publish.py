@@ -85,7 +85,7 @@ def test_the_model_is_imported_and_enhances(published, trained, own_cache):
     plain = trained.folder / "config.json"
     assert target.stat().st_mode == plain.stat().st_mode, "as the umask says"
     assert import_model(target).full_id == "mine@2.1"
-    clean = scene(4)[0]
+    clean = scene(5)[0]
     dark = np.rint(clean * 0.3).astype(np.uint8)
     better = medenh.enhance(dark, model="mine", precision="fp32")
     assert better.dtype == np.uint8
@@ -267,7 +267,7 @@ def test_what_is_asked_is_checked_before_the_work(trained, tmp_path, asked, mess
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"id": "dpe-general"}, "dpe-general@1 is known here"),
+        ({"id": "dpe-general", "version": "2"}, "dpe-general@2 is known here"),
         ({"id": "fast-fundus"}, r"fast-fundus@\d+ is known here"),  # an older version
         ({"id": "clahe", "version": "0.9"}, "clahe@1 is known here"),
         ({"id": "auto"}, "'auto' is taken"),
