@@ -171,7 +171,7 @@ def open_alone(path: Path) -> int:
             raise OutputError(
                 "another run writes into this folder",
                 path=path.parent,
-                hint="wait until it has ended, or choose another with -o",
+                hint="wait until it has ended, or choose another folder",
             )
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), path.stat()):
