@@ -132,7 +132,7 @@ def _affine(
     share = torch.sigmoid(guess[:, 4])
     gain = (share * gain_two + (1 - share) * gain_one).clamp(0.05, 100.0)
     offset = share * offset_two + (1 - share) * offset_one
-    gains = gain.unsqueeze(1) * torch.exp(0.1 * guess[:, 5:8])
+    gains = gain.unsqueeze(1) * torch.exp(0.1 * guess[:, 5:8].clamp(-10.0, 10.0))
     # the trim of a channel turns about the mean, not about zero
     shift = (gain.unsqueeze(1) - gains) * mean.unsqueeze(1)
     offsets = offset.unsqueeze(1) + shift + 0.1 * guess[:, 8:11]

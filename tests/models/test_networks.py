@@ -107,6 +107,18 @@ def test_dpe_plus_constant_image_stays_finite():
     assert torch.isfinite(out).all()
 
 
+@pytest.mark.parametrize("wild", [1e4, -1e4])
+def test_dpe_plus_wild_guesses_give_finite_conditions_and_gradients(wild):
+    network = models.create("dpe-plus", "tiny").train()
+    torch.nn.init.constant_(network.estimator.guess[-1].bias, wild)
+    condition = network.condition(torch.rand(2, 3, 40, 40))
+    condition.square().sum().backward()
+    assert torch.isfinite(condition).all()
+    assert all(
+        torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None
+    )
+
+
 def test_unknown_names_are_usage_errors():
     with pytest.raises(UsageError, match="unknown architecture"):
         models.create("alexnet")
