@@ -53,6 +53,10 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         "fieldnet.FieldNet",
         {
             "default": {},
+            "small": {
+                "light_widths": (16, 32, 64, 96),
+                "overall_widths": (256, 128),
+            },
             "tiny": {
                 "light_widths": (4, 8, 8, 8),
                 "detail_widths": (8, 8),
