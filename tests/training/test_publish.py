@@ -267,7 +267,7 @@ def test_what_is_asked_is_checked_before_the_work(trained, tmp_path, asked, mess
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"id": "dpe-general", "version": "2"}, "dpe-general@2 is known here"),
+        ({"id": "dpe-general", "version": "2"}, r"dpe-general@\d+ is known here"),
         ({"id": "fast-fundus"}, r"fast-fundus@\d+ is known here"),  # an older version
         ({"id": "clahe", "version": "0.9"}, "clahe@1 is known here"),
         ({"id": "auto"}, "'auto' is taken"),
