@@ -29,6 +29,8 @@ def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
     of a CT picture without units are HU + 1024 where it has 12 bits in 16, as such
     slices are commonly stored, else a soft-tissue window [C]. "magnitude": 0
     and the brightest tissue (99.5th percentile of the foreground) [C].
+
+    Frozen pixels say nothing of the range: padding lies far outside it.
     """
     if domain == "hu":
         if image.units == "HU":
@@ -41,15 +43,20 @@ def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
         zero = black - lowest * per_hu
         return zero, zero + per_hu
     if domain == "magnitude":
-        brightest = intensity.percentile_range(image.pixels).high
+        brightest = intensity.percentile_range(_measured(image)).high
         return 0.0, brightest if brightest > 0 else 1.0
     low, high = image.unit_range.low, image.unit_range.high
     if image.units == "HU" or image.pixels.dtype == np.uint8:
         return low, high
-    finite = image.pixels[np.isfinite(image.pixels)]
+    measured = _measured(image)
+    finite = measured[np.isfinite(measured)]
     if finite.size:
         low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return low, high
+
+
+def _measured(image: Image) -> NDArray[Any]:
+    return image.pixels if image.frozen is None else image.pixels[~image.frozen]
 
 
 def to_domain(image: Image, domain: Domain, scale: tuple[float, float]) -> FloatArray:

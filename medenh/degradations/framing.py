@@ -148,20 +148,43 @@ def _resized(image: Image, size: int) -> Image:
     side = _new_side(image, size)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     dtype = image.pixels.dtype
+    before, frozen = _without_frozen(image), None
     frames = [
         cv2.resize(frame.astype(np.float32), side, interpolation=how)
-        for frame in image.pixels
+        for frame in before
     ]
     pixels = np.stack(frames).reshape(len(frames), side[1], side[0], -1)
     if dtype.kind in "iu":
         pixels = np.rint(pixels)
+    pixels = pixels.astype(dtype)
+    if image.frozen is not None:
+        rows, columns = _nearest(image.height, side[1]), _nearest(image.width, side[0])
+        frozen = image.frozen[:, rows[:, None], columns]
+        pixels[frozen] = image.pixels[:, rows[:, None], columns][frozen]
     frame_mm, row_mm, column_mm = image.geometry.spacing_mm
     spacing = (frame_mm, row_mm / scale, column_mm / scale)
     return replace(
         image,
-        pixels=pixels.astype(dtype),
+        pixels=pixels,
         geometry=Geometry(spacing_mm=spacing, depth=image.geometry.depth),
         alpha=None,
-        frozen=None,
+        frozen=frozen,
         header=resized_viewing(image, scale),
     )
+
+
+def _without_frozen(image: Image) -> NDArray[Any]:
+    """Return the pixels with padding as dark as what it surrounds: it would bleed."""
+    if image.frozen is None or image.frozen.all():
+        return image.pixels
+    measured = image.pixels[~image.frozen]
+    pixels = image.pixels.copy()
+    pixels[image.frozen] = (
+        measured.max() if image.unit_range.inverted else measured.min()
+    )
+    return pixels
+
+
+def _nearest(length: int, new: int) -> NDArray[np.intp]:
+    """Return which of `length` places lies under the middle of each of `new` ones."""
+    return ((np.arange(new) + 0.5) * length / new).astype(np.intp)
