@@ -24,6 +24,7 @@ from medenh.formats import isolation
 from medenh.formats.dicom.dataset import damage_guard
 from medenh.formats.dicom.frames import DAMAGED, PLUGIN, frames_of
 from medenh.formats.dicom.header import Layout
+from medenh.formats.dicom.overlays import embedded_overlays, lift_overlays
 
 __all__ = ["check_syntax", "decode"]
 
@@ -82,7 +83,7 @@ def decode(
     Parameters
     ----------
     dataset : Dataset
-        With its pixel data.
+        With its pixel data. Overlays in unused bits of these become elements of it.
     layout : Layout
     syntax : UID
         Transfer syntax of the pixel data.
@@ -134,7 +135,9 @@ def _collect(
     dataset.file_meta.TransferSyntaxUID = syntax
     shape = (layout.frames, layout.rows, layout.columns, layout.samples)
     odd = layout.high_bit not in (-1, layout.bits_stored - 1)
-    options: dict[str, Any] = {"correct_unused_bits": False} if odd else {}
+    overlays = embedded_overlays(dataset, layout) if _keeps_bits(syntax) else []
+    as_stored = odd or bool(overlays)
+    options: dict[str, Any] = {"correct_unused_bits": False} if as_stored else {}
     pixels: NDArray[Any] = np.empty(shape, layout.dtype)
     if syntax in _PLUGINS:
         _check_code_streams(dataset, layout, syntax, path)
@@ -146,7 +149,14 @@ def _collect(
         frames = frames_of(dataset, syntax, shape, **options)
         for place, frame in zip(pixels, frames, strict=True):
             np.copyto(place, frame, casting="same_kind")
+    if overlays and not odd:
+        return lift_overlays(dataset, overlays, pixels, layout)
     return _shifted(pixels, layout, path) if odd else pixels
+
+
+def _keeps_bits(syntax: uid.UID) -> bool:
+    """Tell whether unused bits come through a transfer syntax."""
+    return syntax in (*_NATIVE, *_JPEG_LOSSLESS, uid.RLELossless)
 
 
 def _described(dataset: Dataset) -> dict[str, Any]:
