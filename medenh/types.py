@@ -36,6 +36,7 @@ class Modality(StrEnum):
     MICROSCOPY = "microscopy"
     ENDOSCOPY = "endoscopy"
     ULTRASOUND = "ultrasound"
+    NUCLEAR = "nuclear"  # PET, SPECT, planar scintigraphy
     UNKNOWN = "unknown"
 
 

@@ -15,6 +15,7 @@ _ALL = (
     "microscopy",
     "endoscopy",
     "ultrasound",
+    "nuclear",
 )
 
 _SIGMA = Option(
@@ -81,7 +82,15 @@ INFO: dict[str, MethodInfo] = {
         title="Non-local means",
         reference="Buades, Coll, Morel, CVPR 2005",
         summary="Averages places whose neighbourhoods look alike.",
-        modalities=("xray", "ct", "mri", "dermoscopy", "microscopy", "fundus"),
+        modalities=(
+            "xray",
+            "ct",
+            "mri",
+            "dermoscopy",
+            "microscopy",
+            "fundus",
+            "nuclear",
+        ),
         options=(
             _SIGMA,
             Option("strength", 0.6, 0.05, 5.0, "filter width h over sigma"),
@@ -94,7 +103,15 @@ INFO: dict[str, MethodInfo] = {
         title="Wavelet shrinkage (BayesShrink) with cycle spinning",
         reference="Chang, Yu, Vetterli, IEEE TIP 9(9), 2000; Coifman, Donoho, 1995",
         summary="Shrinks the wavelet details by what noise explains of them.",
-        modalities=("xray", "ct", "mri", "dermoscopy", "microscopy", "fundus"),
+        modalities=(
+            "xray",
+            "ct",
+            "mri",
+            "dermoscopy",
+            "microscopy",
+            "fundus",
+            "nuclear",
+        ),
         options=(
             _SIGMA,
             Option("levels", 4, 1, 8, "levels of decomposition", whole=True),

@@ -96,7 +96,8 @@ Modality = Annotated[
     str | None,
     typer.Option(
         "--modality",
-        help="fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound.",
+        help="fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound, "
+        "nuclear.",
         show_default=False,
     ),
 ]

@@ -65,10 +65,12 @@ class Likeness:
         """Tell whether a picture may well be of one of some modalities.
 
         The least probability that passes is one that nearly all pictures of a modality
-        have, degraded ones included.
+        have, degraded ones included. A modality whose looks were never learnt may be.
         """
         least = _network().thresholds
-        return any(self.shares[kind] >= least[kind] for kind in modalities)
+        return any(
+            self.shares.get(kind, 1.0) >= least.get(kind, 0.0) for kind in modalities
+        )
 
 
 class _Network(NamedTuple):

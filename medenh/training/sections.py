@@ -204,6 +204,7 @@ class DataConfig(Section):
         "microscopy",
         "endoscopy",
         "ultrasound",
+        "nuclear",
     ] = ""
     masks: str = ""
     labels: str = ""

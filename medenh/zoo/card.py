@@ -39,6 +39,7 @@ MODALITIES = (
     "microscopy",
     "endoscopy",
     "ultrasound",
+    "nuclear",
 )
 
 ModalityWord = Literal[
@@ -50,6 +51,7 @@ ModalityWord = Literal[
     "microscopy",
     "endoscopy",
     "ultrasound",
+    "nuclear",
 ]
 Identifier = Annotated[
     str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", min_length=2, max_length=64)

@@ -29,7 +29,9 @@ from medenh.errors import (
 from medenh.formats import dicom
 from medenh.formats.discover import discover
 from medenh.formats.limits import Limits
+from medenh.pipeline.fidelity import check_input
 from medenh.types import Modality
+from medenh.zoo.manifest import load_manifest
 
 LINE = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 
@@ -150,6 +152,19 @@ def test_padding_is_frozen(tmp_path, value, dtype):
     assert not image.frozen[0, 2:].any()
     changed = image.from_unit(1 - image.to_unit())
     np.testing.assert_array_equal(changed.pixels[0, :2, :, 0], pixels[:2])
+
+
+@pytest.mark.parametrize("word", ["PT", "NM"])
+def test_nuclear_medicine_is_no_ct(tmp_path, word):
+    """Such slices look like CT and MRI; the file tells, so looks are not asked."""
+    image = dicom.read([save(tmp_path / "a", noise((64, 64)), modality=word)])
+    assert image.modality is Modality.NUCLEAR
+    manifest = load_manifest()
+    refused, _ = check_input(image, manifest.get("denoise-ct"))
+    assert refused == ["denoise-ct was made for ct, and this is nuclear"]
+    chosen = manifest.resolve("auto", str(image.modality), volume=True)
+    assert chosen.card.id == "nlm"
+    assert check_input(image, chosen.card) == ([], [])
 
 
 def test_a_modality_table_keeps_stored_values(tmp_path):

@@ -49,6 +49,9 @@ _BY_MODALITY = {
     ),
     "US": Modality.ULTRASOUND,
     "IVUS": Modality.ULTRASOUND,
+    "PT": Modality.NUCLEAR,
+    "NM": Modality.NUCLEAR,
+    "ST": Modality.NUCLEAR,  # retired word for SPECT
     "OP": Modality.FUNDUS,
     "ES": Modality.ENDOSCOPY,
     "DMS": Modality.DERMOSCOPY,
