@@ -29,6 +29,7 @@ from medenh.formats.nifti import told_as
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
 from medenh.pipeline.failing import as_ours
+from medenh.pipeline.fidelity import no_picture
 from medenh.pipeline.journal import with_partners
 from medenh.pipeline.looks import strange_looks
 from medenh.pipeline.options import EnhanceOptions
@@ -375,12 +376,15 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
 
 
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:
-    if task.record is not None or task.legacy is not None:
-        return ()
+    if task.record is not None or task.legacy is not None or task.draw:
+        return ()  # the copies of one picture need no word each
     meant = find_recipe(task.recipe).modalities
+    found = []
     if image.modality is Modality.UNKNOWN:
-        # the copies of one picture need no word each
-        return tuple(strange_looks(image, task.recipe, meant)) if not task.draw else ()
-    if not meant or image.modality in meant:
-        return ()
-    return (f"{task.recipe} is made for {', '.join(meant)}, this is {image.modality}",)
+        found += strange_looks(image, task.recipe, meant)
+    elif meant and image.modality not in meant:
+        kinds = ", ".join(meant)
+        found.append(f"{task.recipe} is made for {kinds}, this is {image.modality}")
+    if problem := no_picture(image):
+        found.append(problem)
+    return tuple(found)

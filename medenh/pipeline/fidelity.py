@@ -26,6 +26,7 @@ __all__ = [
     "describe",
     "measure",
     "measure_spread",
+    "no_picture",
     "told_apart",
     "warnings_of",
 ]
@@ -157,7 +158,7 @@ def check_input(
         )
     elif told:
         said += strange_looks(image, card.id, card.modalities, hint=_auto_for)
-    if card.id != "identity" and (problem := _no_picture(image)):
+    if card.id != "identity" and (problem := no_picture(image)):
         refused.append(problem)
     smallest = card.input.min_size
     if min(image.height, image.width) < smallest:
@@ -174,11 +175,12 @@ def check_input(
     return refused, said
 
 
-def _no_picture(image: Image) -> str:
+def no_picture(image: Image) -> str:
+    """Return why an image holds labels or statistics; empty where it is a picture."""
     if image.format == "nifti":
-        from medenh.formats.nifti import no_picture
+        from medenh.formats import nifti
 
-        if kind := no_picture(image):
+        if kind := nifti.no_picture(image):
             return f"holds {kind} by the intent in its header: they would change"
     return looks_like_mask(image)
 

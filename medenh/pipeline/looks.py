@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medenh.modality import OTHER, recognise
 from medenh.types import Image, Modality
@@ -21,6 +22,9 @@ SURE = 0.8  # probability from which on `auto` goes by looks
 _MOST_LABELS = 8  # [chosen]
 _COHERENT = 0.5  # [chosen] share of neighbours that are equal, outside the background
 _JUMPS = 0.2  # [chosen] share of borders that skip a value
+_FLAT = 0.7  # [chosen] as _COHERENT, of pictures with more values
+_MOST_FRAMES = 16  # of a volume, looked at for many labels
+_WOULD_CHANGE = "its labels would change"
 _NAMED = 0.7  # probability from which on a look is named
 
 
@@ -87,35 +91,75 @@ def looks_like_mask(image: Image) -> str:
     At most eight values, all of them integers, and most pixels beside one of their own
     value: a picture that is that dark, or counts of few photons, has noise. Where no
     value is left out between them, as in a dark picture without noise, neighbours must
-    also differ by more than one step, as labels do that do not lie in one another. A
-    step is what all differences are multiples of: 257 where 8 bits became 16.
+    also differ by more than one step, as labels do that do not lie in one another; not
+    in NIfTI, where no scan has three values. A step is what all differences are
+    multiples of: 257 where 8 bits became 16.
+
+    Or more values, and pieces flatter than any picture has, of which many neighbours
+    differ by more than a step.
     """
     if len(np.unique(image.pixels[:, ::16, ::16])) > _MOST_LABELS:  # as nearly all
-        return ""
+        return _looks_like_labels(image)
     values: set[float] = set()
     for frame in image.pixels:
         values.update(np.unique(frame).tolist())
         if len(values) > _MOST_LABELS:
-            return ""
-    if len(values) < 2 or not all(float(value).is_integer() for value in values):
+            return _looks_like_labels(image)
+    if len(values) < 2 or not _are_whole(values):
         return ""
     kinds, counts = np.unique(image.pixels, return_counts=True)
-    background = kinds[counts.argmax()]
-    before, after = (
-        part.astype(np.float64)
-        for part in (image.pixels[:, :, :-1], image.pixels[:, :, 1:])
-    )
-    steps = np.abs(after - before)[(before != background) | (after != background)]
+    steps = _steps(image.pixels, (kinds[counts.argmax()],))
     if not steps.size or (steps == 0).mean() < _COHERENT:
         return ""
-    step = math.gcd(*(int(value - min(values)) for value in values))
+    step = _unit_step(values)
     gapless = len(values) > 2 and max(values) - min(values) < step * len(values)
-    if gapless and (steps > step).sum() < _JUMPS * (steps > 0).sum():
+    nested = image.format == "nifti" and len(values) == 3
+    if gapless and not nested and (steps > step).sum() < _JUMPS * (steps > 0).sum():
         return ""
-    return (
-        f"holds {len(values)} values only and looks like a mask: enhancing would "
-        "change its labels"
+    return f"holds {len(values)} values only and looks like a mask: {_WOULD_CHANGE}"
+
+
+def _looks_like_labels(image: Image) -> str:
+    """Return why an image of many values must be a map of labels; empty if it is none.
+
+    What is flat at the ends of the range may be clipped, and counts for nothing.
+
+    Notes
+    -----
+    [measured] Of 391 pictures of eight modalities the flattest had 0.57 of its
+    neighbours equal.
+    """
+    rows = image.pixels[:: -(-image.frames // _MOST_FRAMES), ::16]
+    new = np.ones(rows.shape[2], bool)  # a picture can be enlarged by repetition
+    new[1:] = (rows[:, :, 1:] != rows[:, :, :-1]).any(axis=(0, 1, 3))
+    rows = rows[:, :, new]
+    kinds, counts = np.unique(rows, return_counts=True)
+    if not _are_whole(kinds.tolist()):
+        return ""
+    steps = _steps(rows, (kinds[counts.argmax()], kinds[0], kinds[-1]))
+    if not steps.size or (steps == 0).mean() < _FLAT:
+        return ""
+    if (steps > _unit_step(kinds.tolist())).sum() < _JUMPS * (steps > 0).sum():
+        return ""
+    return f"is flat in pieces and looks like a map of labels: {_WOULD_CHANGE}"
+
+
+def _are_whole(values: Iterable[float]) -> bool:
+    return all(float(value).is_integer() for value in values)
+
+
+def _unit_step(values: Collection[float]) -> int:
+    least = min(values)
+    return math.gcd(*(int(value - least) for value in values))
+
+
+def _steps(pixels: NDArray[Any], empty: Sequence[Any]) -> NDArray[np.float64]:
+    """Return how far neighbours in a row differ, outside what some values fill."""
+    before, after = (
+        part.astype(np.float64) for part in (pixels[:, :, :-1], pixels[:, :, 1:])
     )
+    steps = np.abs(after - before)
+    return steps[(steps > 0) | ~np.isin(before, empty)]
 
 
 def _measures(image: Image) -> bool:

@@ -10,6 +10,8 @@ import skimage
 
 from medenh import formats
 from medenh.formats.array import from_array
+from medenh.pipeline.degrade import degrade_files
+from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.enhance import chosen_model, enhance_files, plan_files
 from medenh.pipeline.loading import ZooModels
 from medenh.pipeline.looks import choose_model, looks_like_mask
@@ -140,6 +142,55 @@ def test_pictures_and_dark_ones_do_not_look_like_masks(brightness):
     assert looks_like_mask(from_array(discs(1).astype(np.float32) * 0.5)) == ""
     empty = np.where(discs(1) > 0, np.nan, 1.0)
     assert looks_like_mask(from_array(empty)) == ""
+
+
+def parcels(count, dtype=np.uint8, start=1):
+    """Return a map of labels, one for each of many pieces, on zeros."""
+    rng = np.random.default_rng(1)
+    seeds = np.ones((160, 200), np.uint8)
+    for row, column in rng.integers(0, (160, 200), (count, 2)):
+        seeds[row, column] = 0
+    _, of = cv2.distanceTransformWithLabels(
+        seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of[:, :40] = 1 - start
+    return (of - 1 + start).astype(dtype)
+
+
+@pytest.mark.parametrize("count", [12, 60, 180])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_maps_of_many_labels_look_like_them(count, dtype):
+    start = 10 if dtype == np.uint8 else 1000
+    for labels in (parcels(count, dtype), parcels(count, dtype, start)):
+        volume = np.stack([labels] * 3)[..., None]
+        for one in (from_array(labels), replace(from_array(labels), pixels=volume)):
+            assert "map of labels" in looks_like_mask(one)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5])
+def test_pictures_enlarged_by_repetition_are_no_maps_of_labels(side):
+    for name in ("retina", "camera", "moon", "cell"):
+        picture = getattr(skimage.data, name)()
+        larger = np.repeat(np.repeat(picture, side, axis=0), side, axis=1)
+        assert looks_like_mask(from_array(larger)) == ""
+
+
+def test_labels_that_lie_in_one_another_are_known_in_nifti_alone():
+    nested = discs(1)
+    cv2.circle(nested, (48, 48), 12, 2, -1)
+    assert looks_like_mask(from_array(nested)) == ""  # so a dim picture looks too
+    volume = replace(from_array(nested), format="nifti", header=None)
+    assert "3 values" in looks_like_mask(volume)
+
+
+def test_degrade_warns_of_a_mask_once(eye, tmp_path):
+    cv2.imwrite(str(eye / "mask.png"), discs(255))
+    options = DegradeOptions(recipes=("dpe",), copies=2, workers=1)
+    summary = degrade_files([eye], tmp_path / "out", options)
+    told = [
+        one.input.name for one in summary.written for w in one.warnings if "mask" in w
+    ]
+    assert told == ["mask.png"]
 
 
 def test_a_mask_in_a_folder_is_warned_about_once_and_refused_if_strict(eye, tmp_path):
