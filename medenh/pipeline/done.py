@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medenh.errors import InputError, OutputError, UnreadableError, UsageError, spelled
-from medenh.pipeline.journal import Fingerprint, Journal, Record
+from medenh.pipeline.journal import Fingerprint, Journal, Record, prints_of
 from medenh.pipeline.naming import numbered
 from medenh.pipeline.results import Failure, Skip
 from medenh.pipeline.work import WorkItem
@@ -154,6 +154,8 @@ class Judge:
     def _without_done(self, item: WorkItem) -> tuple[list[Verdict], WorkItem | None]:
         """Return the files of an item that are done, and the item without them."""
         done = self._done(item)
+        if self._was_repaired(item):
+            return [], item  # with the slice all others would be different
         verdicts: list[Verdict] = [
             Skip(item.sources[i], item.target_of(i), "done") for i in sorted(done)
         ]
@@ -168,6 +170,19 @@ class Judge:
             hint="delete that output to try again",
         )
         return [*verdicts, *(Failure(item.sources[i], error) for i in rest)], None
+
+    def _was_repaired(self, item: WorkItem) -> bool:
+        """Tell whether what was damaged when outputs were made is another file now."""
+        if self._journal is None:
+            return False
+        places = {path.name: path for path in item.sources}
+        for record in map(self._journal.find, item.targets):
+            for name, before in record.damaged.items() if record else ():
+                path = places.get(name)
+                now = None if path is None else prints_of([path]).get(path)
+                if now is not None and not now.same_content(before):
+                    return True
+        return False
 
     def _done(self, item: WorkItem) -> set[int]:
         """Return which sources of an item have outputs that are as they should be."""

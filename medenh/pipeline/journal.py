@@ -8,15 +8,17 @@ tool's own, and may be made again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medenh.errors import InputError
 from medenh.formats.content import find_partner
 from medenh.formats.files import (
     open_log,
@@ -32,6 +34,7 @@ __all__ = [
     "OutputRecord",
     "Record",
     "journal_name",
+    "prints_of",
     "with_partners",
 ]
 
@@ -69,6 +72,10 @@ class Fingerprint:
             size += found.st_size
             mtime_ns = max(mtime_ns, found.st_mtime_ns)
         return cls(size, mtime_ns, digest.hexdigest())
+
+    def same_content(self, other: Fingerprint) -> bool:
+        """Tell whether only the time differs, if anything: copies get a new one."""
+        return replace(other, mtime_ns=self.mtime_ns) == self
 
     @classmethod
     def joined(cls, parts: Sequence[Fingerprint]) -> Fingerprint:
@@ -128,6 +135,8 @@ class Record:
         Engine, precision and kind of device.
     sources, left_out : tuple of str
         Names of the files that went along, and of those of a series that did not.
+    damaged : dict of str to Fingerprint
+        Of what was left out, what could not be read, by name.
     """
 
     source: Fingerprint
@@ -140,6 +149,7 @@ class Record:
     computation: str = ""
     sources: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    damaged: dict[str, Fingerprint] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the record as one line."""
@@ -155,6 +165,10 @@ class Record:
             sources, left_out = (
                 tuple(map(str, data.pop(key, ()))) for key in ("sources", "left_out")
             )
+            damaged = {
+                str(name): Fingerprint(**one)
+                for name, one in data.pop("damaged", {}).items()
+            }
             if not outputs:
                 raise ValueError("a record without outputs")
             return cls(
@@ -162,10 +176,20 @@ class Record:
                 outputs=outputs,
                 sources=sources,
                 left_out=left_out,
+                damaged=damaged,
                 **data,
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a journal record: {error}") from error
+
+
+def prints_of(paths: Sequence[Path]) -> dict[Path, Fingerprint]:
+    """Return the fingerprints of files, each alone, but of those that are not there."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(InputError, OSError):
+            found[path] = Fingerprint.of([path])
+    return found
 
 
 def with_partners(paths: Sequence[Path]) -> list[Path]:

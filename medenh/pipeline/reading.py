@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medenh import formats
@@ -80,7 +80,8 @@ def _read_sound(
     yield failed
     if not sound:
         return
-    rest = item.part(sound)
+    damaged = tuple(failure.path for failure in failed)
+    rest = replace(item.part(sound), damaged=damaged)
     if failed:
         try:
             together = _read(rest, options)
@@ -95,7 +96,7 @@ def _read_sound(
         yield [Failure(path, problem) for path in rest.sources]
         return
     for index in sound:
-        one = item.part([index])
+        one = replace(item.part([index]), damaged=damaged)
         try:
             alone = _read(one, options)
         except Exception as error:

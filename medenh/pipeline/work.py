@@ -27,6 +27,8 @@ class WorkItem:
         Of the source.
     left_out : tuple of path
         Files of the same series that do not go along: damaged, or done before.
+    damaged : tuple of path
+        Those of them that cannot be read.
     replaces : bool
         Some outputs were there when the run was planned, and may be replaced.
     kind : str
@@ -41,6 +43,7 @@ class WorkItem:
     targets: tuple[Path, ...]
     format: str
     left_out: tuple[Path, ...] = ()
+    damaged: tuple[Path, ...] = ()
     replaces: bool = False
     kind: str = ""
     map_format: str = ""

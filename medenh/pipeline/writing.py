@@ -19,6 +19,7 @@ from medenh.pipeline.journal import (
     Journal,
     OutputRecord,
     Record,
+    prints_of,
     with_partners,
 )
 from medenh.pipeline.loading import Prepared
@@ -244,6 +245,9 @@ class Ledger:
                 computation=computation,
                 sources=tuple(path.name for path in item.sources),
                 left_out=tuple(path.name for path in item.left_out),
+                damaged={
+                    path.name: found for path, found in prints_of(item.damaged).items()
+                },
             )
         )
 

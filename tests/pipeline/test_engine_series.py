@@ -142,17 +142,35 @@ def test_after_a_damaged_slice_nothing_is_done_twice(folder, tmp_path, bad):
         assert digests(tmp_path / "out") == before
 
 
-def test_a_slice_that_was_repaired_is_done_and_stays_done(folder, tmp_path):
+@pytest.mark.parametrize("format", ["same", "nifti"])
+def test_a_series_with_a_repaired_slice_is_as_one_that_grew(folder, tmp_path, format):
+    """Alone the slice would get an exposure of its own, unlike its neighbours'."""
     whole = (folder / "2.dcm").read_bytes()
     damage(folder / "2.dcm")
-    enhance(folder, tmp_path / "out")
+    enhance(folder, tmp_path / "out", format=format)
+    before = digests(tmp_path / "out")
     (folder / "2.dcm").write_bytes(whole)
-    repaired = enhance(folder, tmp_path / "out")
-    assert names(repaired.written, "input") == ["2.dcm"]
-    assert repaired.exit_code() == 0
-    again = enhance(folder, tmp_path / "out")
-    assert len(again.skipped) == COUNT
-    assert again.exit_code() == 0
+    refused = enhance(folder, tmp_path / "out", format=format)
+    assert len(refused.failed) == COUNT
+    assert f"had {COUNT - 1} files" in refused.failed[0].reason
+    assert digests(tmp_path / "out") == before
+    asked = {"format": format, "on_exists": "skip"}
+    repaired = enhance(folder, tmp_path / "out", **asked)
+    assert len(repaired.written) == COUNT
+    assert "made again as a whole" in repaired.written[0].warnings[0]
+    enhance(folder, tmp_path / "fresh", format=format)
+    assert digests(tmp_path / "out") == digests(tmp_path / "fresh")
+    for policy in ("error", "skip"):
+        again = enhance(folder, tmp_path / "out", format=format, on_exists=policy)
+        assert (len(again.skipped), again.exit_code()) == (COUNT, 0)
+
+
+def test_a_damaged_slice_copied_anew_is_still_damaged(folder, tmp_path):
+    damage(folder / "2.dcm")
+    enhance(folder, tmp_path / "out")
+    os.utime(folder / "2.dcm", (1, 1))
+    again = enhance(folder, tmp_path / "out", on_exists="skip")
+    assert (len(again.skipped), names(again.failed)) == (COUNT - 1, ["2.dcm"])
 
 
 def test_a_damaged_slice_that_was_taken_away_leaves_the_rest_done(folder, tmp_path):
