@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 AUDIT := .audit
 
-.PHONY: setup demo test test-all check format build clean
+.PHONY: setup demo test check format build clean
 .PHONY: zoo-docs zoo-report zoo-smoke zoo-smoke-record audit sbom
 
 setup: $(STAMP)
@@ -53,7 +53,7 @@ sbom: setup $(AUDIT)/.installed
 zoo-docs: setup
 	$(BIN)/python scripts/zoo_docs.py
 
-# hours; DATA=FOLDER of data packs, MODELS="ID ID" for some models only
+# 25 minutes of CPU time; DATA=FOLDER of data packs, MODELS="ID ID" for some models only
 zoo-report: setup
 	$(BIN)/medenh models remeasure $(MODELS) --data $(or $(DATA),../shared/data) -o zoo-report
 
