@@ -184,6 +184,9 @@ class Image:
         Opacity, carried along unchanged.
     frozen : bool array, shape (frames, height, width), or None
         True where pixels must keep their value (DICOM padding value, NaN voxels).
+    channel_of : tuple of int, or None
+        The channel of a microscope that each frame is of, where the file tells. Each
+        has an exposure of its own.
     source : path or None
         Where it was read from.
     header : object
@@ -202,6 +205,7 @@ class Image:
     geometry: Geometry = field(default_factory=Geometry)
     alpha: NDArray[Any] | None = None
     frozen: NDArray[np.bool_] | None = None
+    channel_of: tuple[int, ...] | None = None
     source: Path | None = None
     header: Any = None
     provenance: Provenance | None = None

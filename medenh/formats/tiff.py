@@ -232,6 +232,7 @@ def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
         format="tiff",
         alpha=alpha,
         frozen=frozen,
+        channel_of=tiff_told.channel_of(pages),
         source=path,
         header=_header(tiff, pages),
     )

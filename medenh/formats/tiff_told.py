@@ -11,10 +11,11 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["promised", "remarks", "teller"]
+__all__ = ["channel_of", "promised", "remarks", "teller"]
 
 _UIC2 = 33629  # MetaMorph: counts the planes of a stack
 _SHAPE = re.compile(r'shape"?[:=] ?[\[(]([\d, ]+)')
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _AXES = re.compile(r'"axes": ?"([A-Z]+)"')
 
 
@@ -85,12 +86,98 @@ def remarks(pages: list[Any]) -> list[str]:
             "write all of them into one folder, under the names they have"
         )
     count = _channels(pages[0], root)
-    if count > 1 and len(pages) > 1:
+    if count > 1 and len(pages) > 1 and channel_of(pages) is None:
         found.append(
             f"its {count} channels are taken as slices of one volume, under one "
             "exposure: give each channel in a file of its own"
         )
     return found
+
+
+def channel_of(pages: list[Any]) -> tuple[int, ...] | None:
+    """Return the channel of each page; None where it is one, or none can be told.
+
+    Parameters
+    ----------
+    pages : list of tifffile.TiffPage
+        All that are read.
+
+    Notes
+    -----
+    Pages of ImageJ run through channels, then slices, then times; those of OME as
+    DimensionOrder says, unless each stands in a TiffData element.
+    """
+    count = len(pages)
+    root = _ome(pages[0])
+    if root is not None:
+        found = _of_ome_pages(root, pages)
+    elif (channels := _of_imagej(pages[0], "channels")) > 1:
+        found = [page % channels for page in range(count)]
+        found = found if count % channels == 0 else []
+    else:
+        found = _of_axes(pages[0], count)
+    return tuple(found) if len(found) == count and len(set(found)) > 1 else None
+
+
+def _of_ome_pages(root: ElementTree.Element, pages: list[Any]) -> list[int]:
+    """Return the channel of each page, empty where OME's words do not settle it."""
+    sets = root.findall("{*}Image/{*}Pixels")
+    if len(sets) != 1 or _files(root) != "1":
+        return []
+    pixels, samples = sets[0], int(pages[0].samplesperpixel)
+    order = pixels.get("DimensionOrder", "")
+    words = [pixels.get(f"Size{axis}", "") for axis in "CZT"]
+    if sorted(order) != sorted("XYCZT") or not all(_NUMBER.fullmatch(w) for w in words):
+        return []
+    sizes = dict(zip("CZT", (int(word) for word in words), strict=True))
+    sizes["C"] //= samples
+    if math.prod(sizes.values()) != len(pages):
+        return []
+    blocks = pixels.findall("{*}TiffData")
+    told = [
+        one for one in blocks if {"IFD", "FirstC", "FirstZ", "FirstT"} & set(one.keys())
+    ]
+    if len(told) > 1:
+        return _of_blocks(told, len(pages), samples)
+    before = math.prod(sizes[axis] for axis in order[2 : order.index("C")])
+    return [page // before % sizes["C"] for page in range(len(pages))]
+
+
+def _of_blocks(
+    blocks: list[ElementTree.Element], count: int, samples: int
+) -> list[int]:
+    """Return the channel of each page, where each has a block to itself."""
+    found: dict[int, int] = {}
+    for place, block in enumerate(blocks):
+        words = [block.get("IFD", str(place)), block.get("FirstC", "0")]
+        if block.get("PlaneCount", "1") != "1":
+            return []
+        if not all(_NUMBER.fullmatch(word) for word in words):
+            return []
+        found[int(words[0])] = int(words[1]) // samples
+    return (
+        [found[page] for page in range(count)]
+        if set(found) == set(range(count))
+        else []
+    )
+
+
+def _of_axes(page: Any, count: int) -> list[int]:
+    """Return the channel of each page by tifffile's own words."""
+    axes, lengths = _AXES.search(page.shaped_description or ""), _lengths(page)
+    if not axes or len(axes[1]) != len(lengths) or "C" not in axes[1]:
+        return []
+    place = axes[1].index("C")
+    sizes, after = [], 1
+    for size in lengths:
+        sizes.append(size)
+        after *= size
+        if after == count:
+            break
+    if after != count or place >= len(sizes):
+        return []
+    inner = math.prod(sizes[place + 1 :])
+    return [page // inner % sizes[place] for page in range(count)]
 
 
 def _ome(page: Any) -> ElementTree.Element | None:
@@ -138,4 +225,4 @@ def _of_ome(pixels: ElementTree.Element, own: str | None, page: Any) -> int:
         return len({channel for channel, uuid in places if uuid == own})
     size = pixels.get("SizeC", "")
     samples = int(page.samplesperpixel)
-    return int(size) // samples if re.fullmatch(r"[0-9]{1,9}", size) else 1
+    return int(size) // samples if _NUMBER.fullmatch(size) else 1

@@ -10,6 +10,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -92,34 +93,48 @@ class FrameEnhancer:
         self._core_limit = sys.maxsize
 
     def tasks(self, image: Image, out: NDArray[Any]) -> list[FrameTask]:
-        """Return a task for each frame, with the condition that they share.
+        """Return a task for each frame, with the condition that it shares."""
+        conditions = self.shared_conditions(image)
+        return [
+            FrameTask(image, index, out, condition)
+            for index, condition in enumerate(conditions)
+        ]
+
+    def shared_conditions(self, image: Image) -> list[Any]:
+        """Return each frame's condition: one for all of a volume, None of a picture.
 
         Slices of a volume must stay comparable: they get the median of the conditions
         of some of them, evenly spaced. A single picture gets its own, when it is run.
+        Channels of a microscope are volumes of their own.
         """
-        condition = self.shared_condition(image)
-        return [
-            FrameTask(image, index, out, condition) for index in range(image.frames)
-        ]
-
-    def shared_condition(self, image: Image) -> Any:
-        """Return the condition that the frames of a volume share; None of a picture."""
         if image.frames == 1 or not self._runner.has_condition:
-            return None
-        count = min(image.frames, _CONDITION_FRAMES)
+            return [None] * image.frames
+        channel_of = image.channel_of or ()
+        if len(channel_of) != image.frames:  # none, or frames were taken out
+            channel_of = (0,) * image.frames
+        shared = {
+            channel: self._typical(
+                image, [i for i, own in enumerate(channel_of) if own == channel]
+            )
+            for channel in set(channel_of)
+        }
+        return [shared[channel] for channel in channel_of]
+
+    def _typical(self, image: Image, frames: Sequence[int]) -> Any:
+        count = min(len(frames), _CONDITION_FRAMES)
         count -= 1 - count % 2  # of an odd count the median is one of them
-        indices = np.linspace(0, image.frames - 1, count).round().astype(int)
+        places = np.linspace(0, len(frames) - 1, count).round().astype(int)
         if count == 1:
-            indices = np.array([image.frames // 2])
+            places = np.array([len(frames) // 2])
         return self._runner.typical(
             [
                 self._runner.condition(
                     as_network(
-                        FrameTask(image, int(index), image.pixels).unit(),
+                        FrameTask(image, frames[place], image.pixels).unit(),
                         self._contract.channels,
                     )
                 )
-                for index in indices
+                for place in places
             ]
         )
 
@@ -135,7 +150,7 @@ class FrameEnhancer:
         Parameters
         ----------
         tasks : sequence of FrameTask
-            Of equal shape, and of one condition where they have one.
+            Of equal shape.
         alone : bool
             Nothing else runs meanwhile.
         on_progress : callable, optional
@@ -161,7 +176,8 @@ class FrameEnhancer:
             for task in tasks:
                 self._enhance_tiled(task, core, alone, report)
         else:
-            self._enhance_whole(tasks, alone, report)
+            for _, group in groupby(tasks, key=lambda task: id(task.condition)):
+                self._enhance_whole(list(group), alone, report)
 
     def caveats(self, image: Image) -> list[str]:
         """Return what a user must know of how an image is cut; empty if nothing."""

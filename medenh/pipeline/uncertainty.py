@@ -104,7 +104,7 @@ class Ensemble:
         self._image = image
         # statistics of the whole image may be fields, which move with the picture
         self._members = [
-            (move, enhancer.shared_condition(_held(image, image.pixels, move)))
+            (move, enhancer.shared_conditions(_held(image, image.pixels, move)))
             for move in moves_for(image.height, image.width)
         ]
         self.spread = np.zeros(image.pixels.shape[:3], np.float32)
@@ -134,10 +134,12 @@ class Ensemble:
         mean = np.zeros(shape, np.float32)
         squares = np.zeros(shape, np.float32)
         frame = image.pixels[index : index + 1]
-        for count, (move, condition) in enumerate(self._members, start=1):
+        for count, (move, conditions) in enumerate(self._members, start=1):
             held = _held(image, frame, move)
             out = np.empty((image.channels, held.height, held.width), np.float32)
-            self._enhancer.enhance([UnitTask(held, 0, out, condition)], alone=alone)
+            self._enhancer.enhance(
+                [UnitTask(held, 0, out, conditions[index])], alone=alone
+            )
             answer = move.undo(out)
             # Welford: equal answers give exactly zero
             change = answer - mean

@@ -254,25 +254,81 @@ def test_a_file_whose_ome_lies_elsewhere_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("axes", "shape", "count"),
-    [("CYX", (2, 9, 8), 2), ("TZCYX", (2, 2, 3, 9, 8), 3), ("ZYX", (4, 9, 8), 1)],
+    ("axes", "shape"),
+    [
+        ("CYX", (2, 9, 8)),
+        ("TZCYX", (2, 2, 3, 9, 8)),
+        ("CZYX", (2, 3, 9, 8)),
+        ("TCZYX", (2, 3, 2, 9, 8)),
+        ("ZYX", (4, 9, 8)),
+    ],
 )
 @pytest.mark.parametrize("program", ["ome", "imagej", "shaped"])
-def test_channels_are_told(tmp_path, program, axes, shape, count):
+def test_pages_know_their_channels(tmp_path, program, axes, shape):
+    if program == "imagej" and axes not in ("CYX", "TZCYX", "ZYX"):
+        pytest.skip("ImageJ knows one order")
+    number = numbers(shape)
+    if "C" in axes:  # the channel of each page is what its pixels hold
+        place = axes.index("C")
+        values = np.arange(shape[place], dtype="u2")
+        number[:] = values.reshape([-1 if a == "C" else 1 for a in axes])
     options = {} if program == "imagej" else {"photometric": "minisblack"}
     tifffile.imwrite(
         tmp_path / "a.tif",
-        numbers(shape),
+        number,
         metadata={"axes": axes},
         **{program: True},
         **options,
     )
-    told = told_of_pages(formats.read(tmp_path / "a.tif"))
-    if count == 1:
-        assert told == []
-        return
-    (word,) = told
-    assert word.startswith(f"its {count} channels are taken as slices")
+    image = formats.read(tmp_path / "a.tif")
+    assert told_of_pages(image) == []
+    held = tuple(int(page[0, 0, 0]) for page in image.pixels)
+    assert image.channel_of == (held if "C" in axes else None)
+
+
+def ome(blocks, *, size=(2, 2, 1), order="XYZCT"):
+    channels, slices, times = size
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="{order}" '
+        f'Type="uint16" SizeX="8" SizeY="9" SizeC="{channels}" SizeZ="{slices}" '
+        f'SizeT="{times}">{blocks}</Pixels></Image></OME>'
+    )
+
+
+def block(page, channel, plane=0, count=1):
+    return (
+        f'<TiffData IFD="{page}" FirstC="{channel}" FirstZ="{plane}" '
+        f'PlaneCount="{count}"/>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ome(block(0, 1) + block(1, 0) + block(2, 0, 1) + block(3, 1, 1)),
+            (1, 0, 0, 1),
+        ),
+        (ome("<TiffData/>"), (0, 0, 1, 1)),
+        (ome("", order="XYCZT"), (0, 1, 0, 1)),
+        (ome(block(0, 0, 0, 4)), (0, 0, 1, 1)),
+        (ome(block(0, 0, 0, 2) + block(2, 1, 0, 2)), None),
+        (ome(block(0, 1) + block(1, 0)), None),
+        (ome("", size=(2, 3, 1)), None),
+        (ome("", order="XYZC"), None),
+    ],
+)
+def test_what_ome_says_of_pages_is_followed_or_nothing_is(tmp_path, words, expected):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, numbers((4, 9, 8)), description=words, **GREY)
+    image = formats.read(path)
+    assert image.channel_of == expected
+    told = told_of_pages(image)
+    assert [word.startswith("its 2 channels are taken as slices") for word in told] == (
+        [] if expected else [True]
+    )
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])

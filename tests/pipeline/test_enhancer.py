@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import skimage
 from fakes_pipeline import FakeRunner, box, make_image
 
+import medenh
 from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory
+from medenh.formats.array import from_array
 from medenh.pipeline import enhancer as enhancer_module
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.frames import FrameTask
@@ -227,3 +232,18 @@ def test_progress_rises_to_one(small_tiles):
     )
     assert heard == sorted(heard)
     assert heard[-1] == pytest.approx(1.0)
+
+
+def test_channels_have_exposures_of_their_own():
+    """A clear channel beside a dark one had been blown out with it."""
+    picture = skimage.data.cell()[:256, :256].astype(np.float32)
+    bright, dark = (picture * scale + 8 for scale in (0.8, 0.08))
+    stack = np.stack([bright, dark, bright, dark]).astype(np.uint8)[..., None]
+    image = replace(from_array(stack[0]), pixels=stack, channel_of=(0, 1, 0, 1))
+    together = medenh.enhance(image, model="dpe-general").pixels
+    for channel in (0, 1):
+        alone = replace(image, pixels=stack[channel::2], channel_of=None)
+        answer = medenh.enhance(alone, model="dpe-general").pixels
+        np.testing.assert_array_equal(together[channel::2], answer)
+    one = medenh.enhance(replace(image, channel_of=None), model="dpe-general").pixels
+    assert abs(one[1].mean() - together[1].mean()) > 10
