@@ -269,7 +269,7 @@ def export(
 def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
 ) -> None:
-    """Take in a model that `medenh models export` wrote."""
+    """Take in a model that `medenh models publish`, `convert` or `export` wrote."""
     from medenh.zoo.transfer import import_model
 
     card = import_model(path)
