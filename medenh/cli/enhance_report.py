@@ -22,22 +22,32 @@ if TYPE_CHECKING:
     from medenh.pipeline.results import Failure, FileResult, Summary
     from medenh.types import FloatArray, Image
 
-__all__ = ["ReportListener", "check_place", "check_replaceable"]
+__all__ = ["PAGE_BEGINS", "ReportListener", "check_place", "check_replaceable"]
 
 _Order: TypeAlias = tuple[float, float, str]  # smaller ones are shown first
 
-_PAGE = b"<!doctype html>"
+PAGE_BEGINS = b"<!doctype html>"
 _MOST_CASES = 24
 _MOST_SIDE = 1536  # pixels; a page shows less than this
 
 
-def check_place(path: Path, inputs: Sequence[Path]) -> None:
-    """Refuse a page that could not be written after all the work, or must not be.
+def check_place(
+    path: Path, inputs: Sequence[Path], *, begins: bytes = PAGE_BEGINS
+) -> None:
+    """Refuse a report that could not be written after all the work, or must not be.
+
+    Parameters
+    ----------
+    path : path
+    inputs : sequence of path
+        What must not be replaced.
+    begins : bytes
+        How a report of its kind begins: an older one may be replaced.
 
     Raises
     ------
     UsageError
-        It would replace an input, or another file that is no page, or is named as a
+        It would replace an input, or another file that is no report, or is named as a
         picture.
     OutputError
         It is a folder, or lies where nothing can be written.
@@ -51,12 +61,12 @@ def check_place(path: Path, inputs: Sequence[Path]) -> None:
             f"{path} is a picture's name, and the report is a page",
             hint=f"name it {path.with_suffix('.html').name}",
         )
-    check_replaceable(path)
+    check_replaceable(path, begins=begins)
     check_writable(path)
 
 
-def check_replaceable(path: Path) -> None:
-    """Refuse a place where something else than a page is.
+def check_replaceable(path: Path, *, begins: bytes = PAGE_BEGINS) -> None:
+    """Refuse a place where something else than an older report is.
 
     Raises
     ------
@@ -65,14 +75,14 @@ def check_replaceable(path: Path) -> None:
     """
     try:
         with path.open("rb") as file:
-            begins = file.read(len(_PAGE)).lower()
+            found = file.read(len(begins)).lower()
     except FileNotFoundError:
         return
     except OSError as error:
         raise OutputError(f"cannot be read: {error.strerror}", path=path) from error
-    if begins and begins != _PAGE:
+    if found and found != begins:
         raise UsageError(
-            f"{path} is no page, and would be replaced by the report",
+            f"{path} is no older report, and would be replaced by the new one",
             hint="choose another name",
         )
 

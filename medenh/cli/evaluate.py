@@ -152,10 +152,12 @@ def _prepare(
     verbose: bool,
 ) -> None:
     """Check where files will be written, before any work."""
-    from medenh.cli.enhance_report import check_place
+    from medenh.cli.enhance_report import PAGE_BEGINS, check_place
+    from medenh.evaluation.output import CSV_BEGINS, JSON_BEGINS
     from medenh.formats.files import real_path
 
     places = _places(report, csv)
+    begins = [CSV_BEGINS] if report is None else [PAGE_BEGINS, JSON_BEGINS, CSV_BEGINS]
     resolved = [real_path(place) for place in places]
     for index, place in enumerate(places):
         if resolved[index] in resolved[:index]:
@@ -163,7 +165,8 @@ def _prepare(
                 f"{place} would be written twice",
                 hint="end the page's name in .html: CSV and JSON go beside it",
             )
-        check_place(place, [one for one in inputs if one is not None])
+        named = [one for one in inputs if one is not None]
+        check_place(place, named, begins=begins[index])
         _refuse_picture(place)
     if verbose:
         import logging

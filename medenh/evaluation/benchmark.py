@@ -169,7 +169,9 @@ def _check(options: BenchmarkOptions) -> None:
 def _data(protocol: Protocol, options: BenchmarkOptions) -> DataSet:
     root = options.data
     if root is None:
-        root = find_pack(protocol.modalities, protocol.name)
+        told = options.modality
+        kinds = protocol.modalities if told is None else (told,)
+        root = find_pack(kinds, protocol.name)
     names = options.tasks or protocol.tasks
     if is_pack(root):
         if options.masks or options.labels:

@@ -15,7 +15,18 @@ from medenh.evaluation.result import Column, Evaluation, Row
 from medenh.formats.files import atomic_output
 from medenh.metrics import PairedTests, Summary
 
-__all__ = ["plain", "summarise", "to_json", "write_csv"]
+__all__ = [
+    "CSV_BEGINS",
+    "JSON_BEGINS",
+    "plain",
+    "summarise",
+    "to_json",
+    "write_csv",
+]
+
+# how the files begin that are written here: an older one may be replaced
+JSON_BEGINS = b'{\n  "title":'
+CSV_BEGINS = b"file,row"
 
 
 def summarise(row: Row, column: str) -> Summary | None:

@@ -109,6 +109,24 @@ def test_some_failed_is_one_and_damaged_files_are_counted_once(run, folders):
     assert "warning: 1 of reference without partner: p1.png" in lines
 
 
+@pytest.mark.parametrize("places", [["--report", "a.html"], ["--csv", "a.csv"]])
+def test_a_second_run_replaces_its_own_files_and_no_others(run, folders, places):
+    assert run("enhanced", "clean", *places)[0] == 0
+    before = (folders / "a.csv").read_text()
+    assert run("enhanced", "low", *places)[0] == 0
+    assert (folders / "a.csv").read_text() != before
+    others = {"a.csv": "file,label\np0,benign\n"}
+    if "--report" in places:
+        others |= {"a.html": "<p>notes</p>", "a.json": '{"files": 3}'}
+    for name, words in others.items():
+        kept = (folders / name).read_text()
+        (folders / name).write_text(words)
+        code, _, err = run("enhanced", "clean", *places)
+        assert (code, (folders / name).read_text()) == (2, words)
+        assert f"{name} is no older report" in err
+        (folders / name).write_text(kept)
+
+
 def test_one_pair_says_that_it_is_one(run):
     code, out, err = run("enhanced/p0.png", "clean/p0.png", "--baseline", "low/p0.png")
     assert code == 0

@@ -141,6 +141,23 @@ def test_wrong_names_are_known_before_the_work(data, tmp_path, monkeypatch):
         medenh.evaluate_protocol("cofe-111")
 
 
+def test_the_pack_is_that_of_the_modality(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDENH_DATA", str(tmp_path))
+    found = []
+    monkeypatch.setattr(
+        "medenh.evaluation.benchmark.read_set",
+        lambda root, *words, **options: found.append(root.name) or 1 / 0,
+    )
+    monkeypatch.setattr("medenh.evaluation.packs.is_pack", lambda place: True)
+    monkeypatch.setattr("medenh.evaluation.benchmark.is_pack", lambda place: True)
+    for modality in ("ultrasound", "fundus"):
+        with pytest.raises(ZeroDivisionError):
+            medenh.evaluate_protocol("dpe", modality=modality)
+    assert found == ["us", "fundus"]
+    with pytest.raises(UsageError, match="MEDENH_DATA"):
+        medenh.evaluate_protocol("dpe")
+
+
 def test_weights_that_cannot_be_had_end_it_at_once(data, monkeypatch):
     def refuse(*words, **options):
         raise WeightsError("not here")
