@@ -138,7 +138,8 @@ def plain_storage(dtype: np.dtype[Any]) -> Storage:
 
 def _axes(shape: tuple[int, ...], dtype: np.dtype[Any], source: Path | None) -> str:
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise UnsupportedError(f"array of {dtype}", path=source)
+        hint = "give magnitude and phase apart" if dtype.kind == "c" else ""
+        raise UnsupportedError(f"array of {dtype}", path=source, hint=hint)
     if 0 in shape:
         raise UnreadableError(f"array without pixels, shape {shape}", path=source)
     colour = shape[-1:] in ((1,), (3,), (4,))

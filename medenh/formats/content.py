@@ -85,7 +85,11 @@ def format_of(path: Path) -> str:
                 path=path,
                 hint="convert it to PNG, TIFF, DICOM or NIfTI first",
             )
-    raise UnreadableError("is not an image medenh knows", path=path)
+    raise UnreadableError(
+        "is not an image medenh knows",
+        path=path,
+        hint="DICOM, NIfTI, PNG, TIFF, JPEG, BMP or npy; perhaps it is damaged",
+    )
 
 
 def _simple(head: bytes) -> str:

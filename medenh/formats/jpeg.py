@@ -138,7 +138,7 @@ def _frame(code: int, body: bytes, path: Path) -> tuple[int, int, int]:
         )
     if channels not in (1, 3):
         kind = "CMYK JPEG" if channels == 4 else f"JPEG of {channels} channels"
-        raise UnsupportedError(kind, path=path, hint=hint)
+        raise UnsupportedError(kind, path=path, hint="convert it to grey or RGB first")
     if not width or not height:
         raise UnreadableError("damaged JPEG: impossible header", path=path)
     return width, height, channels

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medenh.errors import UnreadableError, UnsupportedError
@@ -20,6 +20,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS = 1_000_000
 _MAX_KEPT = 16 * 2**20
 _CHANNELS = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}
+_PALETTE = 3  # colour type
 _DEPTHS = {
     0: (1, 2, 4, 8, 16),
     2: (8, 16),
@@ -56,6 +57,8 @@ class PngInfo:
         Bits for each sample or palette index.
     channels : int
         Samples a pixel may have once decoded, an upper bound.
+    palette : bool
+        Pixels are indices of colours.
     kept : tuple of bytes
         Whole chunks to be written back.
     """
@@ -64,7 +67,20 @@ class PngInfo:
     height: int
     depth: int
     channels: int
-    kept: tuple[bytes, ...]
+    palette: bool
+    kept: tuple[bytes, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Warnings of how pixels are changed so that they can be enhanced."""
+        if self.palette:
+            return ("its palette becomes RGB",)
+        if self.depth < 8:
+            top = 2**self.depth - 1
+            return (
+                f"its {self.depth}-bit grey becomes 8-bit: {top} is written as 255",
+            )
+        return ()
 
     @property
     def decoded_bytes(self) -> int:
@@ -83,7 +99,7 @@ def header(data: bytes, path: Path) -> PngInfo:
     known = depth in _DEPTHS.get(colour, ()) and interlace in (0, 1)
     if not known or method or filters or not width or not height:
         raise UnreadableError("damaged PNG: impossible header", path=path)
-    return PngInfo(width, height, depth, _CHANNELS[colour], ())
+    return PngInfo(width, height, depth, _CHANNELS[colour], colour == _PALETTE)
 
 
 def parse(data: bytes, path: Path) -> PngInfo:
@@ -109,7 +125,7 @@ def parse(data: bytes, path: Path) -> PngInfo:
             room -= len(chunk)
     if not seen_pixels:
         raise UnreadableError("damaged PNG: no pixels", path=path)
-    return PngInfo(info.width, info.height, info.depth, info.channels, tuple(kept))
+    return replace(info, kept=tuple(kept))
 
 
 def _chunks(data: bytes, path: Path) -> list[tuple[bytes, bytes]]:

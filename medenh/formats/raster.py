@@ -21,7 +21,7 @@ from medenh.formats.limits import Limits
 from medenh.formats.viewing import Viewing, viewing_of
 from medenh.types import Image, Provenance, Storage
 
-__all__ = ["RasterHeader", "encode", "lost_pictures", "read", "write"]
+__all__ = ["RasterHeader", "encode", "read", "told_of_picture", "write"]
 
 _QUALITY = 98
 _JPEG_SIDE = 65500  # libjpeg's own limit
@@ -45,8 +45,8 @@ class RasterHeader:
         The JPEG file itself: unchanged pixels are given back as it has them.
     checksum : int
         CRC of the decoded pixels of that file.
-    pictures : int
-        That a JPEG file holds; the first is read.
+    told : tuple of str
+        Warnings of what of the file the picture is not.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class RasterHeader:
     density: tuple[int, int] | None = None
     data: bytes = b""
     checksum: int = 0
-    pictures: int = 1
+    told: tuple[str, ...] = ()
 
     def viewing(self, frame: int) -> Viewing:
         """Return what other formats can say of it too: see `viewing_of`."""
@@ -112,7 +112,7 @@ def _read_png(
     samples = _decode("png", data, path)
     if samples.shape[:2] != (info.height, info.width):
         raise UnreadableError("damaged PNG: size differs from its header", path=path)
-    return samples, RasterHeader("png", info.kept)
+    return samples, RasterHeader("png", info.kept, told=info.told)
 
 
 def _read_jpeg(
@@ -132,7 +132,7 @@ def _read_jpeg(
         info.kept,
         data=data,
         checksum=_checksum(samples),
-        pictures=info.pictures,
+        told=_lost_pictures(info.pictures),
     )
     return samples, header
 
@@ -179,12 +179,15 @@ def _ran_dry(data: bytes, samples: NDArray[Any], path: Path) -> bool:
     return not np.array_equal(padded, samples)
 
 
-def lost_pictures(image: Image) -> list[str]:
-    """Return a warning where a file holds more pictures than were read, as MPO does."""
+def _lost_pictures(count: int) -> tuple[str, ...]:
+    """Return a warning where a file holds more pictures than are read, as MPO does."""
+    return () if count == 1 else (f"holds {count} pictures: only the first is taken",)
+
+
+def told_of_picture(image: Image) -> list[str]:
+    """Return warnings about what of its file a picture is not, or not quite."""
     header = image.header
-    if not isinstance(header, RasterHeader) or header.pictures == 1:
-        return []
-    return [f"holds {header.pictures} pictures: only the first is taken"]
+    return list(header.told) if isinstance(header, RasterHeader) else []
 
 
 def _checksum(samples: NDArray[Any]) -> int:

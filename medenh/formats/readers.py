@@ -80,6 +80,6 @@ def said_of(image: Image) -> list[str]:
         from medenh.formats.tiff import told_of_pages
 
         return told_of_pages(image)
-    from medenh.formats.raster import lost_pictures
+    from medenh.formats.raster import told_of_picture
 
-    return lost_pictures(image)
+    return told_of_picture(image)

@@ -272,3 +272,10 @@ def test_what_is_not_a_file_is_refused(tmp_path):
             with pytest.raises(UnreadableError) as caught:
                 call(path)
             assert caught.value.path == path
+
+
+def test_pixels_that_are_cut_short_are_counted(tmp_path):
+    path = save(tmp_path / "a.dcm", noise((16, 16)))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UnreadableError, match="cut short: 412 of 512 bytes"):
+        dicom.read([path])

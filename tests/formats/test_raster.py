@@ -23,6 +23,7 @@ from medenh.errors import (
 from medenh.formats import jpeg
 from medenh.formats.exif import block as exif_block
 from medenh.formats.exif import viewing as exif_viewing
+from medenh.formats.readers import said_of
 from medenh.types import Provenance
 
 
@@ -435,3 +436,36 @@ def test_damaged_exif_says_nothing(end):
     for place in range(len(whole)):
         changed = bytes([*whole[:place], whole[place] ^ 0xFF, *whole[place + 1 :]])
         assert 1 <= exif_viewing(changed).orientation <= 8
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("1", "its 1-bit grey becomes 8-bit: 1 is written as 255"),
+        ("P", "its palette becomes RGB"),
+        ("L", ""),
+        ("RGB", ""),
+    ],
+)
+def test_a_picture_says_what_becomes_of_few_bits_and_palettes(tmp_path, mode, told):
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    Pil.fromarray(grey).convert(mode).save(tmp_path / "a.png")
+    image = formats.read(tmp_path / "a.png")
+    assert said_of(image) == ([told] if told else [])
+
+
+def test_four_bits_are_told_as_in_tiff(tmp_path):
+    rows = b"".join(b"\0" + bytes([0x0F, 0x5A]) for _ in range(4))
+    body = struct.pack(">IIBBBBB", 4, 4, 4, 0, 0, 0, 0)
+    chunks = [(b"IHDR", body), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(one))
+        + kind
+        + one
+        + struct.pack(">I", zlib.crc32(kind + one))
+        for kind, one in chunks
+    )
+    (tmp_path / "a.png").write_bytes(data)
+    image = formats.read(tmp_path / "a.png")
+    np.testing.assert_array_equal(image.pixels[0, 0, :, 0], [0, 255, 85, 170])
+    assert said_of(image) == ["its 4-bit grey becomes 8-bit: 15 is written as 255"]

@@ -146,6 +146,17 @@ def _collect(
         words = {"syntax": syntax, "shape": shape, "dtype": layout.dtype.str, **options}
         isolation.fill(pixels, _DECODE, words, dataset.PixelData, path)
     else:
+        # 4:2:2 colour, which decoding makes whole, has two samples a pixel
+        halved = layout.photometric == "YBR_FULL_422"
+        samples = 2 if halved else layout.samples
+        expected = layout.voxels * samples * layout.bits_allocated // 8
+        if len(dataset.PixelData) < expected:
+            raise UnreadableError(
+                f"the pixel data are cut short: {len(dataset.PixelData)} of "
+                f"{expected} bytes",
+                path=path,
+                hint="copy the file again",
+            )
         frames = frames_of(dataset, syntax, shape, **options)
         for place, frame in zip(pixels, frames, strict=True):
             np.copyto(place, frame, casting="same_kind")

@@ -290,6 +290,7 @@ def _check_layout(layout: Layout, path: Path) -> None:
         raise UnsupportedError(
             f"{layout.bits_allocated}-bit pixel values are not supported in DICOM",
             path=path,
+            hint="give it as NIfTI, or as TIFF of floats",
         )
     if layout.bits_allocated not in (8, 16):
         raise UnreadableError("an impossible number of bits allocated", path=path)
