@@ -463,7 +463,7 @@ def test_files_of_different_guessed_depths_are_warned_about(tmp_path):
         cv2.imwrite(str(tmp_path / "in" / f"{name}.png"), pixels)
     made = medenh.enhance([tmp_path / "in"], tmp_path / "out", model="clahe")
     (warning,) = made.warnings
-    assert "1 as 10 bits, 2 as 12 bits" in warning
+    assert "1 as 10 bits, b.png for one; 2 as 12 bits, a.png for one" in warning
     assert "--bits 12" in warning
     assert made.to_json()["warnings"] == [warning]
     told = medenh.enhance([tmp_path / "in"], tmp_path / "told", model="clahe", bits=12)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,6 +18,7 @@ from medenh.cli.console import answer_error, warn
 __all__ = ["interruptible"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AT_ONCE_S = 0.1
 
 
 @contextmanager
@@ -25,6 +27,8 @@ def interruptible(
 ) -> Iterator[threading.Event]:
     """Give an event that the first Ctrl-C or SIGTERM sets; the second quits.
 
+    Not where it comes at once: `timeout` sends one to the process and one to its group.
+
     ``further`` is what an interrupted user is told to do.
 
     The KeyboardInterrupt that the work raises because of it becomes exit code 130
@@ -32,10 +36,16 @@ def interruptible(
     """
     stop = threading.Event()
     received: list[int] = []
+    first = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        now = time.monotonic()
+        if received and now - first < _AT_ONCE_S:
+            return
         if received:
             os._exit(128 + received[0])
+        first = now
         received.append(number)
         stop.set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +69,15 @@ class Discovery:
         Files that were named, or are named as images, and are not.
     passed_over : list of path
         DICOM objects in folders that have no pixels by their nature.
+    foreign : list of path
+        What else in folders is no picture: other formats, links that lead out of the
+        folder or nowhere, archives.
     """
 
     items: list[Item] = field(default_factory=list)
     rejected: list[tuple[Path, InputError]] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
+    foreign: list[Path] = field(default_factory=list)
 
 
 def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discovery:
@@ -103,6 +107,8 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
             _add_folder(path, recursive, found, seen)
     for path in found.passed_over:
         _log.info("%s is passed over: DICOM without a picture", path)
+    for ending, count in sorted(Counter(map(_ending, found.foreign)).items()):
+        _log.info("passed over: %d %s", count, ending)
     return found
 
 
@@ -189,21 +195,34 @@ def _folders(
         place = Path(folder)
         yield (
             place,
-            [name for name in sorted(names) if _is_candidate(place, name, home)],
+            [
+                name
+                for name in sorted(names)
+                if _is_candidate(place / name, home, found)
+            ],
         )
 
 
-def _is_candidate(folder: Path, name: str, home: str) -> bool:
-    lower = name.lower()
-    if name.startswith((".", _OURS)) or lower == "dicomdir":
+def _is_candidate(path: Path, home: str, found: Discovery) -> bool:
+    lower = path.name.lower()
+    if path.name.startswith((".", _OURS)):
         return False
-    if lower.endswith(_FOREIGN_NAMES):
+    inside = True
+    if path.is_symlink():
+        target = os.path.realpath(path)
+        inside = target.startswith(home.rstrip(os.sep) + os.sep)
+    if lower == "dicomdir" or lower.endswith(_FOREIGN_NAMES) or not inside:
+        found.foreign.append(path)
         return False
-    path = folder / name
-    if not path.is_symlink():
-        return True
-    target = os.path.realpath(path)
-    return target.startswith(home.rstrip(os.sep) + os.sep)
+    return True
+
+
+def _ending(path: Path) -> str:
+    """Return what a user tells kinds of files by."""
+    if path.is_symlink():
+        return "links out of the folder or to nowhere"
+    inner = Path(path.stem).suffix if path.suffix == ".gz" else ""
+    return f"{inner}{path.suffix}" or path.name
 
 
 def _kind_in_folder(path: Path, found: Discovery) -> str:
@@ -215,6 +234,8 @@ def _kind_in_folder(path: Path, found: Discovery) -> str:
     except InputError as error:
         if path.name.lower().endswith(_IMAGE_NAMES):
             found.rejected.append((path, error))
+        else:
+            found.foreign.append(path)
     return ""
 
 

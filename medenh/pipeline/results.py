@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log2
@@ -187,14 +186,20 @@ class Summary:
     @property
     def warnings(self) -> list[str]:
         """What a reader of all outputs together must know."""
-        ranges = [result.unit_range for result in self.written]
-        depths = Counter(round(log2(r.high + 1)) for r in ranges if r.guessed)
+        depths: dict[int, list[str]] = {}
+        for one in self.written:
+            if one.unit_range.guessed:
+                bits = round(log2(one.unit_range.high + 1))
+                depths.setdefault(bits, []).append(one.input.name)
         if len(depths) < 2:
             return []
-        parts = [f"{count} as {bits} bits" for bits, count in sorted(depths.items())]
+        parts = [
+            f"{len(names)} as {bits} bits, {min(names)} for one"
+            for bits, names in sorted(depths.items())
+        ]
         return [
             "16-bit files were taken for different depths, each by its own largest "
-            f"value ({', '.join(parts)}): their outputs do not compare; "
+            f"value ({'; '.join(parts)}): their outputs do not compare; "
             f"{spelled(bits=max(depths))} says the depth of all"
         ]
 

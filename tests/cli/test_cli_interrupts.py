@@ -106,6 +106,18 @@ def test_a_run_asked_to_stop_ends_soon_and_cleanly(
     assert digests(out) == undisturbed
 
 
+def test_a_signal_that_comes_twice_at_once_is_one(folder, tmp_path):
+    """`timeout` sends one to the process and one to its group."""
+    process = start(folder, tmp_path / "out", 2)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    if process.returncode == 0:
+        pytest.skip("the run was quicker than the signal")
+    assert process.returncode == 143
+    assert b"interrupted" in said
+
+
 def interrupted(folder, out, slow, *words):
     """Run with a part that takes for ever, press Ctrl-C in it, return what came."""
     code = (

@@ -28,6 +28,23 @@ def picture(path: Path) -> Path:
     return path
 
 
+def test_what_is_no_picture_is_counted_by_kind(tmp_path, caplog):
+    picture(tmp_path / "a.png")
+    for name in ("a.bval", "b.bval", "c.zip", "sub/d.mgz", "e.dcm.gz", "DICOMDIR", "f"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"something else")
+    (tmp_path / ".hidden.zip").write_bytes(b"")
+    with caplog.at_level("INFO", logger="medenh"):
+        found = discover([tmp_path])
+    assert [item.paths[0].name for item in found.items] == ["a.png"]
+    assert not found.rejected
+    told = [record.getMessage() for record in caplog.records]
+    kinds = ("1 .dcm.gz", "1 .mgz", "1 .zip", "1 DICOMDIR", "1 f", "2 .bval")
+    assert told == [
+        f"passed over: {kind}" for kind in sorted(kinds, key=lambda k: k[2:])
+    ]
+
+
 def slice_file(path: Path, *, series="1.2.3", place=None, number=1, **more) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     made = Dataset()
