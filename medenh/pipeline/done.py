@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medenh.errors import InputError, OutputError, UnreadableError, UsageError, spelled
@@ -88,10 +89,26 @@ class Judge:
         if change:
             what += f", and {change}"
             hint = spelled(on_exists="skip") + "; or overwrite: the whole is made again"
+        elif self._journal is not None:
+            what += f", {self._origin(self._journal, target)}"
         if not there:
             hint = spelled(on_exists="overwrite") + ": the whole is made again"
             what = "is not made: outputs of other files of its series are there"
         return Failure(source, OutputError(what, path=target, hint=hint))
+
+    def _origin(self, journal: Journal, target: Path) -> str:
+        """Return where an output comes from that is in the way."""
+        record = journal.find(target)
+        if record is None:
+            return "and no run into this folder made it"
+        made_by = f"by {record.model} {record.version}".strip()
+        if not journal.is_intact(record):
+            return f"made {made_by} and changed since"
+        if record.request != self._request:
+            return f"made {made_by} with other options, or by another version of medenh"
+        if not self._same_model(record):
+            return f"made {made_by}, which would not be run so now"
+        return f"made {made_by} of another input, or of more or fewer files"
 
     def _has_output(self, item: WorkItem, index: int) -> bool:
         """Tell whether what a source becomes is there, alone or in a volume."""

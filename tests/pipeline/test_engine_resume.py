@@ -40,6 +40,26 @@ def test_a_folder_made_in_fp32_is_not_done_for_a_run_in_bf16(folder, tmp_path):
     assert len(redone.written) == 5
 
 
+def test_what_is_in_the_way_says_where_it_comes_from(folder, tmp_path):
+    out = tmp_path / "out"
+    enhance(folder, out)
+    cv2.imwrite(str(folder / "0.png"), np.full((20, 20), 99, np.uint8))
+    (out / "1.png").write_bytes(b"somebody's")
+    (out / "2.png").rename(out / "kept")
+    (out / "9.png").write_bytes((out / "kept").read_bytes())
+    (folder / "2.png").rename(folder / "9.png")
+    again, _ = enhance(folder, out)
+    reasons = {one.path.name: one.reason for one in again.failed}
+    assert set(reasons) == {"0.png", "1.png", "9.png"}
+    assert "of another input" in reasons["0.png"]
+    assert "changed since" in reasons["1.png"]
+    assert "no run into this folder made it" in reasons["9.png"]
+    other, _ = enhance(folder, out, "bf16")
+    assert "which would not be run so now" in other.failed[2].reason
+    strength, _ = enhance(folder, out, strength=0.5)
+    assert "with other options" in strength.failed[2].reason
+
+
 @pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (3, None), (None, 2)])
 def test_a_run_that_is_split_otherwise_finds_all_done(folder, tmp_path, before, after):
     out = tmp_path / "out"
