@@ -45,7 +45,7 @@ from medenh.evaluation.workers import (
     in_order,
     workers,
 )
-from medenh.formats.nifti import frame_axis
+from medenh.formats.nifti import frame_axis, in_units_of
 from medenh.hashing import sha256_file
 from medenh.types import Image
 
@@ -169,7 +169,9 @@ def _measure(
     for name, path in job.rows.items():
         try:
             own = alone and name == SUBJECT
-            image = standard if own else formats.read(path, axis=axis)
+            image = standard
+            if not own:
+                image = in_units_of(formats.read(path, axis=axis), standard)
             other = None if alone else standard
             figures[name] = measure_image(
                 image, other, metrics, region=where, modality=modality
@@ -217,7 +219,8 @@ def _recognise(
             standard = formats.read(job.reference or job.rows[SUBJECT])
             view = _field(standard) if plan.region == "fov" else None
             for name, path in views.items():
-                image = formats.read(path, axis=frame_axis(standard))
+                found = formats.read(path, axis=frame_axis(standard))
+                image = in_units_of(found, standard)
                 unit = middle_frame(image)
                 recognisers.ask(
                     job.name, name, unit, answers, field=view, folder=folder

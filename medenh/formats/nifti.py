@@ -29,6 +29,7 @@ from medenh.types import Geometry, Image, Modality, Storage, UnitRange
 __all__ = [
     "NiftiHeader",
     "frame_axis",
+    "in_units_of",
     "interpret",
     "no_picture",
     "read",
@@ -344,6 +345,16 @@ def told_as(image: Image, modality: Modality) -> Image:
             return replace(image, modality=modality)
         unit_range, units = intensity.soft_tissue_range(), "HU"
     return replace(image, modality=modality, unit_range=unit_range, units=units)
+
+
+def in_units_of(image: Image, other: Image) -> Image:
+    """Return an image as Hounsfield units, or as none, as another picture of it is.
+
+    Of a NIfTI file they are a guess by its numbers, which degradation may change.
+    """
+    if image.units == other.units:
+        return image
+    return told_as(image, Modality.CT if other.units == "HU" else other.modality)
 
 
 def frame_axis(image: Image) -> int | None:

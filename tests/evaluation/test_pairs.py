@@ -76,6 +76,31 @@ def test_volumes_are_compared_voxel_by_voxel_whatever_their_spacing(tmp_path):
     assert not found.failed
 
 
+def test_hounsfield_units_are_those_of_the_reference(tmp_path):
+    """NIfTI only lets guess them: noise, or floats, had parted a pair."""
+    rng = np.random.default_rng(0)
+    clean = rng.integers(-160, 240, (24, 24, 6)).astype(np.int16)
+    clean[:8] = -1000
+    for folder, numbers in (
+        ("clean", clean),
+        ("low", clean.astype(np.float32) + 4),
+    ):
+        (tmp_path / folder).mkdir()
+        volume = nibabel.Nifti1Image(numbers, np.eye(4))
+        nibabel.save(volume, tmp_path / folder / "a.nii")
+    assert formats.read(tmp_path / "clean" / "a.nii").units == "HU"
+    assert formats.read(tmp_path / "low" / "a.nii").units == ""
+    for enhanced, reference in (("low", "clean"), ("clean", "low")):
+        found = medenh.evaluate(tmp_path / enhanced, tmp_path / reference)
+        assert not found.failed
+    pair = medenh.evaluate(tmp_path / "low", tmp_path / "clean", metrics="psnr")
+    shift = pair.row("enhanced").scores["psnr"]["a.nii"]
+    changed = (clean >= -160) & (clean < 240)  # inside the window, 400 HU wide
+    error = np.where(changed, 4 / 400, 0.0)
+    expected = -10 * np.log10(np.mean(error**2))
+    assert shift == pytest.approx(expected, abs=0.1)
+
+
 def test_one_bad_pair_costs_itself_only(folders, picture):
     enhanced, clean, _ = folders
     formats.write(picture(0, side=20), clean / "im2.png")
