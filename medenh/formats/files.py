@@ -302,7 +302,7 @@ def check_name(path: Path) -> None:
     """
     if len(os.fsencode(path.name)) > _NAME_BYTES:
         raise OutputError(
-            f"output name longer than {_NAME_BYTES} bytes",
+            f"output name longer than {_NAME_BYTES} bytes: ...{path.name[-24:]}",
             path=path.parent,
             hint=f"shorten the input's name, or give {spelled(output='OUT')}",
         )
