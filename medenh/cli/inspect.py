@@ -67,7 +67,12 @@ def _alone(error: InputError) -> NothingReadableError:
 
 def _inspected(file: Path, axis: int | None) -> dict[str, Any]:
     from medenh import formats
+    from medenh.errors import UnreadableError
 
+    if file.is_dir():
+        raise UnreadableError(
+            "is a folder", path=file, hint=f"name its files: medenh inspect {file}/*"
+        )
     return describe(formats.read(file, axis=axis))
 
 
