@@ -77,7 +77,10 @@ def plan_files(
 def foresee(
     plan: Plan, models: ZooModels, options: EnhanceOptions
 ) -> tuple[Plan, list[tuple[str, str]]]:
-    """Return a plan without what ``strict`` would refuse unseen, and models and why.
+    """Return a plan without what cannot be read or ``strict`` would refuse unseen.
+
+    With it come the models of what is left, and why. What a run needs not read to know
+    its model is not read here.
 
     Only a run knows whether a result is outside the card's limits.
     """
@@ -85,7 +88,7 @@ def foresee(
     for item in plan.work:
         try:
             chosen.append(chosen_model(item, models, options))
-        except RefusedError as error:
+        except (RefusedError, InputError) as error:
             refused += [Failure(path, error) for path in item.sources]
         else:
             work.append(item)
@@ -102,6 +105,8 @@ def chosen_model(
     ------
     RefusedError
         ``strict`` is set, and the image is outside the model's card.
+    InputError
+        It is one file, which cannot be read.
     """
     plain = models.resolve(Modality.UNKNOWN)
     named = options.model in (plain.card.id, plain.card.full_id)
@@ -110,7 +115,9 @@ def chosen_model(
     try:
         image = formats.read(item.sources, axis=options.axis, limits=options.limits)
     except InputError as error:
-        return "none", f"it cannot be read: {error.what}"
+        if len(item.sources) == 1:
+            raise
+        return "none", f"not all of it can be read: {error.what}"
     image = options.told(image)
     resolution, modality = choose_model(image, models)
     if options.strict:

@@ -114,6 +114,16 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(capsys, folder, tmp_path):
     assert all(entry["model"] and entry["reason"] for entry in document["work"])
 
 
+def test_a_dry_run_that_reads_files_lists_no_broken_one_as_work(
+    capsys, folder, tmp_path
+):
+    broken = folder / "broken.png"
+    broken.write_bytes((folder / "a.png").read_bytes()[:-30])
+    _, out, _ = run(capsys, "enhance", folder, "-o", tmp_path / "out", "--dry-run")
+    (line,) = [line for line in out.splitlines() if "broken.png" in line]
+    assert line.startswith(f"refuse {broken}: truncated PNG")
+
+
 def test_a_dry_run_knows_which_inputs_strict_refuses(capsys, folder, tmp_path):
     for name in ("astronaut", "retina"):
         pixels = getattr(skimage.data, name)()[..., ::-1]
