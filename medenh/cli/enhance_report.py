@@ -168,19 +168,28 @@ class ReportListener(Listener):
                 "engine": summary.engine,
                 "precision": summary.precision,
             },
-            note=self._note(),
+            note=self._note(len(summary.skipped)),
         )
 
-    def _note(self) -> str:
+    def _note(self, skipped: int) -> str:
         """Say which images are shown, and in which order."""
+        before = ""
+        if skipped:
+            are = (
+                "file that was there is"
+                if skipped == 1
+                else "files that were there are"
+            )
+            before = f" {skipped} {are} not on this page, which is of one run."
         if self._images < 2:
-            return "Not a medical device."
+            return f"Not a medical device.{before}"
         shown = len(self._cases)
         which = "All" if shown == self._images else f"The {shown} that changed most of"
         return (
             f"Not a medical device. {which} {self._images} images are shown, lowest "
             "structure correlation first (1 is unchanged; at equal ones the largest "
             "mean shift). The table of all files stands below them."
+            f"{before}"
         )
 
 

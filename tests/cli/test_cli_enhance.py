@@ -145,6 +145,17 @@ def test_a_dry_run_knows_which_inputs_strict_refuses(capsys, folder, tmp_path):
     assert f"enhance {folder / 'astronaut.png'}" in out
 
 
+def test_the_page_of_a_run_that_went_on_says_what_it_lacks(capsys, folder, tmp_path):
+    page, out = tmp_path / "page.html", tmp_path / "out"
+    run(capsys, "enhance", folder, "-o", out, "--report", page)
+    assert "not on this page" not in page.read_text()
+    (folder / "new.png").write_bytes((folder / "a.png").read_bytes())
+    run(capsys, "enhance", folder, "-o", out, "--report", page)
+    text = page.read_text()
+    assert "new.png" in text
+    assert "2 files that were there are not on this page" in text
+
+
 def test_a_report_is_written(capsys, folder, tmp_path):
     page = tmp_path / "page.html"
     run(capsys, "enhance", folder, "-o", tmp_path / "out", "--report", page)
