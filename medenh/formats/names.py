@@ -6,7 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from medenh.errors import InputError, NothingReadableError, UsageError
+from medenh.errors import (
+    InputError,
+    NothingReadableError,
+    UnsupportedError,
+)
 from medenh.formats import EXTENSIONS
 from medenh.formats.discover import discover
 
@@ -94,33 +98,36 @@ def key_of(relative: str | Path) -> str:
 def list_pictures(source: str | Path) -> Listing:
     """List the pictures of a folder, or take one file.
 
-    Each file of a DICOM series stands for itself.
+    Each file of a DICOM series stands for itself. Files that have the same name but for
+    the extension are rejected: nothing tells which of them is meant.
 
     Raises
     ------
     NothingReadableError
         It does not exist, or holds no picture.
-    UsageError
-        Two files of a folder have the same name but for the extension.
     """
     root = Path(source)
     if not root.exists():
         raise NothingReadableError("no such file or folder", path=root)
     found = discover([root])
-    files: dict[str, Path] = {}
+    named: dict[str, list[Path]] = {}
     for item in found.items:
         for path, relative in zip(item.paths, item.relative, strict=True):
-            key = key_of(relative)
-            if key in files:
-                raise UsageError(
-                    f"{files[key]} and {path} have the same name but for the extension",
-                    hint="pairs are found by name: keep one of them in the folder",
-                )
-            files[key] = path
+            named.setdefault(key_of(relative), []).append(path)
+    files: dict[str, Path] = {}
+    for key in sorted(named):
+        if len(named[key]) == 1:
+            files[key] = named[key][0]
+            continue
+        names = " and ".join(path.name for path in named[key])
+        error = UnsupportedError(
+            f"{names} have the same name but for the extension",
+            hint="pairs are found by name: keep one of them in the folder",
+        )
+        found.rejected.extend((path, error) for path in named[key])
     if not files:
         raise _nothing(root, found.rejected)
-    ordered = {key: files[key] for key in sorted(files)}
-    return Listing(root, ordered, found.rejected, root.is_file())
+    return Listing(root, files, found.rejected, root.is_file())
 
 
 def _nothing(

@@ -71,7 +71,8 @@ def load_folder(
     truths = list_pictures(Path(masks)) if masks and task else None
     known = _read_labels(Path(labels), task) if labels and task else {}
     _check_names(listing, partners, truths, known, task)
-    for path, error in listing.rejected:
+    lists = [one for one in (listing, partners, truths) if one is not None]
+    for path, error in (pair for one in lists for pair in one.rejected):
         _log.warning("%s is left out: %s", path, error.what)
     images: list[CleanImage] = []
     pairs = _Pairs()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medenh.errors import NothingReadableError, UsageError
+from medenh.errors import NothingReadableError
 from medenh.formats.names import key_of, list_pictures, match, named_like
 
 GREY = np.zeros((4, 4), np.uint8)
@@ -44,8 +44,18 @@ def test_unmatched_files_are_listed_by_their_names(make_folder):
 
 def test_equal_names_in_one_folder_name_both(make_folder):
     folder = make_folder("one", {"a.png": GREY, "a.enhanced.png": GREY})
-    with pytest.raises(UsageError, match=r"a\.enhanced\.png and .*a\.png"):
+    with pytest.raises(NothingReadableError, match=r"a\.enhanced\.png and a\.png"):
         list_pictures(folder)
+
+
+def test_equal_names_cost_themselves_alone(make_folder):
+    pictures = {"a.png": GREY, "a.bmp": GREY, "b.png": GREY}
+    one = list_pictures(make_folder("one", pictures))
+    two = list_pictures(make_folder("two", {"a.png": GREY, "b.png": GREY}))
+    assert [path.name for path, _ in one.rejected] == ["a.bmp", "a.png"]
+    pairing = match(one, {"reference": two}, name="enhanced")
+    assert pairing.keys == ("b",)
+    assert not any(pairing.unmatched.values())  # its partner is not alone
 
 
 def test_no_common_name_says_examples(make_folder):
