@@ -134,6 +134,8 @@ def _looks_like_labels(image: Image) -> str:
     new = np.ones(rows.shape[2], bool)  # a picture can be enlarged by repetition
     new[1:] = (rows[:, :, 1:] != rows[:, :, :-1]).any(axis=(0, 1, 3))
     rows = rows[:, :, new]
+    if rows.shape[2] < 2:  # the same in all columns
+        return ""
     if (rows[:, :, 1:] == rows[:, :, :-1]).mean() < _FLAT:  # as nearly all pictures
         return ""
     kinds, counts = np.unique(rows, return_counts=True)

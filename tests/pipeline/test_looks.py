@@ -1,5 +1,6 @@
 """`auto` goes by looks where neither file nor user tells the modality."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +174,13 @@ def test_pictures_enlarged_by_repetition_are_no_maps_of_labels(side):
         picture = getattr(skimage.data, name)()
         larger = np.repeat(np.repeat(picture, side, axis=0), side, axis=1)
         assert looks_like_mask(from_array(larger)) == ""
+
+
+def test_a_picture_of_equal_columns_is_no_map_of_labels():
+    gradient = np.repeat(np.arange(200, dtype=np.uint8)[:, None], 64, axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy had warned of an empty mean
+        assert looks_like_mask(from_array(gradient)) == ""
 
 
 def test_labels_that_lie_in_one_another_are_known_in_nifti_alone():
