@@ -17,6 +17,7 @@ _ALL = (
     "ultrasound",
     "nuclear",
 )
+_NOISY = ("xray", "ct", "mri", "dermoscopy", "microscopy", "fundus", "nuclear")
 
 _SIGMA = Option(
     "sigma", None, 0.0, 1.0, "noise standard deviation in [0, 1]; measured if not given"
@@ -82,15 +83,7 @@ INFO: dict[str, MethodInfo] = {
         title="Non-local means",
         reference="Buades, Coll, Morel, CVPR 2005",
         summary="Averages places whose neighbourhoods look alike.",
-        modalities=(
-            "xray",
-            "ct",
-            "mri",
-            "dermoscopy",
-            "microscopy",
-            "fundus",
-            "nuclear",
-        ),
+        modalities=_NOISY,
         options=(
             _SIGMA,
             Option("strength", 0.6, 0.05, 5.0, "filter width h over sigma"),
@@ -103,15 +96,7 @@ INFO: dict[str, MethodInfo] = {
         title="Wavelet shrinkage (BayesShrink) with cycle spinning",
         reference="Chang, Yu, Vetterli, IEEE TIP 9(9), 2000; Coifman, Donoho, 1995",
         summary="Shrinks the wavelet details by what noise explains of them.",
-        modalities=(
-            "xray",
-            "ct",
-            "mri",
-            "dermoscopy",
-            "microscopy",
-            "fundus",
-            "nuclear",
-        ),
+        modalities=_NOISY,
         options=(
             _SIGMA,
             Option("levels", 4, 1, 8, "levels of decomposition", whole=True),
