@@ -29,6 +29,7 @@ __all__ = [
     "say",
     "spelled_name",
     "stderr_console",
+    "tell_passed_over",
     "to_json",
     "warn",
     "write",
@@ -80,6 +81,14 @@ def say(text: object) -> None:
 def warn(text: object, *, kind: str = "warning") -> None:
     """Say one thing on stderr."""
     sys.stderr.write(f"{kind}: {one_line(text)}\n")
+
+
+def tell_passed_over(kinds: Mapping[str, int]) -> None:
+    """Say on stderr, on one line, what folders hold that is no picture."""
+    if kinds:
+        from medenh.formats.discover import in_words
+
+        sys.stderr.write(one_line(in_words(kinds)) + "\n")
 
 
 def stderr_console(*, quiet: bool = False) -> Console:

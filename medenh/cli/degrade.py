@@ -170,7 +170,7 @@ def degrade(
         )  # fmt: skip
         paths = list(inputs or [])
         if dry_run:
-            _show_plan(paths, output, asked, replay, json=json)
+            _show_plan(paths, output, asked, replay, quiet=quiet, json=json)
             return
         summary = _run(paths, output, asked, replay, quiet=quiet, json=json)
         _tell(summary, output, quiet=quiet, verbose=verbose, json=json)
@@ -244,6 +244,7 @@ def _show_plan(
     asked: DegradeOptions,
     replay: Path | None,
     *,
+    quiet: bool,
     json: bool,
 ) -> None:
     from medenh.pipeline.degrade import plan_degrade
@@ -261,6 +262,8 @@ def _show_plan(
         console.say(f"skip    {skip.path}: {skip.reason}")
     for failure in plan.failed:
         console.say(f"refuse  {failure.path}: {failure.reason}")
+    if not quiet:
+        console.tell_passed_over(plan.passed_over)
 
 
 def _tell(
@@ -283,6 +286,7 @@ def _tell(
             console.warn(f"{one.input} -> {one.output}: {steps}", kind="degraded")
     if json:
         return
+    console.tell_passed_over(summary.passed_over)
     parts = [
         f"{len(summary.written)} written",
         f"{len(summary.skipped)} skipped",

@@ -169,8 +169,8 @@ def enhance(
 
         console.configure_logging(logging.INFO)
     if dry_run:
-        _show_plan(inputs, output, asked, json=json)
-        return
+        plan = _show_plan(inputs, output, asked, quiet=quiet, json=json)
+        raise typer.Exit(_refusals(plan))
     summary = _run(inputs, output, asked, report, quiet=quiet, json=json)
     _tell(summary, asked, output, quiet=quiet, verbose=verbose, json=json)
     raise typer.Exit(summary.exit_code())
@@ -233,8 +233,13 @@ def _run(
 
 
 def _show_plan(
-    inputs: list[Path], output: str | None, asked: EnhanceOptions, *, json: bool
-) -> None:
+    inputs: list[Path],
+    output: str | None,
+    asked: EnhanceOptions,
+    *,
+    quiet: bool,
+    json: bool,
+) -> Plan:
     from medenh.cli.interrupt import interruptible
     from medenh.pipeline.attempt import attempt
     from medenh.pipeline.enhance import foresee, plan_files
@@ -252,7 +257,7 @@ def _show_plan(
         for entry, (model, reason) in zip(document["work"], chosen, strict=True):
             entry.update(model=model, reason=reason)
         console.write_json(document)
-        return
+        return plan
     for item, (model, reason) in zip(plan.work, chosen, strict=True):
         more = f" and {len(item.sources) - 1} more" if len(item.sources) > 1 else ""
         maps = f" and {item.maps[0]}" if item.maps else ""
@@ -264,6 +269,18 @@ def _show_plan(
         console.say(f"skip    {skip.path}: {skip.reason}")
     for failure in plan.failed:
         console.say(f"refuse  {failure.path}: {failure.reason}")
+    if not quiet:
+        console.tell_passed_over(plan.passed_over)
+    return plan
+
+
+def _refusals(plan: Plan) -> int:
+    """Return the exit code of a dry run: that of ``--strict``, where it refuses."""
+    from medenh.errors import RefusedError
+    from medenh.pipeline.results import exit_code_of
+
+    refused = [one for one in plan.failed if isinstance(one.error, RefusedError)]
+    return exit_code_of(refused, some_done=True)
 
 
 def _tell(
@@ -292,6 +309,7 @@ def _tell(
         console.warn(warning)
     if json:
         return
+    console.tell_passed_over(summary.passed_over)
     parts = [
         f"{len(summary.written)} written",
         f"{len(summary.skipped)} skipped",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,9 +71,8 @@ def _inspected(file: Path, axis: int | None) -> dict[str, Any]:
     from medenh.errors import UnreadableError
 
     if file.is_dir():
-        raise UnreadableError(
-            "is a folder", path=file, hint=f"name its files: medenh inspect {file}/*"
-        )
+        hint = f"name its files: medenh inspect {quote(str(file))}/*"
+        raise UnreadableError("is a folder", path=file, hint=hint)
     return describe(formats.read(file, axis=axis))
 
 

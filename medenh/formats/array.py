@@ -138,7 +138,9 @@ def plain_storage(dtype: np.dtype[Any]) -> Storage:
 
 def _axes(shape: tuple[int, ...], dtype: np.dtype[Any], source: Path | None) -> str:
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        hint = "give magnitude and phase apart" if dtype.kind == "c" else ""
+        hint = "convert it to integers, or floats of at most 64 bits, first"
+        if dtype.kind == "c":
+            hint = "give magnitude and phase apart"
         raise UnsupportedError(f"array of {dtype}", path=source, hint=hint)
     if 0 in shape:
         raise UnreadableError(f"array without pixels, shape {shape}", path=source)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medenh.errors import InputError, UnreadableError, UnsupportedError
-from medenh.formats import EXTENSIONS, sniff
+from medenh.formats import EXTENSIONS, files, sniff
 from medenh.formats.content import find_partner
 
 if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
 
-__all__ = ["Discovery", "Item", "discover"]
+__all__ = ["Discovery", "Item", "discover", "in_words"]
 
 _log = logging.getLogger(__name__)
 
 _OURS = ".medenh"
 _APART_MM = 1e-3
+_MOST_KINDS = 8
 _IMAGE_NAMES = tuple(ending for endings in EXTENSIONS.values() for ending in endings)
 
 # Plainly something else: passed over without being opened.
@@ -79,6 +80,23 @@ class Discovery:
     passed_over: list[Path] = field(default_factory=list)
     foreign: list[Path] = field(default_factory=list)
 
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many files of which kind are no pictures, the most frequent first."""
+        counts = Counter(map(_ending, self.foreign))
+        if self.passed_over:
+            counts["DICOM without a picture"] = len(self.passed_over)
+        return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+
+    def only(self, keep: Callable[[Path], bool]) -> Discovery:
+        """Return it without the files that are not to be kept."""
+        return Discovery(
+            [item for item in self.items if keep(item.paths[0])],
+            [(path, error) for path, error in self.rejected if keep(path)],
+            [path for path in self.passed_over if keep(path)],
+            [path for path in self.foreign if keep(path)],
+        )
+
 
 def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discovery:
     """Return the pictures in files and folders.
@@ -107,9 +125,22 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
             _add_folder(path, recursive, found, seen)
     for path in found.passed_over:
         _log.info("%s is passed over: DICOM without a picture", path)
-    for ending, count in sorted(Counter(map(_ending, found.foreign)).items()):
-        _log.info("passed over: %d %s", count, ending)
     return found
+
+
+def in_words(kinds: Mapping[str, int]) -> str:
+    """Return what is passed over on one line that stays short; "" for nothing.
+
+    Examples
+    --------
+    >>> in_words({".mgz": 3, ".zip": 1})
+    'passed over: 3 .mgz, 1 .zip'
+    """
+    told = [f"{count} {kind}" for kind, count in kinds.items()]
+    if len(told) > _MOST_KINDS:
+        rest = sum(list(kinds.values())[_MOST_KINDS:])
+        told[_MOST_KINDS:] = [f"{rest} of {len(told) - _MOST_KINDS} other kinds"]
+    return f"passed over: {', '.join(told)}" if told else ""
 
 
 def _add_named(paths: Sequence[Path], found: Discovery, seen: set[Path]) -> None:
@@ -221,8 +252,9 @@ def _ending(path: Path) -> str:
     """Return what a user tells kinds of files by."""
     if path.is_symlink():
         return "links out of the folder or to nowhere"
-    inner = Path(path.stem).suffix if path.suffix == ".gz" else ""
-    return f"{inner}{path.suffix}" or path.name
+    name = Path(path.name.lower())
+    inner = Path(name.stem).suffix if name.suffix == ".gz" else ""
+    return f"{inner}{name.suffix}" or path.name
 
 
 def _kind_in_folder(path: Path, found: Discovery) -> str:
@@ -278,7 +310,8 @@ def _series(
         elif header.is_image:
             lone.add(path)
         elif header.claims_image:
-            cut = UnreadableError("is cut short before its pixels", path=path)
+            what = "is cut short before its pixels"
+            cut = UnreadableError(what, path=path, hint=files.COPY_AGAIN)
             found.rejected.append((path, cut))
         else:
             found.passed_over.append(path)

@@ -21,6 +21,7 @@ from medenh.formats.limits import raise_limit
 from medenh.hashing import sha256_file
 
 __all__ = [
+    "COPY_AGAIN",
     "atomic_output",
     "check_name",
     "check_writable",
@@ -39,6 +40,8 @@ __all__ = [
     "sync_folder",
     "try_lock",
 ]
+
+COPY_AGAIN = "copy the file again"  # what to do where it is damaged or cut short
 
 _PART = ".medenh-part"
 _NAME_BYTES = 255  # longest name on ext4, XFS, APFS and NTFS

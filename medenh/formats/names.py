@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from medenh.errors import (
     UnsupportedError,
 )
 from medenh.formats import EXTENSIONS
-from medenh.formats.discover import discover
+from medenh.formats.discover import discover, in_words
 
 __all__ = ["Listing", "Pairing", "key_of", "list_pictures", "match", "named_like"]
+
+_log = logging.getLogger(__name__)
 
 _ENHANCED = ".enhanced"  # what `enhance` adds to a name beside its input
 _ENDINGS = sorted(
@@ -110,6 +113,9 @@ def list_pictures(source: str | Path) -> Listing:
     if not root.exists():
         raise NothingReadableError("no such file or folder", path=root)
     found = discover([root])
+    words = in_words(found.kinds)
+    if words:
+        _log.info("%s: %s", root, words)
     named: dict[str, list[Path]] = {}
     for item in found.items:
         for path, relative in zip(item.paths, item.relative, strict=True):
@@ -126,16 +132,18 @@ def list_pictures(source: str | Path) -> Listing:
         )
         found.rejected.extend((path, error) for path in named[key])
     if not files:
-        raise _nothing(root, found.rejected)
+        raise _nothing(root, found.rejected, words)
     return Listing(root, files, found.rejected, root.is_file())
 
 
 def _nothing(
-    root: Path, rejected: Sequence[tuple[Path, InputError]]
+    root: Path, rejected: Sequence[tuple[Path, InputError]], passed_over: str
 ) -> NothingReadableError:
     if not rejected:
         return NothingReadableError(
-            "no picture in this folder", path=root, hint="is it the right folder?"
+            "no picture in this folder",
+            path=root,
+            hint=passed_over or "is it the right folder?",
         )
     path, error = rejected[0]
     more = f", and {len(rejected) - 1} more" if len(rejected) > 1 else ""

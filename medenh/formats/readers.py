@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medenh.errors import MedenhError, OutOfMemoryError, UnreadableError, UsageError
+from medenh.formats import files
 from medenh.formats.content import format_of
 from medenh.formats.limits import Limits
 
@@ -33,6 +34,9 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
         _only_dicom(paths, kind)
     try:
         return _read_as(kind, paths, axis, limits)
+    except UnreadableError as error:
+        error.hint = error.hint or files.COPY_AGAIN
+        raise
     except MedenhError:
         raise
     except MemoryError:
@@ -41,7 +45,7 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
         # a decoder met with hostile bytes raises anything; one class leaves here
         reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)
         raise UnreadableError(
-            f"damaged {kind} file ({reason[:200]})", path=paths[0]
+            f"damaged {kind} file: {reason[:200]}", path=paths[0], hint=files.COPY_AGAIN
         ) from error
 
 

@@ -189,9 +189,8 @@ def read(path: Path, *, limits: Limits) -> Image:
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        raise UnreadableError(
-            f"damaged TIFF ({type(error).__name__}: {str(error)[:120]})", path=path
-        ) from error
+        reason = str(error) or type(error).__name__
+        raise UnreadableError(f"damaged TIFF: {reason[:120]}", path=path) from error
 
 
 def _plane(page: Any, path: Path) -> tuple[int, int]:

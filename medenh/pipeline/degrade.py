@@ -23,6 +23,7 @@ from medenh.errors import (
     OutputError,
     UsageError,
 )
+from medenh.formats.discover import in_words
 from medenh.formats.files import (
     atomic_output,
     output_error,
@@ -123,11 +124,13 @@ def degrade_files(
     plan = plan_degrade(inputs, output, options, replay=replay)
     summary.recipe, summary.seed = plan.recipe, plan.seed
     summary.inputs = plan.inputs
+    summary.passed_over = plan.passed_over
     summary.skipped.extend(plan.skipped)
     for failure in plan.failed:
         summary.fail(failure)
     if not plan.inputs:
-        raise NothingReadableError("no image was found in the input")
+        what = "no image was found in the input"
+        raise NothingReadableError(what, hint=in_words(plan.passed_over))
     run = _Run(plan, options, listener or _Silent(), summary)
     try:
         run.work(stop or threading.Event())

@@ -46,6 +46,8 @@ class DegradePlan:
         Needs nothing; cannot be done.
     inputs : int
         Files found, readable or not; each slice of a series is one.
+    passed_over : dict
+        What folders hold that is no picture: kind -> number of files.
     store : RecordStore
     recipe : str
         Names of the recipes, joined by a comma.
@@ -61,6 +63,7 @@ class DegradePlan:
     skipped: list[Skip] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     inputs: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as ``--dry-run --json`` prints it."""
@@ -80,6 +83,7 @@ class DegradePlan:
                 for s in self.skipped
             ],
             "failed": [failure.to_json() for failure in self.failed],
+            "passed_over": dict(self.passed_over),
         }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medenh.errors import MedenhError, UsageError
-from medenh.formats.discover import Item, discover
+from medenh.formats.discover import Discovery, Item, discover
 from medenh.formats.files import real_path
 from medenh.pipeline.degrade_companions import Companions
 from medenh.pipeline.degrade_draft import DegradePlan, Draft
@@ -60,10 +60,8 @@ def output_root(inputs: Sequence[Path], output: Path | None) -> Path:
     return output
 
 
-def find_inputs(
-    inputs: Sequence[Path], root: Path, *, recursive: bool
-) -> tuple[list[Item], list[Failure]]:
-    """Return the pictures in the inputs, without those below the output folder."""
+def find_inputs(inputs: Sequence[Path], root: Path, *, recursive: bool) -> Discovery:
+    """Return what is in the inputs, without what is below the output folder."""
     if not inputs:
         raise UsageError("no input")
     named = {path for path in inputs if not path.is_dir()}
@@ -79,11 +77,7 @@ def find_inputs(
                 hint="choose another with -o",
             )
     found = discover(inputs, recursive=recursive)
-    items = [item for item in found.items if not is_output(item.paths[0])]
-    rejected = [
-        Failure(path, error) for path, error in found.rejected if not is_output(path)
-    ]
-    return items, rejected
+    return found.only(lambda path: not is_output(path))
 
 
 def make_plan(
@@ -99,9 +93,12 @@ def make_plan(
     """
     recipes = _recipes(options)
     root = output_root(inputs, output)
-    items, rejected = find_inputs(inputs, root, recursive=options.recursive)
+    found = find_inputs(inputs, root, recursive=options.recursive)
+    items = found.items
     _check_size(items, options)
+    rejected = [Failure(path, error) for path, error in found.rejected]
     plan = DegradePlan(root, RecordStore(root), failed=rejected)
+    plan.passed_over = found.kinds
     plan.recipe, plan.seed = ",".join(options.recipes), options.seed
     plan.inputs = len(rejected) + sum(len(item.paths) for item in items)
     masks = None if options.mask is None else Companions.images(options.mask)

@@ -50,10 +50,13 @@ def make_replay_plan(
     _refuse_fixed(options)
     root = output_root(inputs, output)
     wanted = read_records(records)
-    items, rejected = find_inputs(inputs, root, recursive=options.recursive)
+    found = find_inputs(inputs, root, recursive=options.recursive)
+    items = found.items
     names = {name for record in wanted for name in _names(record)}
     # files that no record is about may be anything
-    rejected = [one for one in rejected if _is_named(one.path, names)]
+    rejected = [
+        Failure(path, error) for path, error in found.rejected if _is_named(path, names)
+    ]
     plan = DegradePlan(root, RecordStore(root), failed=rejected)
     plan.recipe = ",".join(dict.fromkeys(record.preset for record in wanted))
     plan.seed = wanted[0].seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -56,6 +57,8 @@ class DegradeSummary:
     written : list of Degraded
         In the order of the inputs; a series is one.
     skipped, failed : list
+    passed_over : dict
+        What folders hold that is no picture: kind -> number of files.
     seconds : float
         Wall clock.
     error, code : str
@@ -68,6 +71,7 @@ class DegradeSummary:
     written: list[Degraded] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     code: str = ""
@@ -97,6 +101,7 @@ class DegradeSummary:
             "written": len(self.written),
             "skipped": len(self.skipped),
             "failed": [failure.to_json() for failure in self.failed],
+            "passed_over": dict(self.passed_over),
             "files": [
                 {
                     "input": str(one.input),

@@ -19,6 +19,7 @@ import numpy as np
 
 from medenh.device import num_threads
 from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError
+from medenh.formats.discover import in_words
 from medenh.formats.files import check_writable, remove_stale_parts
 from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
@@ -108,11 +109,13 @@ class Engine:
         begun = time.perf_counter()
         summary = self._summary
         summary.inputs = plan.inputs
+        summary.passed_over = plan.passed_over
         summary.skipped.extend(plan.skipped)
         for failure in plan.failed:
             self._note_failure(failure)
         if not plan.inputs and not plan.found:
-            raise NothingReadableError("no image was found in the input")
+            what = "no image was found in the input"
+            raise NothingReadableError(what, hint=in_words(plan.passed_over))
         self._clean_up(plan)
         self._tell(self._listener.started, plan.files)
         journal = None if plan.root is None else Journal(plan.root, self._options.shard)

@@ -100,18 +100,15 @@ def make_plan(
     if single and output is not None:
         _check_name(Path(output), options.format)
     root = None if single else _root_of(paths, output)
-    found = discover(paths, recursive=options.recursive)
     surroundings = _Surroundings(root, paths)
-    items = [item for item in found.items if not surroundings.is_output(item.paths[0])]
-    failed = [
-        Failure(path, error)
-        for path, error in found.rejected
-        if not surroundings.is_output(path)
-    ]
+    found = discover(paths, recursive=options.recursive)
+    found = found.only(lambda path: not surroundings.is_output(path))
+    failed = [Failure(path, error) for path, error in found.rejected]
     folded = ignores_case(_place_of(root, output, paths))
     draft = _Draft(surroundings, options, models, failed, folded)
-    draft.sources.update(draft.key(path) for item in items for path in item.paths)
-    for item in items:
+    draft.passed_over = found.kinds
+    draft.sources.update(draft.key(path) for item in found.items for path in item.paths)
+    for item in found.items:
         draft.place(item, None if root is not None else output)
     draft.found = len(draft.sources) + len(failed)
     if options.shard is not None:
@@ -260,6 +257,7 @@ class _Draft:
     failed: list[Failure]
     ignoring_case: bool
     found: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
     sources: set[str] = field(default_factory=set)
     placed: list[WorkItem] = field(default_factory=list)
     taken: dict[str, Path] = field(default_factory=dict)
@@ -368,4 +366,5 @@ class _Draft:
             root=self.root,
             request=request,
             found=self.found,
+            passed_over=self.passed_over,
         )

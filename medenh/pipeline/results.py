@@ -161,6 +161,8 @@ class Summary:
         Files found, readable or not; each slice of a series is one.
     written, skipped, failed : list
         What came of each.
+    passed_over : dict
+        What folders hold that is no picture: kind -> number of files.
     seconds : float
         Wall clock.
     error : str, code : str
@@ -174,6 +176,7 @@ class Summary:
     written: list[FileResult] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     code: str = ""
@@ -220,6 +223,7 @@ class Summary:
             "skipped": len(self.skipped),
             "failed": [failure.to_json() for failure in self.failed],
             "files": [result.to_json() for result in self.written],
+            "passed_over": dict(self.passed_over),
             "warnings": self.warnings,
             "seconds": round(self.seconds, 3),
         }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,8 @@ class Plan:
         Hash of everything asked that changes outputs.
     found : int
         Files found in the input, those of other shards included.
+    passed_over : dict
+        What folders hold that is no picture: kind -> number of files.
     """
 
     work: tuple[WorkItem, ...] = ()
@@ -138,6 +140,7 @@ class Plan:
     root: Path | None = None
     request: str = ""
     found: int = 0
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def inputs(self) -> int:
@@ -158,6 +161,7 @@ class Plan:
                 for s in self.skipped
             ],
             "failed": [failure.to_json() for failure in self.failed],
+            "passed_over": dict(self.passed_over),
         }
 
 

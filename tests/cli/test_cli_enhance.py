@@ -131,17 +131,19 @@ def test_a_dry_run_knows_which_inputs_strict_refuses(capsys, folder, tmp_path):
         cv2.imwrite(str(folder / f"{name}.png"), small)
     asked = ("enhance", folder, "-o", tmp_path / "out", "-m", "fast-fundus", "--strict")
     code, out, _ = run(capsys, *asked, "--dry-run")
-    assert code == 0
+    assert code == 6
     refused = [line for line in out.splitlines() if line.startswith("refuse ")]
     assert any("astronaut.png: looks like" in line for line in refused)
     assert not any("retina" in line for line in refused)
-    _, out, _ = run(capsys, *asked, "--dry-run", "--json")
+    code, out, _ = run(capsys, *asked, "--dry-run", "--json")
+    assert code == 6
     foreseen = {entry["path"]: entry["error"] for entry in json.loads(out)["failed"]}
     assert len(foreseen) == len(refused)
     _, out, _ = run(capsys, *asked, "--engine", "torch", "--json")
     failed = {entry["path"]: entry["error"] for entry in json.loads(out)["failed"]}
     assert foreseen.items() <= failed.items()
-    _, out, _ = run(capsys, *asked[:-1], "--dry-run")
+    code, out, _ = run(capsys, *asked[:-1], "--dry-run")
+    assert code == 0
     assert f"enhance {folder / 'astronaut.png'}" in out
 
 
@@ -250,6 +252,38 @@ def test_help_is_cheap():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--on-exists" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verb", [("enhance", "-m", "identity"), ("degrade", "--recipe", "gauss-0.1")]
+)
+def test_what_is_passed_over_is_one_line_and_in_the_json(
+    capsys, folder, tmp_path, verb
+):
+    for name in ("a.mgz", "b.mgz", "scans.zip", "out/old.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"something else")
+    name, *options = verb
+    words = [name, folder, *options, "-o"]
+    told = "passed over: 2 .mgz, 1 .zip"
+    _, _, err = run(capsys, *words, folder / "out", "--dry-run")
+    assert err.splitlines() == [told]
+    code, out, err = run(capsys, *words, folder / "out")
+    assert (code, err.splitlines().count(told)) == (0, 1)
+    _, _, err = run(capsys, *words, folder / "out", "-q")
+    assert err == ""
+    _, out, err = run(capsys, *words, tmp_path / "other", "--json", "--no-recursive")
+    assert json.loads(out)["passed_over"] == {".mgz": 2, ".zip": 1}
+
+
+def test_a_folder_of_other_formats_says_which(capsys, tmp_path):
+    (tmp_path / "brain.mgz").write_bytes(b"something else")
+    code, _, err = run(capsys, "enhance", tmp_path, "-o", tmp_path / "out")
+    assert code == 3
+    assert "no image was found in the input (passed over: 1 .mgz)" in err
+    code, _, err = run(capsys, "evaluate", tmp_path, tmp_path)
+    assert code == 3
+    assert "no picture in this folder (passed over: 1 .mgz)" in err
 
 
 def test_json_is_printed_where_nothing_is_found(capsys, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import re
 import threading
 import time
 import traceback
@@ -19,6 +20,7 @@ from dicom_maker import PATIENT, noise, ramp, save, save_jpeg
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1, RLELossless
 
+from medenh import formats
 from medenh.errors import InputError, OutputError, UnreadableError
 from medenh.formats import dicom
 
@@ -279,3 +281,16 @@ def test_pixels_that_are_cut_short_are_counted(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UnreadableError, match="cut short: 412 of 512 bytes"):
         dicom.read([path])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6, 0.95])
+def test_files_that_are_cut_say_what_to_do_and_name_no_exception(tmp_path, share):
+    for name, source in FOUND.items():
+        path = tmp_path / f"{name}.dcm"
+        data = source.read_bytes()
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(InputError) as caught:
+            formats.read(path)
+        unreadable = isinstance(caught.value, UnreadableError)
+        assert not unreadable or caught.value.hint == "copy the file again"
+        assert not re.search(r"Error|\(error", caught.value.what), caught.value.what

@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from medenh import formats
 from medenh.errors import UnreadableError, UnsupportedError
-from medenh.formats.discover import discover
+from medenh.formats.discover import discover, in_words
 
 DATA = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
@@ -28,21 +28,26 @@ def picture(path: Path) -> Path:
     return path
 
 
-def test_what_is_no_picture_is_counted_by_kind(tmp_path, caplog):
+def test_what_is_no_picture_is_counted_by_kind(tmp_path):
     picture(tmp_path / "a.png")
-    for name in ("a.bval", "b.bval", "c.zip", "sub/d.mgz", "e.dcm.gz", "DICOMDIR", "f"):
+    for name in ("a.bval", "b.BVAL", "c.zip", "sub/d.mgz", "e.dcm.gz", "DICOMDIR", "f"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"something else")
+    (tmp_path / "empty").write_bytes(b"")
     (tmp_path / ".hidden.zip").write_bytes(b"")
-    with caplog.at_level("INFO", logger="medenh"):
-        found = discover([tmp_path])
+    found = discover([tmp_path])
     assert [item.paths[0].name for item in found.items] == ["a.png"]
     assert not found.rejected
-    told = [record.getMessage() for record in caplog.records]
-    kinds = ("1 .dcm.gz", "1 .mgz", "1 .zip", "1 DICOMDIR", "1 f", "2 .bval")
-    assert told == [
-        f"passed over: {kind}" for kind in sorted(kinds, key=lambda k: k[2:])
-    ]
+    ones = dict.fromkeys([".dcm.gz", ".mgz", ".zip", "DICOMDIR", "empty", "f"], 1)
+    assert list(found.kinds.items()) == [(".bval", 2), *ones.items()]
+    elsewhere = found.only(lambda path: path.parent.name == "sub")
+    assert (elsewhere.items, elsewhere.kinds) == ([], {".mgz": 1})
+
+
+def test_many_kinds_stay_on_a_short_line():
+    kinds = {f".{index}": 20 - index for index in range(10)}
+    assert in_words(kinds).endswith(", 13 .7, 23 of 2 other kinds")
+    assert in_words({}) == ""
 
 
 def slice_file(path: Path, *, series="1.2.3", place=None, number=1, **more) -> Path:

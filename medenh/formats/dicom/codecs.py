@@ -155,7 +155,6 @@ def _collect(
                 f"the pixel data are cut short: {len(dataset.PixelData)} of "
                 f"{expected} bytes",
                 path=path,
-                hint="copy the file again",
             )
         frames = frames_of(dataset, syntax, shape, **options)
         for place, frame in zip(pixels, frames, strict=True):

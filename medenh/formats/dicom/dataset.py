@@ -76,12 +76,11 @@ def damage_guard(
         raise
     except OSError as error:
         if error.errno is None:  # a parser's own, about the content
-            raise UnreadableError(f"{what} (OSError)", path=path) from None
+            raise UnreadableError(what, path=path, hint=files.COPY_AGAIN) from None
         reason = os.strerror(error.errno).lower()
         raise UnreadableError(f"cannot be read: {reason}", path=path) from None
-    except Exception as error:
-        name = type(error).__name__
-        raise UnreadableError(f"{what} ({name})", path=path) from None
+    except Exception:
+        raise UnreadableError(what, path=path, hint=files.COPY_AGAIN) from None
 
 
 class _MeteredReader(io.BufferedReader):

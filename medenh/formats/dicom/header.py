@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError
+from medenh.formats import files
 from medenh.formats.dicom.dataset import load
 from medenh.formats.limits import DEFAULT, Limits
 
@@ -230,7 +231,7 @@ def _refuse_nonsense(dataset: Dataset, path: Path) -> None:
     if "SOPClassUID" not in dataset and "Rows" not in dataset:
         if dataset.file_meta.get("MediaStorageSOPClassUID"):
             return
-        raise UnreadableError("holds no DICOM object", path=path)
+        raise UnreadableError("holds no DICOM object", path=path, hint=files.COPY_AGAIN)
 
 
 def layout_of(dataset: Dataset, path: Path) -> Layout:
@@ -285,7 +286,11 @@ def _check_layout(layout: Layout, path: Path) -> None:
     if min(layout.rows, layout.columns, layout.frames) < 1:
         raise UnreadableError("rows, columns or frames are not positive", path=path)
     if layout.bits_allocated == 1:
-        raise UnsupportedError("holds a 1-bit mask, not a picture", path=path)
+        raise UnsupportedError(
+            "holds a 1-bit mask, not a picture",
+            path=path,
+            hint="if it is a picture, give it 8 bits first",
+        )
     if layout.bits_allocated in (32, 64):
         raise UnsupportedError(
             f"{layout.bits_allocated}-bit pixel values are not supported in DICOM",
