@@ -49,7 +49,9 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             with gzip_file(fileobj=plain, mode="rb") as inflated:
                 yield inflated
     except damage as error:
-        raise UnreadableError(f"damaged or truncated ({error})", path=path) from error
+        reason = getattr(error, "strerror", None)  # what the system says, if it is that
+        what = f"cannot be read: {reason}" if reason else "damaged or truncated"
+        raise UnreadableError(what, path=path) from error
 
 
 def read_header(path: Path, limits: Limits) -> bytes:
