@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import gzip
+import io
+import os
 import struct
 import time
 from dataclasses import replace
@@ -271,6 +274,35 @@ def test_a_gzip_file_that_lies_of_its_content_is_refused(tmp_path):
         (tmp_path / "b.nii.gz").write_bytes(wrong)
         with pytest.raises(UnreadableError, match="damaged or truncated"):
             formats.read(tmp_path / "b.nii.gz")
+
+
+class _FailingDisk(io.FileIO):
+    """A file that cannot be read beyond its first bytes."""
+
+    def readinto(self, into):
+        if self.tell() >= 4096:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().readinto(memoryview(into)[:4096])
+
+    def readall(self):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("name", ["b.nii", "b.nii.gz"])
+def test_what_the_system_says_of_a_failing_disk_is_told(tmp_path, monkeypatch, name):
+    raw = save(tmp_path / "a.nii", numbers((30, 31, 32))).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
+    opened = Path.open
+
+    def failing(self, mode="r", *more, **options):
+        if self == path and mode == "rb":
+            return io.BufferedReader(_FailingDisk(self), 512)
+        return opened(self, mode, *more, **options)
+
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(UnreadableError, match="Input/output error"):
+        formats.read(path)
 
 
 def test_nan_is_frozen_and_survives(tmp_path):
