@@ -114,7 +114,10 @@ _LegacyOut = Annotated[
     ),
 ]
 _Workers = Annotated[
-    str, typer.Option(help="Processes; auto is all cores.", metavar="auto|N")
+    str,
+    typer.Option(
+        help="Processes; auto is as many as cores and memory allow.", metavar="auto|N"
+    ),
 ]
 _List = Annotated[bool, typer.Option("--list", help="Show the recipes and stop.")]
 

@@ -37,10 +37,12 @@ def output_root(inputs: Sequence[Path], output: Path | None) -> Path:
     Raises
     ------
     UsageError
-        None was given, it is a file or named as one, or an input folder.
+        None was given, it is a file or named as one, "-", or an input folder.
     """
     if output is None:
         raise UsageError("no output folder", hint="give one with -o OUT")
+    if str(output) == "-":
+        raise UsageError("pictures do not go through a pipe", hint="name a folder")
     if output.is_symlink() and not output.exists():
         raise UsageError(
             f"{output} is a link that leads nowhere", hint="choose another with -o"

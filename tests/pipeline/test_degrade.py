@@ -449,6 +449,15 @@ def test_places_that_cannot_be_the_output(folder, tmp_path, bad):
         degrade_files([folder], out, asked())
 
 
+def test_a_dash_is_no_folder(folder, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="pipe"):
+        degrade_files([folder], Path("-"), asked())
+    assert not Path("-").exists()
+
+
 def test_masks_keep_what_is_outside_and_are_found_by_name(folder, tmp_path):
     inputs, masks = tmp_path / "in", tmp_path / "masks"
     inputs.mkdir()
