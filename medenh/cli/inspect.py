@@ -82,6 +82,8 @@ def _show(document: dict[str, Any], *, title: str) -> None:
     width = max(map(len, document))
     for name, value in document.items():
         text = " to ".join(map(_text, value)) if name == "range" else _text(value)
+        if name == "looks_like" and value is None:  # "unknown" would be a finding
+            text = "not judged"
         console.write(f"{name.ljust(width)}  {text}")
     if title:
         console.write("")

@@ -51,7 +51,8 @@ def _train(
     list_configs: Annotated[
         bool,
         typer.Option(
-            "--list", help="List configurations, strategies, losses, tasks, networks."
+            "--list",
+            help="List configurations, sweeps, strategies, losses, tasks, networks.",
         ),
     ] = False,
     sweep: Annotated[
@@ -67,8 +68,8 @@ def _train(
 ) -> None:
     """Train a network on packs of images: restoration, or a recogniser of a task.
 
-    Leaves last.pt (state), best.safetensors (weights), log.csv, curve.png and
-    samples.png in the run folder.
+    Leaves last.pt (state), best.safetensors (weights), log.csv, curve.png, samples.png
+    and config.json in the run folder.
     """
     from medenh.errors import UsageError
     from medenh.training.config_file import load_config, named_config, named_configs

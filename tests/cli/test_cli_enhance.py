@@ -189,6 +189,14 @@ def test_inspect_tells_what_a_picture_looks_like_and_what_auto_takes(capsys, tmp
     assert "looks like a fundus photograph" in document["auto_reason"]
 
 
+def test_inspect_says_where_looks_were_not_judged(capsys, tmp_path):
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((16, 16), np.uint8))
+    _, out, _ = run(capsys, "inspect", tmp_path / "small.png")
+    assert "not judged" in next(
+        line for line in out.splitlines() if line.startswith("looks_like")
+    )
+
+
 def test_inspect_takes_several_files_and_a_bad_one_costs_itself(capsys, folder):
     good, bad = folder / "a.png", folder.parent / "bad.png"
     bad.write_text("no picture")
