@@ -412,10 +412,13 @@ class PromoteConfig(Section):
 
 
 class OptimiserConfig(Section):
-    """AdamW, linear warm-up, cosine.
+    """AdamW or Muon, linear warm-up, cosine.
 
     Attributes
     ----------
+    name : str
+        "adamw", or "muon": momentum made orthogonal, AdamW's steps for what is no
+        matrix. About twice as far by as many steps where it was tried.
     lr, final_lr : float
         Learning rate after the warm-up, and at the end.
     companion_lr : float
@@ -426,6 +429,7 @@ class OptimiserConfig(Section):
         Decay of the averaged weights, which are what is validated and published.
     """
 
+    name: Literal["adamw", "muon"] = "adamw"
     lr: float = Field(default=1e-3, gt=0)
     final_lr: float = Field(default=0.0, ge=0)
     companion_lr: float = Field(default=0.0, ge=0)

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from medenh.errors import MedenhError, UsageError
 from medenh.training.gradients import Promoter
+from medenh.training.muon import Muon
 from medenh.training.sections import OptimiserConfig, PromoteConfig
 
 __all__ = [
@@ -163,7 +164,8 @@ class Update:
             parameters = [p for p in network.parameters() if p.requires_grad]
             if parameters:
                 lr = config.lr if name == "network" else config.companion_lr
-                optimisers[name] = torch.optim.AdamW(
+                kind = Muon if config.name == "muon" else torch.optim.AdamW
+                optimisers[name] = kind(
                     parameters,
                     lr=lr or config.lr,
                     weight_decay=config.weight_decay,

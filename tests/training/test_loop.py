@@ -56,8 +56,13 @@ def test_files_of_a_run_are_for_whom_the_umask_says(tiny_settings, tmp_path):
     assert set(modes.values()) == {0o640}
 
 
-def test_resume_equals_the_undisturbed_run_bit_for_bit(tiny_settings, tmp_path):
-    config = load_config("dpe-general", tiny_settings)
+@pytest.mark.parametrize(
+    "settings", [[], ["optimiser.name=muon", "network.preset=light"]]
+)
+def test_resume_equals_the_undisturbed_run_bit_for_bit(
+    tiny_settings, tmp_path, settings
+):
+    config = load_config("dpe-general", [*tiny_settings, *settings])
     train(config, tmp_path / "whole")
     stopped = train(config, tmp_path / "parts", max_minutes=0)
     assert stopped.step == 1
