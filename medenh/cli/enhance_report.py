@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -118,12 +119,14 @@ class ReportListener(Listener):
         self, results: Sequence[FileResult], image: Image, enhanced: Image
     ) -> None:
         """Keep a view of an image; of many, those that changed most."""
-        key = _order(results[0])
+        middle = image.frames // 2
+        shown = results[middle if len(results) == image.frames else 0]
+        key = _order(shown)
         with self._lock:
             self._images += 1
             wanted = len(self._cases) < _MOST_CASES or key < max(self._cases)
         if wanted:
-            case = _case(results[0], image, enhanced)
+            case = _case(shown, image, enhanced)
             with self._lock:
                 self._cases[key] = case
                 if len(self._cases) > _MOST_CASES:
@@ -133,6 +136,10 @@ class ReportListener(Listener):
     def write(self, path: Path, summary: Summary, asked: EnhanceOptions) -> None:
         """Write the page."""
         inputs, names = _shortened([result.input for result in summary.written])
+        name_of = {
+            str(result.input): name
+            for result, name in zip(summary.written, names, strict=True)
+        }
         outputs, new_names = _shortened([result.output for result in summary.written])
         rows: list[tuple[Value, ...]] = [
             (
@@ -157,7 +164,10 @@ class ReportListener(Listener):
         write_report(
             path,
             title="Enhanced images",
-            cases=[self._cases[key] for key in sorted(self._cases)],
+            cases=[
+                replace(case, name=name_of[case.name])
+                for _, case in sorted(self._cases.items(), key=itemgetter(0))
+            ],
             tables=tables,
             above=len(tables) - 1,
             settings={
@@ -218,7 +228,9 @@ def _label(name: str) -> str:
 
 def _case(result: FileResult, image: Image, enhanced: Image) -> Case:
     figures = {_label(name): f"{value:.4f}" for name, value in result.fidelity.items()}
-    return Case(result.input.name, _view(image), _view(enhanced), figures=figures)
+    if image.frames > 1:
+        figures["frame shown"] = f"{image.frames // 2 + 1} of {image.frames}"
+    return Case(str(result.input), _view(image), _view(enhanced), figures=figures)
 
 
 def _view(image: Image) -> FloatArray:

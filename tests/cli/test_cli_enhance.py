@@ -9,8 +9,10 @@ from pathlib import Path
 import cv2
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import skimage
+from pydicom.data import get_testdata_file
 
 from medenh.cli.main import main
 
@@ -164,6 +166,48 @@ def test_a_report_is_written(capsys, folder, tmp_path):
     text = page.read_text()
     assert "a.png" in text
     assert "data:image" in text
+
+
+def test_a_report_tells_files_of_one_name_apart(capsys, folder, tmp_path):
+    for place in ("p1", "p2"):
+        (folder / place).mkdir()
+        cv2.imwrite(str(folder / place / "a.png"), np.eye(40, dtype=np.uint8) * 255)
+    volume = np.random.default_rng(0).integers(0, 255, (40, 50, 5), np.uint8)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / "p2" / "v.nii.gz")
+    page = tmp_path / "page.html"
+    run(
+        capsys,
+        "enhance",
+        folder,
+        "-o",
+        tmp_path / "out",
+        "-m",
+        "clahe",
+        "--report",
+        page,
+    )
+    text = page.read_text()
+    shown = re.findall(r'<h2 id="case-\d+"><bdi>(.*?)</bdi>', text)
+    assert sorted(shown) == ["a.png", "b.png", "p1/a.png", "p2/a.png", "p2/v.nii.gz"]
+    assert text.count("frame shown") == 1
+    assert "3 of 5" in text
+
+
+def test_a_report_names_the_slice_of_a_series_that_it_shows(capsys, tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    made = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    for index in range(4):  # against the order of names
+        made.SOPInstanceUID = f"1.2.3.4.{index}"
+        made.ImagePositionPatient = [0, 0, -index]
+        made.save_as(root / f"{index}.dcm")
+    page = tmp_path / "page.html"
+    words = ("-o", tmp_path / "out", "-m", "clahe", "--report", page)
+    assert run(capsys, "enhance", root, *words)[0] == 0
+    text = page.read_text()
+    shown = re.findall(r'<h2 id="case-\d+"><bdi>(.*?)</bdi>', text)
+    assert shown == ["1.dcm"]
+    assert "3 of 4" in text
 
 
 def test_inspect_tells_the_format_and_no_more_than_that(capsys, folder):
