@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,14 @@ class Item:
         files given by name.
     format : str
         As `medenh.formats.sniff` tells it.
+    remark : str
+        What a user should know of it, or "".
     """
 
     paths: tuple[Path, ...]
     relative: tuple[Path, ...]
     format: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +123,11 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
     seen: set[Path] = set()
     paths = [Path(one) for one in inputs]
     _add_named([path for path in paths if not path.is_dir()], found, seen)
+    parts = _Parts()
     for path in paths:
         if path.is_dir():
-            _add_folder(path, recursive, found, seen)
+            _add_folder(path, recursive, found, seen, parts)
+    found.items[:] = map(parts.told, found.items)
     for path in found.passed_over:
         _log.info("%s is passed over: DICOM without a picture", path)
     return found
@@ -157,7 +162,7 @@ def _add_named(paths: Sequence[Path], found: Discovery, seen: set[Path]) -> None
             seen.add(key)
             kinds.append((path, kind))
     several = sum(kind == "dicom" for _, kind in kinds) > 1
-    grouped = _grouped(kinds, Discovery()) if several else []
+    grouped = _grouped(kinds, Discovery(), _Parts()) if several else []
     placed = {path for group, _ in grouped for path in group}
     # what has no usable header was named all the same: reading it will say why
     grouped += [((path,), kind) for path, kind in kinds if path not in placed]
@@ -172,7 +177,40 @@ def _header_half(path: Path) -> Path:
     return path
 
 
-def _add_folder(root: Path, recursive: bool, found: Discovery, seen: set[Path]) -> None:
+class _Parts:
+    """Which slices of a series lie in which folder, where each is a volume."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[Any, ...], dict[Path, set[float]]] = {}
+        self._keys: dict[Path, tuple[Any, ...]] = {}
+
+    def add(self, header: DicomHeader) -> None:
+        """Note where a slice lies, on the disk and in the patient."""
+        key = self._keys[header.path] = header.series_key
+        places = self._places.setdefault(key, defaultdict(set))
+        places[header.path.parent].add(round(header.position or 0.0, 2))
+
+    def told(self, item: Item) -> Item:
+        """Return the item; with a remark where other folders have more of its series.
+
+        Folders with the same slices are copies of one another.
+        """
+        path = item.paths[0]
+        places = self._places.get(self._keys.get(path, ()), {})
+        every = set[float]().union(*places.values())
+        if not every - places.get(path.parent, every):
+            return item
+        remark = (
+            f"its folder has {len(places[path.parent])} of the {len(every)} slices of "
+            "this series, other folders the rest: each folder is a volume of its own "
+            "(put all into one folder)"
+        )
+        return replace(item, remark=remark)
+
+
+def _add_folder(
+    root: Path, recursive: bool, found: Discovery, seen: set[Path], parts: _Parts
+) -> None:
     folders = list(_folders(root, recursive, found))
     themselves = _targets_of_links(folders)
     for folder, names in folders:
@@ -190,7 +228,7 @@ def _add_folder(root: Path, recursive: bool, found: Discovery, seen: set[Path]) 
             if key not in seen:
                 seen.add(key)
                 kinds.append((path, kind))
-        for paths, kind in _grouped(kinds, found):
+        for paths, kind in _grouped(kinds, found, parts):
             relative = tuple(path.relative_to(root) for path in paths)
             found.items.append(Item(paths, relative, kind))
 
@@ -272,13 +310,13 @@ def _kind_in_folder(path: Path, found: Discovery) -> str:
 
 
 def _grouped(
-    kinds: Sequence[tuple[Path, str]], found: Discovery
+    kinds: Sequence[tuple[Path, str]], found: Discovery, parts: _Parts
 ) -> list[tuple[tuple[Path, ...], str]]:
     """Return one entry for each picture, DICOM slices of one series together."""
     dicom = [path for path, kind in kinds if kind == "dicom"]
     if not dicom:
         return [((path,), kind) for path, kind in kinds]
-    series, lone = _series(dicom, found)
+    series, lone = _series(dicom, found, parts)
     known = {path: paths for paths in series for path in paths}
     done: set[Path] = set()
     grouped: list[tuple[tuple[Path, ...], str]] = []
@@ -292,7 +330,7 @@ def _grouped(
 
 
 def _series(
-    paths: Sequence[Path], found: Discovery
+    paths: Sequence[Path], found: Discovery, parts: _Parts
 ) -> tuple[list[tuple[Path, ...]], set[Path]]:
     """Return the series, each sorted by position, and the files that stand alone."""
     from medenh.formats import dicom
@@ -307,6 +345,7 @@ def _series(
             continue
         if header.is_image and header.position is not None:
             groups[header.series_key].append(header)
+            parts.add(header)
         elif header.is_image:
             lone.add(path)
         elif header.claims_image:

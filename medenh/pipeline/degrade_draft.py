@@ -181,7 +181,8 @@ class Draft:
 
         Its other slices came later or were damaged. With them every slice changes.
         """
-        remarks = (f"{_change(task, done)}: made again as a whole",) if done else ()
+        again = (f"{_change(task, done)}: made again as a whole",) if done else ()
+        remarks = (*task.remarks, *again)
         index = len(self._plan.tasks)
         self._plan.tasks.append(replace(task, index=index, remarks=remarks))
         self._plan.order.append(task.outputs[0])

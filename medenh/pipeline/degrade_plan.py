@@ -204,6 +204,7 @@ def _task(
         references=tuple(f"high/{name}" for name in names) if options.pairs else (),
         recipe=recipe,
         draw=draw,
+        remarks=(item.remark,) if item.remark else (),
     )
 
 

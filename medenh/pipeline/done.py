@@ -75,7 +75,7 @@ class Judge:
         change = _change(item, len(made_of)) if made_of else ""
         if change and self._policy == "skip":
             remark = f"{change}: made again as a whole"
-            return [replace(item, replaces=True, remarks=(remark,))]
+            return [replace(item, replaces=True, remarks=(*item.remarks, remark))]
         return [self._left(item, index, change) for index in range(len(item.sources))]
 
     def _left(self, item: WorkItem, index: int, change: str) -> Verdict:

@@ -279,7 +279,12 @@ class _Draft:
             self._check_kind(item, kind)
             maps = MAP_FORMATS[kind] if self.options.uncertainty else ""
             work = WorkItem(
-                item.paths, targets, item.format, kind=kind, map_format=maps
+                item.paths,
+                targets,
+                item.format,
+                kind=kind,
+                map_format=maps,
+                remarks=(item.remark,) if item.remark else (),
             )
             self._check(work)
         except (OutputError, UnsupportedError) as error:

@@ -200,6 +200,21 @@ def test_what_is_not_one_volume_stays_apart(tmp_path):
     assert not found.rejected
 
 
+def test_a_series_that_lies_in_several_folders_is_told(tmp_path):
+    for place in range(5):
+        slice_file(tmp_path / "split" / f"p{place % 2}" / str(place), place=place)
+        for copy in ("original", "backup"):
+            slice_file(tmp_path / copy / str(place), series="1.2.4", place=place)
+    found = discover([tmp_path])
+    remarks = {item.relative[0].as_posix(): item.remark for item in found.items}
+    assert "has 3 of the 5 slices" in remarks.pop("split/p0/0")
+    assert "has 2 of the 5 slices" in remarks.pop("split/p1/1")
+    assert remarks == {"backup/0": "", "original/0": ""}
+    parts = discover([tmp_path / "split" / "p0", tmp_path / "split" / "p1"])
+    assert all("of the 5 slices" in item.remark for item in parts.items)
+    assert not discover(sorted(tmp_path.glob("split/*/*"))).items[0].remark
+
+
 def test_slices_given_by_name_are_one_volume_as_in_a_folder(tmp_path):
     paths = [slice_file(tmp_path / str(place), place=place) for place in (2, 0, 1)]
     lone = picture(tmp_path / "a.png")

@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from medenh import formats
+from medenh.pipeline.degrade import degrade_files
+from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.engine import Engine
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
@@ -99,6 +101,23 @@ def test_each_slice_of_a_series_is_counted(folder, tmp_path):
         assert file["fidelity"] == document["files"][0]["fidelity"]
     again = enhance(folder, tmp_path / "out")
     assert (again.inputs, len(again.skipped), len(again.written)) == (COUNT, COUNT, 0)
+
+
+def test_a_series_in_two_folders_is_warned_about(folder, tmp_path):
+    for place in ("a", "b"):
+        (folder / place).mkdir()
+    for index in range(COUNT):
+        path = folder / f"{index}.dcm"
+        path.rename(folder / "ab"[index % 2] / path.name)
+    summary = enhance(folder, tmp_path / "out")
+    assert len(summary.written) == COUNT
+    assert all(
+        "of the 5 slices of this series" in r.warnings[0] for r in summary.written
+    )
+    asked = DegradeOptions(recipes=("dpe",), workers=1)
+    made = degrade_files([folder], tmp_path / "low", asked)
+    assert len(made.written) == 2
+    assert all("of the 5 slices of this series" in r.warnings[0] for r in made.written)
 
 
 def test_all_slices_fail_where_the_model_does(folder, tmp_path):
