@@ -17,7 +17,7 @@ from medenh.formats.names import (
     named_like,
 )
 from medenh.metrics.registry import METRICS, resolve_metrics
-from medenh.tasks import Task, get_task
+from medenh.tasks import TASKS, Task, get_task
 from medenh.tasks.labels import read_labels
 from medenh.types import Modality
 
@@ -164,6 +164,12 @@ def _metrics(options: PairOptions, *, paired: bool) -> tuple[str, ...]:
     return tuple(metric.name for metric in chosen)
 
 
+def _spelled_task(kind: str) -> str:
+    """Return how a task is asked for, and which there are of a kind."""
+    names = ", ".join(name for name, task in TASKS.items() if task.kind == kind)
+    return f"{spelled(tasks='NAME')}: {names}"
+
+
 def _check(options: PairOptions, region: Region, kinds: set[str]) -> None:
     if options.modality is not None and options.modality not in tuple(Modality):
         raise UsageError(
@@ -179,9 +185,15 @@ def _check(options: PairOptions, region: Region, kinds: set[str]) -> None:
             hint=f"use {spelled(region='fov')}; or whole",
         )
     if options.masks is not None and region != "mask" and not segments:
-        raise UsageError("masks are for region mask, or for a segmentation task")
+        raise UsageError(
+            "masks are for region mask, or for a segmentation task",
+            hint=f"give {spelled(region='mask')}; or {_spelled_task('segmentation')}",
+        )
     if options.labels is not None and not classifies:
-        raise UsageError("labels are for a classification task")
+        raise UsageError(
+            "labels are for a classification task",
+            hint=f"give {_spelled_task('classification')}",
+        )
     if segments and options.masks is None:
         raise UsageError(
             "a segmentation task needs answers", hint=f"give {spelled(masks='DIR')}"
