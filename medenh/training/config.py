@@ -188,7 +188,10 @@ class TrainConfig(Section):
     def _check_images(self) -> None:
         data = self.data
         if data.low and data.recipes:
-            raise ValueError("data.low brings real pairs: no data.recipes then")
+            raise ValueError(
+                "data.low brings real pairs, so no data.recipes: "
+                "--set data.recipes={} leaves them out"
+            )
         starts = self.strategy == "hq-guided" and self.guided.pair_steps > 0
         paired = starts or self.strategy not in _UNPAIRED
         if paired and not (data.low or data.recipes):
@@ -196,12 +199,23 @@ class TrainConfig(Section):
                 f"{self.strategy} learns from pairs: data.recipes to make them, "
                 "or data.low"
             )
-        sources = sum(map(bool, (data.real, data.real_qualities, data.real_recipes)))
+        real = {
+            "data.real": "''",
+            "data.real_qualities": "[]",
+            "data.real_recipes": "{}",
+        }
+        sources = [
+            f"--set {name}={nothing} leaves {name} out"
+            for name, nothing in real.items()
+            if getattr(data, name.removeprefix("data."))
+        ]
         if self.strategy in (*_UNPAIRED, "mean-teacher"):
-            if sources != 1:
+            if len(sources) != 1:
+                which = ", ".join(real)
                 raise ValueError(
                     f"{self.strategy} learns from real low-quality images: one of "
-                    "data.real, data.real_qualities, data.real_recipes"
+                    f"{which}"
+                    + (f", not {len(sources)}: {'; '.join(sources)}" if sources else "")
                 )
         elif sources:
             raise ValueError(

@@ -117,6 +117,19 @@ def load_folder(
     return _joined(images, alike.values())
 
 
+def _tell_strays(listing: Listing, partners: Listing) -> None:
+    """Warn of low-quality files that no clean one belongs to."""
+    strays = sorted(set(partners.files) - set(listing.files))
+    if strays:
+        _log.warning(
+            "%d of %d files in %s have no clean partner and are left out, %s for one",
+            len(strays),
+            len(partners.files),
+            partners.root,
+            strays[0],
+        )
+
+
 def _check_names(
     listing: Listing,
     partners: Listing | None,
@@ -124,7 +137,10 @@ def _check_names(
     known: dict[str, int],
     task: Task | None,
 ) -> None:
-    """Refuse partners, masks or labels of which none has the name of an image."""
+    """Refuse partners, masks or labels of which none has the name of an image.
+
+    Partners of which some have none are warned about.
+    """
     names = {"partner in data.low": set(partners.files) if partners else None}
     if task is not None and task.kind == "classification":
         names["label in data.labels"] = set(known)
@@ -141,6 +157,8 @@ def _check_names(
             path=listing.root,
             hint="names must be equal but for the extension and '.enhanced'",
         )
+    if partners is not None:
+        _tell_strays(listing, partners)
 
 
 def _identity(key: str, image: Image) -> str:

@@ -269,6 +269,7 @@ def test_what_is_left_out_is_said(clean, tmp_path, caplog):
     low = tmp_path / "low"
     for patient in range(6):
         _write(low, f"p{patient}/left.tif", 50 + patient)
+    _write(low, "p1/Right.tif", 50)
     (clean / "p1" / "bad.png").write_bytes(b"text")
     (clean / "p1" / "zero.png").write_bytes(b"")
     assert len(load_folder(str(clean), 200, low=str(low))) == 6
@@ -277,6 +278,8 @@ def test_what_is_left_out_is_said(clean, tmp_path, caplog):
     assert "no partner" in said
     assert "bad.png is left out" in said
     assert "zero.png is left out" in said
+    assert "1 of 7 files in" in said
+    assert "have no clean partner and are left out, p1/Right for one" in said
 
 
 def test_labels_as_spreadsheets_save_them_and_no_two_for_one(clean, tmp_path):
