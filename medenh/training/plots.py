@@ -49,32 +49,33 @@ def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def save_sweep(
-    path: Path, found: dict[str, dict[str, list[float]]], figure_name: str
-) -> None:
-    """Draw a figure of every variant: each seed a point, and their mean.
+def save_sweep(path: Path, found: dict[str, dict[str, list[float]]]) -> None:
+    """Draw the figures of every variant: each seed a point, and their mean.
 
     Parameters
     ----------
     path : path
     found : dict
-        Variant -> figure -> values, one a seed.
-    figure_name : str
+        Variant -> figure -> values, one a seed. A figure has a panel.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 0.5 * len(found) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    for row, (variant, figures) in enumerate(reversed(found.items())):
-        values = figures[figure_name]
-        axes.plot(values, [row] * len(values), "o", color="#4477aa", alpha=0.6)
-        axes.plot([np.mean(values)], [row], "|", color="black", markersize=18)
-        axes.annotate(
+    names = list(next(iter(found.values())))
+    size = (3 + 5 * len(names), 0.5 * len(found) + 1.2)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        for row, figures in enumerate(reversed(found.values())):
+            values = figures[name]
+            axes.plot(values, [row] * len(values), "o", color="#4477aa", alpha=0.6)
+            axes.plot([np.mean(values)], [row], "|", color="black", markersize=18)
+        axes.set(yticks=[], xlabel=name.replace("_", " "))
+        axes.grid(axis="x", alpha=0.3)
+    for row, variant in enumerate(reversed(found)):
+        panels[0].annotate(
             variant, (0, row), xycoords=("axes fraction", "data"), xytext=(-6, 0),
             textcoords="offset points", ha="right", va="center",
         )  # fmt: skip
-    axes.set(yticks=[], xlabel=figure_name.replace("_", " "))
-    axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
@@ -83,6 +84,7 @@ def save_frontier(
 ) -> None:
     """Draw two figures against each other: a variant's mean over seeds a point.
 
+    Bars are the standard deviation (n - 1), as in summary.csv; one seed has none.
     Variants that differ in a number at their end ("sum 1e-3", "sum 3e-3") are joined.
     """
     from matplotlib.figure import Figure
@@ -97,7 +99,7 @@ def save_frontier(
         y = [found[variant][up] for variant in variants]
         axes.errorbar(
             [np.mean(v) for v in x], [np.mean(v) for v in y],
-            xerr=[np.std(v) for v in x], yerr=[np.std(v) for v in y],
+            xerr=[_deviation(v) for v in x], yerr=[_deviation(v) for v in y],
             fmt="o-", linewidth=1, elinewidth=0.7, capsize=2,
         )  # fmt: skip
         for variant, across, upward in zip(variants, x, y, strict=True):
@@ -106,8 +108,13 @@ def save_frontier(
                 xytext=(5, 4), textcoords="offset points", fontsize=8,
             )  # fmt: skip
     axes.set(xlabel=along.replace("_", " "), ylabel=up.replace("_", " "))
+    axes.set_title("mean and standard deviation over seeds", fontsize=9)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
+
+
+def _deviation(values: list[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def _family(variant: str) -> str:

@@ -285,7 +285,7 @@ def _tabulate(sweep: Sweep, folder: Path) -> None:
             summary.append([variant, name, len(values), *_spread(values)])
     head = ["variant", "figure", "n", "mean", "std", "ci95_low", "ci95_high"]
     _write(folder / "summary.csv", head, summary)
-    save_sweep(folder / "sweep.png", found, sweep.figures[0])
+    save_sweep(folder / "sweep.png", found)
     if len(sweep.frontier) == 2:
         save_frontier(folder / "frontier.png", found, *sweep.frontier)
 

@@ -1,11 +1,14 @@
 import csv
 import math
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import t
 
 from medenh.errors import UsageError
 from medenh.training.config_file import load_config
+from medenh.training.plots import save_frontier, save_sweep
 from medenh.training.sweep import _best_row, load_sweep, named_sweeps, run_sweep
 
 
@@ -53,6 +56,27 @@ def test_a_sweep_leaves_tables_and_plots_and_goes_on(sweep, tmp_path):
     before = (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns
     assert run_sweep(sweep, folder)
     assert (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns == before
+
+
+def test_pictures_of_a_sweep_have_all_figures_and_the_spread_of_the_table(
+    tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    found = {
+        "plain": {"psnr": [20.0, 22.0, 27.0], "ssim": [0.5, 0.6, 0.9]},
+        "no gradient": {"psnr": [21.0], "ssim": [0.4]},
+    }
+    save_sweep(tmp_path / "sweep.png", found)
+    save_frontier(tmp_path / "frontier.png", found, "psnr", "ssim")
+    sweep, frontier = drawn
+    assert [axes.get_xlabel() for axes in sweep.axes] == ["psnr", "ssim"]
+    (axes,) = frontier.axes
+    assert "standard deviation" in axes.get_title()
+    bars = [bar.get_segments()[0] for bar in axes.containers[0].lines[2]]
+    lengths = [np.ptp(segment, axis=0).max() / 2 for segment in bars]
+    values = found["plain"].values()
+    assert lengths == pytest.approx([np.std(one, ddof=1) for one in values])
 
 
 def test_a_run_that_diverges_is_a_row_of_its_own(sweep, tmp_path):
