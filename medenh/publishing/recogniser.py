@@ -65,8 +65,16 @@ def load_images(config: TrainConfig) -> LabelledImages:
     Raises
     ------
     UsageError
-        The packs are not there, or hold no image that the run never touched.
+        The packs are not there, or hold no image that the run never touched; or it
+        learnt from a folder, which has no such images.
     """
+    if config.data.high:
+        raise UsageError(
+            "this recogniser learnt from a folder, and is measured on images of split "
+            "test or val, which data packs alone have",
+            path=config.data.high,
+            hint="make a data pack of the folder, and train on that",
+        )
     task = tasks.get_task(config.task)
     known = load_labelled(config.data, task, split="train", side=None)
     learnt, held = hold_back(known, config.data.holdout_share)
@@ -84,6 +92,7 @@ def load_images(config: TrainConfig) -> LabelledImages:
     raise UsageError(
         f"the packs hold no image of split test or val with an answer to {task.name}",
         path=config.data.root,
+        hint="--data DIR, a folder of packs that have some",
     )
 
 

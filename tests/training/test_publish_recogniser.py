@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from labelled_pack import scene
+from PIL import Image
 from published_runs import pack_with_tests, run_of
 from safetensors.torch import load_file, save_file
 
@@ -35,6 +37,25 @@ def trained(request, root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / request.param
     more = (*_QUICK, *_LEARN, "batch=4", "data.size=64")
     return request.param, run_of(folder, request.param, root, *more)
+
+
+def test_one_that_learnt_from_a_folder_is_told_to_learn_from_a_pack(tmp_path):
+    photos, labels = tmp_path / "photos", tmp_path / "labels.csv"
+    photos.mkdir()
+    rows = ["file,label"]
+    for index in range(6):
+        name = f"{index}.png"
+        Image.fromarray(scene(index)[0]).save(photos / name)
+        rows.append(f"{name},{index % 2}")
+    labels.write_text("\n".join(rows))
+    more = (
+        *_QUICK, "data.packs=[]", f"data.high='{photos.as_posix()}'",
+        f"data.labels='{labels.as_posix()}'", "data.datasets={}",
+    )  # fmt: skip
+    run = run_of(tmp_path / "run", "class-derm", tmp_path, *more)
+    with pytest.raises(UsageError, match="learnt from a folder") as caught:
+        publish(run.folder, PublishOptions(target=tmp_path / "a.zip", words=_NEW))
+    assert "data pack" in caught.value.hint
 
 
 def test_it_is_scored_and_imported(trained, tmp_path, monkeypatch):
