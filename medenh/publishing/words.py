@@ -78,8 +78,9 @@ def read_words(path: Path | None, over: dict[str, str], name: str) -> Words:
         try:
             document = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UsageError(
-                f"cannot read the words of the card: {error}", path=path
+                f"cannot read the words of the card: {reason}", path=path
             ) from error
         if not isinstance(document, dict):
             raise UsageError("the words of a card are an object", path=path)

@@ -84,7 +84,8 @@ def _rows(path: Path) -> list[tuple[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.DictReader(handle))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"cannot read the labels: {error}", path=path) from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the labels: {reason}", path=path) from error
     if not rows or not {"file", "label"} <= set(rows[0]):
         raise UsageError("labels need the columns file and label", path=path)
     # short rows lack a value

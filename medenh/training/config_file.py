@@ -63,7 +63,9 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the configuration: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            what = f"cannot read the configuration: {reason}"
+            raise UsageError(what, path=path) from error
     else:
         text = named_config(str(source))
     try:

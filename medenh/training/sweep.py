@@ -128,7 +128,9 @@ def load_sweep(source: str) -> Sweep:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the sweep: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            what = f"cannot read the sweep: {reason}"
+            raise UsageError(what, path=path) from error
     try:
         sweep = Sweep.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -251,7 +251,7 @@ def test_weights_that_are_none_or_of_another_network(copy, tmp_path):
         ({"protocols": ("magic",)}, "no protocol named"),
         ({"words": {"id": "Not An Id"}}, "id:"),
         ({"words": {**_MINE, "licence": "as you like it"}}, "licence"),
-        ({"card": "absent.json"}, "cannot read the words"),
+        ({"card": "absent.json"}, "the words of the card: No such file or directory$"),
         ({"data": "absent"}, "no such folder"),
     ],
 )

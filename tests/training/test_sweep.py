@@ -144,6 +144,15 @@ def test_a_figure_that_nothing_measures_is_refused_before_the_first_run(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("load", [load_config, load_sweep])
+def test_a_file_that_is_not_there_is_told_in_the_words_of_the_system(tmp_path, load):
+    path = tmp_path / "absent.toml"
+    with pytest.raises(UsageError) as caught:
+        load(str(path))
+    assert caught.value.what.endswith(": No such file or directory")
+    assert caught.value.path == path
+
+
 @pytest.mark.parametrize("frontier", ["['psnr']", "['psnr', 'ssim']"])
 def test_a_frontier_has_two_of_the_figures(tmp_path, frontier):
     path = tmp_path / "bad.toml"
