@@ -182,9 +182,6 @@ class FieldNet(nn.Module):
         Residual blocks at each level of the second one.
     side : int
         Of the thumbnail, pixels.
-    fold : int
-        Squares of so many pixels of the thumbnail are channels of one: fine detail is
-        seen, and costs little.
 
     Notes
     -----
@@ -208,11 +205,10 @@ class FieldNet(nn.Module):
         detail_widths: Sequence[int] = (32, 48, 64),
         blocks: int = 2,
         side: int = 96,
-        fold: int = 1,
     ) -> None:
         super().__init__()
-        self.side, self.fold = side, fold
-        self.light = _UNet(7 * fold * fold, 12, light_widths, 2, stop=2)
+        self.side = side
+        self.light = _UNet(7, 12, light_widths, 2, stop=2)
         self.overall = _Overall(light_widths[-1], overall_widths)
         self.detail = _UNet(24, 12, detail_widths, blocks, stop=0)
 
@@ -225,7 +221,7 @@ class FieldNet(nn.Module):
 
         Returns
         -------
-        float32 tensor, shape (B, 12, side / 4 / fold, side / 4 / fold)
+        float32 tensor, shape (B, 12, side / 4, side / 4)
             Changes: the columns of the matrix for red, green and blue, the offset.
         """
         thumb = F.adaptive_avg_pool2d(image.float(), self.side)
@@ -233,7 +229,7 @@ class FieldNet(nn.Module):
         mean, deviation = _statistics(thumb, inside)
         standard = (thumb - mean.view(-1, 3, 1, 1)) / deviation.view(-1, 3, 1, 1)
         seen = torch.cat([thumb * 2 - 1, 0.5 * standard * inside, inside], 1)
-        coarse, deep = self.light(F.pixel_unshuffle(seen, self.fold))
+        coarse, deep = self.light(seen)
         overall = self.overall(deep, thumb, mean, deviation)
         fields: Tensor = coarse.float() + overall.unsqueeze(2).unsqueeze(3)
         return fields
@@ -267,7 +263,7 @@ class FieldNet(nn.Module):
             flat = _colour_map(low, change - spread, inside)
             left = inside * (high - self.corrected(low, flat))
             cells = F.adaptive_avg_pool2d(left, 16) / share
-        side = self.side // (4 * self.fold)
+        side = self.side // 4
         fields = flat.repeat(1, 1, side, side)
         fields[:, 9:] += F.interpolate(cells, [side, side], mode="bilinear")
         return fields
