@@ -56,6 +56,7 @@ def _known_recipe(name: str) -> str:
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Frequency = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 RecipeName = Annotated[str, AfterValidator(_known_recipe)]
 
 
@@ -172,6 +173,9 @@ class DataConfig(Section):
     recolour_share : float
         Share of pairs of colour pictures in hues and tones of no data set, from black
         to white: what to do with a picture unlike all that are learnt from.
+    swap_shares : dict of str to float
+        Source data set -> share of its pairs in the colours of another picture of the
+        same set, so that few pictures are not learnt by heart.
     field_share : float
         Share of the pairs of fundus photographs that are degraded inside the disc
         alone; of the others the surround changes too.
@@ -221,6 +225,7 @@ class DataConfig(Section):
     identity_share: float = Field(default=0.1, ge=0, le=1)
     quantise_share: float = Field(default=0.8, ge=0, le=1)
     recolour_share: float = Field(default=0.0, ge=0, le=1)
+    swap_shares: dict[str, Share] = {}
     field_share: float = Field(default=1.0, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"
 
