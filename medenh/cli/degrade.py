@@ -267,6 +267,8 @@ def _show_plan(
         console.say(f"refuse  {failure.path}: {failure.reason}")
     if not quiet:
         console.tell_passed_over(plan.passed_over)
+        if not plan.inputs:
+            console.warn("no image was found in the input", kind="nothing to do")
 
 
 def _tell(

@@ -271,6 +271,8 @@ def _show_plan(
         console.say(f"refuse  {failure.path}: {failure.reason}")
     if not quiet:
         console.tell_passed_over(plan.passed_over)
+        if not plan.inputs and not plan.found:
+            console.warn("no image was found in the input", kind="nothing to do")
     return plan
 
 

@@ -116,6 +116,18 @@ def test_a_dry_run_says_what_and_why_and_does_nothing(capsys, folder, tmp_path):
     assert all(entry["model"] and entry["reason"] for entry in document["work"])
 
 
+@pytest.mark.parametrize("verb", [["enhance"], ["degrade", "--recipe", "dpe"]])
+def test_a_dry_run_over_nothing_says_so(capsys, tmp_path, verb):
+    (tmp_path / "in").mkdir()
+    asked = [*verb, tmp_path / "in", "-o", tmp_path / "out", "--dry-run"]
+    assert run(capsys, *asked) == (
+        0,
+        "",
+        "nothing to do: no image was found in the input\n",
+    )
+    assert run(capsys, *asked, "-q") == (0, "", "")
+
+
 def test_a_dry_run_that_reads_files_lists_no_broken_one_as_work(
     capsys, folder, tmp_path
 ):
