@@ -6,7 +6,7 @@ processes, sees what an undisturbed one would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations import Recipe, find_recipe
-from medenh.degradations.field_of_view import find_shown_field
+from medenh.degradations.field_of_view import find_field, find_shown_field
 from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
 from medenh.training.data import CleanImage
@@ -177,6 +177,7 @@ class PairSampler(_Drawing):
         super().__init__(images, config, seed)
         self._config = config
         self._swap = ColourSwap(images, config.swap_shares)
+        self._boxes: dict[int, tuple[int, int, int, int]] = {}
 
     def sample(
         self,
@@ -195,7 +196,7 @@ class PairSampler(_Drawing):
             label : int64 scalar; where images have one
         """
         index, rng = self.draw(step, position)
-        image = self.images[index]
+        image = self._shown(index, rng)
         size = side or self._config.size
         cut = draw_cut(image.pixels.shape, self._config, rng, size, whole_share)
         clean = to_unit(cut.apply(image.pixels))
@@ -208,6 +209,21 @@ class PairSampler(_Drawing):
             "high": _to_planes(clean),
         }
         return sample | _answers(image, cut)
+
+    def _shown(self, index: int, rng: np.random.Generator) -> CleanImage:
+        """Return an image, at times the square around its field alone."""
+        image, share = self.images[index], self._config.squared_share
+        if not share or image.modality != "fundus" or rng.random() >= share:
+            return image
+        if index not in self._boxes:
+            self._boxes[index] = find_field(to_unit(image.pixels)).box
+        box = self._boxes[index]
+        return replace(
+            image,
+            pixels=_squared(image.pixels, box),
+            low=None if image.low is None else _squared(image.low, box),
+            mask=None if image.mask is None else _squared(image.mask, box),
+        )
 
     def _pair(
         self, clean: FloatArray, image: CleanImage, cut: Cut, rng: np.random.Generator
@@ -225,6 +241,18 @@ class PairSampler(_Drawing):
         side = cut.whole_side(image.pixels.shape)
         low = degraded(clean, recipe, rng, image.modality, field, side, config)
         return clean, low
+
+
+def _squared(pixels: NDArray[Any], box: tuple[int, int, int, int]) -> NDArray[Any]:
+    """Return a box (left, top, width, height) in the middle of a black square."""
+    left, top, width, height = box
+    side = max(width, height)
+    square = np.zeros((side, side, pixels.shape[2]), pixels.dtype)
+    y, x = (side - height) // 2, (side - width) // 2
+    square[y : y + height, x : x + width] = pixels[
+        top : top + height, left : left + width
+    ]
+    return square
 
 
 def _answers(image: CleanImage, cut: Cut) -> dict[str, NDArray[Any]]:

@@ -173,6 +173,10 @@ class DataConfig(Section):
     recolour_share : float
         Share of pairs of colour pictures in hues and tones of no data set, from black
         to white: what to do with a picture unlike all that are learnt from.
+    squared_share : float
+        Share of the pairs of fundus photographs that are cut of the square around the
+        field, as the protocols and cleaned archives show it: a network that never saw
+        it takes the margins for the camera.
     swap_shares : dict of str to float
         Source data set -> share of its pairs in the colours of another picture of the
         same set, so that few pictures are not learnt by heart.
@@ -225,6 +229,7 @@ class DataConfig(Section):
     identity_share: float = Field(default=0.1, ge=0, le=1)
     quantise_share: float = Field(default=0.8, ge=0, le=1)
     recolour_share: float = Field(default=0.0, ge=0, le=1)
+    squared_share: float = Field(default=0.0, ge=0, le=1)
     swap_shares: dict[str, Share] = {}
     field_share: float = Field(default=1.0, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"

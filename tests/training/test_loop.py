@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -409,6 +410,25 @@ def test_the_surround_of_the_eye_changes_in_a_share_of_the_samples(tiny_settings
         assert changed == expected
         inside = [np.abs(s["low"] - s["high"])[:, 24, 24].max() for s in samples]
         assert min(inside) > 0.01
+
+
+def test_a_share_of_the_eyes_is_seen_as_the_square_around_the_field(tiny_settings):
+    eye = _eye(64)
+    wide = np.full((96, 128, 3), 6, np.uint8)
+    wide[16:80, 40:104] = eye.pixels
+    mask = np.where(wide[..., :1] > 20, 255, 0).astype(np.uint8)
+    image = replace(eye, pixels=wide, mask=mask)
+    for share, expected in ((0.0, {False}), (1.0, {True}), (0.5, {False, True})):
+        more = ["data.whole_share=1", "data.size=64", "data.identity_share=1",
+                f"data.squared_share={share}", "data.recolour_share=0"]  # fmt: skip
+        data = load_config("dpe-general", [*tiny_settings, *more]).data
+        sampler = PairSampler([image], data, seed=0)
+        samples = [sampler.sample(0, position) for position in range(12)]
+        filled = [(s["high"].max(0) > 0.1).mean() for s in samples]
+        assert {bool(f > 0.6) for f in filled} == expected
+        for sample in samples:
+            marked = sample["mask"][0] > 0.5
+            assert (sample["high"].max(0)[marked] > 0.1).all(), "the mask goes along"
 
 
 def test_recoloured_samples_are_pairs_like_the_others(tiny_settings):
