@@ -18,7 +18,7 @@ from medenh.degradations.field_of_view import find_field, find_shown_field
 from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
 from medenh.training.data import CleanImage
-from medenh.training.recolour import ColourSwap, recoloured
+from medenh.training.recolour import recoloured
 from medenh.training.sections import DataConfig
 from medenh.types import FloatArray
 
@@ -176,7 +176,6 @@ class PairSampler(_Drawing):
     def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
         super().__init__(images, config, seed)
         self._config = config
-        self._swap = ColourSwap(images, config.swap_shares)
         self._boxes: dict[int, tuple[int, int, int, int]] = {}
 
     def sample(
@@ -230,7 +229,6 @@ class PairSampler(_Drawing):
     ) -> tuple[FloatArray, FloatArray]:
         """Return the clean square, perhaps in other colours, and the degraded one."""
         config, field = self._config, _field(clean, image)
-        clean = self._swap(clean, field, image.dataset, rng)
         if field is not None and config.field_share < 1:
             field = field if rng.random() < config.field_share else None
         if config.recolour_share and rng.random() < config.recolour_share:

@@ -56,7 +56,6 @@ def _known_recipe(name: str) -> str:
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Frequency = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 RecipeName = Annotated[str, AfterValidator(_known_recipe)]
 
 
@@ -177,9 +176,6 @@ class DataConfig(Section):
         Share of the pairs of fundus photographs that are cut of the square around the
         field, as the protocols and cleaned archives show it: a network that never saw
         it takes the margins for the camera.
-    swap_shares : dict of str to float
-        Source data set -> share of its pairs in the colours of another picture of the
-        same set, so that few pictures are not learnt by heart.
     field_share : float
         Share of the pairs of fundus photographs that are degraded inside the disc
         alone; of the others the surround changes too.
@@ -230,7 +226,6 @@ class DataConfig(Section):
     quantise_share: float = Field(default=0.8, ge=0, le=1)
     recolour_share: float = Field(default=0.0, ge=0, le=1)
     squared_share: float = Field(default=0.0, ge=0, le=1)
-    swap_shares: dict[str, Share] = {}
     field_share: float = Field(default=1.0, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"
 
