@@ -46,7 +46,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum made orthogonal (Jordan et al. 2024) where weights are matrices.
 
-    Kernels of convolutions count as matrices of (outputs, inputs x height x width).
+    `torch.optim.Muon` takes two-dimensional weights alone. Kernels of convolutions
+    count here as matrices of (outputs, inputs x height x width).
     What is no matrix, or a thin one (biases, scales, depthwise kernels, a last layer of
     few channels), takes the steps of AdamW. The changes are scaled to the size of
     AdamW's (Liu et al. 2025, arXiv 2502.16982), so its learning rates and decays hold.

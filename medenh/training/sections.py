@@ -174,8 +174,8 @@ class DataConfig(Section):
         to white: what to do with a picture unlike all that are learnt from.
     squared_share : float
         Share of the pairs of fundus photographs that are cut of the square around the
-        field, as the protocols and cleaned archives show it: a network that never saw
-        it takes the margins for the camera.
+        field, much as the protocols and cleaned archives show it; the surround inside
+        the picture keeps its own levels.
     field_share : float
         Share of the pairs of fundus photographs that are degraded inside the disc
         alone; of the others the surround changes too.

@@ -42,7 +42,7 @@ def test_a_matrix_of_zeros_stays():
     assert torch.equal(orthogonal(torch.zeros(20, 30)), torch.zeros(20, 30))
 
 
-def test_matrices_move_as_in_torch(tmp_path):
+def test_matrices_move_as_in_torch():
     ours = nn.Linear(40, 30, bias=False)
     theirs = deepcopy(ours)
     options = {"lr": 1e-2, "weight_decay": 0.1, "momentum": 0.95}
