@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations import Recipe, find_recipe
-from medenh.degradations.field_of_view import find_field, find_shown_field
+from medenh.degradations.field_of_view import (
+    FieldOfView,
+    disc_weights,
+    find_field,
+    find_shown_field,
+)
 from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
 from medenh.training.data import CleanImage
@@ -176,7 +181,7 @@ class PairSampler(_Drawing):
     def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
         super().__init__(images, config, seed)
         self._config = config
-        self._boxes: dict[int, tuple[int, int, int, int]] = {}
+        self._found: dict[int, FieldOfView] = {}
 
     def sample(
         self,
@@ -214,14 +219,14 @@ class PairSampler(_Drawing):
         image, share = self.images[index], self._config.squared_share
         if not share or image.modality != "fundus" or rng.random() >= share:
             return image
-        if index not in self._boxes:
-            self._boxes[index] = find_field(to_unit(image.pixels)).box
-        box = self._boxes[index]
+        if index not in self._found:
+            self._found[index] = find_field(to_unit(image.pixels))
+        found = self._found[index]
         return replace(
             image,
-            pixels=_squared(image.pixels, box),
-            low=None if image.low is None else _squared(image.low, box),
-            mask=None if image.mask is None else _squared(image.mask, box),
+            pixels=_squared(image.pixels, found),
+            low=None if image.low is None else _squared(image.low, found),
+            mask=None if image.mask is None else _squared(image.mask, found),
         )
 
     def _pair(
@@ -241,15 +246,21 @@ class PairSampler(_Drawing):
         return clean, low
 
 
-def _squared(pixels: NDArray[Any], box: tuple[int, int, int, int]) -> NDArray[Any]:
-    """Return a box (left, top, width, height) in the middle of a black square."""
-    left, top, width, height = box
+def _squared(pixels: NDArray[Any], found: FieldOfView) -> NDArray[Any]:
+    """Return a field in the middle of a square that is black outside it.
+
+    The surround of a photograph is often some levels above black, and told apart by
+    them a camera is known to a network that the protocols then show none of them.
+    """
+    left, top, width, height = found.box
     side = max(width, height)
     square = np.zeros((side, side, pixels.shape[2]), pixels.dtype)
     y, x = (side - height) // 2, (side - width) // 2
     square[y : y + height, x : x + width] = pixels[
         top : top + height, left : left + width
     ]
+    centre = (found.centre[0] - left + x, found.centre[1] - top + y)
+    square[disc_weights((side, side), centre, found.radius) < 0.5] = 0
     return square
 
 

@@ -174,8 +174,7 @@ class DataConfig(Section):
         to white: what to do with a picture unlike all that are learnt from.
     squared_share : float
         Share of the pairs of fundus photographs that are cut of the square around the
-        field, much as the protocols and cleaned archives show it; the surround inside
-        the picture keeps its own levels.
+        field, black outside it, as the protocols and cleaned archives show it.
     field_share : float
         Share of the pairs of fundus photographs that are degraded inside the disc
         alone; of the others the surround changes too.

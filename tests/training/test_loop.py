@@ -429,6 +429,10 @@ def test_a_share_of_the_eyes_is_seen_as_the_square_around_the_field(tiny_setting
         for sample in samples:
             marked = sample["mask"][0] > 0.5
             assert (sample["high"].max(0)[marked] > 0.1).all(), "the mask goes along"
+        surrounds = [float(s["high"][:, 0, 0].max()) for s in samples]
+        for part, surround in zip(filled, surrounds, strict=True):
+            black = 0.0 if part > 0.6 else 6 / 255
+            assert surround == pytest.approx(black, abs=1e-6)
 
 
 def test_recoloured_samples_are_pairs_like_the_others(tiny_settings):
