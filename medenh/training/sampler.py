@@ -124,7 +124,9 @@ class _Drawing:
                 "no training images", hint="check data.packs and qualities"
             )
         self.images = images
+        self._config = config
         self._seed = seed
+        self._found: dict[int, FieldOfView] = {}
         modalities = [image.modality for image in images]
         counts = {m: modalities.count(m) for m in set(modalities)}
         weights = np.array(
@@ -145,6 +147,21 @@ class _Drawing:
         """Return the name of a sample's image."""
         return self.images[self.draw(step, position)[0]].name
 
+    def _shown(self, index: int, rng: np.random.Generator) -> CleanImage:
+        """Return an image, at times the square around its field alone."""
+        image, share = self.images[index], self._config.squared_share
+        if not share or image.modality != "fundus" or rng.random() >= share:
+            return image
+        if index not in self._found:
+            self._found[index] = find_field(to_unit(image.pixels))
+        found = self._found[index]
+        return replace(
+            image,
+            pixels=_squared(image.pixels, found),
+            low=None if image.low is None else _squared(image.low, found),
+            mask=None if image.mask is None else _squared(image.mask, found),
+        )
+
 
 class SingleSampler(_Drawing):
     """Draws squares of images as they are, or degraded and never seen clean."""
@@ -157,13 +174,12 @@ class SingleSampler(_Drawing):
         recipes: dict[str, float] | None = None,
     ) -> None:
         super().__init__(images, config, seed)
-        self._config = config
         self._recipes = recipes or {}
 
     def sample(self, step: int, position: int) -> dict[str, NDArray[Any]]:
         """Return one sample: image, (3, S, S) in [0, 1], and mask, label if known."""
         index, rng = self.draw(step, position)
-        image = self.images[index]
+        image = self._shown(index, rng)
         cut = draw_cut(image.pixels.shape, self._config, rng, self._config.size)
         square = to_unit(cut.apply(image.pixels))
         if self._recipes:
@@ -177,11 +193,6 @@ class SingleSampler(_Drawing):
 
 class PairSampler(_Drawing):
     """Draws (degraded, clean) squares, and what is known of them."""
-
-    def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
-        super().__init__(images, config, seed)
-        self._config = config
-        self._found: dict[int, FieldOfView] = {}
 
     def sample(
         self,
@@ -213,21 +224,6 @@ class PairSampler(_Drawing):
             "high": _to_planes(clean),
         }
         return sample | _answers(image, cut)
-
-    def _shown(self, index: int, rng: np.random.Generator) -> CleanImage:
-        """Return an image, at times the square around its field alone."""
-        image, share = self.images[index], self._config.squared_share
-        if not share or image.modality != "fundus" or rng.random() >= share:
-            return image
-        if index not in self._found:
-            self._found[index] = find_field(to_unit(image.pixels))
-        found = self._found[index]
-        return replace(
-            image,
-            pixels=_squared(image.pixels, found),
-            low=None if image.low is None else _squared(image.low, found),
-            mask=None if image.mask is None else _squared(image.mask, found),
-        )
 
     def _pair(
         self, clean: FloatArray, image: CleanImage, cut: Cut, rng: np.random.Generator

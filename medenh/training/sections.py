@@ -173,8 +173,8 @@ class DataConfig(Section):
         Share of pairs of colour pictures in hues and tones of no data set, from black
         to white: what to do with a picture unlike all that are learnt from.
     squared_share : float
-        Share of the pairs of fundus photographs that are cut of the square around the
-        field, black outside it, as the protocols and cleaned archives show it.
+        Share of fundus photographs, paired or not, that are shown as the square around
+        the field, black outside it, as the protocols and cleaned archives show them.
     field_share : float
         Share of the pairs of fundus photographs that are degraded inside the disc
         alone; of the others the surround changes too.

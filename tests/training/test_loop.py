@@ -22,7 +22,7 @@ from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage, load_pack, split_holdout
 from medenh.training.gradients import Promoter
 from medenh.training.loop import train
-from medenh.training.sampler import PairSampler, draw_cut
+from medenh.training.sampler import PairSampler, SingleSampler, draw_cut
 from medenh.training.sources import load_sources
 from medenh.training.validation import PairValidation
 
@@ -433,6 +433,9 @@ def test_a_share_of_the_eyes_is_seen_as_the_square_around_the_field(tiny_setting
         for part, surround in zip(filled, surrounds, strict=True):
             black = 0.0 if part > 0.6 else 6 / 255
             assert surround == pytest.approx(black, abs=1e-6)
+        single = SingleSampler([image], data, seed=0)
+        alone = [single.sample(0, position)["image"] for position in range(12)]
+        assert {bool(one[:, 0, 0].max() == 0) for one in alone} == expected
 
 
 def test_recoloured_samples_are_pairs_like_the_others(tiny_settings):
