@@ -104,7 +104,8 @@ def evaluate_protocol(
         protocol's kind of picture in the folder that the environment variable
         ``MEDENH_DATA`` names; medenh brings none along.
     models : str, or several
-        Ids and aliases; "classical" is all weight-free methods that suit.
+        Ids, ``id@version`` and aliases; "classical" is all weight-free methods that
+        suit. A model in several versions has a row each, named ``id@version``.
     masks, labels, tasks, modality, limit, output, device, workers
         See `medenh.evaluation.benchmark.BenchmarkOptions`.
 

@@ -64,8 +64,8 @@ class BenchmarkOptions:
     data : path or None
         Folder of clean pictures, a file, or a data pack; None is the installed set.
     models : tuple of str
-        Ids and aliases of the zoo; "classical" is all weight-free methods for the
-        kind of picture. "identity" is always there.
+        Ids, ``id@version`` and aliases of the zoo; "classical" is all weight-free
+        methods for the kind of picture. "identity" is always there.
     masks, labels : path or None
         Truth of downstream tasks, by name, for a folder.
     tasks : tuple of str

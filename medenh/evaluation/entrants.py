@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,32 +26,33 @@ class Entrants:
 
     Attributes
     ----------
-    cards : tuple of ModelCard
-        In the order asked for.
+    cards : dict
+        Row -> ModelCard, in the order asked for. A row's name is the model's id,
+        ``id@version`` where several versions of it take part.
     methods : tuple of str
-        Ids of those without weights, which run in the workers.
+        Rows of those without weights, which run in the workers.
     networks : dict
-        Id -> Model, loaded.
+        Row -> Model, loaded.
     """
 
-    cards: tuple[ModelCard, ...]
+    cards: dict[str, ModelCard]
     methods: tuple[str, ...]
     networks: dict[str, Model]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Ids of all, in order."""
-        return tuple(card.id for card in self.cards)
+        """Rows of all, in order."""
+        return tuple(self.cards)
 
     def described(self) -> dict[str, dict[str, str]]:
         """Return version and hash of every model."""
         return {
-            card.id: {
+            row: {
                 "version": card.version,
                 "sha256": card.weights.sha256 if card.weights else "",
                 "precision": "fp32",
             }
-            for card in self.cards
+            for row, card in self.cards.items()
         }
 
 
@@ -60,7 +62,7 @@ def enter(names: Sequence[str], modality: Modality, *, device: str) -> Entrants:
     Parameters
     ----------
     names : sequence of str
-        Ids, aliases, "auto", or "classical".
+        Ids, ``id@version``, aliases, "auto", or "classical".
     modality : Modality
         Kind of picture: decides aliases, and which classical methods take part.
     device : str
@@ -80,14 +82,24 @@ def enter(names: Sequence[str], modality: Modality, *, device: str) -> Entrants:
     wanted = [one for name in names for one in _expanded(name, modality)]
     kind = modality.value if modality is not Modality.UNKNOWN else None
     cards = [manifest.resolve_enhancer(name, kind).card for name in wanted]
-    unique = {card.id: card for card in cards if card.id != IDENTITY}
+    rows = _by_row([card for card in cards if card.id != IDENTITY])
     networks = {
-        card.id: load_model(card.full_id, device, "fp32")
-        for card in unique.values()
+        row: load_model(card.full_id, device, "fp32")
+        for row, card in rows.items()
         if card.method is None
     }
-    methods = tuple(card.id for card in unique.values() if card.method is not None)
-    return Entrants(tuple(unique.values()), methods, networks)
+    methods = tuple(row for row, card in rows.items() if card.method is not None)
+    return Entrants(rows, methods, networks)
+
+
+def _by_row(cards: Sequence[ModelCard]) -> dict[str, ModelCard]:
+    """Return each model once, by id; by ``id@version`` where an id has several."""
+    unique = {card.full_id: card for card in cards}
+    counts = Counter(card.id for card in unique.values())
+    return {
+        full_id if counts[card.id] > 1 else card.id: card
+        for full_id, card in unique.items()
+    }
 
 
 def _expanded(name: str, modality: Modality) -> list[str]:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+import torch
+from safetensors.torch import save
 
 import medenh
-from medenh import formats
+from medenh import formats, models
 from medenh.degradations import RECIPES
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
@@ -18,7 +21,7 @@ from medenh.evaluation.packs import read_set
 from medenh.evaluation.protocols import PROTOCOLS, find_protocol
 from medenh.metrics.registry import METRICS
 from medenh.tasks import TASKS
-from medenh.zoo.manifest import load_manifest
+from medenh.zoo.manifest import SCHEMA, load_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 DERM = ROOT.parent / "shared" / "data" / "derm"
@@ -114,6 +117,57 @@ def test_kept_pictures_score_the_same_again(data, tmp_path):
     assert again.row("degraded").scores == found.row("identity").scores
     with pytest.raises(OutputError, match="is there already"):
         medenh.evaluate_protocol("dpe", data, output=kept)
+
+
+@pytest.fixture
+def two_versions(tmp_path, monkeypatch):
+    """Put two versions of a tiny network with unlike weights into the zoo."""
+    cards = []
+    for version in ("1", "2"):
+        torch.manual_seed(int(version))
+        network = models.create("nafnet", "tiny")
+        # as made they do nothing, and alike
+        state = {
+            key: torch.randn_like(v) / 9 for key, v in network.state_dict().items()
+        }
+        content, file = save(state), f"toy-{version}.safetensors"
+        (tmp_path / file).write_bytes(content)
+        cards.append(
+            {
+                "id": "toy",
+                "version": version,
+                "title": "Toy",
+                "description": "For tests.",
+                "task": "enhance",
+                "architecture": "nafnet",
+                "preset": "tiny",
+                "licence": "Apache-2.0",
+                "data": [{"name": "none", "terms": "none", "images": 0}],
+                "weights": {
+                    "file": file,
+                    "size_bytes": len(content),
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                },
+            }
+        )
+    document = {"schema": SCHEMA, "models": cards}
+    (tmp_path / "extra.json").write_text(json.dumps(document))
+    monkeypatch.setenv("MEDENH_MANIFEST", str(tmp_path / "extra.json"))
+    monkeypatch.setenv("MEDENH_WEIGHTS_URL", tmp_path.as_uri())
+    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MEDENH_OFFLINE", raising=False)
+
+
+def test_versions_of_one_model_are_rows_of_their_own(data, two_versions):
+    both = medenh.evaluate_protocol(
+        "gauss-0.1", data, models=["toy@1", "toy@2", "toy"], limit=1
+    )
+    assert [row.name for row in both.rows] == ["identity", "toy@1", "toy@2"]
+    assert [one["version"] for one in both.settings["models"].values()] == ["1", "2"]
+    alone = medenh.evaluate_protocol("gauss-0.1", data, models=["toy@1"], limit=1)
+    assert [row.name for row in alone.rows] == ["identity", "toy"]
+    assert alone.row("toy").scores == both.row("toy@1").scores
+    assert both.row("toy@1").scores != both.row("toy@2").scores
 
 
 def test_classical_is_what_suits_the_kind_of_picture(data):
