@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medenh.errors import OutputError, OverBudgetError, UnreadableError, spelled
-from medenh.formats.limits import raise_limit
+from medenh.formats.limits import raise_limit, size_text
 from medenh.hashing import sha256_file
 
 __all__ = [
@@ -396,8 +396,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
     size = regular_size(path)
     if size > limit:
         raise OverBudgetError(
-            f"file of {size / 2**30:.1f} GiB, more than the limit of "
-            f"{limit / 2**30:.1f}",
+            f"file of {size_text(size)}, more than the limit of {size_text(limit)}",
             path=path,
             hint=raise_limit("max_bytes"),
         )

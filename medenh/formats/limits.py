@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medenh.errors import OverBudgetError
 
-__all__ = ["DEFAULT", "Limits", "raise_limit", "read_seconds"]
+__all__ = ["DEFAULT", "Limits", "raise_limit", "read_seconds", "size_text"]
 
 _BASE_S = 30.0
 _BYTES_PER_S = 10e6
@@ -68,8 +68,8 @@ class Limits:
         if max(bytes_decoded, bytes_on_disk) > self.max_bytes:
             size = max(bytes_decoded, bytes_on_disk)
             raise OverBudgetError(
-                f"{size / 2**30:.1f} GiB of pixels, more than the limit of "
-                f"{self.max_bytes / 2**30:.1f}",
+                f"{size_text(size)} of pixels, more than the limit of "
+                f"{size_text(self.max_bytes)}",
                 path=path,
                 hint=raise_limit("max_bytes"),
             )
@@ -82,6 +82,21 @@ class Limits:
                 path=path,
                 hint=raise_limit("max_ratio"),
             )
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes as the limits are counted, in powers of 1024.
+
+    Examples
+    --------
+    >>> size_text(1000), size_text(1536), size_text(4 * 2**30)
+    ('1,000 B', '1.5 KiB', '4 GiB')
+    """
+    amount, units = float(size), ["B", "KiB", "MiB", "GiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount /= 1024
+        del units[0]
+    return f"{amount:,.1f} {units[0]}".replace(".0 ", " ")
 
 
 def raise_limit(name: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from medenh.errors import OutputError, OverBudgetError, UnreadableError
 from medenh.formats import files
-from medenh.formats.limits import Limits
+from medenh.formats.limits import Limits, size_text
 
 POSIX = os.name == "posix"
 ROOT = POSIX and os.geteuid() == 0
@@ -246,8 +246,20 @@ def test_sync_folder_takes_any_path(tmp_path):
 def test_read_bytes_has_a_limit(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
     assert files.read_bytes(tmp_path / "a", 5) == b"12345"
-    with pytest.raises(OverBudgetError):
+    with pytest.raises(
+        OverBudgetError, match="file of 5 B, more than the limit of 4 B"
+    ):
         files.read_bytes(tmp_path / "a", 4)
+
+
+def test_sizes_are_told_in_the_unit_that_shows_them(tmp_path):
+    sizes = (0, 999, 1024, 1536, 70 * 2**20, 4 * 2**30, 5000 * 2**30)
+    assert list(map(size_text, sizes)) == [
+        "0 B", "999 B", "1 KiB", "1.5 KiB", "70 MiB", "4 GiB", "5,000 GiB",
+    ]  # fmt: skip
+    with pytest.raises(OverBudgetError) as caught:
+        Limits(max_bytes=100).check(tmp_path, 1, 3072, 10)
+    assert "3 KiB of pixels, more than the limit of 100 B" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from medenh.errors import MedenhError, OverBudgetError, UnreadableError
 from medenh.formats import files
-from medenh.formats.limits import Limits
+from medenh.formats.limits import Limits, size_text
 
 __all__ = [
     "Source",
@@ -151,7 +151,7 @@ class _Inflating(io.RawIOBase):
             self._data += piece
             if len(self._data) > self._cap:
                 raise OverBudgetError(
-                    f"the data set inflates to more than {self._cap / 2**20:.0f} MiB",
+                    f"the data set inflates to more than {size_text(self._cap)}",
                     path=self._path,
                 )
 
