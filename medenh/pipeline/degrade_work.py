@@ -40,6 +40,7 @@ from medenh.pipeline.writing import (
     losses,
     remaining_names,
 )
+from medenh.tasks.masks import refuse_photograph
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop"]
@@ -340,6 +341,8 @@ def _read_image(paths: Sequence[Path], options: DegradeOptions) -> Image:
 
 def _read_mask(path: Path) -> FloatArray:
     image = read_within([path], EnhanceOptions(), time_limit_s([path]))
+    levels = np.rint(image.to_unit()[0] * 255).astype(np.uint8)
+    refuse_photograph(np.moveaxis(levels, 0, -1), path)
     field = as_field(image.pixels[0])
     if field is None or image.frames != 1 or not field.any():
         raise UsageError("is no mask: one frame, 0 outside the field", path=path)

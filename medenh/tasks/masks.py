@@ -13,7 +13,7 @@ from PIL import Image
 from medenh.errors import InputError, UnreadableError
 from medenh.tasks.table import Task
 
-__all__ = ["class_masks", "read_mask"]
+__all__ = ["class_masks", "read_mask", "refuse_photograph"]
 
 # [chosen] In 432 JPEGs (quality 50 to 90) of masks of two colours, of lesions, polyps,
 # lungs and vessels, the 8 commonest colours took 0.55 of the pixels and more, in 108 of
@@ -54,14 +54,32 @@ def read_mask(source: str | Path | bytes) -> NDArray[np.int32]:
         raise UnreadableError(f"not a readable mask: {error}", path=path) from error
     if numbers.ndim == 3:
         colours = numbers[..., : 3 if numbers.shape[2] > 2 else 1]  # no opacity
-        if _is_photograph(colours):
-            raise InputError(
-                "a photograph and no mask: it has too many colours",
-                path=path,
-                hint="give a picture of one value a class, 0 outside, as PNG",
-            )
+        refuse_photograph(colours, path)
         numbers = colours.max(-1)
     return numbers.astype(np.int32)
+
+
+def refuse_photograph(colours: NDArray[np.uint8], path: Path | None) -> None:
+    """Pass in silence if a picture may be a mask.
+
+    Parameters
+    ----------
+    colours : uint8 array, shape (H, W, C)
+        Grey or RGB.
+    path : path or None
+        The file, for the message.
+
+    Raises
+    ------
+    InputError
+        It is a colour photograph.
+    """
+    if _is_photograph(colours):
+        raise InputError(
+            "a photograph and no mask: it has too many colours",
+            path=path,
+            hint="give a picture of one value a class, 0 outside, as PNG",
+        )
 
 
 def _is_photograph(colours: NDArray[np.uint8]) -> bool:

@@ -493,6 +493,27 @@ def test_masks_keep_what_is_outside_and_are_found_by_name(folder, tmp_path):
     assert contents(tmp_path / "r") == contents(out)
 
 
+def test_a_photograph_is_no_mask(folder, tmp_path):
+    picture, mask = folder / "a.png", tmp_path / "mask.png"
+    cv2.imwrite(str(picture), photo(seed=1))
+    noise = np.random.default_rng(0).normal(128, 30, (48, 56, 3))
+    cv2.imwrite(str(mask), noise.clip(0, 255).astype(np.uint8))
+    summary = degrade_files([picture], tmp_path / "out", asked(mask=mask))
+    assert [one.error.code for one in summary.failed] == ["input"]
+    assert summary.failed[0].reason.startswith(f"{mask}: a photograph and no mask")
+
+
+@pytest.mark.parametrize("on", [(255, 255, 255), (20, 230, 250)])
+def test_coloured_masks_with_soft_edges_are_taken(folder, tmp_path, on):
+    picture, mask = folder / "a.png", tmp_path / "mask.png"
+    cv2.imwrite(str(picture), photo(seed=1))
+    field = np.zeros((48, 56, 3), np.uint8)
+    field[10:30, 10:40] = on
+    cv2.imwrite(str(mask), cv2.GaussianBlur(field, None, 1))
+    summary = degrade_files([picture], tmp_path / "out", asked(mask=mask))
+    assert len(summary.written) == 1
+
+
 def test_a_full_disk_is_an_output_error(folder, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OutputError("cannot be written: no space left", path=tmp_path)
