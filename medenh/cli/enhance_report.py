@@ -49,10 +49,15 @@ def check_place(
     ------
     UsageError
         It would replace an input, or another file that is no report, or is named as a
-        picture.
+        picture, or "-".
     OutputError
         It is a folder, or lies where nothing can be written.
     """
+    if str(path) == "-":
+        raise UsageError(
+            "pages and tables do not go through a pipe",
+            hint="name a file, or print the figures with --json",
+        )
     if path.is_dir():
         raise OutputError("this is a folder, not a place for a file", path=path)
     if path.exists() and any(path.samefile(one) for one in inputs if one.exists()):

@@ -122,7 +122,8 @@ def run_protocol(
     Raises
     ------
     UsageError
-        Unknown protocol, recipe, model or task; contradicting options; no data.
+        Unknown protocol, recipe, model or task; contradicting options; no data;
+        ``output`` is "-".
     NothingReadableError
         The folder holds no picture.
     WeightsError
@@ -156,6 +157,8 @@ def _check(options: BenchmarkOptions) -> None:
             f"unknown modality {options.modality!r}", hint=f"one of {known}"
         )
     output = options.output
+    if str(output) == "-":
+        raise UsageError("pictures do not go through a pipe", hint="name a folder")
     if output is None or not output.exists():
         return
     if not output.is_dir() or any(output.iterdir()):

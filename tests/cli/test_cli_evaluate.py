@@ -141,6 +141,8 @@ def test_one_pair_says_that_it_is_one(run):
         (["--report", "a.csv"], "written twice"),
         (["--report", "a.html", "--csv", "a.json"], "written twice"),
         (["--report", "clean"], "is a folder"),
+        (["--report", "-"], "do not go through a pipe"),
+        (["--csv", "-"], "do not go through a pipe"),
     ],
 )
 def test_outputs_replace_no_picture_and_not_each_other(run, folders, words, what):
@@ -150,6 +152,7 @@ def test_outputs_replace_no_picture_and_not_each_other(run, folders, words, what
     assert what in err
     assert out == ""
     assert (folders / "clean/p0.png").read_bytes() == before
+    assert not (folders / "-").exists()
 
 
 def test_csv_beside_the_page_does_not_replace_the_labels(run, folders):

@@ -195,6 +195,13 @@ def test_wrong_names_are_known_before_the_work(data, tmp_path, monkeypatch):
         medenh.evaluate_protocol("cofe-111")
 
 
+def test_pictures_go_through_no_pipe(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="pipe"):
+        medenh.evaluate_protocol("dpe", data, output="-", limit=1)
+    assert not Path("-").exists()
+
+
 def test_the_pack_is_that_of_the_modality(data, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDENH_DATA", str(tmp_path))
     found = []
