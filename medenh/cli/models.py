@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models(
-    modality: options.Modality = None,
+    modality: options.ModelModality = None,
     task: Annotated[
         str | None, typer.Option(help="enhance, denoise...", show_default=False)
     ] = None,
@@ -94,7 +94,7 @@ def _summary(card: ModelCard, where: str) -> dict[str, Any]:
 
 
 def show(
-    name: _Name, modality: options.Modality = None, json: options.Json = False
+    name: _Name, modality: options.ModelModality = None, json: options.Json = False
 ) -> None:
     """Show a model's card: what it takes, what it was made of, what was measured."""
     from medenh.zoo.cache import where

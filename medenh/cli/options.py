@@ -19,6 +19,7 @@ __all__ = [
     "Json",
     "Modality",
     "Model",
+    "ModelModality",
     "Offline",
     "OnExists",
     "Output",
@@ -92,12 +93,22 @@ Report = Annotated[
     typer.Option("--report", help="HTML page to write.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
+_KINDS = "fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound, nuclear"
 Modality = Annotated[
     str | None,
     typer.Option(
         "--modality",
-        help="fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound, "
-        "nuclear.",
+        help=f"What the pictures show: {_KINDS}; unknown is as if no file told it.",
+        metavar="WORD",
+        show_default=False,
+    ),
+]
+ModelModality = Annotated[
+    str | None,
+    typer.Option(
+        "--modality",
+        help=f"What the model is for: {_KINDS}.",
+        metavar="WORD",
         show_default=False,
     ),
 ]

@@ -116,10 +116,8 @@ class Manifest:
         UsageError
             The modality is not one of the known words.
         """
-        if modality is not None and modality not in MODALITIES:
-            raise UsageError(
-                f"unknown modality {modality!r}", hint=f"one of {', '.join(MODALITIES)}"
-            )
+        if modality is not None:
+            _check_modality(modality)
         return tuple(
             card
             for card in self.current()
@@ -164,9 +162,11 @@ class Manifest:
         Raises
         ------
         UsageError
-            The name is unknown; close ones are given.
+            The name is unknown; close ones are given. Or the kind of picture is.
         """
         word = None if modality in (None, "", "unknown") else str(modality)
+        if word is not None:
+            _check_modality(word)
         if name == "auto":
             return self._pick(word, volume=volume)
         bearers = [card for card in self.current() if name in card.aliases]
@@ -237,6 +237,13 @@ class Manifest:
         else:
             hint = "`medenh models list` shows all, medenh.list_models() in Python"
         return UsageError(f"unknown model {name!r}", hint=hint)
+
+
+def _check_modality(word: str) -> None:
+    if word not in MODALITIES:
+        raise UsageError(
+            f"unknown modality {word!r}", hint=f"one of {', '.join(MODALITIES)}"
+        )
 
 
 def _choose(name: str, bearers: Sequence[ModelCard], word: str | None) -> Resolution:
@@ -383,6 +390,6 @@ def resolve(name: str, modality: str | None = None) -> Resolution:
     Raises
     ------
     UsageError
-        The name is unknown; close ones are given.
+        As `Manifest.resolve` raises it.
     """
     return load_manifest().resolve(name, modality)

@@ -281,6 +281,8 @@ def test_select():
     assert not manifest.select(licence="no such licence")
     with pytest.raises(UsageError, match="unknown modality"):
         manifest.select(modality="eyes")
+    with pytest.raises(UsageError, match="unknown modality 'eyes'"):
+        manifest.resolve("dpe", "eyes")
 
 
 def write(path, *entries, **extra):
