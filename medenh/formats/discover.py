@@ -183,6 +183,7 @@ class _Parts:
     def __init__(self) -> None:
         self._places: dict[tuple[Any, ...], dict[Path, set[float]]] = {}
         self._keys: dict[Path, tuple[Any, ...]] = {}
+        self._counts: dict[tuple[Any, ...], int] = {}
 
     def add(self, header: DicomHeader) -> None:
         """Note where a slice lies, on the disk and in the patient."""
@@ -193,19 +194,28 @@ class _Parts:
     def told(self, item: Item) -> Item:
         """Return the item; with a remark where other folders have more of its series.
 
-        Folders with the same slices are copies of one another.
+        To be asked when all slices are noted. Folders with the same slices are copies
+        of one another. All parts of a series have the same remark.
         """
         path = item.paths[0]
-        places = self._places.get(self._keys.get(path, ()), {})
-        every = set[float]().union(*places.values())
-        if not every - places.get(path.parent, every):
+        key = self._keys.get(path)
+        if key is None:
+            return item
+        places, count = self._places[key], self._count(key)
+        if len(places[path.parent]) == count:
             return item
         remark = (
-            f"its folder has {len(places[path.parent])} of the {len(every)} slices of "
-            "this series, other folders the rest: each folder is a volume of its own "
-            "(put all into one folder)"
+            f"its folder lacks slices of its series, which has {count} in "
+            f"{len(places)} folders: each folder is a volume of its own (put all into "
+            "one folder)"
         )
         return replace(item, remark=remark)
+
+    def _count(self, key: tuple[Any, ...]) -> int:
+        """Return how many slices a series has in all folders."""
+        if key not in self._counts:
+            self._counts[key] = len(set[float]().union(*self._places[key].values()))
+        return self._counts[key]
 
 
 def _add_folder(

@@ -207,11 +207,11 @@ def test_a_series_that_lies_in_several_folders_is_told(tmp_path):
             slice_file(tmp_path / copy / str(place), series="1.2.4", place=place)
     found = discover([tmp_path])
     remarks = {item.relative[0].as_posix(): item.remark for item in found.items}
-    assert "has 3 of the 5 slices" in remarks.pop("split/p0/0")
-    assert "has 2 of the 5 slices" in remarks.pop("split/p1/1")
+    assert "which has 5 in 2 folders" in remarks.pop("split/p0/0")
+    assert "which has 5 in 2 folders" in remarks.pop("split/p1/1")
     assert remarks == {"backup/0": "", "original/0": ""}
     parts = discover([tmp_path / "split" / "p0", tmp_path / "split" / "p1"])
-    assert all("of the 5 slices" in item.remark for item in parts.items)
+    assert all("which has 5 in 2 folders" in item.remark for item in parts.items)
     assert not discover(sorted(tmp_path.glob("split/*/*"))).items[0].remark
 
 

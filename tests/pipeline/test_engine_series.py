@@ -111,13 +111,11 @@ def test_a_series_in_two_folders_is_warned_about(folder, tmp_path):
         path.rename(folder / "ab"[index % 2] / path.name)
     summary = enhance(folder, tmp_path / "out")
     assert len(summary.written) == COUNT
-    assert all(
-        "of the 5 slices of this series" in r.warnings[0] for r in summary.written
-    )
+    assert all("which has 5 in 2 folders" in r.warnings[0] for r in summary.written)
     asked = DegradeOptions(recipes=("dpe",), workers=1)
     made = degrade_files([folder], tmp_path / "low", asked)
     assert len(made.written) == 2
-    assert all("of the 5 slices of this series" in r.warnings[0] for r in made.written)
+    assert all("which has 5 in 2 folders" in r.warnings[0] for r in made.written)
 
 
 def test_all_slices_fail_where_the_model_does(folder, tmp_path):
