@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -32,6 +32,7 @@ __all__ = [
     "tell_passed_over",
     "to_json",
     "warn",
+    "warn_once",
     "write",
     "write_json",
     "write_table",
@@ -81,6 +82,21 @@ def say(text: object) -> None:
 def warn(text: object, *, kind: str = "warning") -> None:
     """Say one thing on stderr."""
     sys.stderr.write(f"{kind}: {one_line(text)}\n")
+
+
+def warn_once(warnings: Iterable[tuple[object, str]]) -> None:
+    """Say each warning once, with the first file that has it and how many more.
+
+    Parameters
+    ----------
+    warnings : iterable of (file, warning)
+    """
+    seen: dict[str, list[object]] = {}
+    for file, warning in warnings:
+        seen.setdefault(warning, []).append(file)
+    for warning, files in seen.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        warn(f"{files[0]}{more}: {warning}")
 
 
 def tell_passed_over(kinds: Mapping[str, int]) -> None:

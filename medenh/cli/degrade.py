@@ -284,7 +284,9 @@ def _tell(
         console.warn(f"{failure.path}: {failure.reason}", kind="failed")
     if quiet:
         return
-    _warn_once(summary)
+    console.warn_once(
+        (one.input, said) for one in summary.written for said in one.warnings
+    )
     if verbose:
         for one in summary.written:
             steps = ", ".join(step.op for step in one.record.steps) or "nothing"
@@ -305,14 +307,3 @@ def _tell(
             parts.append(f"mean PSNR to the clean images {score:.2f} dB")
         parts.append(f"in {output}")
     console.warn(", ".join(parts), kind="done")
-
-
-def _warn_once(summary: DegradeSummary) -> None:
-    """Say each warning once, with the first file and how many more."""
-    seen: dict[str, list[Path]] = {}
-    for one in summary.written:
-        for warning in one.warnings:
-            seen.setdefault(warning, []).append(one.input)
-    for warning, paths in seen.items():
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        console.warn(f"{paths[0]}{more}: {warning}")

@@ -299,14 +299,12 @@ def _tell(
         console.warn(f"{failure.path}: {failure.reason}", kind="failed")
     if quiet:
         return
-    for result in summary.written:
-        # the slices of a series share their warnings: once is enough
-        for warning in result.warnings if result.input == result.image else ():
-            console.warn(f"{result.output}: {warning}")
-        if verbose:
-            console.warn(
-                f"{result.input}: {result.model}, {result.reason}", kind="model"
-            )
+    # the slices of a series share their warnings: once is enough
+    images = [one for one in summary.written if one.input == one.image]
+    console.warn_once((one.output, said) for one in images for said in one.warnings)
+    if verbose:
+        for one in summary.written:
+            console.warn(f"{one.input}: {one.model}, {one.reason}", kind="model")
     for warning in summary.warnings:
         console.warn(warning)
     if json:

@@ -544,3 +544,24 @@ def test_a_dry_run_knows_what_no_such_file_can_become(capsys, folder, tmp_path, 
     assert code == 3
     assert err.count("failed: ") == 2
     assert not list((tmp_path / "out").glob("[!.]*"))
+
+
+def test_equal_warnings_of_many_files_are_one_line(capsys, tmp_path):
+    made = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
+    for index in range(6):  # two series, each parted among three folders
+        made.SeriesInstanceUID = f"1.2.3.{index % 2}"
+        made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = f"1.2.{index}"
+        made.ImagePositionPatient = [0, 0, index]
+        place = tmp_path / "in" / str(index)
+        place.mkdir(parents=True)
+        made.save_as(place / "a.dcm")
+    words = ("-m", "identity", "--deidentify", "basic", "--json")
+    code, out, err = run(
+        capsys, "enhance", tmp_path / "in", "-o", tmp_path / "o", *words
+    )
+    assert code == 0
+    for warning in ("no BurnedInAnnotation", "which has 3 in 3 folders"):
+        assert out.count(warning) == 6  # in the document each file has its own
+        assert err.count(warning) == 1
+    first = tmp_path / "o" / "0" / "a.dcm"
+    assert err.count(f"warning: {first} and 5 more: ") == 2
