@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from medenh.formats.limits import Limits
 if TYPE_CHECKING:
     from medenh.types import Image
 
-__all__ = ["read", "said_of"]
+__all__ = ["count_frames", "read", "said_of"]
 
 
 def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
@@ -32,20 +33,63 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
     kind = format_of(paths[0])
     if len(paths) > 1:
         _only_dicom(paths, kind)
-    try:
+    with _damage_told(kind, paths[0]):
         return _read_as(kind, paths, axis, limits)
+
+
+def count_frames(path: Path, kind: str, *, axis: int | None, limits: Limits) -> int:
+    """Return how many frames the picture of a file has, as its header tells.
+
+    Parameters
+    ----------
+    path : path
+    kind : str
+        Its format, as `medenh.formats.sniff` tells it.
+    axis, limits
+        As for `medenh.formats.read`.
+
+    Raises
+    ------
+    InputError
+        The header cannot be read, or is of a kind that is not read.
+    """
+    with _damage_told(kind, path):
+        if kind == "dicom":
+            from medenh.formats import dicom
+
+            return dicom.read_header(path, limits=limits).frames
+        if kind == "nifti":
+            from medenh.formats import nifti
+
+            return nifti.count_frames(path, axis=axis, limits=limits)
+        if kind == "tiff":
+            from medenh.formats import tiff
+
+            return tiff.count_frames(path)
+        if kind == "npy":
+            from medenh.formats import array
+
+            return array.count_frames(path)
+        return 1
+
+
+@contextmanager
+def _damage_told(kind: str, path: Path) -> Iterator[None]:
+    """Make errors of reading a file ours, with what to do."""
+    try:
+        yield
     except UnreadableError as error:
         error.hint = error.hint or files.COPY_AGAIN
         raise
     except MedenhError:
         raise
     except MemoryError:
-        raise OutOfMemoryError("does not fit in memory", path=paths[0]) from None
+        raise OutOfMemoryError("does not fit in memory", path=path) from None
     except Exception as error:
         # a decoder met with hostile bytes raises anything; one class leaves here
         reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)
         raise UnreadableError(
-            f"damaged {kind} file: {reason[:200]}", path=paths[0], hint=files.COPY_AGAIN
+            f"damaged {kind} file: {reason[:200]}", path=path, hint=files.COPY_AGAIN
         ) from error
 
 

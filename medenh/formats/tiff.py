@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -169,23 +171,35 @@ def read(path: Path, *, limits: Limits) -> Image:
         Pages of different size or kind, CMYK, Lab, complex...: they could not be
         written back. Pictures that no page of the file leads to.
     """
+    size = files.regular_size(path)
+    with _opened(path, size) as (tiff, pages):
+        voxels = sum(int(np.prod(_plane(page, path))) for page in pages)
+        decoded = sum(int(page.nbytes) for page in pages)
+        limits.check(path, voxels, decoded, size)
+        for page in pages:
+            tiff_pages.check_segments(page, size, path)
+        return _image(tiff, pages, path)
+
+
+def count_frames(path: Path) -> int:
+    """Return how many frames `read` would make of a file, as its pages tell."""
+    with _opened(path, files.regular_size(path)) as (_, pages):
+        return len(pages)
+
+
+@contextmanager
+def _opened(path: Path, size: int) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield a file and the pages that are its frames, not yet decoded."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    size = files.regular_size(path)
     tiff_pages.check_chain(path, size)
     try:
         with (
             np.errstate(all="ignore"),
             tifffile.TiffFile(path, _multifile=False) as tiff,
         ):
-            pages = tiff_frames.choose(tiff, path)
-            voxels = sum(int(np.prod(_plane(page, path))) for page in pages)
-            decoded = sum(int(page.nbytes) for page in pages)
-            limits.check(path, voxels, decoded, size)
-            for page in pages:
-                tiff_pages.check_segments(page, size, path)
-            return _image(tiff, pages, path)
+            yield tiff, tiff_frames.choose(tiff, path)
     except (InputError, MemoryError):
         raise
     except Exception as error:

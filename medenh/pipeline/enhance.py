@@ -34,6 +34,7 @@ from medenh.pipeline.uncertainty import TOP, Ensemble
 from medenh.pipeline.work import Plan, WorkItem
 from medenh.pipeline.writing import (
     check_fits,
+    check_frames,
     losses,
     lost_meaning,
     provenance_of,
@@ -80,7 +81,7 @@ def foresee(
     """Return a plan without what cannot be read or ``strict`` would refuse unseen.
 
     With it come the models of what is left, and why. What a run needs not read to know
-    its model is not read here.
+    its model is not read here, but for headers.
 
     Only a run knows whether a result is outside the card's limits.
     """
@@ -106,11 +107,13 @@ def chosen_model(
     RefusedError
         ``strict`` is set, and the image is outside the model's card.
     InputError
-        It is one file, which cannot be read.
+        It is one file, which cannot be read. Or its outputs cannot hold it, as far as
+        its header tells where it need not be read.
     """
     plain = models.resolve(Modality.UNKNOWN)
     named = options.model in (plain.card.id, plain.card.full_id)
     if named and not options.strict:
+        check_frames(item, options)
         return plain.card.id, plain.reason
     try:
         image = formats.read(item.sources, axis=options.axis, limits=options.limits)
@@ -118,6 +121,7 @@ def chosen_model(
         if len(item.sources) == 1:
             raise
         return "none", f"not all of it can be read: {error.what}"
+    check_fits(image, item.targets, item.kind)
     image = options.told(image)
     resolution, modality = choose_model(image, models)
     if options.strict:

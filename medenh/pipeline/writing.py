@@ -11,7 +11,7 @@ import numpy as np
 from medenh.errors import OutputError, UnsupportedError
 from medenh.formats import dicom, writers
 from medenh.formats.maps import write_map
-from medenh.formats.readers import said_of
+from medenh.formats.readers import count_frames, said_of
 from medenh.formats.viewing import viewing_of
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.journal import (
@@ -33,6 +33,7 @@ __all__ = [
     "ONLY_FROM_DICOM",
     "Ledger",
     "check_fits",
+    "check_frames",
     "losses",
     "lost_meaning",
     "provenance_of",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 ONLY_FROM_DICOM = "only an image read from DICOM can be written as DICOM"
+_OTHER_FORMAT = "choose another output format"
 _SINGLE_FRAME = ("png", "jpeg", "bmp")
 
 
@@ -66,9 +68,26 @@ def check_fits(image: Image, targets: Sequence[Path], kind: str) -> None:
         return
     problem = _misfit(image, kind, len(targets))
     if problem:
-        raise UnsupportedError(
-            problem, path=image.source, hint="choose another output format"
-        )
+        raise UnsupportedError(problem, path=image.source, hint=_OTHER_FORMAT)
+
+
+def check_frames(item: WorkItem, options: EnhanceOptions) -> None:
+    """Pass in silence if an item's targets can hold the frames its header promises.
+
+    Raises
+    ------
+    InputError
+        They cannot, or the header cannot be read.
+    """
+    if len(item.sources) > 1 or item.format in _SINGLE_FRAME:
+        return  # slices of a series are a frame each
+    if item.kind not in _SINGLE_FRAME:
+        return
+    axis, limits = options.axis, options.limits
+    frames = count_frames(item.path, item.format, axis=axis, limits=limits)
+    if frames > 1:
+        problem = _too_many(frames, item.kind)
+        raise UnsupportedError(problem, path=item.path, hint=_OTHER_FORMAT)
 
 
 def losses(
@@ -161,7 +180,7 @@ def _misfit(image: Image, kind: str, count: int) -> str:
     if kind == "dicom":
         return ONLY_FROM_DICOM
     if kind in _SINGLE_FRAME and image.frames != count:
-        return f"{image.frames} frames do not fit into one {kind.upper()} file"
+        return _too_many(image.frames, kind)
     if kind == "jpeg" and image.alpha is not None:
         return "JPEG cannot keep the alpha channel"
     if kind == "nifti" and colour and image.pixels.dtype != np.uint8:
@@ -173,6 +192,10 @@ def _misfit(image: Image, kind: str, count: int) -> str:
     if kind == "tiff" and inverted and colour:
         return "TIFF has no inverted colour"
     return ""
+
+
+def _too_many(frames: int, kind: str) -> str:
+    return f"{frames} frames do not fit into one {kind.upper()} file"
 
 
 @dataclass(frozen=True, slots=True)

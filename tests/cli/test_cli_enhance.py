@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 import skimage
+import tifffile
 from pydicom.data import get_testdata_file
 
 from medenh.cli.main import main
@@ -544,6 +545,28 @@ def test_a_dry_run_knows_what_no_such_file_can_become(capsys, folder, tmp_path, 
     assert code == 3
     assert err.count("failed: ") == 2
     assert not list((tmp_path / "out").glob("[!.]*"))
+
+
+@pytest.mark.parametrize("model", ["stretch", "auto"])
+def test_a_dry_run_knows_which_frames_do_not_fit(capsys, tmp_path, model):
+    root, out = tmp_path / "in", tmp_path / "out"
+    root.mkdir()
+    levels = np.random.default_rng(0).integers(0, 255, (4, 36, 40), np.uint8)
+    for name, stack in (("many", levels), ("one", levels[:1])):
+        np.save(root / f"{name}_a.npy", stack)
+        tifffile.imwrite(root / f"{name}_t.tif", stack, photometric="minisblack")
+        nibabel.save(nibabel.Nifti1Image(stack.T, np.eye(4)), root / f"{name}_n.nii.gz")
+        made = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
+        made.NumberOfFrames, made.PixelData = len(stack), made.PixelData * len(stack)
+        made.save_as(root / f"{name}_d.dcm")
+    asked = ("enhance", root, "-o", out, "-m", model, "--format", "png", "--json")
+    foreseen = json.loads(run(capsys, *asked, "--dry-run")[1])
+    assert not out.exists()
+    found = json.loads(run(capsys, *asked)[1])
+    assert len(foreseen["failed"]) == 4
+    assert foreseen["failed"] == sorted(found["failed"], key=lambda one: one["path"])
+    assert all("frames do not fit" in one["error"] for one in foreseen["failed"])
+    assert len(foreseen["work"]) == found["written"] == 4
 
 
 def test_equal_warnings_of_many_files_are_one_line(capsys, tmp_path):
