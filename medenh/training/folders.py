@@ -23,7 +23,7 @@ from medenh.types import Image, UnitRange
 __all__ = ["load_folder"]
 
 _log = logging.getLogger(__name__)
-_SHOWN = 10  # unequal pairs that an error names
+_SHOWN = 10  # unequal pairs that are named
 _FAR = 8.0  # times that two ranges differ in width before partners seem unlike [chosen]
 
 
@@ -58,13 +58,15 @@ def load_folder(
     list of CleanImage
         In the order of their names; the first folder of a relative name is the group
         (patient), or else the name itself. Groups that share a picture, that of one
-        value aside, are one. Unreadable files are left out and logged.
+        value aside, are one. Unreadable files, masks of another size than their
+        picture, and pairs that differ in frames, size or channels are left out and
+        logged.
 
     Raises
     ------
     UsageError
-        Pairs differ in frames, size or channels; nothing has a partner or an answer:
-        low, masks or labels, whichever have no name of an image, are told.
+        Nothing is left: all pairs differ; nothing has a partner or an answer: low,
+        masks or labels, whichever have no name of an image, are told.
     """
     listing = list_pictures(Path(root))
     partners = list_pictures(Path(low)) if low else None
@@ -90,16 +92,16 @@ def load_folder(
             else:
                 low_path = partners.files[key]
                 frames = pairs.frames(name, key, image, low_path, max_side)
+            if not frames:  # of a pair that does not fit
+                continue
+            answered = _answered(frames, key, truths, known, task, max_side)
         except InputError as error:
             _log.warning("%s is left out: %s", name, error.what)
             continue
-        if not frames:  # of a pair that does not fit
-            continue
-        answered = _answered(frames, key, truths, known, task, max_side)
         unanswered += not answered
         images += answered
         alike.setdefault(_identity(key, image), set()).add(frames[0].group)
-    pairs.check(low)
+    pairs.tell(low, some_left=bool(images))
     for count, what in ((lonely, "partner"), (unanswered, "answer")):
         if count and images:
             _log.warning(
@@ -213,6 +215,7 @@ class _Pairs:
     """Reads partners, and remembers those that do not fit."""
 
     def __init__(self) -> None:
+        self._count = 0
         self._unequal: list[str] = []
         self._far: list[Path] = []
 
@@ -221,9 +224,10 @@ class _Pairs:
     ) -> list[CleanImage]:
         """Return the frames with their partners; none where the files differ."""
         low = formats.read(path)
+        self._count += 1
         if low.pixels.shape != high.pixels.shape:
-            differ = f"{_described(low)}, {_described(high)} in its clean partner"
-            self._unequal.append(f"{path} is {differ}")
+            clean_partner = f"its clean partner {high.source} {_described(high)}"
+            self._unequal.append(f"{path} is {_described(low)}, {clean_partner}")
             return []
         unit_range = high.unit_range
         if _share_scale(low, high):
@@ -244,16 +248,25 @@ class _Pairs:
         if apart or not 1 / _FAR <= ratio <= _FAR:
             self._far.append(path)
 
-    def check(self, root: str) -> None:
-        """Refuse pairs that differ in shape; warn of those that seem unlike."""
+    def tell(self, root: str, *, some_left: bool) -> None:
+        """Warn of pairs that differ in shape, which are left out, or seem unlike.
+
+        Raises
+        ------
+        UsageError
+            Pairs differ, and nothing else is left.
+        """
         if self._unequal:
             more = len(self._unequal) - _SHOWN
             rest = f"; and {more} more" if more > 0 else ""
-            raise UsageError(
-                f"{len(self._unequal)} pairs differ in frames, size or channels: "
-                f"{'; '.join(self._unequal[:_SHOWN])}{rest}",
-                path=root,
+            named = f"{'; '.join(self._unequal[:_SHOWN])}{rest}"
+            what = (
+                f"{len(self._unequal)} of {self._count} pairs differ in frames, size "
+                "or channels"
             )
+            if not some_left:
+                raise UsageError(f"{what}: {named}", path=root)
+            _log.warning("%s and are left out: %s", what, named)
         if self._far:
             _log.warning(
                 "the values of %d clean pictures are far from those of their "
@@ -313,7 +326,8 @@ def _answered(
     numbers = read_mask(truths.files[key])
     planes = coverage(numbers, task, max_side)
     if planes.shape[:2] != frames[0].pixels.shape[:2]:
-        raise UsageError("mask and image differ in size", path=truths.files[key])
+        path = truths.files[key]
+        raise InputError(f"its mask {path} is of another size", path=path)
     digest = digest_of(numbers, frames[0].digest)
     return [replace(frames[0], mask=planes, digest=digest)]
 

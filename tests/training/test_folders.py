@@ -53,9 +53,6 @@ def test_partners_are_found_by_name_and_broken_files_left_out(clean, tmp_path):
     images = load_folder(str(clean), 200, low=str(low))
     assert [image.name for image in images] == [f"p{i}/left.png" for i in (1, 2, 3)]
     assert all(image.low.shape == image.pixels.shape for image in images)
-    _write(low, "p5/left.tif", 7, (10, 10, 3))
-    with pytest.raises(UsageError, match="clean partner"):
-        load_folder(str(clean), 200, low=str(low))
 
 
 def _pair(tmp_path, name, low, high):
@@ -115,18 +112,43 @@ def test_all_pairs_that_differ_are_told_at_once_with_their_own_sizes(clean, tmp_
         for eye in ("left", "right"):
             _write(low, f"p{patient}/{eye}.png", 50, (80, 104, 3))
     _write(low, "p0/left.png", 50, (40, 52))
-    _write(low, "p1/left.png", 50)
     np.save(clean / "p0" / "stack.npy", np.zeros((5, 30, 20, 1), np.uint8))
     np.save(low / "p0" / "stack.npy", np.ones((4, 30, 20, 1), np.uint8))
     with pytest.raises(UsageError) as caught:
         load_folder(str(clean), 20, low=str(low))
     said = str(caught.value)
-    assert "12 pairs differ" in said
-    assert said.count("in its clean partner") == 10
-    assert "and 2 more" in said
-    assert "is 1 frame of 40 x 52 with 1 channel, 1 frame of 40 x 52 with 3" in said
-    assert "is 4 frames of 30 x 20 with 1 channel, 5 frames of 30 x 20" in said
+    assert "13 of 13 pairs differ" in said
+    assert said.count("its clean partner") == 10
+    assert "and 3 more" in said
+    high = clean / "p0"
+    partners = f"with 1 channel, its clean partner {high}"
+    assert f"is 1 frame of 40 x 52 {partners}/left.png 1 frame of 40 x 52 with" in said
+    assert f"is 4 frames of 30 x 20 {partners}/stack.npy 5 frames of 30 x 20" in said
     assert "80 x 104" in said
+
+
+def test_what_does_not_fit_costs_itself_alone(clean, tmp_path, caplog):
+    low, masks = tmp_path / "low", tmp_path / "masks"
+    for patient in range(6):
+        _write(low, f"p{patient}/left.png", 50 + patient)
+        _write(masks, f"p{patient}/left.png", 3, (40, 52))
+    _write(low, "p1/left.png", 50, (80, 104, 3))
+    _write(masks, "p2/left.png", 3, (20, 52))
+    _write(masks, "p3/left.png", 3, (40, 52, 3))  # colour noise: a photograph
+    (masks / "p4/left.png").write_bytes((masks / "p0/left.png").read_bytes()[:-60])
+    found = load_folder(
+        str(clean), 200, low=str(low), masks=str(masks), task=get_task("lesion-derm")
+    )
+    assert [image.name for image in found] == ["p0/left.png", "p5/left.png"]
+    said = caplog.text
+    assert "1 of 6 pairs differ in frames, size or channels and are left out" in said
+    assert f"{low / 'p1/left.png'} is 1 frame of 80 x 104" in said
+    for name, why in (
+        ("p2", f"its mask {masks / 'p2/left.png'} is of another size"),
+        ("p3", "a photograph and no mask"),
+        ("p4", "not a readable mask"),
+    ):
+        assert f"{name}/left.png is left out: {why}" in said
 
 
 def test_labels_and_masks(clean, tmp_path):
