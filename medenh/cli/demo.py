@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medenh.cli.console import stderr_console, write, write_json, write_table
-from medenh.cli.options import Json, Quiet, Seed
+from medenh.cli.options import Json, Quiet, Seed, named_folder
 
 if TYPE_CHECKING:
     from medenh.reports.demo import DemoResult
@@ -24,7 +24,13 @@ def register(app: typer.Typer) -> None:
 def _demo(
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder for the files and the page."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the files and the page.",
+            parser=named_folder,
+            metavar="PATH",
+        ),
     ] = Path("medenh-demo"),
     seed: Seed = 0,
     as_json: Json = False,

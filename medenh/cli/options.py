@@ -29,6 +29,7 @@ __all__ = [
     "Report",
     "Seed",
     "Verbose",
+    "named_folder",
     "named_path",
 ]
 
@@ -38,6 +39,13 @@ def named_path(word: str) -> Path:
     if not word:
         raise typer.BadParameter("a name is empty; is a variable unset?")
     return Path(word)
+
+
+def named_folder(word: str) -> Path:
+    """Return the path of a folder to write; "-" would be one of that name."""
+    if word == "-":
+        raise typer.BadParameter("folders do not go through a pipe; name one")
+    return named_path(word)
 
 
 def _logging_of(quiet: bool) -> bool:

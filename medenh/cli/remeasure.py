@@ -33,6 +33,8 @@ def run(
             "-o",
             help="Folder for page, CSV and what was measured; the same command goes "
             "on there.",
+            parser=options.named_folder,
+            metavar="PATH",
         ),
     ] = Path("zoo-report"),
     into: Annotated[

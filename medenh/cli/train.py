@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medenh.cli.console import write
+from medenh.cli.options import named_folder
 
 if TYPE_CHECKING:
     from medenh.training.config import TrainConfig
@@ -30,7 +31,13 @@ def _train(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Run folder. Default: runs/NAME."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Run folder. Default: runs/NAME.",
+            parser=named_folder,
+            metavar="PATH",
+        ),
     ] = None,
     override: Annotated[
         list[str] | None,

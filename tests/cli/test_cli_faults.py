@@ -421,3 +421,15 @@ def test_many_files_leave_neither_open_files_nor_threads(run, folder, tmp_path):
     (folder / "bad.png").unlink()
     assert after[0] <= before[0]
     assert after[1] <= before[1]
+
+
+@pytest.mark.parametrize("verb", [["demo"], ["train", "dpe"], ["models", "remeasure"]])
+@pytest.mark.parametrize("name", ["-", ""])
+def test_no_folder_is_made_of_a_name_that_is_none(
+    verb, name, run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    code, said = run(*verb, "-o", name)
+    assert code == 2
+    assert "pipe" in said or "empty" in said
+    assert not list(tmp_path.iterdir())
