@@ -80,8 +80,8 @@ def _kernels(wavelet: str) -> Tensor:
     if not found.orthogonal:
         raise ValueError(f"{wavelet} is not an orthogonal wavelet")
     # PyWavelets convolves, torch correlates: the taps are turned around
-    low = torch.tensor(found.dec_lo[::-1], dtype=torch.float64)
-    high = torch.tensor(found.dec_hi[::-1], dtype=torch.float64)
+    low = torch.tensor(found.dec_lo[::-1], dtype=torch.float64, device="cpu")
+    high = torch.tensor(found.dec_hi[::-1], dtype=torch.float64, device="cpu")
     pairs = ((low, low), (high, low), (low, high), (high, high))  # down, along
     return torch.stack([torch.outer(*pair) for pair in pairs]).unsqueeze(1)
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
-__all__ = ["for_inference"]
+__all__ = ["for_inference", "undisturbed"]
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Shut out what a caller may have set in torch: a default device, autocast.
+
+    Both are of this thread alone. The default type of numbers is one for all threads,
+    and is left as it is: what is built inside may have to be made float32.
+    """
+    with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+        yield
 
 
 def for_inference(network: nn.Module) -> nn.Module:
@@ -27,7 +41,8 @@ def for_inference(network: nn.Module) -> nn.Module:
     if not any(hasattr(module, "for_inference") for module in network.modules()):
         return network
     copied = copy.deepcopy(network).eval().requires_grad_(False)
-    _replace(copied)
+    with undisturbed():
+        _replace(copied)
     return copied
 
 

@@ -271,25 +271,32 @@ def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:
     """Convert a network and prove the result against torch at other sizes."""
     import torch
 
-    from medenh.models.inference import for_inference
+    from medenh.models.inference import for_inference, undisturbed
 
     network = network.eval()
-    channels = _channels(network)
-    running = for_inference(network)
-    example = torch.rand(
-        1, channels, *_EXAMPLE, generator=torch.Generator().manual_seed(0)
-    )
-    with torch.no_grad(), warnings.catch_warnings():
-        # the tracer warns of branches on the size; the proof below covers them
-        warnings.simplefilter("ignore")
-        parts = _trace(running, example)
+    with undisturbed():
+        channels = _channels(network)
+        running = for_inference(network)
+        example = _noise(channels, _EXAMPLE, seed=0)
+        with torch.no_grad(), warnings.catch_warnings():
+            # the tracer warns of branches on the size; the proof below covers them
+            warnings.simplefilter("ignore")
+            parts = _trace(running, example)
+        _prove(network, parts, channels, multiple_of)
+    return parts
+
+
+def _prove(
+    network: torch.nn.Module, parts: dict[str, Any], channels: int, multiple_of: int
+) -> None:
+    """Compare converted parts with the network at other sizes."""
+    import torch
+
     # smaller pictures than twice the multiple never come: a card's least size
     least = 2 * multiple_of
     sizes = [[n if n >= least else n + least for n in size] for size in _PROOFS]
     for seed, size in enumerate(sizes, start=1):
-        proof = torch.rand(
-            1, channels, *size, generator=torch.Generator().manual_seed(seed)
-        )
+        proof = _noise(channels, size, seed=seed)
         with torch.inference_mode():
             expected = network(proof).numpy()
         try:
@@ -299,7 +306,15 @@ def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:
         difference = float(np.abs(answer - expected).max())
         if not difference <= _TOLERANCE:
             raise UnconvertibleError(f"it differs by {difference:.2g} once converted")
-    return parts
+
+
+def _noise(channels: int, size: Sequence[int], *, seed: int) -> torch.Tensor:
+    """Return a float32 picture of noise, whatever torch's default type is."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    shape = (1, channels, *size)
+    return torch.rand(shape, generator=generator, dtype=torch.float32)
 
 
 def _run(parts: dict[str, Any], x: FloatArray, multiple_of: int) -> FloatArray:
@@ -331,7 +346,7 @@ def _channels(network: torch.nn.Module) -> int:
     for channels in (3, 1):
         try:
             with torch.inference_mode():
-                network(torch.zeros(1, channels, *_EXAMPLE))
+                network(_noise(channels, _EXAMPLE, seed=0))
         except RuntimeError:
             continue
         return channels

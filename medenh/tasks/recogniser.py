@@ -98,7 +98,8 @@ class Recogniser:
 
         planes = np.moveaxis(pixels, -1, 0)
         planes = np.array(np.broadcast_to(planes, (3, *planes.shape[1:])), np.float32)
-        with torch.inference_mode():
+        kind = torch.device(self.device).type
+        with torch.inference_mode(), torch.autocast(kind, enabled=False):
             batch = torch.from_numpy(planes[None]).to(self.device)
             answer: FloatArray = self.network(batch)[0].float().cpu().numpy()
         return answer

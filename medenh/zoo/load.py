@@ -56,12 +56,13 @@ def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Mo
     import torch
 
     from medenh import models
+    from medenh.models.inference import undisturbed
 
     try:
         # the random start is thrown away, and random numbers are the caller's
-        with torch.random.fork_rng(devices=[]):
+        with undisturbed(), torch.random.fork_rng(devices=[]):
             network = models.create(card.architecture, card.preset, **card.options)
-        network.load_state_dict(state, strict=True)
+        network.float().load_state_dict(state, strict=True)
     except (UsageError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(
@@ -92,7 +93,7 @@ def follow_reference(network: torch.nn.Module, reference: FloatArray) -> None:
             "this model follows no reference picture", hint="models of HQG-Net do"
         )
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             guided.default_code = guided.code(torch.from_numpy(reference))
     except ValueError as error:
         raise UsageError(f"this model follows no reference picture: {error}") from error
