@@ -55,11 +55,17 @@ _HOMES = {
 _ROOMS = (
     "classical",
     "degradations",
+    "errors",
     "evaluation",
     "formats",
+    "losses",
     "metrics",
+    "modality",
     "models",
+    "publishing",
     "tasks",
+    "training",
+    "types",
     "zoo",
 )
 

@@ -54,6 +54,20 @@ def test_every_public_name_is_there():
         _ = medenh.nothing
 
 
+def test_every_room_is_there_without_an_import_of_its_own():
+    rooms = medenh._ROOMS
+    assert {"errors", "losses", "training", "types"} < set(rooms)
+    code = (
+        f"import sys, medenh; before = set(sys.modules); rooms = {rooms};"
+        "assert not any(f'medenh.{room}' in before for room in rooms);"
+        "print(*[getattr(medenh, room).__name__ for room in rooms])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [f"medenh.{room}" for room in rooms]
+
+
 @pytest.mark.parametrize(
     "shape", [(20, 30), (20, 30, 1), (20, 30, 3), (4, 20, 30), (4, 20, 30, 3)]
 )
