@@ -199,6 +199,16 @@ def test_a_folder_gives_a_summary(path, tmp_path):
     assert [result.input for result in summary.written] == [path]
 
 
+def test_an_iterable_of_paths_gives_a_summary_however_long_it_is(path, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    bad = medenh.enhance([tmp_path / "bad.png"], tmp_path / "out", **IDENTITY)
+    assert [type(failure.error) for failure in bad.failed] == [UnreadableError]
+    for names in ("a.png", "[ab]*.png"):
+        found = medenh.enhance(tmp_path.glob(names), tmp_path / "out2", **IDENTITY)
+        done = [*found.written, *found.skipped]
+        assert [one.output for one in done] == [tmp_path / "out2" / "a.png"]
+
+
 def test_one_bad_file_raises_its_own_error(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(UnreadableError):
@@ -520,8 +530,10 @@ def test_anything_that_is_a_path_to_python_is_one(path, tmp_path):
     expected = medenh.read(path).pixels
     image = medenh.enhance(Place(path), **IDENTITY)
     np.testing.assert_array_equal(image.pixels, expected)
-    made = medenh.enhance([Place(path)], Place(tmp_path / "b.png"), **IDENTITY)
+    made = medenh.enhance(Place(path), Place(tmp_path / "b.png"), **IDENTITY)
     assert made == tmp_path / "b.png"
+    made = medenh.enhance([Place(path)], Place(tmp_path / "c.png"), **IDENTITY)
+    assert [result.output for result in made.written] == [tmp_path / "c.png"]
 
 
 _FIRST_USE = """

@@ -215,7 +215,8 @@ def enhance(
     -------
     array, Image, Path or Summary
         An array for an array or a picture of Pillow; an Image for an Image, and for a
-        path without ``output``; the output's path for one file; a summary for several.
+        path without ``output``, else the output's path; a summary for a folder, and for
+        an iterable of paths, however many it holds.
         With ``uncertainty=True`` and no ``output`` a pair of arrays or Images: the
         enhanced one, and the map of the answers' standard deviation, float32 of shape
         ([frames,] H, W) in parts of the range; with an output it is a file beside it.
@@ -230,8 +231,8 @@ def enhance(
     Raises
     ------
     MedenhError
-        The one of its kinds that tells what is wrong. Of several files, each failure
-        is in the summary instead.
+        The one of its kinds that tells what is wrong. Where a summary is returned,
+        each file's failure is in it instead.
     """
     known = {field.name for field in fields(EnhanceOptions)}
     if unknown := sorted(set(options) - known):
@@ -244,11 +245,12 @@ def enhance(
         source = Path(source)
     if isinstance(source, np.ndarray | Image):
         return _enhance_in_memory(source, output, asked)
-    if output is None and isinstance(source, str | Path):
+    if not isinstance(source, str | Path):
+        return enhance_files(_as_paths(source), output, asked)
+    if output is None:
         return _enhance_in_memory(source, None, asked)
-    inputs = _as_paths(source)
-    summary = enhance_files(inputs, output, asked)
-    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+    summary = enhance_files([source], output, asked)
+    if Path(source).is_dir():
         return summary
     if summary.failed:
         raise summary.failed[0].error
@@ -374,8 +376,6 @@ def _run(
 
 
 def _as_paths(source: Any) -> list[PathLike]:
-    if isinstance(source, str | Path):
-        return [source]
     is_data = isinstance(source, bytes | bytearray | memoryview | IOBase)
     if is_data or not isinstance(source, Iterable) or hasattr(source, "__array__"):
         raise _not_taken(source)
