@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.errors import UsageError
 from medenh.types import FloatArray, Image, Storage, UnitRange
 
 __all__ = [
     "SOFT_TISSUE_HU",
+    "array_range",
     "bit_depth_range",
     "float_range",
     "from_unit",
@@ -28,6 +30,7 @@ __all__ = [
     "to_stored",
     "to_unit",
     "told_bits",
+    "told_range",
 ]
 
 SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
@@ -35,6 +38,7 @@ SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
 _BLOCK = 2_000_000  # values converted at a time
 _SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the detectors and converters in use
+_DEEPEST = (1 << _DEPTHS[-1]) - 1
 _ROUNDING = 0.01  # resampled pictures pass 0 and 1 by this much anywhere
 _OVERSHOOT = 0.25  # and by this much in a few values
 _TINY = 0.05  # no picture on a scale of 0-1 stays below it
@@ -195,14 +199,62 @@ def bit_depth_range(
     if pixels.dtype == np.bool_:
         return UnitRange(0.0, 1.0, inverted, "1-bit")
     if pixels.dtype == np.uint16:
-        highest = max(top, int(pixels.max(initial=0)))
-        bits = next((bits for bits in _DEPTHS if highest < 1 << bits), 16)
-        if guessed := not 0 < top == highest:
-            reason = "16-bit" if bits == 16 else f"{bits} bits in 16"
-        else:
-            reason = f"{bits} bits, told"
-        return UnitRange(0.0, float((1 << bits) - 1), inverted, reason, guessed)
+        return _smallest_depth(pixels, inverted=inverted, top=top)
     return percentile_range(pixels, inverted=inverted)
+
+
+def _smallest_depth(
+    pixels: NDArray[Any], *, inverted: bool = False, top: int = 0
+) -> UnitRange:
+    highest = max(top, int(pixels.max(initial=0)))
+    bits = next((bits for bits in _DEPTHS if highest < 1 << bits), 16)
+    if guessed := not 0 < top == highest:
+        whole = 8 * pixels.dtype.itemsize
+        reason = f"{bits}-bit" if bits == whole else f"{bits} bits in {whole}"
+    else:
+        reason = f"{bits} bits, told"
+    white = min((1 << bits) - 1, int(np.iinfo(pixels.dtype).max))
+    return UnitRange(0.0, float(white), inverted, reason, guessed)
+
+
+def array_range(pixels: NDArray[Any]) -> UnitRange:
+    """Return the range of an array, which no header describes: seen from its values.
+
+    Integers that are never negative have the smallest usual depth that holds their
+    largest value, whatever their type: an 8-bit picture is one in int64 too. Signed
+    types have no white above their own largest value. Negative integers and what is
+    deeper than 16 bits (Hounsfield units, sums) have no natural white.
+
+    Parameters
+    ----------
+    pixels : array of integers, floats or booleans
+    """
+    if pixels.dtype.kind == "f":
+        return float_range(pixels)
+    plain = pixels.dtype in (np.uint8, np.uint16, np.bool_)
+    if plain or pixels.min(initial=0) < 0 or pixels.max(initial=0) > _DEEPEST:
+        return bit_depth_range(pixels)
+    return _smallest_depth(pixels)
+
+
+def told_range(limits: Sequence[float]) -> UnitRange:
+    """Return the range that the caller says, ``data_range``.
+
+    Raises
+    ------
+    UsageError
+        It is no pair of finite numbers, the lower one first.
+    """
+    try:
+        low, high = (float(one) for one in limits)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise UsageError(
+            f"data_range must be two numbers, the lower one first, not {limits!r}",
+            hint="data_range=(0, 255): the values that are black and white",
+        )
+    return UnitRange(low, high, reason="told")
 
 
 def told_bits(image: Image, bits: int) -> Image:

@@ -140,6 +140,24 @@ def test_stored_numbers_survive_any_rescale(slope, intercept):
         np.testing.assert_array_equal(back, stored)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "int64", "u8"])
+def test_an_array_of_integers_has_the_range_of_its_values_in_any_type(dtype):
+    dim = intensity.array_range(np.array([0, 85], dtype))
+    assert (dim.low, dim.high) == (0, 127 if dtype == "int8" else 255)
+    if dtype != "int8":
+        assert intensity.array_range(np.array([4000], dtype)).high == 4095
+        largest = intensity.array_range(np.array([20000], dtype)).high
+        assert largest == (32767 if dtype == "int16" else 65535)
+
+
+def test_negative_and_huge_numbers_of_arrays_have_no_natural_white():
+    rng = np.random.default_rng(0)
+    hounsfield = rng.integers(-1024, 1500, (40, 40)).astype(np.int16)
+    for array in (hounsfield, rng.integers(0, 1 << 20, (40, 40))):
+        found = intensity.array_range(array)
+        assert found == intensity.percentile_range(array)
+
+
 def test_bit_depth_of_integer_pictures():
     assert intensity.bit_depth_range(np.zeros(3, np.uint8)).high == 255
     assert intensity.bit_depth_range(np.array([4095], np.uint16)).high == 4095

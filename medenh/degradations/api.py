@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from medenh.degradations.operator import Domain
 from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
 from medenh.errors import NonFiniteError, UsageError
-from medenh.formats.array import plain_storage
+from medenh.formats.array import check_own_range, guessed_range, plain_storage
 from medenh.formats.nifti import told_as
 from medenh.types import FloatArray, Image, Modality, UnitRange
 
@@ -37,6 +38,7 @@ def degrade(
     modality: str | None = None,
     mask: NDArray[Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    data_range: tuple[float, float] | None = None,
 ) -> tuple[Image | NDArray[Any], Record]:
     """Degrade a picture.
 
@@ -45,9 +47,9 @@ def degrade(
     image : Image, picture of Pillow, or array
         Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1 or 3; pictures of
         Pillow, of mode L, I;16, RGB or F, are taken as `numpy.asarray` gives them.
-        Integers have the range of their bit depth, floats that lie in it [0, 1]; they
-        stay in it, but for recipes of MRI, which may pass the upper end. Booleans are
-        0 and 1, and come back as booleans.
+        Integers that are never negative have the range of their bit depth, floats that
+        lie in it [0, 1]; they stay in it, but for recipes of MRI, which may pass the
+        upper end. Booleans are 0 and 1, and come back as booleans.
         For CT recipes floats and signed integers are HU. NaN and infinity keep their
         place and are left out.
     recipe : str
@@ -69,6 +71,9 @@ def degrade(
         in any type.
     options : mapping, optional
         The recipe's own options.
+    data_range : (float, float), optional
+        The values of an array that are black and white, in its own units, where they
+        should not be seen from its values. Values beyond them widen it.
 
     Returns
     -------
@@ -82,9 +87,15 @@ def degrade(
     ------
     UsageError
         Unknown recipe, option or modality; a negative seed or draw; an array that is
-        no picture, or is masked (`numpy.ma`); a path, which `medenh.read` takes.
+        no picture, or is masked (`numpy.ma`); a path, which `medenh.read` takes; no
+        range, or one of an Image, which has its own.
     NonFiniteError
         No number in the array.
+
+    Warns
+    -----
+    UserWarning
+        The recipe works on what is seen, and black and white of the array were guessed.
 
     Examples
     --------
@@ -96,8 +107,12 @@ def degrade(
     """
     image = _taken(image)
     chosen = find_recipe(recipe)
+    clean = _as_image(image, chosen.domain, modality, data_range)
+    if chosen.domain == "display" and not isinstance(image, Image):
+        for word in guessed_range(clean):
+            warnings.warn(word, stacklevel=2)
     pair = degrade_image(
-        _as_image(image, chosen.domain, modality),
+        clean,
         chosen,
         name=name,
         seed=seed,
@@ -115,6 +130,7 @@ def apply(
     record: Record | Mapping[str, Any] | str,
     *,
     mask: NDArray[Any] | None = None,
+    data_range: tuple[float, float] | None = None,
 ) -> Image | NDArray[Any]:
     """Degrade a picture as a record says: the pixels `degrade` gave.
 
@@ -127,6 +143,8 @@ def apply(
         either layout, with a cleaned square.
     mask : array, shape (H, W), optional
         The field of view that was given to `degrade`, or that Cofe-Net's program had.
+    data_range : (float, float), optional
+        That of `degrade`.
 
     Raises
     ------
@@ -135,7 +153,7 @@ def apply(
     """
     image = _taken(image)
     known = _as_record(record, image)
-    clean = _as_image(image, known.domain, None)
+    clean = _as_image(image, known.domain, None, data_range)
     pair = replay_image(clean, known, field=as_field(mask))
     return _like(image, pair.low)
 
@@ -190,10 +208,14 @@ def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
 
 
 def _as_image(
-    image: Image | NDArray[Any], domain: Domain, modality: str | None
+    image: Image | NDArray[Any],
+    domain: Domain,
+    modality: str | None,
+    data_range: tuple[float, float] | None = None,
 ) -> Image:
     """Return an array as a picture whose numbers mean what the domain expects."""
     kind = None if modality is None else _modality(modality)
+    check_own_range(image, data_range)
     if isinstance(image, Image):
         return image if kind is None else told_as(image, kind)
     pixels = _frames(unmasked(image))
@@ -203,9 +225,13 @@ def _as_image(
         if frozen.all():
             raise NonFiniteError("the array holds no number, only NaN or infinity")
     in_hu = domain == "hu" and pixels.dtype.kind in "if"
+    if data_range is not None:
+        unit_range = intensity.told_range(data_range)
+    else:
+        unit_range = intensity.soft_tissue_range() if in_hu else _unit_range(pixels)
     return Image(
         pixels=pixels,
-        unit_range=intensity.soft_tissue_range() if in_hu else _unit_range(pixels),
+        unit_range=unit_range,
         storage=plain_storage(pixels.dtype),
         modality=kind or Modality.UNKNOWN,
         units="HU" if in_hu else "",
@@ -239,12 +265,11 @@ def _frames(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _unit_range(pixels: NDArray[Any]) -> UnitRange:
-    if pixels.dtype.kind != "f":
-        return intensity.bit_depth_range(pixels)
-    finite = pixels[np.isfinite(pixels)]
-    if finite.min() >= 0.0 and finite.max() <= 1.0:
-        return UnitRange(0.0, 1.0, reason="0-1")
-    return intensity.float_range(pixels)
+    if pixels.dtype.kind == "f":
+        finite = pixels[np.isfinite(pixels)]
+        if finite.min() >= 0.0 and finite.max() <= 1.0:
+            return UnitRange(0.0, 1.0, reason="0-1")
+    return intensity.array_range(pixels)
 
 
 def _modality(word: str) -> Modality:

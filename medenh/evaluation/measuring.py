@@ -147,8 +147,10 @@ def _check_sizes(image: Image, reference: Image) -> None:
 def on_range_of(image: Image, reference: Image) -> Image:
     """Return the image under the reference's range, where both store alike."""
     one, two = image.pixels.dtype, reference.pixels.dtype
-    # a range found in the pixels (percentiles) would hide a shift of them
-    found = image.unit_range.reason.startswith("percentiles")
+    # a range found in the pixels would hide a shift of them; 16-bit files have depths
+    found = image.unit_range.reason.startswith("percentiles") or (
+        image.unit_range.guessed and one != np.uint16
+    )
     if not found:
         if one.kind in "iu" and two.kind in "iu" and one.itemsize != two.itemsize:
             return image

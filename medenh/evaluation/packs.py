@@ -89,9 +89,8 @@ class PackCase:
             if "kernel=" not in self.row["labels"]:
                 return from_array(numbers.astype(np.uint16), modality=modality)
             hounsfield = (numbers - _HU_OFFSET).astype(np.int16)
-            limits = soft_tissue_range()
-            image = from_array(hounsfield, unit_range=limits, modality=modality)
-            return replace(image, units="HU")
+            image = from_array(hounsfield, modality=modality)
+            return replace(image, unit_range=soft_tissue_range(), units="HU")
         pixels = decode_image(data, dict(self.row), self.folder)
         if pixels.shape[2] == 3 and is_grey(pixels):
             pixels = pixels[..., :1].copy()

@@ -21,12 +21,20 @@ from numpy.typing import NDArray
 
 from medenh import intensity
 from medenh.arrays import unmasked
-from medenh.errors import UnreadableError, UnsupportedError
+from medenh.errors import UnreadableError, UnsupportedError, UsageError
 from medenh.formats import files
 from medenh.formats.limits import Limits
 from medenh.types import Geometry, Image, Modality, Storage, UnitRange
 
-__all__ = ["ArrayHeader", "from_array", "read", "to_array", "write"]
+__all__ = [
+    "ArrayHeader",
+    "check_own_range",
+    "from_array",
+    "guessed_range",
+    "read",
+    "to_array",
+    "write",
+]
 
 _HEAD = 64 * 1024
 
@@ -50,7 +58,7 @@ class ArrayHeader:
 def from_array(
     array: NDArray[Any],
     *,
-    unit_range: UnitRange | None = None,
+    data_range: tuple[float, float] | None = None,
     modality: Modality = Modality.UNKNOWN,
     geometry: Geometry | None = None,
 ) -> Image:
@@ -61,9 +69,11 @@ def from_array(
     array : array
         Numbers or booleans; shape (H, W), (H, W, C), (N, H, W) or (N, H, W, C) by the
         rule at the head of this module.
-    unit_range : UnitRange, optional
-        The values that become 0 and 1; by default the bit depth of integers, 0-1 for
-        floats that lie in it, percentiles else.
+    data_range : (float, float), optional
+        The values that are black and white, in the array's own units. By default they
+        are seen from its values: the bit depth of integers that are never negative,
+        0-1 for floats that lie in it, 0-255 for whole ones up to there, else
+        percentiles.
     modality : Modality
         What kind of picture it is.
     geometry : Geometry, optional
@@ -79,7 +89,7 @@ def from_array(
     UnsupportedError
         Another shape or type.
     UsageError
-        A masked array (`numpy.ma`) with masked values.
+        A masked array (`numpy.ma`) with masked values; no range.
 
     Examples
     --------
@@ -87,7 +97,27 @@ def from_array(
     >>> from_array(np.zeros((4, 5), np.uint8)).pixels.shape
     (1, 4, 5, 1)
     """
-    return _image(unmasked(array), "array", unit_range, modality, geometry)
+    told = None if data_range is None else intensity.told_range(data_range)
+    return _image(unmasked(array), "array", told, modality, geometry)
+
+
+def guessed_range(image: Image) -> list[str]:
+    """Return a warning where the range of an array is but a guess by its values."""
+    if not image.unit_range.reason.startswith("percentiles"):
+        return []
+    return [
+        "black and white of the array were guessed from its values: "
+        "data_range=(low, high) tells them"
+    ]
+
+
+def check_own_range(source: object, data_range: object) -> None:
+    """Pass in silence unless a range is told of what has its own: files and Images."""
+    if data_range is not None and not isinstance(source, np.ndarray):
+        raise UsageError(
+            "data_range is for arrays: a file or an Image has a range of its own",
+            hint="of an Image it is dataclasses.replace(image, unit_range=...)",
+        )
 
 
 def _image(
@@ -111,10 +141,9 @@ def _image(
     if pixels.dtype.kind == "f":
         frozen = ~np.isfinite(pixels).all(axis=-1)
         frozen = frozen if frozen.any() else None
-        unit_range = unit_range or intensity.float_range(pixels)
     return Image(
         pixels=pixels,
-        unit_range=unit_range or intensity.bit_depth_range(pixels),
+        unit_range=unit_range or intensity.array_range(pixels),
         storage=plain_storage(pixels.dtype),
         format=kind,
         modality=modality,

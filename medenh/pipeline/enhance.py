@@ -226,7 +226,8 @@ def enhance(
     UserWarning
         What a reader of the output of one file must know: the input or the result is
         outside the model's card, something of the file is lost. Arrays and Images are
-        not measured; ``strict=True`` does, and refuses.
+        not measured; ``strict=True`` does, and refuses. Black and white of an array
+        were guessed from its values.
 
     Raises
     ------
@@ -243,6 +244,7 @@ def enhance(
     source = without_pillow(input)
     if isinstance(source, os.PathLike):
         source = Path(source)
+    array.check_own_range(source, asked.data_range)
     if isinstance(source, np.ndarray | Image):
         return _enhance_in_memory(source, output, asked)
     if not isinstance(source, str | Path):
@@ -280,8 +282,9 @@ def _enhance_in_memory(
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
     said = said_of(image) if isinstance(source, str | Path) else None
+    guessed = array.guessed_range(image) if isinstance(source, np.ndarray) else []
     enhanced, spread = _run(models.prepare(card), image, options, said=said)
-    for word in said or ():
+    for word in (*(said or ()), *guessed):
         warnings.warn(word, stacklevel=3)
     if item is None:
         return _answer(source, enhanced, spread)
@@ -406,7 +409,7 @@ def _as_image(source: Source, options: EnhanceOptions) -> Image:
     if not isinstance(source, np.ndarray):
         raise _not_taken(source)
     try:
-        return array.from_array(source)
+        return array.from_array(source, data_range=options.data_range)
     except InputError as error:
         raise UsageError(error.what, hint=error.hint) from error
 
@@ -467,11 +470,24 @@ class Model:
         network = load_network(self.card, offline=self._options.offline or None)
         return network.to(self._models.device.name)
 
-    def enhance(self, source: Source) -> Any:
-        """Return an array for an array, else an Image; with `uncertainty` two."""
+    def enhance(
+        self, source: Source, *, data_range: tuple[float, float] | None = None
+    ) -> Any:
+        """Return an array for an array, else an Image; with `uncertainty` two.
+
+        ``data_range`` is that of this array, in place of the one that the model was
+        loaded with. A warning tells where neither is given and it was guessed.
+        """
         source = without_pillow(source)
-        image = self._options.told(_as_image(source, self._options))
-        return _answer(source, *_run(self._prepared, image, self._options))
+        options = self._options
+        if data_range is not None:
+            options = replace(options, data_range=data_range)
+        array.check_own_range(source, options.data_range)
+        image = options.told(_as_image(source, options))
+        if isinstance(source, np.ndarray):
+            for word in array.guessed_range(image):
+                warnings.warn(word, stacklevel=2)
+        return _answer(source, *_run(self._prepared, image, options))
 
 
 def load_model(

@@ -61,6 +61,9 @@ class EnhanceOptions:
     bits : int, optional
         Bit depth (8 to 16) of 16-bit pictures whose files do not tell it; without it
         the smallest usual one that holds the largest value of each file.
+    data_range : (float, float), optional
+        The values of an array that are black and white, in its own units; without it
+        they are seen from its values.
     strict : bool
         Refuse inputs outside the model's card, and results outside its limits.
     shard : (int, int), optional
@@ -90,6 +93,7 @@ class EnhanceOptions:
     on_exists: str = "error"
     axis: int | None = None
     bits: int | None = None
+    data_range: tuple[float, float] | None = None
     strict: bool = False
     shard: tuple[int, int] | None = None
     recursive: bool = True
@@ -153,6 +157,9 @@ class EnhanceOptions:
             parts.append(f"axis={self.axis}")
         if self.bits is not None:
             parts.append(f"bits={self.bits}")
+        if self.data_range is not None:
+            low, high = self.data_range
+            parts.append(f"data-range={low:g},{high:g}")
         if self.reference is not None:
             from medenh.pipeline.reference import reference_hash  # loads NumPy
 
@@ -171,6 +178,10 @@ def _check_types(options: EnhanceOptions) -> None:
             )
     if not isinstance(options.strength, Real):
         raise UsageError(f"strength must be in 0..1, not {options.strength!r}")
+    if options.data_range is not None:
+        from medenh.intensity import told_range  # loads NumPy
+
+        told_range(options.data_range)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

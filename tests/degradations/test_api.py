@@ -1,5 +1,6 @@
 """The library's short names: what goes in, what comes out, what is refused."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,24 @@ def test_arrays_that_are_no_pictures_are_refused(array, word):
     with pytest.raises(UsageError) as refused:
         medenh.degrade(array, "dpe")
     assert word in str(refused.value)
+
+
+def test_the_range_of_an_array_can_be_told():
+    clean = ramp((40, 50), "u1") / 3
+    expected, _ = medenh.degrade(clean / 255, "gauss-0.1", seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        low, record = medenh.degrade(clean, "gauss-0.1", seed=1, data_range=(0, 255))
+        medenh.degrade(clean - 1000, "ct-low-dose")
+    np.testing.assert_allclose(low / 255, expected, atol=1e-5)
+    again = degradations.apply(clean, record, data_range=(0, 255))
+    np.testing.assert_array_equal(again, low)
+    whole, _ = medenh.degrade(np.rint(clean).astype(int), "gauss-0.1", seed=1)
+    np.testing.assert_allclose(whole / 255, expected, atol=0.02)
+    with pytest.warns(UserWarning, match="were guessed") as said:
+        guessed, _ = medenh.degrade(clean, "gauss-0.1", seed=1)
+    assert said[0].filename == __file__
+    assert abs(guessed / 255 - expected).max() > 0.05
 
 
 def test_booleans_are_black_and_white_for_both_verbs():

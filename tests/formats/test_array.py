@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from medenh import formats
-from medenh.errors import InputError, OverBudgetError, UnreadableError, UnsupportedError
+from medenh.errors import (
+    InputError,
+    OverBudgetError,
+    UnreadableError,
+    UnsupportedError,
+    UsageError,
+)
 from medenh.formats.array import from_array, to_array
 from medenh.formats.limits import Limits
 from medenh.types import Modality, UnitRange
@@ -102,12 +108,17 @@ def test_fortran_order_keeps_its_values(tmp_path):
 
 
 def test_what_is_said_about_an_array_is_kept():
-    given_range = UnitRange(-10, 10)
     image = from_array(
-        numbers((4, 5), "f4"), unit_range=given_range, modality=Modality.CT
+        numbers((4, 5), "f4"), data_range=(-10, 10), modality=Modality.CT
     )
-    assert image.unit_range is given_range
+    assert image.unit_range == UnitRange(-10, 10, reason="told")
     assert image.modality is Modality.CT
+
+
+@pytest.mark.parametrize("wrong", [3, (1, 0), (0, np.nan), ("a", "b"), (0, 1, 2)])
+def test_a_range_is_two_numbers_the_lower_one_first(wrong):
+    with pytest.raises(UsageError, match="data_range must be two numbers"):
+        from_array(numbers((4, 5), "f4"), data_range=wrong)
 
 
 def test_the_array_is_shared_not_copied():

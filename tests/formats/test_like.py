@@ -12,7 +12,6 @@ from PIL import Image as Pil
 from medenh import formats
 from medenh.errors import NonFiniteError, OutputError, UsageError
 from medenh.formats.array import from_array
-from medenh.types import UnitRange
 
 RESCALE = {"RescaleSlope": 1, "RescaleIntercept": -1024, "sop_class": CT}
 
@@ -113,7 +112,7 @@ def test_an_array_alone_is_written_by_its_own_range(tmp_path):
     formats.write(array, tmp_path / "a.png")
     again = formats.read(tmp_path / "a.png").to_unit()[0, 0]
     np.testing.assert_allclose(again, array, atol=1e-4)
-    custom = from_array(array, unit_range=UnitRange(0.0, 2.0))
+    custom = from_array(array, data_range=(0.0, 2.0))
     formats.write(custom, tmp_path / "b.png")
     again = formats.read(tmp_path / "b.png").to_unit()[0, 0]
     np.testing.assert_allclose(again, array / 2, atol=1e-4)
