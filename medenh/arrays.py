@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medenh.errors import UsageError
+from medenh.paths import kind_of
 
 __all__ = ["is_pillow", "not_taken", "unmasked", "without_pillow"]
 
@@ -74,6 +75,4 @@ def not_taken(source: object, verb: str, *, hint: str) -> UsageError:
     """
     if hasattr(source, "permute"):
         hint = "give tensor.permute(1, 2, 0).numpy() of a tensor (C, H, W)"
-    kind = type(source)
-    what = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
-    return UsageError(f"{what} cannot be {verb}", hint=hint)
+    return UsageError(f"{kind_of(source)} cannot be {verb}", hint=hint)

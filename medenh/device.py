@@ -98,7 +98,7 @@ def pick_device(name: str = "auto") -> Device:
     """
     if name == "auto":
         return _best_device()
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
             f"unknown device {name!r}", hint="use auto, cpu, cuda, cuda:N or mps"
         )

@@ -11,6 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.errors import UsageError
+from medenh.paths import kind_of
+
 __all__ = [
     "FloatArray",
     "Geometry",
@@ -210,6 +213,14 @@ class Image:
     header: Any = None
     provenance: Provenance | None = None
 
+    def __post_init__(self) -> None:
+        shape = np.shape(self.pixels)
+        if len(shape) != 4 or shape[3] not in (1, 3):
+            raise UsageError(
+                f"an Image has pixels (frames, height, width, channels), not {shape}",
+                hint="1 or 3 channels; opacity is its alpha",
+            )
+
     def __repr__(self) -> str:
         """Describe shape, type, meaning and range; never pixels or the header."""
         low, high = self.unit_range.low, self.unit_range.high
@@ -258,9 +269,21 @@ class Image:
             Same type, units and geometry. Values outside `unit_range`, and the
             part of a value finer than float32, are kept: only the difference to
             `to_unit()` is added, so an unchanged answer gives the same pixels.
+
+        Raises
+        ------
+        UsageError
+            It is no such array.
         """
         from medenh import intensity
 
+        wanted = (self.frames, self.channels, self.height, self.width)
+        if not isinstance(enhanced, np.ndarray) or enhanced.shape != wanted:
+            given = f"{kind_of(enhanced)} {getattr(enhanced, 'shape', '')}".rstrip()
+            raise UsageError(
+                f"{given} is no answer to to_unit(), an array of shape {wanted}",
+                hint="of a tensor give tensor.numpy(force=True)",
+            )
         pixels = intensity.from_unit(self, enhanced)
         return replace(self, pixels=pixels)
 

@@ -21,6 +21,7 @@ from medenh.degradations.registry import find_recipe
 from medenh.errors import NonFiniteError, UsageError
 from medenh.formats.array import check_own_range, guessed_range, plain_storage
 from medenh.formats.nifti import told_as
+from medenh.paths import kind_of
 from medenh.types import FloatArray, Image, Modality, UnitRange
 
 __all__ = ["apply", "degrade"]
@@ -175,6 +176,11 @@ def _as_record(
     """Return a record of ours, whatever it is written in."""
     if isinstance(record, Record):
         return record
+    if not isinstance(record, str | Mapping):
+        raise UsageError(
+            f"{kind_of(record)} is no record",
+            hint="give what medenh.degrade returned, or its JSON",
+        )
     text = record if isinstance(record, str) else json.dumps(dict(record))
     try:
         data = json.loads(text)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+from medenh.errors import UsageError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.pairs import evaluate_pairs
 from medenh.evaluation.planning import PairOptions
 from medenh.evaluation.result import Evaluation
+from medenh.paths import as_path, as_paths, kind_of
 
 __all__ = ["evaluate", "evaluate_protocol"]
 
 PathLike = str | Path
-
-_T = TypeVar("_T", bound=str | Path)
 
 
 def evaluate(
@@ -67,16 +67,17 @@ def evaluate(
         Nothing could be measured, and why; single bad files are in ``failed``.
     """
     options = PairOptions(
-        metrics=_several(metrics),
+        metrics=_words("metrics", metrics),
         region=region,
-        masks=_path(masks),
-        tasks=_several(tasks),
-        labels=_path(labels),
+        masks=_path("masks", masks),
+        tasks=_words("tasks", tasks),
+        labels=_path("labels", labels),
         modality=modality,
-        workers=workers,
+        workers=_count("workers", workers),
     )
-    others = [Path(one) for one in _several(baselines)]
-    return evaluate_pairs(Path(enhanced), _path(reference), others, options)
+    subject = Path(as_path(enhanced, "enhanced"))
+    others = [Path(one) for one in as_paths(baselines, "baselines")]
+    return evaluate_pairs(subject, _path("reference", reference), others, options)
 
 
 def evaluate_protocol(
@@ -119,24 +120,35 @@ def evaluate_protocol(
         As `medenh.evaluation.benchmark.run_protocol` raises them.
     """
     options = BenchmarkOptions(
-        data=_path(data),
-        models=_several(models),
-        masks=_path(masks),
-        labels=_path(labels),
-        tasks=_several(tasks),
+        data=_path("data", data),
+        models=_words("models", models),
+        masks=_path("masks", masks),
+        labels=_path("labels", labels),
+        tasks=_words("tasks", tasks),
         modality=modality,
-        limit=limit,
-        output=_path(output),
+        limit=_count("limit", limit),
+        output=_path("output", output),
         device=device,
-        workers=workers,
+        workers=_count("workers", workers),
     )
     return run_protocol(protocol, options)
 
 
-def _several(values: Sequence[_T] | _T) -> tuple[_T, ...]:
-    """Return several as a tuple; one word or path, which is a sequence too, as one."""
-    return (values,) if isinstance(values, str | Path) else tuple(values)
+def _words(name: str, values: Any) -> tuple[str, ...]:
+    """Return several words as a tuple; one, which is a sequence too, as one."""
+    several = isinstance(values, Iterable) and not isinstance(values, str)
+    words: tuple[Any, ...] = tuple(values) if several else (values,)
+    for one in words:
+        if not isinstance(one, str):
+            raise UsageError(f"{name}: {kind_of(one)} is no name")
+    return words
 
 
-def _path(value: PathLike | None) -> Path | None:
-    return None if value is None else Path(value)
+def _path(name: str, value: object) -> Path | None:
+    return None if value is None else Path(as_path(value, name))
+
+
+def _count(name: str, value: object) -> int | None:
+    if value is None or (isinstance(value, int) and value >= 1):
+        return value
+    raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}")

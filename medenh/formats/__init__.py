@@ -7,11 +7,12 @@ One module for each format; `discover` finds inputs, `files` writes safely,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medenh.formats.limits import DEFAULT, Limits
+from medenh.paths import StrPath, as_path, as_paths
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from medenh.types import Image, Provenance
 
 __all__ = ["EXTENSIONS", "Limits", "read", "sniff", "write"]
-
-PathLike = str | Path
 
 PROFILES = ("basic",)
 """Of de-identification: see `write`."""
@@ -42,7 +41,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def sniff(path: PathLike) -> str:
+def sniff(path: StrPath) -> str:
     """Return the format of a file, told from its content.
 
     Parameters
@@ -64,11 +63,11 @@ def sniff(path: PathLike) -> str:
     """
     from medenh.formats.content import format_of
 
-    return format_of(Path(path))
+    return format_of(Path(as_path(path, "file")))
 
 
 def read(
-    path: PathLike | Sequence[PathLike],
+    path: StrPath | Iterable[StrPath],
     *,
     axis: int | None = None,
     limits: Limits = DEFAULT,
@@ -98,18 +97,19 @@ def read(
     OutOfMemoryError
         It is within the limits, and does not fit in memory.
     UsageError
-        ``axis`` is out of range, or several files are not DICOM.
+        ``axis`` is out of range, several files are not DICOM, or what was given is no
+        path.
     """
     from medenh.formats import readers
 
-    return readers.read(_paths(path), axis=axis, limits=limits)
+    return readers.read(_paths(path, "file"), axis=axis, limits=limits)
 
 
 def write(
     image: Image | NDArray[Any],
-    path: PathLike | Sequence[PathLike],
+    path: StrPath | Iterable[StrPath],
     *,
-    like: Image | PathLike | Sequence[PathLike] | None = None,
+    like: Image | StrPath | Iterable[StrPath] | None = None,
     format: str | None = None,
     provenance: Provenance | None = None,
     deidentify: str | None = None,
@@ -164,21 +164,20 @@ def write(
 
         image = from_array(without_pillow(image))
     if like is not None and not isinstance(like, Image):
-        like = _paths(like)
+        like = _paths(like, "like")
     made_by = image.history() if provenance is None else provenance
+    targets = _paths(path, "output")
     writers.write(
         image,
-        _paths(path),
+        targets,
         like=like,
         format=format,
         provenance=made_by,
         deidentify=deidentify,
     )
-    for word in writers.lost_meaning(image, _paths(path), format=format):
+    for word in writers.lost_meaning(image, targets, format=format):
         warnings.warn(word, stacklevel=2)
 
 
-def _paths(path: PathLike | Sequence[PathLike]) -> list[Path]:
-    if isinstance(path, str | Path):
-        return [Path(path)]
-    return [Path(one) for one in path]
+def _paths(path: StrPath | Iterable[StrPath], name: str) -> list[Path]:
+    return [Path(one) for one in as_paths(path, name)]

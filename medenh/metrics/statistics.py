@@ -151,9 +151,7 @@ def summarise(values: Sequence[float] | NDArray[np.floating]) -> Summary:
     >>> result.mean, result.median, result.n, result.n_infinite
     (31.0, 32.0, 3, 1)
     """
-    sample = np.asarray(values, np.float64)
-    if sample.ndim != 1:
-        raise UsageError("statistics need one list of figures")
+    sample = _figures(values)
     numbers = sample[~np.isnan(sample)]
     finite = numbers[np.isfinite(numbers)]
     # where all is perfect, perfect is the mean
@@ -194,9 +192,7 @@ def paired_tests(
     """
     from scipy import stats
 
-    one, other = (np.asarray(side, np.float64) for side in (first, second))
-    if one.ndim != 1 or other.ndim != 1:
-        raise UsageError("statistics need one list of figures a side")
+    one, other = _figures(first), _figures(second)
     if one.size != other.size:
         raise UsageError(
             f"{one.size} and {other.size} figures are no pairs",
@@ -221,9 +217,21 @@ def paired_tests(
     return PairedTests(one.size, mean, signed_rank, t, left_out)
 
 
+def _figures(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:
+    try:
+        figures = np.asarray(values, np.float64)
+    except (TypeError, ValueError):  # a generator, words, lists of unequal length
+        figures = np.empty(())
+    if figures.ndim != 1:
+        raise UsageError(
+            "statistics need one list of figures", hint="a generator is none: list(...)"
+        )
+    return figures
+
+
 def _sample(values: Sequence[float] | NDArray[np.floating]) -> NDArray[np.float64]:
-    sample = np.asarray(values, np.float64)
-    if sample.ndim != 1 or sample.size == 0:
+    sample = _figures(values)
+    if sample.size == 0:
         raise UsageError("statistics need a list of at least one figure")
     if np.isnan(sample).any():
         raise UsageError("a figure is not a number", hint="leave that image out")

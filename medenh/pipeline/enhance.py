@@ -21,6 +21,7 @@ from medenh.errors import InputError, OutputError, RefusedError, UsageError
 from medenh.formats import array, writers
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
 from medenh.formats.readers import said_of
+from medenh.paths import as_path
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
@@ -235,15 +236,11 @@ def enhance(
         The one of its kinds that tells what is wrong. Where a summary is returned,
         each file's failure is in it instead.
     """
-    known = {field.name for field in fields(EnhanceOptions)}
-    if unknown := sorted(set(options) - known):
-        raise UsageError(
-            f"unknown option {unknown[0]!r}", hint=f"one of {', '.join(sorted(known))}"
-        )
-    asked = EnhanceOptions(model=model, **options)
+    asked = _asked(model=model, **options)
     source = without_pillow(input)
-    if isinstance(source, os.PathLike):
-        source = Path(source)
+    if isinstance(source, str | os.PathLike):
+        source = as_path(source, "input")
+    output = None if output is None else as_path(output, "output")
     array.check_own_range(source, asked.data_range)
     if isinstance(source, np.ndarray | Image):
         return _enhance_in_memory(source, output, asked)
@@ -261,6 +258,16 @@ def enhance(
         warnings.warn(word, stacklevel=2)
     done = [result.output for result in summary.written]
     return (done or [skip.output for skip in summary.skipped])[0]
+
+
+def _asked(**options: Any) -> EnhanceOptions:
+    """Return options that were given by name; unknown ones are refused."""
+    known = {field.name for field in fields(EnhanceOptions)}
+    if unknown := sorted(set(options) - known):
+        raise UsageError(
+            f"unknown option {unknown[0]!r}", hint=f"one of {', '.join(sorted(known))}"
+        )
+    return EnhanceOptions(**options)
 
 
 def _enhance_in_memory(
@@ -386,7 +393,7 @@ def _as_paths(source: Any) -> list[PathLike]:
     for one in paths:
         if not isinstance(one, str | os.PathLike):
             raise _not_taken(one, of_several=True)
-    return [one if isinstance(one, str) else Path(one) for one in paths]
+    return [as_path(one, "input") for one in paths]
 
 
 def _not_taken(source: object, *, of_several: bool = False) -> UsageError:
@@ -404,7 +411,7 @@ def _not_taken(source: object, *, of_several: bool = False) -> UsageError:
 def _as_image(source: Source, options: EnhanceOptions) -> Image:
     if isinstance(source, Image):
         return source
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return formats.read(source, axis=options.axis, limits=options.limits)
     if not isinstance(source, np.ndarray):
         raise _not_taken(source)
@@ -507,11 +514,11 @@ def load_model(
     Raises
     ------
     UsageError
-        The name is unknown.
+        The name is unknown, or an option or its value.
     WeightsError
         Its weights cannot be had.
     """
-    return Model(name, EnhanceOptions(device=device, precision=precision, **options))
+    return Model(name, _asked(device=device, precision=precision, **options))
 
 
 def list_models(

@@ -23,12 +23,10 @@ from medenh.pipeline.openvino_cache import (
     pad_to_multiple,
     read_folders,
 )
-from medenh.pipeline.reference import read_reference, reference_hash
+from medenh.pipeline.reference import Reference, read_reference, reference_hash
 from medenh.types import FloatArray
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from medenh.zoo.manifest import ModelCard
@@ -95,7 +93,7 @@ class OpenVinoRunner:
         precision: Precision,
         *,
         offline: bool = False,
-        reference: Path | None = None,
+        reference: Reference | None = None,
     ) -> OpenVinoRunner:
         """Return a runner of a model of the zoo, converted or from the cache.
 
@@ -105,7 +103,7 @@ class OpenVinoRunner:
         precision : "fp32" or "bf16"
         offline : bool
             Never open a connection.
-        reference : Path, optional
+        reference : Path, Image or array, optional
             Picture that guides the network; each has a converted model of its own.
 
         Raises

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medenh.arrays import unmasked
+from medenh.device import pick_device
 from medenh.errors import NonFiniteError, UsageError
 from medenh.intensity import lies_in_unit
 from medenh.tasks.table import Task, get_task
@@ -118,13 +119,14 @@ def load(name: str, *, device: str = "cpu") -> Recogniser:
     Raises
     ------
     UsageError
-        There is no such task.
+        There is no such task, or no such device.
     WeightsError
         Its weights are missing, damaged, or of another task.
     """
     from medenh.zoo.load import load_recogniser
 
     task = get_task(name)
+    device = pick_device(str(device)).name
     network, thresholds = load_recogniser(task.model, task.classes)
     return Recogniser(task, network.to(device), thresholds, device)
 

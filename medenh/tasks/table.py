@@ -164,7 +164,7 @@ def get_task(name: str) -> Task:
         There is no such task; close ones and all are given.
     """
     if name not in TASKS:
-        word = name.lower()
+        word = str(name).lower()
         near = [one for one in TASKS if word and word in one]
         near = near or difflib.get_close_matches(word, TASKS, 2)
         meant = f"did you mean {' or '.join(near)}? " if near else ""

@@ -1,0 +1,58 @@
+"""What callers give as paths, checked where it comes in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from medenh.errors import UsageError
+
+__all__ = ["StrPath", "as_path", "as_paths", "kind_of"]
+
+StrPath: TypeAlias = str | os.PathLike[str]
+
+
+def as_path(value: object, name: str) -> str:
+    """Return a path as text, a slash at its end included.
+
+    Parameters
+    ----------
+    value : object
+        What a caller gave.
+    name : str
+        What it is for, for the message.
+
+    Raises
+    ------
+    UsageError
+        It is none: bytes, a number, an array, text with a null character.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> as_path(Path("a.png"), "input")
+    'a.png'
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(text, str):
+        raise UsageError(
+            f"{name}: {kind_of(value)} is no path", hint="give a str or a pathlib.Path"
+        )
+    if "\0" in text:
+        raise UsageError(f"{name}: {text!r} is no path: it holds a null character")
+    return text
+
+
+def as_paths(value: object, name: str) -> list[str]:
+    """Return one path, or an iterable of them, as a list: see `as_path`."""
+    one = isinstance(value, str | bytes | os.PathLike) or hasattr(value, "__array__")
+    if one or not isinstance(value, Iterable):
+        return [as_path(value, name)]
+    return [as_path(each, name) for each in value]
+
+
+def kind_of(value: object) -> str:
+    """Return the name of a thing's type, as messages say it."""
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")

@@ -1,0 +1,114 @@
+"""What is no picture, path or option is refused in words that tell what is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import medenh
+from medenh import degradations, metrics, tasks
+from medenh.device import pick_device
+from medenh.errors import UsageError
+
+PIXELS = np.random.default_rng(0).integers(0, 200, (24, 32, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def path(tmp_path):
+    medenh.write(PIXELS, tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "NoneType is no path"),
+        (PIXELS, r"numpy\.ndarray is no path"),
+        (b"x", "bytes is no path"),
+        (PIL.Image.fromarray(PIXELS), r"PIL\.Image\.Image is no path"),
+        ([3], "(int|list) is no path"),
+        ("a\0b.png", "null character"),
+    ],
+)
+def test_what_is_no_path_is_refused(given, words, path):
+    for call in (
+        lambda: medenh.read(given),
+        lambda: medenh.write(PIXELS, given),
+        lambda: medenh.evaluate(given, path),
+        lambda: medenh.evaluate(path, baselines=given),
+    ):
+        with pytest.raises(UsageError, match=words):
+            call()
+    if given is not None:
+        for output in (PIXELS, path):
+            with pytest.raises(UsageError, match="no path"):
+                medenh.enhance(output, given, model="identity")
+    with pytest.raises(UsageError):
+        medenh.enhance(
+            b"x" if isinstance(given, np.ndarray | PIL.Image.Image) else given
+        )
+
+
+def test_an_image_is_no_path_and_only_what_is_a_picture_is_an_image(path):
+    image = medenh.read(path)
+    with pytest.raises(UsageError, match="Image is no path"):
+        medenh.read(image)
+    for pixels in (image.pixels[0, ..., 0], image.pixels[..., :2], 0.5):
+        with pytest.raises(UsageError, match=r"\(frames, height, width, channels\)"):
+            replace(image, pixels=pixels)
+
+
+def test_answers_of_another_shape_do_not_come_back_into_an_image(path):
+    image = medenh.read(path)
+    unit = image.to_unit()
+    np.testing.assert_array_equal(image.from_unit(unit).pixels, image.pixels)
+    for answer in (
+        unit[:, :, 1:],
+        np.moveaxis(unit, 1, -1),
+        torch.from_numpy(unit),
+        0.5,
+        None,
+    ):
+        with pytest.raises(UsageError, match=r"array of shape \(1, 3, 24, 32\)"):
+            image.from_unit(answer)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: medenh.load_model("identity", foo=1), "unknown option 'foo'"),
+        (lambda: medenh.load_model(None), "model is a word"),
+        (lambda: medenh.evaluate_protocol("dpe", limit="2"), "limit must be a whole"),
+        (lambda: medenh.evaluate_protocol("dpe", models=3), "models: int is no name"),
+        (lambda: pick_device(0), "unknown device 0"),
+        (lambda: medenh.evaluate("a", "b", metrics=None), "metrics: NoneType"),
+        (lambda: tasks.load("vessels-fundus", device="gpu"), "unknown device 'gpu'"),
+        (lambda: tasks.load(None), "unknown task None"),
+        (lambda: degradations.apply(PIXELS, None), "NoneType is no record"),
+        (lambda: metrics.summarise(x for x in (1.0, 2.0)), "one list of figures"),
+        (lambda: metrics.summarise(["a"]), "one list of figures"),
+        (lambda: metrics.paired_tests(["a"], [1.0]), "one list of figures"),
+        (lambda: metrics.bootstrap_ci([[1.0], [1.0, 2.0]]), "one list of figures"),
+    ],
+)
+def test_calls_that_mean_nothing_are_refused(call, words):
+    with pytest.raises(UsageError, match=words):
+        call()
+
+
+def test_a_reference_may_be_any_picture(path):
+    low = PIXELS // 2
+    as_file = medenh.enhance(low, model="hqg-fundus", reference=path)
+    assert not np.array_equal(as_file, medenh.enhance(low, model="hqg-fundus"))
+    for reference in (
+        str(path),
+        medenh.read(path),
+        PIXELS,
+        PIL.Image.fromarray(PIXELS),
+    ):
+        same = medenh.enhance(low, model="hqg-fundus", reference=reference)
+        np.testing.assert_array_equal(same, as_file)
