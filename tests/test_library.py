@@ -502,7 +502,7 @@ def test_files_of_different_guessed_depths_are_warned_about(tmp_path):
     ("source", "options", "words"),
     [
         (np.zeros((8, 8), np.uint8), {"model": None}, "model is a word, not NoneType"),
-        (np.zeros((8, 8), np.uint8), {"device": 0}, "device is a word, not int"),
+        (np.zeros((8, 8), np.uint8), {"device": 0}, "device is a word, not 0"),
         (np.zeros((8, 8), np.uint8), {"strength": "a"}, "strength must be in 0..1"),
         (b"bytes of a file", {}, "^bytes cannot be enhanced"),
         (io.BytesIO(b"bytes of a file"), {}, "BytesIO cannot be enhanced"),

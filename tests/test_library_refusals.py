@@ -85,7 +85,10 @@ def test_answers_of_another_shape_do_not_come_back_into_an_image(path):
         (lambda: medenh.evaluate_protocol("dpe", limit="2"), "limit must be a whole"),
         (lambda: medenh.evaluate_protocol("dpe", models=3), "models: int is no name"),
         (lambda: pick_device(0), "unknown device 0"),
+        (lambda: medenh.evaluate("a", "b", workers=0), "workers must be a whole"),
+        (lambda: medenh.evaluate("a", "b", workers=-1), "workers must be a whole"),
         (lambda: medenh.evaluate("a", "b", metrics=None), "metrics: NoneType"),
+        (lambda: medenh.list_models(task="foo"), "unknown task 'foo'.*enhance"),
         (lambda: tasks.load("vessels-fundus", device="gpu"), "unknown device 'gpu'"),
         (lambda: tasks.load(None), "unknown task None"),
         (lambda: degradations.apply(PIXELS, None), "NoneType is no record"),
@@ -98,6 +101,33 @@ def test_answers_of_another_shape_do_not_come_back_into_an_image(path):
 def test_calls_that_mean_nothing_are_refused(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tile": "big"}, 'tile is "auto", "off" or an int, not \'big\''),
+        ({"tile": "64"}, "or an int, not '64'"),
+        ({"tile": 33.7}, "or an int, not 33.7"),
+        ({"tile": None}, "or an int, not NoneType"),
+        ({"batch": "many"}, 'batch is "auto" or an int'),
+        ({"batch": 1.5}, "or an int, not 1.5"),
+        ({"batch": True}, "or an int, not True"),
+        ({"limits": None}, "Limits, not NoneType"),
+        ({"offline": "yes"}, "offline is True or False, not 'yes'"),
+        ({"uncertainty": "no"}, "uncertainty is True or False, not 'no'"),
+        ({"strict": 1}, "strict is True or False, not 1"),
+        ({"bits": "9"}, "bits is an int, not '9'"),
+        ({"axis": 1.0}, "axis is an int"),
+        ({"shard": "1/2"}, "shard is two ints"),
+        ({"reference": 3}, "reference: int is no path"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(options, words):
+    with pytest.raises(UsageError, match=words):
+        medenh.enhance(PIXELS, model="identity", **options)
+    with pytest.raises(UsageError, match=words):
+        medenh.load_model("identity", **options)
 
 
 def test_a_reference_may_be_any_picture(path):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medenh.errors import UsageError
 from medenh.formats import PROFILES, UID_SECRET
 from medenh.formats.limits import DEFAULT, Limits
 from medenh.types import Image, Modality
+
+if TYPE_CHECKING:
+    from medenh.pipeline.reference import Reference
 
 __all__ = [
     "FORMATS",
@@ -28,7 +31,6 @@ FORMATS = ("same", "png", "tiff", "dicom", "nifti", "npy")
 ON_EXISTS = ("error", "skip", "overwrite", "rename")
 _ENGINES = ("auto", "torch", "openvino")
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-_WORDS = ("model", "device", "precision", "engine", "format", "on_exists")
 _SMALLEST_TILE = 32
 
 
@@ -46,7 +48,7 @@ class EnhanceOptions:
         Where and how; "auto" picks.
     strength : float
         0 gives the input back, 1 the model's answer.
-    reference : Path, optional
+    reference : path, Image or array, optional
         Picture of high quality that guides models of HQG-Net.
     tile : int, "auto" or "off"
         Side of a tile's core in pixels; "auto" tiles large frames where that is exact.
@@ -86,7 +88,7 @@ class EnhanceOptions:
     precision: str = "auto"
     engine: str = "auto"
     strength: float = 1.0
-    reference: Path | None = None
+    reference: Reference | None = None
     tile: int | Literal["auto", "off"] = "auto"
     batch: int | Literal["auto"] = "auto"
     format: str = "same"
@@ -168,20 +170,72 @@ class EnhanceOptions:
 
 
 def _check_types(options: EnhanceOptions) -> None:
-    for name in _WORDS:
-        word = getattr(options, name)
-        if not isinstance(word, str):
-            hint = "call a loaded model: loaded.enhance(picture)"
-            raise UsageError(
-                f"{name} is a word, not {type(word).__name__}",
-                hint=hint if name == "model" and word is not None else "",
-            )
+    for names, fits, words in _KINDS:
+        for name in names:
+            value = getattr(options, name)
+            if not fits(value):
+                loaded = name == "model" and hasattr(value, "enhance")
+                raise UsageError(
+                    f"{name} is {words}, not {_shown(value)}",
+                    hint="call a loaded model: loaded.enhance(picture)"
+                    if loaded
+                    else "",
+                )
     if not isinstance(options.strength, Real):
         raise UsageError(f"strength must be in 0..1, not {options.strength!r}")
+    if options.reference is not None:
+        from medenh.pipeline.reference import check_reference  # loads formats
+
+        check_reference(options.reference)
     if options.data_range is not None:
         from medenh.intensity import told_range  # loads NumPy
 
         told_range(options.data_range)
+
+
+def _shown(value: object) -> str:
+    plain = isinstance(value, str | int | float | tuple)
+    return repr(value) if plain else type(value).__name__
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_shard(value: object) -> bool:
+    return isinstance(value, tuple) and [_is_whole(one) for one in value] == [True] * 2
+
+
+# names of options, what their values must be, and how that is said
+_KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        ("model", "device", "precision", "engine", "format", "on_exists"),
+        lambda value: isinstance(value, str),
+        "a word",
+    ),
+    (
+        ("strict", "recursive", "uncertainty", "offline"),
+        lambda value: isinstance(value, bool),
+        "True or False",
+    ),
+    (
+        ("tile",),
+        lambda value: _is_whole(value) or value in ("auto", "off"),
+        '"auto", "off" or an int',
+    ),
+    (("batch",), lambda value: _is_whole(value) or value == "auto", '"auto" or an int'),
+    (("axis", "bits"), lambda value: value is None or _is_whole(value), "an int"),
+    (
+        ("shard",),
+        lambda value: value is None or _is_shard(value),
+        "two ints, as (2, 8)",
+    ),
+    (
+        ("limits",),
+        lambda value: isinstance(value, Limits),
+        "one of medenh.formats.Limits",
+    ),
+)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -114,10 +114,15 @@ class Manifest:
         Raises
         ------
         UsageError
-            The modality is not one of the known words.
+            The modality is not one of the known words, or no model has the task.
         """
         if modality is not None:
             _check_modality(modality)
+        tasks = sorted({card.task for card in self.current()})
+        if task is not None and task not in tasks:
+            raise UsageError(
+                f"unknown task {task!r}", hint=f"one of {', '.join(tasks)}"
+            )
         return tuple(
             card
             for card in self.current()
