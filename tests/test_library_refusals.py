@@ -142,3 +142,12 @@ def test_a_reference_may_be_any_picture(path):
     ):
         same = medenh.enhance(low, model="hqg-fundus", reference=reference)
         np.testing.assert_array_equal(same, as_file)
+
+
+@pytest.mark.parametrize("name", ["bare", "a.xyz", "folder/bare"])
+def test_a_name_without_a_format_is_refused_alike_by_all_that_write(name, tmp_path):
+    with pytest.raises(UsageError, match="no format has the extension") as by_write:
+        medenh.write(PIXELS, tmp_path / name)
+    with pytest.raises(UsageError) as by_enhance:
+        medenh.enhance(PIXELS, tmp_path / name, model="identity")
+    assert str(by_enhance.value) == str(by_write.value)

@@ -19,7 +19,7 @@ from medenh.formats.viewing import viewing_of
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
 
-__all__ = ["check_deidentifiable", "lost_meaning", "write"]
+__all__ = ["check_deidentifiable", "kind_for", "lost_meaning", "write"]
 
 _RASTERS = ("png", "jpeg", "bmp")
 
@@ -51,7 +51,7 @@ def write(
         return
     if deidentify is not None:
         check_deidentifiable(image.format, image.source, deidentify)
-    kind = format or _kind_for(image, paths[0])
+    kind = format or kind_for(image, paths[0])
     if kind not in EXTENSIONS:
         raise UsageError(f"unknown format {kind!r}", hint=f"one of {_known()}")
     if kind == "dicom":
@@ -81,7 +81,7 @@ def lost_meaning(
     """Return what `write` gets wrong of a picture: see `dicom.lost_meaning`."""
     from medenh.formats import dicom
 
-    return dicom.lost_meaning(image, format or _kind_for(image, paths[0]))
+    return dicom.lost_meaning(image, format or kind_for(image, paths[0]))
 
 
 def check_deidentifiable(format: str, source: Path | None, profile: str) -> None:
@@ -175,7 +175,14 @@ def _frame(image: Image, index: int) -> Image:
     )
 
 
-def _kind_for(image: Image, path: Path) -> str:
+def kind_for(image: Image, path: Path) -> str:
+    """Return the format that an image gets under a name.
+
+    Raises
+    ------
+    UsageError
+        The name tells none, and the image has none of its own.
+    """
     name = path.name.lower()
     fitting = [kind for kind, endings in EXTENSIONS.items() if name.endswith(endings)]
     if image.format in fitting or ("." not in name and image.format in EXTENSIONS):

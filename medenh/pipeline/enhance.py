@@ -27,7 +27,6 @@ from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
 from medenh.pipeline.loading import Prepared, ZooModels
 from medenh.pipeline.looks import choose_model
-from medenh.pipeline.naming import target_kind
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.plan import make_plan
 from medenh.pipeline.results import Failure, Listener, Summary
@@ -311,7 +310,7 @@ def _enhance_in_memory(
 
 def _item_of(image: Image, output: Path, options: EnhanceOptions) -> WorkItem:
     """Return what an image in memory becomes; refuse what would be lost."""
-    kind = target_kind(output, image.format, options.format)
+    kind = writers.kind_for(image, output)
     wanted = MAP_FORMATS.get(kind, "npy") if options.uncertainty else ""
     item = WorkItem((), (output,), image.format, kind=kind, map_format=wanted)
     there = [path for path in item.outputs if path.exists()]
