@@ -21,6 +21,7 @@ __all__ = ["automatic_cnr", "cnr", "contrast", "noise", "plane_noise", "sharpnes
 _DARK = 0.05  # of the brightest 1 %: darker is surround
 _FINE, _COARSE = 1.0, 8.0  # px: sigmas of the band in which sharpness is measured
 _MARGIN = 12  # px from the surround, whose edge, blurred too, is no detail
+_FEWEST = 256  # px: a square of twice the coarse sigma; fewer do not show the band
 _ROUNDING = 1 / (255 * 12**0.5)  # noise of 8 bits: no image is known better
 
 # Immerkaer's difference of two Laplacians: blind to planes and straight edges
@@ -48,7 +49,7 @@ def sharpness(
     -------
     float
         0 to about 1; the same after a change of brightness or contrast. NaN where
-        there is no detail above the noise.
+        there is no detail above the noise, or less than 256 px (16 x 16) to see it in.
 
     Raises
     ------
@@ -70,6 +71,8 @@ def sharpness(
 
     plane = unit_luma(image, data_range)
     shown = _foreground(plane, checked_mask(mask, plane.shape))
+    if np.count_nonzero(shown) < _FEWEST:
+        return float("nan")
     inner = _eroded(shown)
     sigma = plane_noise(plane, shown)
     band = gaussian_filter(plane, _FINE)

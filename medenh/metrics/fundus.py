@@ -128,7 +128,8 @@ def fundus_features(
     """
     pixels, field = _standard_size(image, data_range, mask)
     rows, columns = (np.flatnonzero(field.any(axis=axis)) for axis in (1, 0))
-    if min(rows.size, columns.size) < _SMALLEST:
+    enlarged = max(1.0, _SIDE / max(checked_image(image).shape[:2]))
+    if min(rows.size, columns.size) < _SMALLEST * enlarged:
         return np.full(len(FEATURES), np.nan)
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     pixels, field = pixels[box], field[box]

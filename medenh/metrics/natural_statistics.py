@@ -153,6 +153,8 @@ def patch_features(
     )
     plane = 255 * plane[crop]
     inside = np.ones(plane.shape, bool) if region is None else region[crop]
+    if not inside.any():
+        return np.empty((0, 36))
     coefficients, deviation = _normalised(plane)
     keep = _patches_to_measure(plane, deviation, inside)
     strength = _patch_sums(deviation, _CELL)

@@ -121,6 +121,16 @@ def test_niqe_of_too_little_is_not_a_number(retina):
     assert np.isfinite(niqe(retina[200:264, 200:264]))  # one patch
 
 
+@pytest.mark.parametrize("metric", [niqe, sharpness, fundus_quality])
+def test_figures_of_a_few_pixels_are_not_a_number(metric, retina):
+    for spot in (np.s_[0, 0], np.s_[250:254, 250:254]):
+        mask = np.zeros(retina.shape[:2], bool)
+        mask[spot] = True
+        assert np.isnan(metric(retina, mask=mask))
+    assert np.isnan(metric(retina[250:251, 250:251]))
+    assert np.isnan(metric(retina[250:262, 250:262]))
+
+
 def test_niqe_takes_known_kinds_of_images_only(retina):
     assert niqe(retina, modality="unknown") == niqe(retina)
     assert niqe(retina, modality="fundus") != niqe(retina)
