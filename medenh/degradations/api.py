@@ -19,7 +19,13 @@ from medenh.degradations.operator import Domain
 from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
 from medenh.errors import NonFiniteError, UsageError
-from medenh.formats.array import check_own_range, guessed_range, plain_storage
+from medenh.formats.array import (
+    CHANNELS_HINT,
+    check_own_range,
+    guess_at_channels,
+    guessed_range,
+    plain_storage,
+)
 from medenh.formats.nifti import told_as
 from medenh.paths import kind_of
 from medenh.types import FloatArray, Image, Modality, UnitRange
@@ -247,6 +253,12 @@ def _as_image(
 
 def _frames(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array as (frames, height, width, channels), in native byte order."""
+    if guess_at_channels(array.shape):
+        raise UsageError(
+            f"an array of shape {array.shape} has {array.shape[2]} channels, or frames "
+            f"{array.shape[2]} wide",
+            hint=CHANNELS_HINT,
+        )
     colour = array.shape[-1:] in ((1,), (3,), (4,))
     axes = {2: "HW", 3: "HWC" if colour else "NHW", 4: "NHWC" if colour else ""}
     if not axes.get(array.ndim) or 0 in array.shape:

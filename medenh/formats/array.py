@@ -6,7 +6,9 @@ What the axes mean, by their number:
 * 3: (height, width, channels) where the last is 1, 3 or 4, else (frames, height, width)
 * 4: (frames, height, width, channels), channels 1, 3 or 4
 
-Four channels are RGB and alpha.
+Four channels are RGB and alpha. Three axes of which the last is 2, 5, 6 or 7 long, and
+the others are those of a picture, are refused: they are channels as a rule, and would
+be taken for frames.
 """
 
 from __future__ import annotations
@@ -27,16 +29,25 @@ from medenh.formats.limits import Limits
 from medenh.types import Geometry, Image, Modality, Storage, UnitRange
 
 __all__ = [
+    "CHANNELS_HINT",
     "ArrayHeader",
     "check_own_range",
     "from_array",
+    "guess_at_channels",
     "guessed_range",
     "read",
     "to_array",
     "write",
 ]
 
+CHANNELS_HINT = (
+    "give each channel alone, array[..., 0], or as a frame, "
+    "numpy.moveaxis(array, -1, 0); frames as narrow as array[..., None]"
+)
+"""What to do with arrays of which `guess_at_channels` is true."""
+
 _HEAD = 64 * 1024
+_FEWEST = 16  # rows and columns of a picture; a last axis of less than half is channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +184,12 @@ def _axes(shape: tuple[int, ...], dtype: np.dtype[Any], source: Path | None) -> 
         raise UnsupportedError(f"array of {dtype}", path=source, hint=hint)
     if 0 in shape:
         raise UnreadableError(f"array without pixels, shape {shape}", path=source)
+    if guess_at_channels(shape):
+        raise UnsupportedError(
+            f"array of shape {shape}: {shape[2]} channels, or frames {shape[2]} wide?",
+            path=source,
+            hint=CHANNELS_HINT,
+        )
     colour = shape[-1:] in ((1,), (3,), (4,))
     axes = {2: "HW", 3: "HWC" if colour else "NHW", 4: "NHWC" if colour else ""}
     found = axes.get(len(shape), "")
@@ -183,6 +200,19 @@ def _axes(shape: tuple[int, ...], dtype: np.dtype[Any], source: Path | None) -> 
             hint="give (H, W), (H, W, 3), (N, H, W) or (N, H, W, C)",
         )
     return found
+
+
+def guess_at_channels(shape: tuple[int, ...]) -> bool:
+    """Tell whether the last of three axes would be frames' width, and looks like none.
+
+    Examples
+    --------
+    >>> guess_at_channels((480, 640, 2)), guess_at_channels((480, 640, 3))
+    (True, False)
+    """
+    if len(shape) != 3 or min(shape[:2]) < _FEWEST:
+        return False
+    return 0 < shape[2] < _FEWEST // 2 and shape[2] not in (1, 3, 4)
 
 
 def to_array(image: Image) -> NDArray[Any]:
@@ -199,8 +229,9 @@ def to_array(image: Image) -> NDArray[Any]:
         pixels = np.concatenate([pixels, alpha], axis=-1)
     if header is None:
         axes = "N" * (image.frames > 1) + "HW" + "C" * (pixels.shape[-1] > 1)
-        if axes == "NHW" and image.width in (1, 3, 4):
-            axes = "NHWC"  # three axes would be taken for colour
+        narrow = image.width in (1, 3, 4) or guess_at_channels(pixels.shape[:3])
+        if axes == "NHW" and narrow:
+            axes = "NHWC"  # three axes would be taken for channels
     else:
         axes = header.axes
     if "N" not in axes:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+import medenh
 from medenh import formats
 from medenh.errors import (
     InputError,
+    MedenhError,
     OverBudgetError,
     UnreadableError,
     UnsupportedError,
@@ -76,6 +79,26 @@ def test_npy_round_trip_is_byte_for_byte(tmp_path, shape, dtype):
 )
 def test_the_rule_of_the_axes(shape, expected):
     assert from_array(numbers(shape, "u1")).pixels.shape == expected
+
+
+@pytest.mark.parametrize("channels", [2, 5, 6, 7])
+def test_what_looks_like_channels_is_not_taken_for_frames(channels, tmp_path):
+    array = numbers((16, 20, channels), "u1")
+    np.save(tmp_path / "a.npy", array)
+    for door in (
+        lambda: from_array(array),
+        lambda: formats.read(tmp_path / "a.npy"),
+        lambda: medenh.enhance(array, model="identity"),
+        lambda: medenh.degrade(array, "dpe"),
+    ):
+        with pytest.raises(MedenhError, match=r"moveaxis\(array, -1, 0\)"):
+            door()
+    frames = from_array(np.moveaxis(array, -1, 0))
+    assert frames.pixels.shape == (channels, 16, 20, 1)
+    narrow = from_array(array[..., None])
+    assert narrow.pixels.shape == (16, 20, channels, 1)
+    assert to_array(replace(narrow, header=None)).shape == (16, 20, channels, 1)
+    assert from_array(array[:15]).pixels.shape == (15, 20, channels, 1)
 
 
 @settings(max_examples=200, deadline=None)
