@@ -29,6 +29,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from medenh import classical as classical
+    from medenh import degradations as degradations
+    from medenh import errors as errors
+    from medenh import evaluation as evaluation
+    from medenh import formats as formats
+    from medenh import losses as losses
+    from medenh import metrics as metrics
+    from medenh import modality as modality
+    from medenh import models as models
+    from medenh import publishing as publishing
+    from medenh import tasks as tasks
+    from medenh import training as training
+    from medenh import types as types
+    from medenh import zoo as zoo
     from medenh.degradations import degrade
     from medenh.errors import MedenhError
     from medenh.evaluation.api import evaluate, evaluate_protocol

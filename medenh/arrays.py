@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,11 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 from medenh.errors import UsageError
 from medenh.paths import kind_of
 
-__all__ = ["is_pillow", "not_taken", "unmasked", "without_pillow"]
+__all__ = ["PillowPicture", "is_pillow", "not_taken", "unmasked", "without_pillow"]
 
 # Modes of Pillow whose array is the picture, and what others are converted to.
 _PILLOW_MODES = ("L", "I;16", "RGB", "RGBA", "F")
 _PILLOW_CONVERSIONS = {"1": "L", "I": "I;16", "LA": "RGBA", "PA": "RGBA"}
+
+
+class PillowPicture(Protocol):
+    """What type hints see of a picture of Pillow, which is not loaded for them."""
+
+    @property
+    def mode(self) -> str:
+        """What its numbers are."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """Its numbers, for NumPy."""
 
 
 def unmasked(values: ArrayLike) -> NDArray[Any]:

@@ -6,13 +6,13 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh import intensity
-from medenh.arrays import not_taken, unmasked, without_pillow
+from medenh.arrays import PillowPicture, not_taken, unmasked, without_pillow
 from medenh.degradations import cofe_record
 from medenh.degradations.engine import degrade_image, replay_image
 from medenh.degradations.operator import Domain
@@ -33,8 +33,33 @@ from medenh.types import FloatArray, Image, Modality, UnitRange
 __all__ = ["apply", "degrade"]
 
 
+_Picture = TypeVar("_Picture", bound=Image | NDArray[Any])
+
+
+class _How(TypedDict, total=False):
+    """What `degrade` takes by name."""
+
+    seed: int
+    severity: float | None
+    name: str
+    draw: int
+    size: int | None
+    modality: str | None
+    mask: NDArray[Any] | None
+    options: Mapping[str, Any] | None
+    data_range: tuple[float, float] | None
+
+
+@overload
 def degrade(
-    image: Image | NDArray[Any],
+    image: _Picture, recipe: str, **how: Unpack[_How]
+) -> tuple[_Picture, Record]: ...
+@overload
+def degrade(
+    image: PillowPicture, recipe: str, **how: Unpack[_How]
+) -> tuple[NDArray[Any], Record]: ...
+def degrade(
+    image: Image | NDArray[Any] | PillowPicture,
     recipe: str,
     *,
     seed: int = 0,
@@ -46,7 +71,7 @@ def degrade(
     mask: NDArray[Any] | None = None,
     options: Mapping[str, Any] | None = None,
     data_range: tuple[float, float] | None = None,
-) -> tuple[Image | NDArray[Any], Record]:
+) -> tuple[Any, Record]:
     """Degrade a picture.
 
     Parameters
@@ -112,10 +137,10 @@ def degrade(
     >>> low.dtype, bool((apply(clean, record) == low).all())
     (dtype('uint8'), True)
     """
-    image = _taken(image)
+    picture = _taken(image)
     chosen = find_recipe(recipe)
-    clean = _as_image(image, chosen.domain, modality, data_range)
-    if chosen.domain == "display" and not isinstance(image, Image):
+    clean = _as_image(picture, chosen.domain, modality, data_range)
+    if chosen.domain == "display" and not isinstance(picture, Image):
         for word in guessed_range(clean):
             warnings.warn(word, stacklevel=2)
     pair = degrade_image(
@@ -129,11 +154,27 @@ def degrade(
         options=options,
         field=as_field(mask),
     )
-    return _like(image, pair.low), pair.record
+    return _like(picture, pair.low), pair.record
 
 
+@overload
 def apply(
-    image: Image | NDArray[Any],
+    image: _Picture,
+    record: Record | Mapping[str, Any] | str,
+    *,
+    mask: NDArray[Any] | None = None,
+    data_range: tuple[float, float] | None = None,
+) -> _Picture: ...
+@overload
+def apply(
+    image: PillowPicture,
+    record: Record | Mapping[str, Any] | str,
+    *,
+    mask: NDArray[Any] | None = None,
+    data_range: tuple[float, float] | None = None,
+) -> NDArray[Any]: ...
+def apply(
+    image: Image | NDArray[Any] | PillowPicture,
     record: Record | Mapping[str, Any] | str,
     *,
     mask: NDArray[Any] | None = None,
@@ -158,11 +199,11 @@ def apply(
     UsageError
         Not a record, or one of steps that do not exist; an array that is no picture.
     """
-    image = _taken(image)
-    known = _as_record(record, image)
-    clean = _as_image(image, known.domain, None, data_range)
+    picture = _taken(image)
+    known = _as_record(record, picture)
+    clean = _as_image(picture, known.domain, None, data_range)
     pair = replay_image(clean, known, field=as_field(mask))
-    return _like(image, pair.low)
+    return _like(picture, pair.low)
 
 
 def _taken(image: Any) -> Image | NDArray[Any]:

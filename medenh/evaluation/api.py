@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,21 @@ from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.pairs import evaluate_pairs
 from medenh.evaluation.planning import PairOptions
 from medenh.evaluation.result import Evaluation
-from medenh.paths import as_path, as_paths, kind_of
+from medenh.paths import StrPath, as_path, as_paths, kind_of
 
 __all__ = ["evaluate", "evaluate_protocol"]
 
-PathLike = str | Path
-
 
 def evaluate(
-    enhanced: PathLike,
-    reference: PathLike | None = None,
+    enhanced: StrPath,
+    reference: StrPath | None = None,
     *,
-    metrics: Sequence[str] | str = (),
+    metrics: Iterable[str] = (),
     region: str = "whole",
-    masks: PathLike | None = None,
-    baselines: Sequence[PathLike] | PathLike = (),
-    tasks: Sequence[str] | str = (),
-    labels: PathLike | None = None,
+    masks: StrPath | None = None,
+    baselines: StrPath | Iterable[StrPath] = (),
+    tasks: Iterable[str] = (),
+    labels: StrPath | None = None,
     modality: str | None = None,
     workers: int | None = 1,
 ) -> Evaluation:
@@ -82,15 +80,15 @@ def evaluate(
 
 def evaluate_protocol(
     protocol: str,
-    data: PathLike | None = None,
+    data: StrPath | None = None,
     *,
-    models: Sequence[str] | str = (),
-    masks: PathLike | None = None,
-    labels: PathLike | None = None,
-    tasks: Sequence[str] | str = (),
+    models: Iterable[str] = (),
+    masks: StrPath | None = None,
+    labels: StrPath | None = None,
+    tasks: Iterable[str] = (),
     modality: str | None = None,
     limit: int | None = None,
-    output: PathLike | None = None,
+    output: StrPath | None = None,
     device: str = "auto",
     workers: int | None = 1,
 ) -> Evaluation:

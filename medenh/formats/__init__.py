@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from medenh.arrays import PillowPicture
     from medenh.types import Image, Provenance
 
 __all__ = ["EXTENSIONS", "Limits", "read", "sniff", "write"]
@@ -106,7 +107,7 @@ def read(
 
 
 def write(
-    image: Image | NDArray[Any],
+    image: Image | NDArray[Any] | PillowPicture,
     path: StrPath | Iterable[StrPath],
     *,
     like: Image | StrPath | Iterable[StrPath] | None = None,

@@ -10,18 +10,18 @@ from dataclasses import fields, replace
 from functools import cached_property
 from io import IOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats
-from medenh.arrays import not_taken, without_pillow
+from medenh.arrays import PillowPicture, not_taken, without_pillow
 from medenh.errors import InputError, OutputError, RefusedError, UsageError
 from medenh.formats import array, writers
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
 from medenh.formats.readers import said_of
-from medenh.paths import as_path
+from medenh.paths import StrPath, as_path
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
@@ -58,15 +58,16 @@ __all__ = [
     "plan_files",
 ]
 
-PathLike: TypeAlias = str | Path
-Source: TypeAlias = PathLike | Image | NDArray[Any]
+Source: TypeAlias = StrPath | Image | NDArray[Any] | PillowPicture
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _FILE_OPTIONS = ("shard", "format", "recursive")
 
 
 def plan_files(
-    inputs: Sequence[PathLike],
-    output: PathLike | None,
+    inputs: Sequence[str | Path],
+    output: str | Path | None,
     options: EnhanceOptions,
     models: ZooModels,
 ) -> Plan:
@@ -135,8 +136,8 @@ def chosen_model(
 
 
 def enhance_files(
-    inputs: Sequence[PathLike],
-    output: PathLike | None,
+    inputs: Sequence[str | Path],
+    output: str | Path | None,
     options: EnhanceOptions,
     *,
     listener: Listener | None = None,
@@ -186,9 +187,53 @@ def enhance_files(
     return engine.run(plan)
 
 
+@overload
 def enhance(
-    input: Source | Sequence[PathLike],
-    output: PathLike | None = None,
+    input: NDArray[_Number],
+    output: None = None,
+    *,
+    uncertainty: Literal[True],
+    **options: Any,
+) -> tuple[NDArray[_Number], NDArray[np.float32]]: ...
+@overload
+def enhance(
+    input: PillowPicture,
+    output: None = None,
+    *,
+    uncertainty: Literal[True],
+    **options: Any,
+) -> tuple[NDArray[Any], NDArray[np.float32]]: ...
+@overload
+def enhance(
+    input: Image | StrPath,
+    output: None = None,
+    *,
+    uncertainty: Literal[True],
+    **options: Any,
+) -> tuple[Image, Image]: ...
+@overload
+def enhance(
+    input: NDArray[_Number], output: None = None, **options: Any
+) -> NDArray[_Number]: ...
+@overload
+def enhance(
+    input: PillowPicture, output: None = None, **options: Any
+) -> NDArray[Any]: ...
+@overload
+def enhance(input: Image | StrPath, output: None = None, **options: Any) -> Image: ...
+@overload
+def enhance(
+    input: Image | NDArray[Any] | PillowPicture, output: StrPath, **options: Any
+) -> Path: ...
+@overload
+def enhance(input: StrPath, output: StrPath, **options: Any) -> Path | Summary: ...
+@overload
+def enhance(
+    input: Iterable[StrPath], output: StrPath | None = None, **options: Any
+) -> Summary: ...
+def enhance(
+    input: Source | Iterable[StrPath],
+    output: StrPath | None = None,
     *,
     model: str = "auto",
     **options: Any,
@@ -271,7 +316,7 @@ def _asked(**options: Any) -> EnhanceOptions:
 
 def _enhance_in_memory(
     source: Source,
-    output: PathLike | None,
+    output: StrPath | None,
     options: EnhanceOptions,
 ) -> Any:
     _refuse_file_options(options, output)
@@ -322,7 +367,7 @@ def _item_of(image: Image, output: Path, options: EnhanceOptions) -> WorkItem:
 
 
 def _refuse_file_options(
-    options: EnhanceOptions, output: PathLike | None = None
+    options: EnhanceOptions, output: StrPath | None = None
 ) -> None:
     """Refuse options that only a run over files can follow, and lost outputs."""
     allowed = ("error",) if output is None else ("error", "overwrite")
@@ -384,7 +429,7 @@ def _run(
     return enhanced, ensemble.spread
 
 
-def _as_paths(source: Any) -> list[PathLike]:
+def _as_paths(source: Any) -> list[str]:
     is_data = isinstance(source, bytes | bytearray | memoryview | IOBase)
     if is_data or not isinstance(source, Iterable) or hasattr(source, "__array__"):
         raise _not_taken(source)
@@ -476,10 +521,26 @@ class Model:
         network = load_network(self.card, offline=self._options.offline or None)
         return network.to(self._models.device.name)
 
+    @overload
+    def enhance(
+        self,
+        source: NDArray[_Number],
+        *,
+        data_range: tuple[float, float] | None = None,
+    ) -> NDArray[_Number]: ...
+    @overload
+    def enhance(
+        self, source: PillowPicture, *, data_range: tuple[float, float] | None = None
+    ) -> NDArray[Any]: ...
+    @overload
+    def enhance(self, source: Image | StrPath) -> Image: ...
     def enhance(
         self, source: Source, *, data_range: tuple[float, float] | None = None
     ) -> Any:
-        """Return an array for an array, else an Image; with `uncertainty` two.
+        """Return an array for an array, else an Image.
+
+        Of a model that was loaded with ``uncertainty=True`` it is a pair, as `enhance`
+        returns it, of which type hints know nothing.
 
         ``data_range`` is that of this array, in place of the one that the model was
         loaded with. A warning tells where neither is given and it was guessed.
