@@ -17,6 +17,7 @@ __all__ = [
     "MedenhError",
     "Modality",
     "Model",
+    "Summary",
     "__version__",
     "degrade",
     "enhance",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from medenh.formats import read, write
     from medenh.pipeline.enhance import Model, enhance, list_models, load_model
     from medenh.pipeline.options import EnhanceOptions
+    from medenh.pipeline.results import Summary
     from medenh.types import Image, Modality
 
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "MedenhError": "medenh.errors",
     "Modality": "medenh.types",
     "Model": "medenh.pipeline.enhance",
+    "Summary": "medenh.pipeline.results",
     "degrade": "medenh.degradations",
     "enhance": "medenh.pipeline.enhance",
     "evaluate": "medenh.evaluation.api",

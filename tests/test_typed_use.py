@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 import medenh
 from medenh import degradations
 from medenh.degradations import Record
-from medenh.pipeline.results import Summary
 
 Bytes = NDArray[np.uint8]
 
@@ -50,9 +49,9 @@ def test_with_an_output_it_is_a_path_and_of_several_a_summary(
     out = str(tmp_path / "b.png")
     assert_type(medenh.enhance(array, out, model="identity"), Path)
     one = medenh.enhance(path, tmp_path / "c.png", model="identity")
-    assert_type(one, Path | Summary)
+    assert_type(one, Path | medenh.Summary)
     several = medenh.enhance(tmp_path.glob("a.png"), tmp_path / "out", model="identity")
-    assert_type(several, Summary)
+    assert_type(several, medenh.Summary)
     assert_type([failure.path for failure in several.failed], list[Path])
     entries = list(os.scandir(tmp_path / "out"))
     medenh.read(entry for entry in entries if entry.name == "a.png")
