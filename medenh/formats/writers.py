@@ -189,8 +189,8 @@ def kind_for(image: Image, path: Path) -> str:
         return image.format
     if fitting:
         return fitting[0]
-    if image.format == "dicom":  # instance UIDs are common as names
-        return "dicom"
+    if image.format == "dicom" and path.suffix[1:].isdigit():
+        return "dicom"  # instance UIDs are common as names
     raise UsageError(
         f"no format has the extension {path.suffix!r}",
         path=path,
