@@ -146,7 +146,8 @@ def write(
         The picture cannot be put into this format without loss of meaning, or it was
         not read from DICOM and is to be de-identified.
     UsageError
-        Unknown format or extension, or ``like`` is of another shape or other units.
+        Unknown format or extension; ``like`` is of another shape or other units; the
+        pixels are not as many as in the DICOM or NIfTI file whose geometry they have.
     OutputError
         No room, no permission... Nothing was left behind.
 
@@ -154,7 +155,8 @@ def write(
     -----
     UserWarning
         The format gets something of a DICOM file wrong: the places of slices that are
-        not evenly spaced in NIfTI, numbers behind a modality lookup table.
+        not evenly spaced in NIfTI, numbers behind a modality lookup table. Or a volume
+        was resized, and NIfTI gets no place of it.
     """
     from medenh.formats import writers
     from medenh.types import Image

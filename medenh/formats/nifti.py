@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import intensity
-from medenh.errors import UnreadableError, UnsupportedError, UsageError
+from medenh.errors import UnreadableError, UnsupportedError
 from medenh.formats import nifti_data
 from medenh.formats.array import plain_storage
 from medenh.formats.content import find_partner
@@ -108,6 +108,12 @@ class NiftiHeader:
         """Numbers for each voxel: 1, 3 (RGB) or 4 (RGBA)."""
         return _COLOURS.get(self.code, 1)
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Frames, height and width of the pixels that belong to it."""
+        width, height = (self.shape[axis] for axis in range(3) if axis != self.axis)
+        return math.prod(self.shape) // (height * width), height, width
+
 
 def read(path: Path, *, axis: int | None, limits: Limits) -> Image:
     """Return the volume in a NIfTI file or pair.
@@ -150,8 +156,7 @@ def count_frames(path: Path, *, axis: int | None, limits: Limits) -> int:
     head_path, _ = _halves(path)
     raw = nifti_data.read_header(head_path, limits)
     header = _checked_header(raw, interpret(raw, head_path), axis, head_path)
-    sides = [header.shape[other] for other in range(3) if other != header.axis]
-    return math.prod(header.shape) // math.prod(sides)
+    return header.size[0]
 
 
 def _halves(path: Path) -> tuple[Path, Path]:
@@ -420,8 +425,6 @@ def write(image: Image, path: Path) -> None:
     if header.colours == 4 and image.alpha is not None:
         alpha = image.alpha[..., None].astype(frames.dtype)
         frames = np.concatenate([frames, alpha], axis=-1)
-    if frames.size != math.prod(header.shape) * header.colours:
-        raise UsageError("the picture's size is not its header's", path=path)
     stored = _from_frames(frames, header.shape, header.axis)
     body = np.ascontiguousarray(stored.astype(header.dtype, copy=False))
     nifti_data.write(header, body, path)

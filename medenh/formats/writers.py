@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from medenh.errors import OutputError, UnsupportedError, UsageError
 from medenh.formats import EXTENSIONS, PROFILES
 from medenh.formats.content import find_partner
-from medenh.formats.viewing import viewing_of
+from medenh.formats.viewing import Viewing, viewing_of
 
 if TYPE_CHECKING:
     from medenh.types import Image, Provenance
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["check_deidentifiable", "kind_for", "lost_meaning", "write"]
 
 _RASTERS = ("png", "jpeg", "bmp")
+_PLACED = ("dicom", "nifti")  # they say where each pixel lies
 
 
 def write(
@@ -54,6 +55,7 @@ def write(
     kind = format or kind_for(image, paths[0])
     if kind not in EXTENSIONS:
         raise UsageError(f"unknown format {kind!r}", hint=f"one of {_known()}")
+    _check_size(image, kind)
     if kind == "dicom":
         from medenh.formats import dicom
 
@@ -81,7 +83,15 @@ def lost_meaning(
     """Return what `write` gets wrong of a picture: see `dicom.lost_meaning`."""
     from medenh.formats import dicom
 
-    return dicom.lost_meaning(image, format or kind_for(image, paths[0]))
+    kind = format or kind_for(image, paths[0])
+    lost = dicom.lost_meaning(image, kind)
+    if (
+        kind == "nifti"
+        and image.format in _PLACED
+        and isinstance(image.header, Viewing)
+    ):
+        lost.append("was resized: its place (the affine) is lost, only spacing is kept")
+    return lost
 
 
 def check_deidentifiable(format: str, source: Path | None, profile: str) -> None:
@@ -106,6 +116,24 @@ def check_deidentifiable(format: str, source: Path | None, profile: str) -> None
             "is not DICOM, and only DICOM headers can be de-identified",
             path=source,
             hint="give such files without --deidentify (deidentify=... in Python)",
+        )
+
+
+def _check_size(image: Image, kind: str) -> None:
+    """Pass in silence if the pixels are as many as the header that goes with them says.
+
+    Resizing and cropping move pixels, and spacing and place in the header would no
+    longer hold. Headers that tell neither have no size.
+    """
+    held = getattr(image.header, "size", None)
+    found = (image.frames, image.height, image.width)
+    if kind in _PLACED and held is not None and found != held:
+        raise UsageError(
+            f"pixels of {found} for a header of {held} (frames, height, width): its "
+            "spacing and place are not theirs",
+            path=image.source,
+            hint="write PNG, TIFF or npy; or, as NIfTI, dataclasses.replace(image, "
+            "header=None, geometry=...)",
         )
 
 

@@ -245,7 +245,7 @@ def test_slices_in_the_same_places_are_volumes(tmp_path, kinds, turned, slices_f
     assert loaded.shape == (5, 6, 3, 2)
     assert loaded.get_fdata()[0, 0].T.ravel().tolist() == expected
     np.testing.assert_allclose(placed(loaded.affine, 2), FIRST + 6 * NORMAL, atol=1e-4)
-    targets = [tmp_path / f"{i}.out" for i in range(6)]
+    targets = [tmp_path / f"{i}.dcm" for i in range(6)]
     formats.write(image, targets)
     for source, target in zip(paths[::-1], targets, strict=True):
         before, after = pydicom.dcmread(source), pydicom.dcmread(target)

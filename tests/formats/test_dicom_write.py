@@ -20,6 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from medenh import formats
 from medenh.errors import OutputError, UsageError
 from medenh.formats import dicom
 from medenh.types import Image, Provenance, Storage, UnitRange
@@ -378,7 +379,7 @@ def test_only_images_from_dicom_can_be_written(tmp_path):
     with pytest.raises(UsageError):
         dicom.write(image, [tmp_path / "c", tmp_path / "d"])
     with pytest.raises(UsageError):
-        dicom.write(replace(image, pixels=image.pixels[[0, 0]]), [tmp_path / "c"])
+        formats.write(replace(image, pixels=image.pixels[[0, 0]]), tmp_path / "c")
 
 
 def test_a_failed_write_leaves_nothing_and_names_nobody(tmp_path):

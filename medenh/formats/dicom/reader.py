@@ -23,7 +23,13 @@ from medenh.formats.dicom.dataset import (
     to_little_endian,
 )
 from medenh.formats.dicom.geometry import geometry_of, slice_order
-from medenh.formats.dicom.header import Layout, layout_of, text, transfer_syntax
+from medenh.formats.dicom.header import (
+    Layout,
+    integer,
+    layout_of,
+    text,
+    transfer_syntax,
+)
 from medenh.formats.dicom.palette import is_palette, to_rgb
 from medenh.formats.limits import Limits
 from medenh.types import Image
@@ -83,6 +89,13 @@ class DicomFiles:
     frame_of: tuple[int, ...]
     rescaled: bool = True
     misplaced: str = ""
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Frames, rows and columns of the pixels that belong to it."""
+        dataset = self.parts[0].dataset
+        rows, columns = integer(dataset, "Rows", 0), integer(dataset, "Columns", 0)
+        return len(self.frame_of), rows, columns
 
 
 def read(paths: Sequence[Path], *, limits: Limits) -> Image:

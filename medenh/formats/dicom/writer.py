@@ -41,8 +41,6 @@ def write(
         raise UsageError(
             f"{len(header.parts)} files were read, {len(paths)} output paths given"
         )
-    if image.frames != len(header.frame_of):
-        raise UsageError("frames were added or removed since the files were read")
     silence()
     stored = intensity.to_stored(image.pixels, image.storage)
     owner = np.array(header.frame_of)
