@@ -36,7 +36,7 @@ def write(image: Image, path: Path) -> None:
     Raises
     ------
     UnsupportedError
-        Booleans, or inverted colour.
+        Inverted colour; booleans, which `writers` gives as levels.
     OutputError
         The file cannot be written.
     """

@@ -1,7 +1,8 @@
 """Which module writes which format, and what becomes of pixels on the way.
 
 A format that can hold native numbers gets them. PNG, JPEG and BMP hold grey levels:
-for them other numbers go through the unit range, which fixes black and white.
+for them other numbers go through the unit range, which fixes black and white. Booleans
+become 0 and 255 there and in TIFF.
 """
 
 from __future__ import annotations
@@ -148,7 +149,8 @@ def _write_one(
     elif kind == "tiff":
         from medenh.formats import tiff_writer
 
-        tiff_writer.write(image, path)
+        boolean = image.pixels.dtype.kind == "b"
+        tiff_writer.write(_as_grey_levels(image, kind) if boolean else image, path)
     elif kind == "nifti":
         from medenh.formats import nifti
 

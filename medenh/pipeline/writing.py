@@ -187,8 +187,6 @@ def _misfit(image: Image, kind: str, count: int) -> str:
         return f"NIfTI has no {image.pixels.dtype} colour"
     if kind == "nifti" and inverted:
         return "NIfTI cannot say that larger values are darker"
-    if kind == "tiff" and image.pixels.dtype.kind not in "iuf":
-        return f"{image.pixels.dtype} pixels do not fit into TIFF"
     if kind == "tiff" and inverted and colour:
         return "TIFF has no inverted colour"
     return ""

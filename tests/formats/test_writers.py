@@ -80,3 +80,14 @@ def test_a_resized_volume_loses_its_place_with_a_warning(volume, tmp_path):
         warnings.simplefilter("error")
         medenh.write(same, tmp_path / "c.nii.gz")
         medenh.write(low, tmp_path / "b.npy")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp"])
+def test_booleans_are_black_and_white_in_picture_formats(name, tmp_path):
+    array = np.random.default_rng(0).random((20, 30)) > 0.5
+    medenh.write(array, tmp_path / name)
+    back = medenh.read(tmp_path / name)
+    np.testing.assert_array_equal(back.pixels[0, ..., 0], array.astype(np.uint8) * 255)
+    np.save(tmp_path / "a.npy", array)
+    medenh.enhance(tmp_path / "a.npy", tmp_path / "b.tif", model="identity")
+    assert (tmp_path / "b.tif").exists()
