@@ -53,6 +53,15 @@ def test_what_is_no_path_is_refused(given, words, path):
         )
 
 
+def test_reading_needs_limits_and_recognising_an_array(path):
+    with pytest.raises(UsageError, match="limits: NoneType"):
+        medenh.read(path, limits=None)
+    recogniser = tasks.load("lesion-derm")
+    for given in (medenh.read(path), "a.png"):
+        with pytest.raises(UsageError, match="cannot be recognised"):
+            recogniser.predict(given)
+
+
 def test_an_image_is_no_path_and_only_what_is_a_picture_is_an_image(path):
     image = medenh.read(path)
     with pytest.raises(UsageError, match="Image is no path"):
@@ -92,6 +101,16 @@ def test_answers_of_another_shape_do_not_come_back_into_an_image(path):
         (lambda: tasks.load("vessels-fundus", device="gpu"), "unknown device 'gpu'"),
         (lambda: tasks.load(None), "unknown task None"),
         (lambda: degradations.apply(PIXELS, None), "NoneType is no record"),
+        (
+            lambda: degradations.apply(PIXELS, {"a": object()}),
+            "no.* degradation record",
+        ),
+        (lambda: medenh.degrade(PIXELS, None), "recipe"),
+        (lambda: medenh.degrade(PIXELS, "dpe", severity="3"), "severity is a number"),
+        (lambda: medenh.degrade(PIXELS, "dpe", size=9.5), "size is a whole number"),
+        (lambda: medenh.degrade(PIXELS, "dpe", name=None), "name is text, not None"),
+        (lambda: medenh.degrade(PIXELS, "dpe", options=3), "options is a mapping"),
+        (lambda: medenh.models.create(None), "None"),
         (lambda: metrics.summarise(x for x in (1.0, 2.0)), "one list of figures"),
         (lambda: metrics.summarise(["a"]), "one list of figures"),
         (lambda: metrics.paired_tests(["a"], [1.0]), "one list of figures"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
@@ -139,6 +140,7 @@ def degrade(
     """
     picture = _taken(image)
     chosen = find_recipe(recipe)
+    _check_kinds(severity=severity, size=size, name=name, options=options)
     clean = _as_image(picture, chosen.domain, modality, data_range)
     if chosen.domain == "display" and not isinstance(picture, Image):
         for word in guessed_range(clean):
@@ -206,6 +208,22 @@ def apply(
     return _like(picture, pair.low)
 
 
+_KINDS: dict[str, tuple[Any, str]] = {
+    "severity": (Real | None, "a number"),
+    "size": (Integral | None, "a whole number"),
+    "name": (str, "text"),
+    "options": (Mapping | None, "a mapping"),
+}
+
+
+def _check_kinds(**given: object) -> None:
+    """Refuse values of another kind than `_KINDS` has for their names."""
+    for name, value in given.items():
+        kind, words = _KINDS[name]
+        if not isinstance(value, kind):
+            raise UsageError(f"{name} is {words}, not {kind_of(value)}")
+
+
 def _taken(image: Any) -> Image | NDArray[Any]:
     """Return what can be degraded, a picture of Pillow as an array."""
     image = without_pillow(image)
@@ -228,7 +246,9 @@ def _as_record(
             f"{kind_of(record)} is no record",
             hint="give what medenh.degrade returned, or its JSON",
         )
-    text = record if isinstance(record, str) else json.dumps(dict(record))
+    text = (
+        record if isinstance(record, str) else json.dumps(dict(record), default=kind_of)
+    )
     try:
         data = json.loads(text)
     except ValueError:

@@ -64,7 +64,7 @@ def find_recipe(name: str) -> Recipe:
         No recipe of that name.
     """
     if name not in RECIPES:
-        near = get_close_matches(name.lower(), RECIPES, n=3)
+        near = get_close_matches(str(name).lower(), RECIPES, n=3)
         meant = f"do you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
             f"no recipe named {name!r}",

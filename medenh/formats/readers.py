@@ -12,6 +12,7 @@ from medenh.errors import MedenhError, OutOfMemoryError, UnreadableError, UsageE
 from medenh.formats import files
 from medenh.formats.content import format_of
 from medenh.formats.limits import Limits
+from medenh.paths import kind_of
 
 if TYPE_CHECKING:
     from medenh.types import Image
@@ -24,7 +25,9 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
     if not paths:
         raise UsageError("no file to read")
     if axis is not None and axis not in (0, 1, 2):
-        raise UsageError(f"axis must be 0, 1 or 2, not {axis}")
+        raise UsageError(f"axis must be 0, 1 or 2, not {axis!r}")
+    if not isinstance(limits, Limits):
+        raise UsageError(f"limits: {kind_of(limits)} is no medenh.formats.Limits")
     # a file given twice is taken once, as where inputs are found in folders
     first: dict[str, Path] = {}
     for path in paths:

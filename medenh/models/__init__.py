@@ -210,7 +210,7 @@ def _network(architecture: str) -> type[nn.Module]:
 
 def _meant(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
-    near = get_close_matches(name.lower(), names, 1)
+    near = get_close_matches(str(name).lower(), names, 1)
     asked = f"did you mean {near[0]}? " if near else ""
     return f"{asked}one of {', '.join(names)}"
 

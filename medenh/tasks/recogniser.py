@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from medenh.arrays import unmasked
+from medenh.arrays import not_taken, unmasked
 from medenh.device import pick_device
 from medenh.errors import NonFiniteError, UsageError
 from medenh.intensity import lies_in_unit
@@ -170,7 +170,12 @@ def _resize(pixels: NDArray[Any], height: int, width: int) -> FloatArray:
 
 
 def _checked(unit: ArrayLike, field: NDArray[np.bool_] | None) -> FloatArray:
-    pixels = np.asarray(unmasked(unit), np.float32)
+    try:
+        pixels = np.asarray(unmasked(unit), np.float32)
+    except (TypeError, ValueError):
+        hint = "give an array in [0, 1]; a frame of an Image is "
+        hint += "numpy.moveaxis(image.to_unit()[0], 0, -1)"
+        raise not_taken(unit, "recognised", hint=hint) from None
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
