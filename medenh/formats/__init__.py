@@ -120,11 +120,12 @@ def write(
     Parameters
     ----------
     image : Image, array or picture of Pillow
-        What to write; an array has the axes of `medenh.formats.array`. Integers of 8
-        and 16 bits keep their values in files of as many bits. Floats in an 8 or
-        16-bit file are rescaled to all its levels, from the range that stands for
-        black and white (0-1 where they lie in it, percentiles else), rounded, and cut
-        off outside.
+        What to write; an array has the axes of `medenh.formats.array`. TIFF, NIfTI and
+        npy keep its numbers. PNG, JPEG and BMP keep integers from 0 to 255, and PNG up
+        to 65535, whatever their type. Other integers, and floats, are rescaled to all
+        levels of the file, from the range that stands for black and white
+        (`Image.unit_range`), rounded, and cut off outside: the whole floats 0 to 255,
+        for one, become 0 to 65535 in a PNG. So are pictures from DICOM and NIfTI.
     path : path, or several
         The output; for a DICOM series one for each frame, in the frames' order.
     like : Image or path, or paths of a DICOM series, optional
@@ -156,7 +157,9 @@ def write(
     UserWarning
         The format gets something of a DICOM file wrong: the places of slices that are
         not evenly spaced in NIfTI, numbers behind a modality lookup table. Or a volume
-        was resized, and NIfTI gets no place of it.
+        was resized, and NIfTI gets no place of it. PNG, JPEG or BMP gets other numbers
+        than those of an array, where their range does not tell what black and white
+        are, or no number for NaN and infinity.
     """
     from medenh.formats import writers
     from medenh.types import Image
@@ -178,7 +181,8 @@ def write(
         provenance=made_by,
         deidentify=deidentify,
     )
-    for word in writers.lost_meaning(image, targets, format=format):
+    told = writers.lost_meaning(image, targets, format=format, placed=like is not None)
+    for word in told:
         warnings.warn(word, stacklevel=2)
 
 

@@ -1,8 +1,9 @@
 """Which module writes which format, and what becomes of pixels on the way.
 
-A format that can hold native numbers gets them. PNG, JPEG and BMP hold grey levels:
-for them other numbers go through the unit range, which fixes black and white. Booleans
-become 0 and 255 there and in TIFF.
+A format that can hold native numbers gets them. PNG, JPEG and BMP hold grey levels of 8
+and 16 bits: integers that fit keep their values, and other numbers, and those of DICOM
+and NIfTI, go through the unit range, which fixes black and white. Booleans become 0 and
+255 there and in TIFF.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medenh.errors import OutputError, UnsupportedError, UsageError
 from medenh.formats import EXTENSIONS, PROFILES
@@ -18,9 +19,17 @@ from medenh.formats.content import find_partner
 from medenh.formats.viewing import Viewing, viewing_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from medenh.types import Image, Provenance
 
-__all__ = ["check_deidentifiable", "kind_for", "lost_meaning", "write"]
+__all__ = [
+    "check_deidentifiable",
+    "kind_for",
+    "lost_meaning",
+    "lost_numbers",
+    "write",
+]
 
 _RASTERS = ("png", "jpeg", "bmp")
 _PLACED = ("dicom", "nifti")  # they say where each pixel lies
@@ -74,14 +83,18 @@ def write(
             hint="give one output",
         )
     else:
+        kept = _type_that_keeps(image, kind)
         for index, path in enumerate(paths):
-            _write_one(_frame(image, index), path, kind, provenance)
+            _write_raster(_frame(image, index), path, kind, kept, provenance)
 
 
 def lost_meaning(
-    image: Image, paths: Sequence[Path], *, format: str | None
+    image: Image, paths: Sequence[Path], *, format: str | None, placed: bool = False
 ) -> list[str]:
-    """Return what `write` gets wrong of a picture: see `dicom.lost_meaning`."""
+    """Return what `write` gets wrong of a picture: see `dicom.lost_meaning`.
+
+    ``placed`` says that its pixels went into another picture, which tells of numbers.
+    """
     from medenh.formats import dicom
 
     kind = format or kind_for(image, paths[0])
@@ -92,6 +105,8 @@ def lost_meaning(
         and isinstance(image.header, Viewing)
     ):
         lost.append("was resized: its place (the affine) is lost, only spacing is kept")
+    if not placed:
+        lost += [*lost_numbers(image, kind), *_rescaled(image, kind)]
     return lost
 
 
@@ -142,10 +157,8 @@ def _write_one(
     image: Image, path: Path, kind: str, provenance: Provenance | None
 ) -> None:
     if kind in _RASTERS:
-        from medenh.formats import raster
-
-        levels = _as_grey_levels(image, kind)
-        raster.write(levels, path, kind, provenance=provenance)
+        kept = _type_that_keeps(image, kind)
+        _write_raster(image, path, kind, kept, provenance)
     elif kind == "tiff":
         from medenh.formats import tiff_writer
 
@@ -161,6 +174,89 @@ def _write_one(
         array.write(image, path)
 
 
+def _write_raster(
+    image: Image,
+    path: Path,
+    kind: str,
+    kept: np.dtype[Any] | None,
+    provenance: Provenance | None,
+) -> None:
+    from medenh.formats import raster
+
+    if kept is None:
+        image = _as_grey_levels(image, kind)
+    elif kept != image.pixels.dtype:
+        alpha = image.alpha
+        image = replace(
+            image,
+            pixels=image.pixels.astype(kept),
+            alpha=None if alpha is None else alpha.astype(kept),
+            header=viewing_of(image),
+        )
+    raster.write(image, path, kind, provenance=provenance)
+
+
+def _type_that_keeps(image: Image, kind: str) -> np.dtype[Any] | None:
+    """Return the type in which a picture format keeps an image's values, if any.
+
+    Integers are kept in the type of its bit depth where they fit into it.
+    """
+    import numpy as np
+
+    dtype, limits = image.pixels.dtype, image.unit_range
+    if dtype.kind not in "iu" or image.format in _PLACED or limits.inverted:
+        return None
+    both: list[np.dtype[Any]] = [np.dtype(np.uint8), np.dtype(np.uint16)]
+    types = both if kind == "png" else both[:1]
+    if dtype.itemsize <= 2 and dtype.kind == "u":
+        return dtype if dtype in types else None
+    lowest, highest = image.pixels.min(), image.pixels.max()
+    if not limits.reason.startswith("percentiles"):
+        highest = max(highest, limits.high)
+    if lowest < 0:
+        return None
+    return next((one for one in types if highest <= np.iinfo(one).max), None)
+
+
+def lost_numbers(image: Image, kind: str) -> list[str]:
+    """Return warnings where pixels mean something else in a picture format."""
+    import numpy as np
+
+    if kind not in _RASTERS:
+        return []
+    found = []
+    if image.pixels.dtype.kind == "f" and image.frozen is not None:
+        count = int(np.count_nonzero(image.frozen))
+        found.append(
+            f"{count} pixels that are no finite numbers become black or white in "
+            f"{kind.upper()}"
+        )
+    if getattr(image.header, "premultiplied", False):
+        found.append(
+            "its colours are multiplied by the opacity, which is not how "
+            f"{kind.upper()} shows them"
+        )
+    return found
+
+
+def _rescaled(image: Image, kind: str) -> list[str]:
+    """Return a warning where numbers become levels that their type does not tell."""
+    limits, dtype = image.unit_range, image.pixels.dtype
+    if kind not in _RASTERS or image.format in _PLACED or limits.inverted:
+        return []
+    if dtype.kind in "iu":
+        told = _type_that_keeps(image, kind) is not None
+        told |= (limits.low, limits.high) == (0.0, 255.0)
+    else:
+        told = not limits.reason.startswith("percentiles")
+    if told:
+        return []
+    return [
+        f"its numbers become levels of {kind.upper()}, {limits.low:g} black and "
+        f"{limits.high:g} white: TIFF, NIfTI and npy keep them"
+    ]
+
+
 def _as_grey_levels(image: Image, kind: str) -> Image:
     """Return pixels of 8 or 16 bits that look as the image should."""
     import numpy as np
@@ -168,9 +264,6 @@ def _as_grey_levels(image: Image, kind: str) -> Image:
     from medenh.formats.array import plain_storage
 
     dtype = image.pixels.dtype
-    shown = image.format not in ("dicom", "nifti") and not image.unit_range.inverted
-    if shown and (dtype == np.uint8 or (dtype == np.uint16 and kind == "png")):
-        return image
     wide = kind == "png" and dtype not in (np.uint8, np.bool_)
     target = np.dtype(np.uint16 if wide else np.uint8)
     top = 65535.0 if wide else 255.0

@@ -110,7 +110,7 @@ def losses(
         What else a reader of it must know.
     """
     lost = [*_jpeg_loss(image, kind), *_lost_turn(image, kind)]
-    lost += [*_lost_numbers(image, kind), *said_of(image)]
+    lost += [*writers.lost_numbers(image, kind), *said_of(image)]
     return lost_meaning(image, kind, map_format), lost
 
 
@@ -129,25 +129,6 @@ def _lost_turn(image: Image, kind: str) -> list[str]:
     if turned == 1:
         return []
     return [f"stands turned: its orientation ({turned}) is not kept in {kind.upper()}"]
-
-
-def _lost_numbers(image: Image, kind: str) -> list[str]:
-    """Return warnings where pixels mean something else in a picture format."""
-    if kind not in ("png", "jpeg", "bmp"):
-        return []
-    found = []
-    if image.pixels.dtype.kind == "f" and image.frozen is not None:
-        count = int(np.count_nonzero(image.frozen))
-        found.append(
-            f"{count} pixels that are no finite numbers become black or white in "
-            f"{kind.upper()}"
-        )
-    if getattr(image.header, "premultiplied", False):
-        found.append(
-            "its colours are multiplied by the opacity, which is not how "
-            f"{kind.upper()} shows them"
-        )
-    return found
 
 
 def lost_meaning(image: Image, kind: str, map_format: str = "") -> list[str]:

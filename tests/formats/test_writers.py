@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
+import cv2
 import nibabel
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from dicom_maker import ramp, save
 
 import medenh
 from medenh.errors import UsageError
+from medenh.formats.array import from_array
 from medenh.types import Geometry
 
 
@@ -91,3 +93,77 @@ def test_booleans_are_black_and_white_in_picture_formats(name, tmp_path):
     np.save(tmp_path / "a.npy", array)
     medenh.enhance(tmp_path / "a.npy", tmp_path / "b.tif", model="identity")
     assert (tmp_path / "b.tif").exists()
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "u4", "i8", "u8", "u1", "u2"])
+def test_integers_that_fit_keep_their_values_in_picture_formats(dtype, tmp_path):
+    labels = np.random.default_rng(0).integers(0, 3, (20, 30, 3)).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("a.png", "a.bmp"):
+            medenh.write(labels, tmp_path / name)
+            back = medenh.read(tmp_path / name)
+            np.testing.assert_array_equal(back.pixels[0], labels)
+            assert back.pixels.dtype == (
+                "u2" if (dtype, name) == ("u2", "a.png") else "u1"
+            )
+        if dtype in ("i1", "u1"):
+            return
+        deep = (labels * np.dtype(dtype).type(1500))[..., 0]
+        medenh.write(deep, tmp_path / "b.png")
+        np.testing.assert_array_equal(cv2.imread(str(tmp_path / "b.png"), -1), deep)
+
+
+def test_opacity_of_any_integers_is_kept(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (20, 30, 4))
+    medenh.write(array, tmp_path / "a.png")
+    back = medenh.read(tmp_path / "a.png")
+    np.testing.assert_array_equal(back.alpha[0], array[..., 3])
+
+
+def test_frames_of_a_volume_share_their_depth(tmp_path):
+    volume = np.zeros((2, 20, 30), np.int32)
+    volume[1] = 3000
+    medenh.write(from_array(volume), [tmp_path / "a.png", tmp_path / "b.png"])
+    for index, name in enumerate(("a.png", "b.png")):
+        back = cv2.imread(str(tmp_path / name), -1)
+        assert back.dtype == np.uint16
+        np.testing.assert_array_equal(back, volume[index])
+
+
+RESCALED = [
+    (np.arange(-300, 300, dtype=np.int16), "a.png"),
+    (np.arange(600) * 1000, "a.png"),
+    (np.arange(600, dtype=np.uint16), "a.bmp"),
+    (np.arange(600) / 3, "a.png"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "name"), RESCALED)
+def test_numbers_that_become_other_levels_are_told_of(numbers, name, tmp_path):
+    array = numbers.reshape(20, 30)
+    with pytest.warns(UserWarning, match=r"become levels of .* keep them") as said:
+        medenh.write(array, tmp_path / name)
+    assert said[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.write(array, tmp_path / "a.tif")
+        medenh.write(from_array(array / 1.0, data_range=(0, 600)), tmp_path / "b.png")
+
+
+def test_nan_in_a_picture_format_is_told_of(tmp_path):
+    array = np.full((20, 30), 0.5)
+    array[3, 4:6] = np.nan
+    with pytest.warns(UserWarning, match="2 pixels that are no finite numbers"):
+        medenh.write(array, tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.write(array, tmp_path / "a.npy")
+
+
+def test_what_is_put_into_another_picture_is_not_rescaled(tmp_path):
+    medenh.write(np.zeros((20, 30), np.uint16), tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        numbers = np.arange(600).reshape(20, 30) / 3
+        medenh.write(numbers, tmp_path / "b.png", like=tmp_path / "a.png")
