@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
@@ -19,7 +20,12 @@ from medenh.degradations.engine import degrade_image, replay_image
 from medenh.degradations.operator import Domain
 from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
-from medenh.errors import NonFiniteError, UsageError
+from medenh.errors import (
+    NonFiniteError,
+    OutOfMemoryError,
+    UsageError,
+    is_out_of_memory,
+)
 from medenh.formats.array import (
     CHANNELS_HINT,
     check_own_range,
@@ -121,9 +127,12 @@ def degrade(
     UsageError
         Unknown recipe, option or modality; a negative seed or draw; an array that is
         no picture, or is masked (`numpy.ma`); a path, which `medenh.read` takes; no
-        range, or one of an Image, which has its own.
+        range, or one of an Image, which has its own; a size below 1; a mask of another
+        size, or in colours.
     NonFiniteError
         No number in the array.
+    OutOfMemoryError
+        The picture, at the size that is asked for, does not fit into memory.
 
     Warns
     -----
@@ -139,23 +148,26 @@ def degrade(
     (dtype('uint8'), True)
     """
     picture = _taken(image)
+    _check_kinds(
+        recipe=recipe, severity=severity, size=size, name=name, options=options
+    )
     chosen = find_recipe(recipe)
-    _check_kinds(severity=severity, size=size, name=name, options=options)
     clean = _as_image(picture, chosen.domain, modality, data_range)
     if chosen.domain == "display" and not isinstance(picture, Image):
         for word in guessed_range(clean):
             warnings.warn(word, stacklevel=2)
-    pair = degrade_image(
-        clean,
-        chosen,
-        name=name,
-        seed=seed,
-        draw=draw,
-        severity=None if severity is None else unit_severity(severity),
-        size=size,
-        options=options,
-        field=as_field(mask),
-    )
+    with _memory():
+        pair = degrade_image(
+            clean,
+            chosen,
+            name=name,
+            seed=seed,
+            draw=draw,
+            severity=None if severity is None else unit_severity(severity),
+            size=size,
+            options=options,
+            field=_checked_field(mask),
+        )
     return _like(picture, pair.low), pair.record
 
 
@@ -204,11 +216,13 @@ def apply(
     picture = _taken(image)
     known = _as_record(record, picture)
     clean = _as_image(picture, known.domain, None, data_range)
-    pair = replay_image(clean, known, field=as_field(mask))
+    with _memory():
+        pair = replay_image(clean, known, field=_checked_field(mask))
     return _like(picture, pair.low)
 
 
 _KINDS: dict[str, tuple[Any, str]] = {
+    "recipe": (str, "a name"),
     "severity": (Real | None, "a number"),
     "size": (Integral | None, "a whole number"),
     "name": (str, "text"),
@@ -222,6 +236,20 @@ def _check_kinds(**given: object) -> None:
         kind, words = _KINDS[name]
         if not isinstance(value, kind):
             raise UsageError(f"{name} is {words}, not {kind_of(value)}")
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Say it in the library's own words where memory runs out."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            "the picture does not fit into memory as it is degraded",
+            hint="give a smaller size, or fewer frames at a time",
+        ) from error
 
 
 def _taken(image: Any) -> Image | NDArray[Any]:
@@ -264,6 +292,18 @@ def unit_severity(level: float) -> float:
     if not 1.0 <= level <= 5.0:
         raise UsageError(f"severity {level:g} is not in 1 to 5")
     return (level - 1.0) / 4.0
+
+
+def _checked_field(mask: NDArray[Any] | None) -> FloatArray | None:
+    """Return the weights of a caller's mask, which is no picture of colours."""
+    if mask is not None and np.ndim(mask) == 3:
+        planes = unmasked(mask)
+        if (planes != planes[..., :1]).any():
+            raise UsageError(
+                f"a mask of shape {planes.shape} has colours",
+                hint="give (H, W): booleans, [0, 1], or levels of 8 or 16 bits",
+            )
+    return as_field(mask)
 
 
 def as_field(mask: NDArray[Any] | None) -> FloatArray | None:

@@ -95,11 +95,13 @@ def degrade_image(
     Raises
     ------
     UsageError
-        Unknown option, severity out of range, field of another shape.
+        Unknown option, severity or size out of range, field of another shape.
     """
     chosen = checked_options(recipe, options or {})
     if severity is not None and not 0.0 <= severity <= 1.0:
         raise UsageError(f"severity {severity} is not in 0 to 1")
+    if size is not None and size < 1:
+        raise UsageError(f"size must be at least 1 pixel, not {size}")
     rng = rng_for(name, seed=seed, draw=draw)
 
     def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:

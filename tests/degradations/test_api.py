@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
@@ -12,7 +13,7 @@ import medenh
 from medenh import degradations
 from medenh.degradations.api import as_field
 from medenh.degradations.training import degrade_crop
-from medenh.errors import NonFiniteError, UsageError
+from medenh.errors import NonFiniteError, OutOfMemoryError, UsageError
 
 
 def ramp(shape, dtype):
@@ -201,6 +202,42 @@ def test_unknown_words_are_refused():
         medenh.degrade(clean, "dpe", modality="fundsu")
     with pytest.raises(UsageError, match="severity"):
         medenh.degrade(clean, "dpe", severity=0)
+
+
+@pytest.mark.parametrize("recipe", ["gauss-0.1", "cofe-111"])
+@pytest.mark.parametrize("size", [0, -1])
+def test_sizes_without_a_pixel_are_refused(recipe, size):
+    with pytest.raises(UsageError, match="size must be at least 1 pixel"):
+        medenh.degrade(ramp((16, 16, 3), "u1"), recipe, size=size)
+
+
+def test_what_does_not_fit_into_memory_is_said_in_words(monkeypatch):
+    def exhausted(*given, **options):
+        raise cv2.error("Insufficient memory (Failed to allocate 120000000000 bytes)")
+
+    monkeypatch.setattr(cv2, "resize", exhausted)
+    with pytest.raises(OutOfMemoryError, match="does not fit into memory"):
+        medenh.degrade(ramp((16, 16), "u1"), "gauss-0.1", size=100_000)
+
+
+@pytest.mark.parametrize("recipe", [None, ["dpe"], 3])
+def test_a_recipe_is_a_name(recipe):
+    with pytest.raises(UsageError, match="recipe is a name"):
+        medenh.degrade(ramp((16, 16), "u1"), recipe)
+
+
+def test_a_photograph_is_no_mask():
+    clean = ramp((16, 16, 3), "u1")
+    with pytest.raises(UsageError, match="has colours"):
+        medenh.degrade(clean, "gauss-0.1", mask=clean)
+    _, record = medenh.degrade(clean, "gauss-0.1")
+    with pytest.raises(UsageError, match="has colours"):
+        degradations.apply(clean, record, mask=clean)
+    plane = clean[..., 0] > 100
+    low, _ = medenh.degrade(clean, "gauss-0.1", mask=plane)
+    for same in (plane[..., None], np.repeat(plane[..., None], 3, axis=2)):
+        again, _ = medenh.degrade(clean, "gauss-0.1", mask=same)
+        np.testing.assert_array_equal(again, low)
 
 
 def test_images_stay_images():
