@@ -199,7 +199,7 @@ def apply(
     Parameters
     ----------
     image : Image, picture of Pillow, or array
-        The clean picture the record was made from.
+        The clean picture the record was made from. That it is this one is not checked.
     record : Record, dict or str
         As `degrade` returned it, or its JSON; or one of Cofe-Net's own records, of
         either layout, with a cleaned square.

@@ -127,7 +127,8 @@ def write(
         (`Image.unit_range`), rounded, and cut off outside: the whole floats 0 to 255,
         for one, become 0 to 65535 in a PNG. So are pictures from DICOM and NIfTI.
     path : path, or several
-        The output; for a DICOM series one for each frame, in the frames' order.
+        The output, replaced if it is there already, unless the image was read from it;
+        for a DICOM series one for each frame, in the frames' order.
     like : Image or path, or paths of a DICOM series, optional
         A picture of equal shape and units. All but the pixels is taken from it:
         format, header, type, geometry, opacity.
