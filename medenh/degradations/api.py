@@ -307,11 +307,14 @@ def _checked_field(mask: NDArray[Any] | None) -> FloatArray | None:
 
 
 def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
-    """Return a mask of any usual kind as weights in [0, 1], float32 (H, W)."""
+    """Return a mask of any usual kind as weights in [0, 1], float32 (H, W).
+
+    Of colours the largest channel counts, as in `medenh.tasks.masks`.
+    """
     if mask is None:
         return None
     mask = unmasked(mask)
-    plane = mask[..., 0] if mask.ndim == 3 else mask
+    plane = mask.max(axis=-1) if mask.ndim == 3 else mask
     if plane.ndim != 2:
         raise UsageError(f"a mask of shape {mask.shape} is not a plane")
     weights = plane.astype(np.float32)

@@ -503,7 +503,7 @@ def test_a_photograph_is_no_mask(folder, tmp_path):
     assert summary.failed[0].reason.startswith(f"{mask}: a photograph and no mask")
 
 
-@pytest.mark.parametrize("on", [(255, 255, 255), (20, 230, 250)])
+@pytest.mark.parametrize("on", [(255, 255, 255), (20, 230, 250), (255, 0, 0)])
 def test_coloured_masks_with_soft_edges_are_taken(folder, tmp_path, on):
     picture, mask = folder / "a.png", tmp_path / "mask.png"
     cv2.imwrite(str(picture), photo(seed=1))
