@@ -162,10 +162,13 @@ def _moved_planes(
 ) -> BoolArray:
     if record.size is None:
         return planes
-    image = from_array(planes.astype(np.float32)[..., :1])
-    view = framing.recall(image, record.framing, size=record.size, field=given)
-    moved = view.reshape(replace(image, pixels=planes.astype(np.float32)[None]))
-    return np.asarray(moved.pixels[0] >= 0.5)
+    masks = [
+        from_array(plane.astype(np.float32), data_range=(0.0, 1.0))
+        for plane in np.moveaxis(planes, -1, 0)
+    ]
+    view = framing.recall(masks[0], record.framing, size=record.size, field=given)
+    moved = [view.reshape(mask).pixels[0] for mask in masks]
+    return np.asarray(np.concatenate(moved, axis=-1) >= 0.5)
 
 
 @cache

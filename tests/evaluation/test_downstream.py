@@ -5,6 +5,7 @@ import pytest
 
 import medenh
 from medenh.errors import UsageError
+from medenh.evaluation.degrading import _moved_planes
 from medenh.evaluation.output import summarise
 from medenh.evaluation.pairs import evaluate_pairs
 from medenh.evaluation.planning import PairOptions
@@ -203,3 +204,19 @@ def test_masks_answer_one_task_of_a_protocol(scene):
         medenh.evaluate_protocol("mri-rician", scene["clean"], masks=masks)
     with pytest.raises(UsageError, match="unknown task 'no'"):
         medenh.evaluate_protocol("dpe", scene["clean"], tasks=["no"])
+
+
+def test_every_class_of_a_mask_is_cropped_and_resized_as_the_picture():
+    y, x = np.mgrid[:60, :80]
+    eye = np.zeros((60, 80, 3), np.uint8)
+    eye[np.hypot(y - 30, x - 40) < 28] = (170, 90, 50)
+    _, record = medenh.degrade(eye, "cofe-111", size=32, modality="fundus")
+    planes = np.stack([x < 40, y < 30, np.hypot(y - 30, x - 40) < 9], -1)
+    moved = _moved_planes(planes, record, None)
+    assert moved.shape == (32, 32, 3)
+    for index in range(3):
+        alone = _moved_planes(planes[..., index : index + 1], record, None)
+        np.testing.assert_array_equal(moved[..., index], alone[..., 0])
+    assert 0.2 < moved[..., 0].mean() < 0.6
+    assert moved[16, 16, 2]
+    assert not moved[2, 16, 2]
