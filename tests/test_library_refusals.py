@@ -170,3 +170,13 @@ def test_a_name_without_a_format_is_refused_alike_by_all_that_write(name, tmp_pa
     with pytest.raises(UsageError) as by_enhance:
         medenh.enhance(PIXELS, tmp_path / name, model="identity")
     assert str(by_enhance.value) == str(by_write.value)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (70, 80, 3), np.uint8)
+    counts = {"tile": np.int64(64), "batch": np.int32(2), "bits": np.uint8(8)}
+    better = medenh.enhance(picture, model="clahe", **counts)
+    np.testing.assert_array_equal(better, medenh.enhance(picture, model="clahe"))
+    medenh.write(picture, tmp_path / "a.png")
+    found = medenh.evaluate(tmp_path, tmp_path, metrics="mae", workers=np.int64(1))
+    assert not found.failed

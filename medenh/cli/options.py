@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -102,24 +102,19 @@ Report = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
 _KINDS = "fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound, nuclear"
+
+
+def _modality(text: str) -> Any:
+    return typer.Option(
+        "--modality", help=f"{text}.", metavar="WORD", show_default=False
+    )
+
+
 Modality = Annotated[
     str | None,
-    typer.Option(
-        "--modality",
-        help=f"What the pictures show: {_KINDS}; unknown is as if no file told it.",
-        metavar="WORD",
-        show_default=False,
-    ),
+    _modality(f"What the pictures show: {_KINDS}; unknown is as if no file told it"),
 ]
-ModelModality = Annotated[
-    str | None,
-    typer.Option(
-        "--modality",
-        help=f"What the model is for: {_KINDS}.",
-        metavar="WORD",
-        show_default=False,
-    ),
-]
+ModelModality = Annotated[str | None, _modality(f"What the model is for: {_KINDS}")]
 Deidentify = Annotated[
     str | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,8 @@ def _path(name: str, value: object) -> Path | None:
 
 
 def _count(name: str, value: object) -> int | None:
-    if value is None or (isinstance(value, int) and value >= 1):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, Integral) and int(value) >= 1:
+        return int(value)
     raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}")

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 from medenh.errors import UsageError
@@ -199,11 +199,11 @@ def _shown(value: object) -> str:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _is_shard(value: object) -> bool:
-    return isinstance(value, tuple) and [_is_whole(one) for one in value] == [True] * 2
+    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value))
 
 
 # names of options, what their values must be, and how that is said
