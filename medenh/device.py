@@ -25,6 +25,7 @@ __all__ = [
     "Precision",
     "cpu_flags",
     "cpu_has_bf16",
+    "has_bf16",
     "num_threads",
     "one_thread_each",
     "one_thread_for_sums",
@@ -242,7 +243,7 @@ def pick_precision(
         quick nor safe.
     """
     if asked == "auto":
-        fast = "bf16" in certified and _has_bf16(device)
+        fast = "bf16" in certified and has_bf16(device)
         return "bf16" if fast else "fp32"
     if asked == "fp16" and device.kind == "cpu":
         raise UsageError(
@@ -259,7 +260,8 @@ def pick_precision(
     )
 
 
-def _has_bf16(device: Device) -> bool:
+def has_bf16(device: Device) -> bool:
+    """Return whether a device multiplies bfloat16 natively; elsewhere it is slow."""
     if device.kind == "cpu":
         return cpu_has_bf16()
     if device.kind == "cuda":

@@ -73,7 +73,9 @@ class TrainConfig(Section):
     checkpoint_minutes : float
         Wall-clock minutes between checkpoints.
     precision : str
-        "bf16" or "fp16" (autocast, weights in fp32; fp16 on GPUs) or "fp32".
+        "bf16" or "fp16" (autocast, weights in fp32; fp16 on GPUs) or "fp32"; "auto" is
+        bf16 where the device multiplies it natively and fp32 elsewhere, and a run
+        keeps what it began with.
     condition_batch, condition_size : int
         Extra samples a step, of a smaller side, for `network.condition` alone: cheap,
         and the estimate of the whole picture needs many more samples than the rest.
@@ -111,7 +113,7 @@ class TrainConfig(Section):
     accumulate: int = Field(default=1, ge=1)
     steps: int = Field(default=20000, ge=1)
     seed: int = Field(default=0, ge=0)
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     condition_batch: int = Field(default=0, ge=0)
     condition_size: int = Field(default=96, ge=32)
     condition_whole_share: float = Field(default=0.5, ge=0, le=1)

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.backends import cudnn
 
 from medenh import models
+from medenh.device import Device, cpu_flags, has_bf16
 from medenh.errors import OutputError, UsageError
 from medenh.formats.files import open_alone, remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
@@ -169,7 +170,10 @@ def _train(
     resume: bool,
 ) -> TrainResult:
     parts = [world.part(positions) for positions in _micro_batches(config)]
-    before = _state_before(run_dir, config) if resume else None
+    before = load_state(run_dir / "last.pt") if resume else None
+    config = _with_precision(config, world.device, before)
+    if before is not None:
+        _check_same_run(before, config)
     strategy = STRATEGIES[config.strategy](config, world.device)
     update = _build(config, strategy, world)
     step, best = 0, -math.inf
@@ -304,9 +308,28 @@ def _prepare_folder(run_dir: Path, *, resume: bool) -> None:
         (run_dir / "log.csv").unlink(missing_ok=True)
 
 
-def _state_before(run_dir: Path, config: TrainConfig) -> dict[str, Any]:
-    """Return the state to resume; refuse what would make it another run's."""
-    state = load_state(run_dir / "last.pt")
+def _with_precision(
+    config: TrainConfig, device: str, state: dict[str, Any] | None
+) -> TrainConfig:
+    """Return a configuration that says bf16 or fp32 for auto; warn of a slow one."""
+    place = Device(device)
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if has_bf16(place) else "fp32"
+        if state is not None:  # a run keeps what it began with
+            precision = json.loads(state["config"])["precision"]
+    known = place.kind != "cpu" or cpu_flags() is not None
+    if precision == "bf16" and known and not has_bf16(place):
+        _log.warning(
+            "%s has no bf16 and imitates it, which is slow: "
+            "begin a run with precision auto or fp32",
+            place.describe(),
+        )
+    return config.model_copy(update={"precision": precision})
+
+
+def _check_same_run(state: dict[str, Any], config: TrainConfig) -> None:
+    """Refuse to resume with what would make it another run."""
     before = _flat(json.loads(state["config"]))
     now = _flat(config.model_dump(mode="json"))
     names = [*now, *(name for name in before if name not in now)]
@@ -320,7 +343,6 @@ def _state_before(run_dir: Path, config: TrainConfig) -> dict[str, Any]:
             f"the run to resume was made with other settings: {', '.join(changed)}",
             hint="give the same configuration, or another folder",
         )
-    return state
 
 
 def _go_on(

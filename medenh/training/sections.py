@@ -327,6 +327,9 @@ class GuidedConfig(Section):
         Weight of the gradient penalty on real images, taken every 16 steps.
     pair_steps : int
         First so many steps on synthetic pairs (`data.recipes`): L1 and wavelet term.
+    pictures_per_reference : int
+        Pictures of such a step that follow the code of one good image; encoding one for
+        each takes more time than the enhancer itself where that is unshuffled.
     content : str
         Second encoder of the feature term: "analytic", or a safetensors file or zoo id
         of an "autoencoder" network.
@@ -343,6 +346,7 @@ class GuidedConfig(Section):
     histogram: float = Field(default=0.0, ge=0)
     r1: float = Field(default=10.0, ge=0)
     pair_steps: int = Field(default=0, ge=0)
+    pictures_per_reference: int = Field(default=1, ge=1)
     content: str = "analytic"
 
 

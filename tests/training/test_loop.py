@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 import os
 import re
@@ -72,6 +73,34 @@ def test_resume_equals_the_undisturbed_run_bit_for_bit(
     whole, parts = _weights(tmp_path / "whole"), _weights(tmp_path / "parts")
     assert whole["step"] == parts["step"] == 12
     assert_same_state(whole["update"], parts["update"])
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_the_precision_that_the_device_has_and_a_run_keeps_it(
+    tiny_settings, tmp_path, monkeypatch, has_bf16, precision
+):
+    config = load_config(
+        "dpe-general", [*tiny_settings, "precision=auto", "batch=1", "steps=2"]
+    )
+    monkeypatch.setattr(loop, "has_bf16", lambda device: has_bf16)
+    train(config, tmp_path / "run", max_minutes=0)
+    monkeypatch.setattr(loop, "has_bf16", lambda device: not has_bf16)
+    train(config, tmp_path / "run", resume=True)
+    told = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert told["precision"] == precision
+
+
+def test_bf16_where_it_is_imitated_is_told(
+    tiny_settings, tmp_path, monkeypatch, caplog
+):
+    settings = [*tiny_settings, "batch=1", "steps=1"]
+    monkeypatch.setattr(loop, "has_bf16", lambda device: False)
+    monkeypatch.setattr(loop, "cpu_flags", lambda: frozenset({"avx2"}))
+    for precision, told in (("auto", False), ("bf16", True)):
+        caplog.clear()
+        config = load_config("dpe-general", [*settings, f"precision={precision}"])
+        train(config, tmp_path / precision)
+        assert ("has no bf16 and imitates it" in caplog.text) == told
 
 
 def test_the_log_of_a_resumed_run_is_that_of_an_undisturbed_one(

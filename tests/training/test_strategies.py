@@ -77,6 +77,25 @@ def test_a_guided_run_on_pairs_alone_is_told(settings, caplog, pair_steps, told)
     assert (message in caplog.text) is told
 
 
+def test_pictures_of_a_pair_step_may_share_a_reference(settings, monkeypatch):
+    more = ["guided.pictures_per_reference=2", "batch=3"]
+    strategy = KINDS["hq-guided"](_config(settings, "hq-guided", *more))
+    batch = strategy.draw(0, range(3))
+    assert [len(batch[name]) for name in ("low", "high", "reference")] == [3, 3, 2]
+    assert len(strategy.names(0, range(3))) == 5
+    network = models.create("hqg", "tiny")
+    seen = []
+    plain = network.enhance
+    monkeypatch.setattr(
+        network, "enhance", lambda low, code: seen.append(code) or plain(low, code)
+    )
+    network.sample_code = lambda mean, spread: mean
+    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+    strategy._pair_losses(network, tensors)
+    first, second = network.encode(tensors["reference"])[0]
+    torch.testing.assert_close(seen[0], torch.stack([first, first, second]))
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_resume_equals_the_undisturbed_run_bit_for_bit(settings, tmp_path, strategy):
     config = _config(settings, strategy, "validate_every=1")

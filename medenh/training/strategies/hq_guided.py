@@ -81,15 +81,17 @@ class HQGuided(Unpaired):
         if self._pair_sampler is None or step >= self.config.guided.pair_steps:
             return super().draw(step, positions)
         pairs = [self._pair_sampler.sample(step, i) for i in positions]
-        guides = [self.references.sample(step, i)["image"] for i in positions]
+        shared = positions[:: self.config.guided.pictures_per_reference]
+        guides = [self.references.sample(step, i)["image"] for i in shared]
         return stack(pairs) | {"reference": np.stack(guides)}
 
     def names(self, step: int, positions: range) -> list[str]:
         """Return the names of the images in a part of a batch."""
         if self._pair_sampler is None or step >= self.config.guided.pair_steps:
             return super().names(step, positions)
-        samplers = (self._pair_sampler, self.references)
-        return [sampler.name(step, i) for i in positions for sampler in samplers]
+        shared = positions[:: self.config.guided.pictures_per_reference]
+        pairs = [self._pair_sampler.name(step, i) for i in positions]
+        return pairs + [self.references.name(step, i) for i in shared]
 
     def take_step(
         self, step: int, batches: Sequence[Tensors], update: Update
@@ -144,7 +146,10 @@ class HQGuided(Unpaired):
     def _pair_losses(self, network: nn.Module, batch: Tensors) -> Losses:
         hqg, low, high = cast(HQGNet, network), batch["low"], batch["high"]
         with autocast(low.device.type, self.config.precision):
-            code = hqg.sample_code(*hqg.encode(batch["reference"]))
+            mean, spread = hqg.encode(batch["reference"])
+            of = torch.arange(len(low), device=low.device)
+            of //= self.config.guided.pictures_per_reference
+            code = hqg.sample_code(mean[of], None if spread is None else spread[of])
             enhanced = hqg.enhance(low, code).float()
         terms = {"l1": F.l1_loss(enhanced, high), "wavelet": wavelet(enhanced, high)}
         return Losses(terms, enhanced=enhanced)
