@@ -27,6 +27,7 @@ from medenh.metrics import psnr, ssim
 from medenh.types import FloatArray, Image
 
 _SMALLEST_SSIM = 11  # its window
+_MOST_DB = 100.0  # of an equal frame in a mean
 
 __all__ = [
     "Pair",
@@ -267,7 +268,10 @@ def checked_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
 def _score(
     low: Image, high: Image, region: NDArray[np.bool_] | None
 ) -> dict[str, float | None]:
-    """Return PSNR and SSIM of the degraded picture, mean over frames, in [0, 1]."""
+    """Return PSNR and SSIM of the degraded picture, mean over frames, in [0, 1].
+
+    A frame that stayed as it was has 100 dB, as in an evaluation; None where all did.
+    """
     pairs = list(
         zip(
             np.moveaxis(low.to_unit(), 1, -1),
@@ -275,11 +279,13 @@ def _score(
             strict=True,
         )
     )
-    peak = float(np.mean([psnr(a, b, data_range=1.0, mask=region) for a, b in pairs]))
+    peaks = [psnr(a, b, data_range=1.0, mask=region) for a, b in pairs]
+    changed = bool(np.isfinite(peaks).any())
+    peak = float(np.mean(np.minimum(peaks, _MOST_DB))) if changed else None
     side = min(low.height, low.width)
     similar = (
         float(np.mean([ssim(a, b, data_range=1.0, mask=region) for a, b in pairs]))
         if side >= _SMALLEST_SSIM
         else None
     )
-    return {"psnr_in": peak if np.isfinite(peak) else None, "ssim_in": similar}
+    return {"psnr_in": peak, "ssim_in": similar}

@@ -48,8 +48,9 @@ def sharpness(
     Returns
     -------
     float
-        0 to about 1; the same after a change of brightness or contrast. NaN where
-        there is no detail above the noise, or less than 256 px (16 x 16) to see it in.
+        0 to about 1; the same after a gain, a little less after a lift of black (as
+        after a blur of half a pixel). NaN where there is no detail above the noise, or
+        less than 256 px (16 x 16) to see it in.
 
     Raises
     ------

@@ -57,7 +57,8 @@ def structure_correlation(
     contrast of both images (each relative to its own mean contrast) as weight: that of
     the reference finds what was lost, that of the image what was invented. White noise
     of the reference, measured, does not count as structure, so that denoising is not
-    blamed (correction for attenuation, Spearman 1904). Images of more than two
+    blamed (correction for attenuation, Spearman 1904). Every other window is taken; one
+    counts where any pixel from it to the next is in the mask. Images of more than two
     megapixels are reduced by a whole factor first.
     """
     one, other = checked_pair(image, reference, finite=False)
@@ -66,7 +67,10 @@ def structure_correlation(
     x, y = (_standard(_reduced(pixels, factor)) for pixels in (one, other))
     correlation, weight = _correlation(x, y)
     if region is not None:
-        weight *= _sampled(region, factor)[::_STEP, ::_STEP]
+        counted = _any_of(region, factor * _STEP)[: weight.shape[0], : weight.shape[1]]
+        if not counted.any():  # in rows or columns that reducing leaves out, all of it
+            return float("nan")
+        weight *= counted
     total = float(weight.sum(dtype=np.float64))
     if total == 0.0:
         return 1.0  # both flat: there was nothing to keep
@@ -103,6 +107,13 @@ def _noise_variance(plane: FloatArray) -> np.float32:
         return np.float32(0.0)
     deviation = np.median(np.abs(diagonal)) / (2 * 0.6745)
     return np.float32(deviation * deviation)
+
+
+def _any_of(region: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Return for each square of a side whether any pixel of it is in the region."""
+    padded = np.pad(region, [(0, -length % side) for length in region.shape])
+    height, width = (length // side for length in padded.shape)
+    return np.asarray(padded.reshape(height, side, width, side).any((1, 3)))
 
 
 def _sampled(values: NDArray[Any], factor: int, down: int = 0, across: int = 0) -> Any:

@@ -83,7 +83,7 @@ def ms_ssim(
         product *= np.maximum(both if last else contrast, 0.0) ** weight
         if not last:
             one, other = _halved(one), _halved(other)
-            region = None if region is None else _halved(region[..., None])[..., 0] > 0
+            region = None if region is None else _halved_region(region)
     return float(product.mean())
 
 
@@ -137,6 +137,21 @@ def _windowed(values: Floats) -> Floats:
     taps /= taps.sum()
     smooth = cv2.sepFilter2D(values, -1, taps, taps, borderType=cv2.BORDER_REFLECT)
     return np.asarray(smooth, np.float64).reshape(values.shape)
+
+
+def _halved_region(region: BoolArray) -> BoolArray:
+    """Return where any of 2 x 2 pixels counts; an odd last line adds to the one before.
+
+    A mask may have nothing else.
+    """
+    folded = region.copy()
+    height, width = folded.shape
+    if height % 2 and height > 1:
+        folded[-2] |= folded[-1]
+    if width % 2 and width > 1:
+        folded[:, -2] |= folded[:, -1]
+    halved: BoolArray = _halved(folded[..., None])[..., 0] > 0
+    return halved
 
 
 def _halved(values: NDArray[Any]) -> Floats:

@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 _CHUNK = 2_000_000  # indices drawn at once
+_SAME = 1e-12  # spread of differences, of the figures, that rounding makes
 
 
 class Interval(NamedTuple):
@@ -214,6 +215,9 @@ def paired_tests(
         warnings.simplefilter("ignore", (RuntimeWarning, UserWarning))
         signed_rank = float(stats.wilcoxon(difference).pvalue)
         t = float(stats.ttest_rel(one, other).pvalue)
+    size = max(float(np.abs(one).max()), float(np.abs(other).max()))
+    if difference.std(ddof=1) <= _SAME * size:
+        t = float("nan")  # a ratio to nothing but rounding
     return PairedTests(one.size, mean, signed_rank, t, left_out)
 
 

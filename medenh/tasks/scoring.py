@@ -114,7 +114,8 @@ def score_classification(
             hint="(N, K) and (N,)",
         )
     count = guesses.shape[1]
-    if truth.size and not (np.all(truth >= 0) and np.all(truth < count)):
+    whole = np.equal(truth, np.floor(truth)) if truth.dtype.kind == "f" else True
+    if truth.size and not np.all((truth >= 0) & (truth < count) & whole):
         raise UsageError(f"labels must be class numbers from 0 to {count - 1}")
     _finite(guesses)
     answers = guesses.argmax(1) if len(guesses) else np.zeros(0, int)

@@ -111,3 +111,14 @@ def test_unknown_names_and_values_are_refused():
         degradations.apply(clean, record.replace('"op":"dpe"', '"op":"later"'))
     with pytest.raises(UsageError, match="has no"):
         degradations.apply(clean, record.replace('"sigma"', '"sigm"'))
+
+
+def test_a_frame_that_stays_as_it_was_leaves_the_others_their_figure():
+    volume = np.zeros((3, 32, 32), np.uint8)
+    volume[::2] = data.camera()[::16, ::16]
+    _, record = degradations.degrade(volume, "gaussian-blur")
+    _, alone = degradations.degrade(volume[0], "gaussian-blur", draw=0)
+    assert 70 > record.metrics["psnr_in"] > 100 / 3
+    _, same = degradations.degrade(volume[1], "gaussian-blur")
+    assert same.metrics["psnr_in"] is None
+    assert alone.metrics["psnr_in"] < record.metrics["psnr_in"]

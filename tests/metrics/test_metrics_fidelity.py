@@ -146,3 +146,18 @@ def test_mean_shift_is_signed():
     assert mean_shift(before, before + np.float32(0.5)) == pytest.approx(-0.5)
     with pytest.raises(UsageError):
         mean_shift(before, before[0])
+
+
+@pytest.mark.parametrize("place", [np.s_[31], np.s_[:, 31], np.s_[33, 33]])
+def test_a_mask_of_odd_lines_is_seen(place):
+    picture = ndimage.gaussian_filter(np.random.default_rng(1).random((64, 64)), 2)
+    mask = np.zeros((64, 64), bool)
+    mask[place] = True
+    assert structure_correlation(1 - picture, picture, mask=mask) < -0.9
+
+
+def test_a_mask_in_what_reducing_leaves_out_has_no_structure():
+    picture = np.random.default_rng(1).random((2049, 1500))
+    mask = np.zeros(picture.shape, bool)
+    mask[-1] = True
+    assert np.isnan(structure_correlation(1 - picture, picture, mask=mask))

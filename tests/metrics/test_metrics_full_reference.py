@@ -306,3 +306,11 @@ def test_numbers_of_no_picture_are_refused(metric):
     for dtype in (complex, object, "U1"):
         with pytest.raises(UsageError, match="type"):
             metric(np.zeros((8, 8), dtype), np.zeros((8, 8), dtype))
+
+
+@pytest.mark.parametrize("place", [np.s_[-1, -1], np.s_[-1], np.s_[:, -1]])
+def test_ms_ssim_of_a_mask_in_the_last_line_of_an_odd_side(place):
+    picture = gaussian_filter(np.random.default_rng(1).random((65, 65)), 1)
+    mask = np.zeros(picture.shape, bool)
+    mask[place] = True
+    assert 0 < ms_ssim(picture, np.roll(picture, 1, 0), data_range=1, mask=mask) < 1

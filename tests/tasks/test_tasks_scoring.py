@@ -122,3 +122,10 @@ def test_recovered_share():
     assert recovered_share(0.8, 0.798, 0.79) is None
     assert recovered_share(0.7, 0.8, 0.9) is None
     assert recovered_share(math.nan, 0.4, 0.6) is None
+
+
+def test_fractions_are_no_labels():
+    guesses = np.full((4, 2), 0.5)
+    with pytest.raises(UsageError, match="class numbers"):
+        score_classification(guesses, [0.5, 1.0, 0.9, 0])
+    assert score_classification(guesses, [0.0, 1.0, 1.0, 0.0])["auc"] == 0.5
