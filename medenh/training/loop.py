@@ -172,8 +172,7 @@ def _train(
     parts = [world.part(positions) for positions in _micro_batches(config)]
     before = load_state(run_dir / "last.pt") if resume else None
     config = _with_precision(config, world.device, before)
-    if before is not None:
-        _check_same_run(before, config)
+    _check_same_run(before, config)
     strategy = STRATEGIES[config.strategy](config, world.device)
     update = _build(config, strategy, world)
     step, best = 0, -math.inf
@@ -328,8 +327,10 @@ def _with_precision(
     return config.model_copy(update={"precision": precision})
 
 
-def _check_same_run(state: dict[str, Any], config: TrainConfig) -> None:
+def _check_same_run(state: dict[str, Any] | None, config: TrainConfig) -> None:
     """Refuse to resume with what would make it another run."""
+    if state is None:
+        return
     before = _flat(json.loads(state["config"]))
     now = _flat(config.model_dump(mode="json"))
     names = [*now, *(name for name in before if name not in now)]
