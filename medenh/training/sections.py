@@ -327,9 +327,12 @@ class GuidedConfig(Section):
         Weight of the gradient penalty on real images, taken every 16 steps.
     pair_steps : int
         First so many steps on synthetic pairs (`data.recipes`): L1 and wavelet term.
-    pictures_per_reference : int
-        Pictures of such a step that follow the code of one good image; encoding one for
-        each takes more time than the enhancer itself where that is unshuffled.
+    pair_reference : str
+        Who guides in these steps [our choice]. "other": a good image of something else,
+        which teaches to ignore it, as the answer does not depend on it. "own": in every
+        other step the answer itself, turned by a quarter, so that a reference says what
+        the result shall look like; in the steps between the code that guides where no
+        reference is given.
     content : str
         Second encoder of the feature term: "analytic", or a safetensors file or zoo id
         of an "autoencoder" network.
@@ -346,7 +349,7 @@ class GuidedConfig(Section):
     histogram: float = Field(default=0.0, ge=0)
     r1: float = Field(default=10.0, ge=0)
     pair_steps: int = Field(default=0, ge=0)
-    pictures_per_reference: int = Field(default=1, ge=1)
+    pair_reference: Literal["other", "own"] = "other"
     content: str = "analytic"
 
 

@@ -16,7 +16,7 @@ from fakes_pipeline import make_image
 
 from medenh import device as device_module
 from medenh import models
-from medenh.device import Device
+from medenh.device import Device, cpu_has_bf16
 from medenh.errors import UsageError
 from medenh.pipeline import enhancer as enhancer_module
 from medenh.pipeline import openvino_runner as openvino_runner_module
@@ -216,6 +216,7 @@ def test_both_parts_of_a_network_compile_side_by_side_and_once(kept, monkeypatch
         np.testing.assert_allclose(given, expected("conditioned", batch), atol=1e-5)
 
 
+@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bf16")
 def test_bf16_is_near_and_its_exact_twin_is_fp32(kept):
     batch = random_batch(64, 64)
     runner = openvino_runner(kept, "local", "bf16")

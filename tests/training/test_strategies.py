@@ -77,23 +77,33 @@ def test_a_guided_run_on_pairs_alone_is_told(settings, caplog, pair_steps, told)
     assert (message in caplog.text) is told
 
 
-def test_pictures_of_a_pair_step_may_share_a_reference(settings, monkeypatch):
-    more = ["guided.pictures_per_reference=2", "batch=3"]
+@pytest.mark.parametrize("guide", ["other", "own"])
+def test_who_guides_in_pair_steps(settings, monkeypatch, guide):
+    more = [f'guided.pair_reference="{guide}"', "guided.pair_steps=2"]
     strategy = KINDS["hq-guided"](_config(settings, "hq-guided", *more))
-    batch = strategy.draw(0, range(3))
-    assert [len(batch[name]) for name in ("low", "high", "reference")] == [3, 3, 2]
-    assert len(strategy.names(0, range(3))) == 5
     network = models.create("hqg", "tiny")
-    seen = []
+    network.default_code.fill_(0.5)
+    network.sample_code = lambda mean, spread: mean
+    codes = []
     plain = network.enhance
     monkeypatch.setattr(
-        network, "enhance", lambda low, code: seen.append(code) or plain(low, code)
+        network, "enhance", lambda low, code: codes.append(code) or plain(low, code)
     )
-    network.sample_code = lambda mean, spread: mean
-    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
-    strategy._pair_losses(network, tensors)
-    first, second = network.encode(tensors["reference"])[0]
-    torch.testing.assert_close(seen[0], torch.stack([first, first, second]))
+    own = 0
+    for step in range(2):
+        batch = strategy.draw(step, range(2))
+        shown = strategy.names(step, range(2))
+        assert len(shown) == (4 if guide == "other" else 2)
+        tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+        strategy._pair_losses(network, tensors)
+        answer = torch.rot90(tensors["high"], dims=(2, 3))
+        mean = network.encode(tensors.get("reference", answer))[0]
+        if guide == "own" and step == 0:
+            assert codes[-1] is network.default_code
+        else:
+            torch.testing.assert_close(codes[-1], mean)
+        own += torch.equal(tensors.get("reference", answer[:0]), answer)
+    assert own == (guide == "own")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

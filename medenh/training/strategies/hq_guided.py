@@ -59,6 +59,7 @@ class HQGuided(Unpaired):
             )
         if config.data.recipes and not guided.pair_steps:
             _log.warning("data.recipes are not learnt from: guided.pair_steps is 0")
+        self._others_guide = guided.pair_reference == "other"
         self._content = load_content(guided.content) if guided.features else None
         self._pair_sampler = (
             PairSampler(self.sources.learnt, config.data, config.seed)
@@ -80,18 +81,21 @@ class HQGuided(Unpaired):
         """Return pairs and references in the first steps, then as ever."""
         if self._pair_sampler is None or step >= self.config.guided.pair_steps:
             return super().draw(step, positions)
-        pairs = [self._pair_sampler.sample(step, i) for i in positions]
-        shared = positions[:: self.config.guided.pictures_per_reference]
-        guides = [self.references.sample(step, i)["image"] for i in shared]
-        return stack(pairs) | {"reference": np.stack(guides)}
+        batch = stack([self._pair_sampler.sample(step, i) for i in positions])
+        if self._others_guide:
+            guides = [self.references.sample(step, i)["image"] for i in positions]
+            batch["reference"] = np.stack(guides)
+        elif step % 2:
+            batch["reference"] = np.rot90(batch["high"], axes=(2, 3)).copy()
+        return batch
 
     def names(self, step: int, positions: range) -> list[str]:
         """Return the names of the images in a part of a batch."""
         if self._pair_sampler is None or step >= self.config.guided.pair_steps:
             return super().names(step, positions)
-        shared = positions[:: self.config.guided.pictures_per_reference]
         pairs = [self._pair_sampler.name(step, i) for i in positions]
-        return pairs + [self.references.name(step, i) for i in shared]
+        guides = positions if self._others_guide else []
+        return pairs + [self.references.name(step, i) for i in guides]
 
     def take_step(
         self, step: int, batches: Sequence[Tensors], update: Update
@@ -146,10 +150,9 @@ class HQGuided(Unpaired):
     def _pair_losses(self, network: nn.Module, batch: Tensors) -> Losses:
         hqg, low, high = cast(HQGNet, network), batch["low"], batch["high"]
         with autocast(low.device.type, self.config.precision):
-            mean, spread = hqg.encode(batch["reference"])
-            of = torch.arange(len(low), device=low.device)
-            of //= self.config.guided.pictures_per_reference
-            code = hqg.sample_code(mean[of], None if spread is None else spread[of])
+            code = hqg.default_code
+            if "reference" in batch:
+                code = hqg.sample_code(*hqg.encode(batch["reference"]))
             enhanced = hqg.enhance(low, code).float()
         terms = {"l1": F.l1_loss(enhanced, high), "wavelet": wavelet(enhanced, high)}
         return Losses(terms, enhanced=enhanced)
