@@ -312,7 +312,8 @@ def percentile_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRan
 
     Background is the most frequent value at the dark end when it fills more than a
     tenth (the air of MRI, padding); it is left out, so that a small object in a large
-    field is not darkened. Constant pixels get a range of one unit.
+    field is not darkened. Constant pixels get a range of one unit, or more where
+    float64 tells no units apart.
     """
     flat = pixels.reshape(-1)
     if flat.size > _SAMPLE:
@@ -327,7 +328,8 @@ def percentile_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRan
     floor = flat.min()
     body = flat[flat > floor]
     if body.size == 0:
-        return UnitRange(float(floor), float(floor) + 1.0, inverted, "constant")
+        above = max(float(floor) + 1.0, float(np.nextafter(float(floor), np.inf)))
+        return UnitRange(float(floor), above, inverted, "constant")
     if body.size < 0.9 * flat.size:
         lower, (upper,) = floor, percentiles(body, [99.5])
     else:

@@ -287,3 +287,9 @@ def test_constant_pixels_have_a_range_of_plain_numbers():
         found = intensity.percentile_range(np.full((4, 4), -3, dtype))
         assert (found.low, found.high) == (-3, -2)
         assert type(found.low) is type(found.high) is float
+
+
+def test_constant_pixels_beyond_the_whole_numbers_of_float64_have_a_range():
+    for value in (2.0**53, 1e26, -1e26):
+        found = intensity.percentile_range(np.full((4, 4), value))
+        assert found.low == value < found.high

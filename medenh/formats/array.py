@@ -170,7 +170,10 @@ def plain_storage(dtype: np.dtype[Any]) -> Storage:
     """Return the storage of numbers that are their own meaning, with type limits."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        return Storage(dtype, minimum=float(limits.min), maximum=float(limits.max))
+        # of 64 bits the float nearest to the largest lies beyond it, and would wrap
+        top = float(limits.max)
+        top = top if top <= limits.max else float(np.nextafter(top, 0.0))
+        return Storage(dtype, minimum=float(limits.min), maximum=top)
     if dtype.kind == "b":
         return Storage(dtype, minimum=0.0, maximum=1.0)
     return Storage(dtype)

@@ -59,7 +59,16 @@ _FAT_HU = -50.0  # any part of the body has some below
 _INTENTS = {1001: "estimates", 1002: "labels", 1003: "names of regions"} | {
     1004: "matrices", 1005: "matrices", 1006: "displacements", 1007: "vectors",
     1008: "points", 1009: "triangles", 1010: "quaternions",
+    # of GIFTI
+    2002: "indices of nodes", 2003: "colours as vectors", 2004: "colours as vectors",
+    2005: "shapes of surfaces",
+    # of FSL, with names in nifti1.h: FNIRT, then TOPUP
+    2006: "displacements", 2007: "coefficients", 2008: "coefficients",
+    2009: "coefficients", 2016: "coefficients", 2017: "coefficients",
+    2018: "a map of the field",
 }  # fmt: skip
+_CIFTI_INTENTS, _CIFTI = range(3000, 3100), 32  # intents, and code of the extension
+_MOST_EXTENSIONS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +141,15 @@ def read(path: Path, *, axis: int | None, limits: Limits) -> Image:
     -------
     Image
         Frames run over slices, then times, then what more axes there are. Pixels
-        are rescaled by scl_slope and scl_inter where these are set. NaN is frozen.
+        are rescaled by scl_slope and scl_inter where these are set, whatever the
+        type. NaN is frozen.
 
     Raises
     ------
     UnreadableError
         Damaged or truncated.
     UnsupportedError
-        Complex, 1-bit or 128-bit voxels.
+        Complex, 1-bit or 128-bit voxels; CIFTI, whose numbers are no voxels.
     """
     head_path, data_path = _halves(path)
     raw = nifti_data.read_header(head_path, limits)
@@ -190,7 +200,34 @@ def _is_nifti2(raw: bytes) -> bool:
     return struct.pack("<i", 540) in (raw[:4], raw[3::-1])
 
 
+def _is_cifti(raw: bytes, meta: Any) -> bool:
+    """Tell CIFTI by its intent, or by the extension that says what its axes are."""
+    if int(meta["intent_code"]) in _CIFTI_INTENTS:
+        return True
+    size = 540 if _is_nifti2(raw) else 348
+    place = size + 4
+    if not any(raw[size : size + 1]):
+        return False
+    for _ in range(_MOST_EXTENSIONS):
+        if place + 8 > len(raw):
+            break
+        length, code = struct.unpack_from(f"{meta.endianness}2i", raw, place)
+        if code == _CIFTI:
+            return True
+        if length < 8:
+            break
+        place += length
+    return False
+
+
 def _checked_header(raw: bytes, meta: Any, axis: int | None, path: Path) -> NiftiHeader:
+    if _is_cifti(raw, meta):
+        raise UnsupportedError(
+            "CIFTI: brain surfaces and connections, no picture",
+            path=path,
+            hint="take the voxels out first, with `wb_command -cifti-separate ... "
+            "-volume-all OUT.nii`",
+        )
     code = int(meta["datatype"])
     if code in _REFUSED:
         raise UnsupportedError(
@@ -303,19 +340,13 @@ def _rescale(
     if not math.isfinite(intercept):
         raise UnreadableError("damaged NIfTI: scl_inter is not a number", path=path)
     short = frames.dtype.kind in "iu" and frames.dtype.itemsize <= 2
-    fine = short and abs(intercept) <= abs(slope) * 2**20
-    native: NDArray[Any] = frames.astype(np.float32 if fine else np.float64)
+    # with these float32 tells all 2**16 numbers apart, and they can be stored again
+    fine = abs(intercept) <= abs(slope) * 2**20 and 2**-100 < abs(slope) < 2**100
+    native: NDArray[Any] = frames.astype(np.float32 if short and fine else np.float64)
     with np.errstate(all="ignore"):
         np.multiply(native, native.dtype.type(slope), out=native)
         np.add(native, native.dtype.type(intercept), out=native)
-        scaled = replace(storage, slope=slope, intercept=intercept)
-        again = intensity.to_stored(native, scaled)
-    # where rounding would not lead back, the stored numbers serve as they are: the
-    # header keeps the scale, so their meaning is the same
-    equal_nan = frames.dtype.kind == "f"
-    if not np.array_equal(again, frames, equal_nan=equal_nan):
-        return frames, storage
-    return native, scaled
+    return native, replace(storage, slope=slope, intercept=intercept)
 
 
 def _is_ct(pixels: NDArray[Any], storage: Storage) -> bool:

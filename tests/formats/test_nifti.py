@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nibabel import cifti2
 from scipy import ndimage
 
 from medenh import enhance, formats
@@ -26,8 +27,10 @@ from medenh.errors import (
     UnsupportedError,
     UsageError,
 )
-from medenh.formats import nifti_data
+from medenh.formats import nifti, nifti_data
 from medenh.formats.array import from_array
+from medenh.formats.limits import Limits
+from medenh.formats.readers import count_frames
 from medenh.pipeline.options import EnhanceOptions
 from medenh.types import Geometry, Modality
 
@@ -142,15 +145,66 @@ def test_scaled_numbers_come_back_as_stored(tmp_path, dtype, slope, intercept, s
     struct.pack_into("<ff", raw, 112, slope, intercept)
     source.write_bytes(raw)
     image = formats.read(source)
-    if image.storage.slope != 1 or image.storage.intercept != 0:
-        expected = nibabel.load(source).get_fdata().T[..., None]
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(image.pixels, expected, rtol=1e-6, atol=1e-6 * scale)
+    expected = nibabel.load(source).get_fdata().T[..., None]
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(image.pixels, expected, rtol=1e-6, atol=1e-6 * scale)
     formats.write(image, tmp_path / "b.nii")
-    assert (tmp_path / "b.nii").read_bytes() == bytes(raw)
     # through the network's range and back: nothing changed, nothing moves
     formats.write(image.from_unit(image.to_unit()), tmp_path / "c.nii")
-    assert (tmp_path / "c.nii").read_bytes() == bytes(raw)
+    for written in (tmp_path / "b.nii", tmp_path / "c.nii"):
+        if dtype == "f4":  # two numbers may stand for one value
+            again = nibabel.load(written).get_fdata().T[..., None]
+            np.testing.assert_allclose(again, expected, rtol=0, atol=1e-15 * scale)
+            assert written.read_bytes()[:352] == bytes(raw[:352])
+        else:
+            assert written.read_bytes() == bytes(raw)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "u8"])
+@pytest.mark.parametrize(("slope", "intercept"), [(2, 5), (1, -1024), (0.1, 1e3)])
+def test_values_are_real_ones_where_the_scale_does_not_lead_back(
+    tmp_path, dtype, slope, intercept
+):
+    data = numbers((8, 9, 10), dtype)
+    if dtype[0] == "f":
+        data[0, 0, 0] = 1e-20  # lost in float64 beside the intercept
+    else:
+        data[0, 0, 0] = np.iinfo(dtype).max
+    source = save(tmp_path / "a.nii", data)
+    raw = bytearray(source.read_bytes())
+    struct.pack_into("<ff", raw, 112, slope, intercept)
+    source.write_bytes(raw)
+    image = formats.read(source)
+    expected = nibabel.load(source).get_fdata()
+    np.testing.assert_array_equal(image.pixels[..., 0].T, expected)
+    enhanced = image.from_unit(1 - image.to_unit())
+    scale = np.abs(expected).max()
+    for picture, rounding in ((image, 1e-15), (enhanced, 1e-7)):
+        formats.write(picture, tmp_path / "b.nii")
+        again = nibabel.load(tmp_path / "b.nii")
+        np.testing.assert_allclose(
+            again.get_fdata().T[..., None],
+            picture.pixels,
+            rtol=0,
+            atol=rounding * scale,
+        )
+        assert (tmp_path / "b.nii").read_bytes()[:352] == bytes(raw[:352])
+    assert np.ptp(enhanced.pixels - image.pixels) > 0.5 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("slope", [1e-60, 1e60])
+def test_a_scale_beyond_float32_is_heeded(tmp_path, slope):
+    data = numbers((4, 5, 6))
+    source = save(tmp_path / "a.nii", data, kind=nibabel.Nifti2Image)
+    raw = bytearray(source.read_bytes())
+    struct.pack_into("<d", raw, 176, slope)
+    source.write_bytes(raw)
+    image = formats.read(source)
+    np.testing.assert_array_equal(
+        image.pixels[..., 0].T, nibabel.load(source).get_fdata()
+    )
+    formats.write(image, tmp_path / "b.nii")
+    assert (tmp_path / "b.nii").read_bytes() == bytes(raw)
 
 
 @pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
@@ -401,6 +455,62 @@ def test_what_is_no_picture_by_its_intent_is_refused_under_strict(tmp_path):
         same = enhance(tmp_path / "a.nii", model="identity", strict=True)
         own = formats.read(tmp_path / "a.nii")
         np.testing.assert_array_equal(same.pixels, own.pixels)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (2002, "indices"),
+        (2003, "colours"),
+        (2004, "colours"),
+        (2005, "shapes"),
+        (2006, "displacements"),
+        (2007, "coefficients"),
+        (2008, "coefficients"),
+        (2009, "coefficients"),
+        (2016, "coefficients"),
+        (2017, "coefficients"),
+        (2018, "a map"),
+    ],
+)
+def test_intents_of_gifti_and_fsl_are_no_pictures(tmp_path, code, kind):
+    data = numbers((20, 21, 22, 1, 3), "f4")
+    source = save(tmp_path / "a.nii", data, intent_code=code)
+    with pytest.raises(RefusedError, match=f"holds {kind}"):
+        enhance(source, model="clahe", modality="mri", strict=True)
+    save(source, data, intent_code=2001)  # times: pictures one after another
+    assert nifti.no_picture(formats.read(source)) == ""
+
+
+def test_cifti_is_refused(tmp_path):
+    """Its numbers lie in rows and columns of a matrix, not in space."""
+    points = cifti2.BrainModelAxis.from_surface(np.arange(30), 40, "CORTEX_LEFT")
+    times = cifti2.SeriesAxis(0, 1, 8)
+    matrix = cifti2.Cifti2Image(np.ones((8, 30), "f4"), (times, points))
+    path = tmp_path / "a.dtseries.nii"
+    for intent in ("NIFTI_INTENT_CONNECTIVITY_DENSE_SERIES", "none"):
+        matrix.nifti_header.set_intent(intent)
+        matrix.to_filename(path)
+        with pytest.raises(UnsupportedError, match="CIFTI") as caught:
+            formats.read(path)
+        assert "wb_command" in caught.value.hint
+        with pytest.raises(UnsupportedError, match="CIFTI"):
+            count_frames(path, "nifti", axis=None, limits=Limits())
+    save(tmp_path / "b.nii", numbers((5, 6, 7)), intent_code=3006)
+    with pytest.raises(UnsupportedError, match="CIFTI"):
+        formats.read(tmp_path / "b.nii")
+
+
+def test_a_comment_before_the_extension_of_cifti_hides_nothing(tmp_path):
+    picture = nibabel.Nifti2Image(numbers((4, 5, 6)), AFFINE, None)
+    extension = nibabel.nifti1.Nifti1Extension
+    picture.header.extensions.append(extension("comment", b"hi"))
+    nibabel.save(picture, tmp_path / "a.nii")
+    formats.read(tmp_path / "a.nii")
+    picture.header.extensions.append(extension(32, b"<CIFTI/>"))
+    nibabel.save(picture, tmp_path / "a.nii")
+    with pytest.raises(UnsupportedError, match="CIFTI"):
+        formats.read(tmp_path / "a.nii")
 
 
 def test_numbers_of_the_full_16_bits_are_not_hounsfield_units(tmp_path):
