@@ -12,16 +12,18 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 from medenh.errors import MedenhError, OverBudgetError, UnreadableError
 from medenh.formats import files
@@ -31,7 +33,9 @@ __all__ = [
     "Source",
     "damage_guard",
     "from_bytes",
+    "keep_text",
     "load",
+    "put_text",
     "silence",
     "to_bytes",
     "to_little_endian",
@@ -254,7 +258,11 @@ def to_little_endian(dataset: Dataset) -> None:
     """
     import numpy as np
 
-    for element in dataset:
+    for tag in list(dataset.keys()):
+        raw = dataset.get_item(tag)
+        if raw is None or raw.VR in CUSTOMIZABLE_CHARSET_VR:
+            continue  # `keep_text` needs its bytes
+        element = dataset[tag]
         if element.VR == "SQ":
             for item in element.value:
                 to_little_endian(item)
@@ -263,6 +271,37 @@ def to_little_endian(dataset: Dataset) -> None:
             if len(element.value) % word.itemsize == 0:
                 swapped = np.frombuffer(element.value, word).byteswap()
                 element.value = swapped.tobytes()
+
+
+class _Name(bytes):
+    """An encoded person's name; pydicom asks names, unlike other text, to encode."""
+
+    def encode(self, _: Sequence[str] | None = None) -> bytes:
+        return self
+
+
+def keep_text(dataset: Dataset) -> None:
+    """Let a data set's text, nested too, be written in the bytes that it was read in.
+
+    In place; values of PN, LO, SH, ST, LT, UC and UT become bytes. pydicom decodes and
+    encodes text anew, and what its SpecificCharacterSet cannot say, and some of what it
+    can (half-width katakana of ISO_IR 13), would become question marks.
+    """
+    raws = {tag: dataset.get_item(tag) for tag in dataset.keys()}  # noqa: SIM118
+    # all of them before the first is changed: private creators tell what others are
+    for element in list(dataset):
+        raw = raws[element.tag]
+        if element.VR == "SQ":
+            for item in element.value:
+                keep_text(item)
+        elif element.VR in CUSTOMIZABLE_CHARSET_VR and raw is not None and raw.is_raw:
+            put_text(dataset, element.tag, element.VR, raw.value or b"")
+
+
+def put_text(dataset: Dataset, tag: int, vr: str, value: bytes) -> None:
+    """Set a text element to what is encoded already."""
+    held = _Name(value) if vr == "PN" else value
+    dataset[tag] = DataElement(tag, vr, held, already_converted=True)
 
 
 def to_bytes(dataset: Dataset) -> bytes:

@@ -12,8 +12,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -25,7 +28,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from medenh.formats.dicom.dataset import to_bytes
+from medenh.formats.dicom.dataset import keep_text, put_text, to_bytes
 from medenh.formats.dicom.deidentify import deidentify
 from medenh.formats.dicom.header import text
 from medenh.formats.dicom.palette import PALETTE_TAGS
@@ -111,6 +114,7 @@ def derived(
         Nothing of the source that names the patient is in it; see `deidentify`.
     """
     dataset = copy.deepcopy(part.dataset)
+    keep_text(dataset)
     if deidentified:
         deidentify(dataset)
     source = (text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID"))
@@ -287,16 +291,35 @@ def _version() -> str:
 
 
 def _add_description(dataset: Dataset, how: Provenance | None) -> None:
-    before = text(dataset, "DerivationDescription")
-    sentences = [_sentence(step) for step in _steps(how) or (None,)]
-    told = "; before that: ".join([*sentences, *([before] if before else [])])
-    dataset.DerivationDescription = told[:1024]
-    label = text(dataset, "SeriesDescription")
+    encodings = convert_encodings(dataset.get("SpecificCharacterSet"))
+    ours = [
+        encode_string(_sentence(step), encodings) for step in _steps(how) or (None,)
+    ]
+    before = _encoded(dataset, "DerivationDescription", encodings)
+    told = b"; before that: ".join([*ours, *([before] if before else [])])
+    if len(told) > 1024:
+        told = told[:1024].rpartition(b" ")[0]  # never within a character
+    _put(dataset, "DerivationDescription", told)
+    label = _encoded(dataset, "SeriesDescription", encodings)
     done = [f"{step.verb}d {step.model}" for step in reversed(_steps(how))]
     for words in done or ["written by medenh"]:
-        longer = f"{label} {words}".strip()
-        if len(longer) <= 64:
-            dataset.SeriesDescription = label = longer
+        longer = b" ".join([label, encode_string(words, encodings)]).strip()
+        if len(decode_bytes(longer, encodings, set())) <= 64:
+            label = longer
+            _put(dataset, "SeriesDescription", label)
+
+
+def _encoded(dataset: Dataset, keyword: str, encodings: list[str]) -> bytes:
+    """Return a text element as it is encoded, stripped."""
+    value = dataset.get(keyword)
+    if not isinstance(value, bytes):
+        value = encode_string(text(dataset, keyword), encodings)
+    return value.strip(b" \0")
+
+
+def _put(dataset: Dataset, keyword: str, value: bytes) -> None:
+    tag = Tag(keyword)
+    put_text(dataset, tag, dictionary_VR(tag), value)
 
 
 def _code(value: str, meaning: str) -> Sequence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from medenh.formats.dicom.dataset import (
     Source,
     damage_guard,
     from_bytes,
+    keep_text,
     load,
     to_bytes,
     to_little_endian,
@@ -58,7 +60,9 @@ class DicomPart:
     def __reduce__(self) -> tuple[Any, ...]:
         # pydicom's elements cannot be pickled once they hold several numbers
         told = str(self.dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        elements = to_bytes(self.dataset)
+        dataset = copy.deepcopy(self.dataset)
+        keep_text(dataset)
+        elements = to_bytes(dataset)
         return _part, (elements, told, self.transfer_syntax, self.compression)
 
 
