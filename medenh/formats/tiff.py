@@ -307,8 +307,10 @@ def _page_samples(page: Any) -> NDArray[Any]:
         plane = np.moveaxis(plane.reshape(samples, *plane.shape[-2:]), 0, -1)
     plane = plane.reshape(page.imagelength, page.imagewidth, samples)
     if page.photometric == _PALETTE:
-        # 16-bit colour tables hold 8-bit colours (TIFF 6.0 section 5)
-        table = (np.asarray(page.colormap) >> 8).astype(np.uint8)
+        # 16-bit colour tables hold 8-bit colours (TIFF 6.0 section 5); some writers
+        # forget to shift them, and libtiff heeds it
+        table = np.asarray(page.colormap)
+        table = (table >> 8 if table.max() > 255 else table).astype(np.uint8)
         return np.moveaxis(table[:, plane[..., 0]], 0, -1)
     bits = int(page.bitspersample)
     if bits < 8:

@@ -21,6 +21,7 @@ __all__ = ["write"]
 _PLAIN = TiffHeader("<", False, "zlib", False, False, False, ())
 _CLASSIC_LIMIT = 2**32 - 2**25  # offsets of classic TIFF have 32 bits
 _DESCRIPTION, _X, _Y, _UNIT = 270, 282, 283, 296
+_RATIONALS = {5: "I", 10: "i"}  # types of two numbers each
 
 
 def write(image: Image, path: Path) -> None:
@@ -109,11 +110,18 @@ def _tags(page: PageTags | None, order: str) -> dict[str, Any]:
         options["resolutionunit"] = code if code in (1, 2, 3) else 1
     own = (_DESCRIPTION, _X, _Y, _UNIT)
     options["extratags"] = [
-        (code, kind, count, value, False)
+        (code, kind, count, _numbers(kind, value, order), False)
         for code, kind, count, value in page.tags
         if code not in own
     ]
     return options
+
+
+def _numbers(kind: int, value: bytes, order: str) -> bytes | tuple[int, ...]:
+    """Return rationals as numbers: of their bytes tifffile takes each half for one."""
+    if kind not in _RATIONALS:
+        return value
+    return struct.unpack(f"{order}{len(value) // 4}{_RATIONALS[kind]}", value)
 
 
 def _rational(tag: tuple[int, bytes] | None, order: str) -> tuple[int, int] | None:

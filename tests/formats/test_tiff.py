@@ -144,6 +144,17 @@ def test_palette_becomes_the_colours_pillow_sees(tmp_path):
     np.testing.assert_array_equal(image.pixels[0], np.asarray(picture.convert("RGB")))
 
 
+def test_a_palette_that_was_not_shifted_is_not_black(tmp_path):
+    data = numbers((30, 31))
+    table = numbers((3, 256)).astype("u2")
+    make(tmp_path / "a.tif", data, photometric="palette", colormap=table)
+    make(tmp_path / "b.tif", data, photometric="palette", colormap=table * 257)
+    seen = cv2.imread(str(tmp_path / "a.tif"))[..., ::-1]  # by libtiff
+    np.testing.assert_array_equal(seen, np.moveaxis(table[:, data], 0, -1))
+    for name in ("a.tif", "b.tif"):
+        np.testing.assert_array_equal(formats.read(tmp_path / name).pixels[0], seen)
+
+
 @pytest.mark.parametrize("inverted", [False, True])
 def test_one_bit_becomes_eight(tmp_path, inverted):
     data = numbers((11, 13)) > 100
@@ -181,6 +192,32 @@ def test_tags_are_kept_page_by_page(tmp_path):
                 assert one.aspage().tags.valueof(code) == other.aspage().tags.valueof(
                     code
                 )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_white_point_and_primaries_keep_their_numbers(tmp_path, order, big):
+    white = (3127, 10000, 329, 1000)
+    primaries = (64, 100, 33, 100, 30, 100, 60, 100, 15, 100, 6, 100)
+    tags = [
+        (285, 10, 1, (-1, 3), True),  # a page name of a type it should not have
+        (318, 5, 2, white, True),
+        (319, 5, 6, primaries, True),
+    ]
+    path, data = tmp_path / "a.tif", numbers((9, 8, 3))
+    make(path, data, photometric="rgb", byteorder=order, bigtiff=big, extratags=tags)
+    formats.write(formats.read(path), tmp_path / "b.tif")
+    formats.write(formats.read(tmp_path / "b.tif"), tmp_path / "c.tif")
+    for name in ("b.tif", "c.tif"):
+        with tifffile.TiffFile(tmp_path / name) as tiff:
+            for code, kind, count, value, _ in tags:
+                tag = tiff.pages[0].tags[code]
+                assert (tag.dtype, tag.count, tag.value) == (kind, count, value)
+        if big and order == ">":
+            continue  # Pillow reads none
+        with Pil.open(tmp_path / name) as picture:
+            assert picture.tag_v2[318] == pytest.approx((0.3127, 0.329))
+            assert len(picture.tag_v2[319]) == 6
 
 
 def test_imagej_stays_imagej(tmp_path):
