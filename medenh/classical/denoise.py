@@ -13,6 +13,7 @@ from medenh.types import FloatArray
 __all__ = ["nlm", "wavelet"]
 
 _WAVELET = "sym8"
+_ZERO = 1e-6  # coefficients below are of a surround without any content; grey is 0 to 1
 
 # orthonormal: white noise has the same strength in every plane
 _OPPONENT = np.array(
@@ -127,8 +128,13 @@ def _shrunk(plane: FloatArray, sigma: float, levels: int) -> NDArray[Any]:
 
 
 def _soft(band: NDArray[Any], sigma: float) -> NDArray[Any]:
-    """Soft-threshold at sigma^2 over the signal's deviation; 0 without signal."""
-    signal = float(np.mean(np.square(band, dtype=np.float64))) - sigma * sigma
+    """Soft-threshold at sigma^2 over the signal's deviation; 0 without signal.
+
+    Where a coefficient is 0 there is neither signal nor noise (a black surround).
+    """
+    power = float(np.sum(np.square(band, dtype=np.float64)))
+    seen = np.count_nonzero(np.abs(band) > _ZERO)
+    signal = power / max(seen, 1) - sigma * sigma
     if signal <= 0.0:
         return np.zeros_like(band)
     limit = band.dtype.type(sigma * sigma / np.sqrt(signal))

@@ -195,6 +195,19 @@ class TestDenoising:
             theirs, clean[..., 0]
         )
 
+    def test_wavelet_does_as_well_inside_a_black_surround(self):
+        clean = retina(384)[64:320, 64:320, 1:2]
+        noise = np.random.default_rng(0).normal(0, 0.06, clean.shape)
+        rough = (clean + noise).astype(np.float32)
+        framed = np.pad(rough, ((256, 256), (256, 256), (0, 0)))
+        inside = METHODS["wavelet"](framed, sigma=0.06)[256:512, 256:512]
+        alone = METHODS["wavelet"](rough, sigma=0.06)
+        within = slice(16, -16)  # the border belongs to the surround too
+        assert (
+            psnr(inside[within, within], clean[within, within])
+            > psnr(alone[within, within], clean[within, within]) - 0.3
+        )
+
 
 class TestBenGraham:
     def test_agrees_with_the_plain_formula_where_there_is_no_surround(self):
