@@ -24,6 +24,9 @@ _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xC
 _DECODED = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, Huffman
 _EOI, _SOS, _DNL = 0xD9, 0xDA, 0xDC
 _JFIF, _ICC, _MPF = b"JFIF\0", b"ICC_PROFILE\0", b"MPF\0"
+_JFIF_BYTES = 14  # without a thumbnail
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_RESOURCE, _SMALL_COPIES = b"8BIM", (1033, 1036)  # of Photoshop 4, and since
 _ENTRIES, _ENTRY_BYTES, _THUMBNAIL = 0xB002, 16, 1  # of an MP index
 _LONGEST = 65_533  # bytes in a segment
 _UNITS = {1: Fraction(1), 2: CENTIMETRE}  # of JFIF, in inches
@@ -42,7 +45,7 @@ class JpegInfo:
         Columns, rows, colour components.
     kept : tuple of bytes
         Whole segments to be written back: Exif (with the orientation), XMP, ICC,
-        IPTC, comments, and the density (JFIF).
+        IPTC, comments, and the density (JFIF); without thumbnails.
     end : int
         Place just behind the end-of-image marker.
     pictures : int
@@ -93,7 +96,7 @@ def parse(data: bytes, path: Path) -> JpegInfo:
                 raise OverBudgetError(f"JPEG of over {_MAX_SCANS} scans", path=path)
             place = _end_of_scan(data, place, path)
         elif _is_kept(code, body):
-            kept.append(data[place - len(body) - 4 : place])
+            kept.append(_without_thumbnail(data[place - len(body) - 4 : place]))
         elif code == 0xE2 and body.startswith(_MPF):
             pictures = _pictures(body[len(_MPF) :])
     raise UnreadableError("damaged JPEG: too many segments", path=path)
@@ -150,6 +153,36 @@ def _is_kept(code: int, body: bytes) -> bool:
     if code == 0xE2:  # not MPF: it points at pictures behind this one
         return body.startswith(_ICC)
     return code in (0xE1, 0xED, 0xFE)
+
+
+def _without_thumbnail(segment: bytes) -> bytes:
+    """Return a segment without the small copy of the picture, which would stay old."""
+    code, body = segment[1], segment[4:]
+    clean = body
+    if code == 0xE0 and len(body) > _JFIF_BYTES:
+        clean = body[: _JFIF_BYTES - 2] + bytes(2)
+    elif body.startswith(exif.JPEG_MARK):
+        mark = len(exif.JPEG_MARK)
+        clean = exif.JPEG_MARK + exif.without_thumbnail(body[mark:])
+    elif body.startswith(_PHOTOSHOP):
+        clean = _PHOTOSHOP + _without_small_copies(body[len(_PHOTOSHOP) :])
+    return segment if clean == body else _segment(code, clean)
+
+
+def _without_small_copies(resources: bytes) -> bytes:
+    """Return Photoshop's resources but for thumbnails; what is damaged as it is."""
+    kept, place = [], 0
+    while place + 7 <= len(resources) and resources.startswith(_RESOURCE, place):
+        (number,) = struct.unpack_from(">H", resources, place + 4)
+        start = place + 6 + (resources[place + 6] // 2 + 1) * 2  # behind its name
+        if start + 4 > len(resources):
+            break
+        (length,) = struct.unpack_from(">I", resources, start)
+        end = start + 4 + length + length % 2
+        if number not in _SMALL_COPIES:
+            kept.append(resources[place:end])
+        place = end
+    return b"".join((*kept, resources[place:]))
 
 
 def _pictures(index: bytes) -> int:

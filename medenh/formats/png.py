@@ -60,7 +60,7 @@ class PngInfo:
     palette : bool
         Pixels are indices of colours.
     kept : tuple of bytes
-        Whole chunks to be written back.
+        Whole chunks to be written back; Exif without its thumbnail.
     """
 
     width: int
@@ -116,13 +116,15 @@ def parse(data: bytes, path: Path) -> PngInfo:
     kept: list[bytes] = []
     room = _MAX_KEPT
     seen_pixels = False
-    for kind, chunk in _chunks(data, path):
+    for kind, whole in _chunks(data, path):
         if kind == b"acTL":
             raise UnsupportedError("animated PNG", path=path, hint="use one frame")
         seen_pixels |= kind == b"IDAT"
-        if kind in _KEPT and len(chunk) <= room:
-            kept.append(chunk)
-            room -= len(chunk)
+        if kind in _KEPT and len(whole) <= room:
+            if kind == b"eXIf":
+                whole = chunk(kind, exif.without_thumbnail(whole[8:-4]))
+            kept.append(whole)
+            room -= len(whole)
     if not seen_pixels:
         raise UnreadableError("damaged PNG: no pixels", path=path)
     return replace(info, kept=tuple(kept))

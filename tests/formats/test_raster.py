@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, ImageOps, PngImagePlugin
 from PIL import Image as Pil
-from PIL import ImageOps, PngImagePlugin
 
 from medenh import formats
 from medenh.errors import (
@@ -20,7 +20,7 @@ from medenh.errors import (
     UnreadableError,
     UnsupportedError,
 )
-from medenh.formats import jpeg
+from medenh.formats import exif, jpeg
 from medenh.formats.exif import block as exif_block
 from medenh.formats.exif import viewing as exif_viewing
 from medenh.formats.readers import said_of
@@ -129,15 +129,15 @@ def test_png_keeps_profile_density_gamma_and_text(tmp_path):
     notes.add_itxt("Title", "Ø")
     notes.add(b"gAMA", struct.pack(">I", 45455))
     source, target = tmp_path / "a.png", tmp_path / "b.png"
-    exif = Pil.Exif()
-    exif[0x0112] = 6
+    told = Pil.Exif()
+    told[0x0112] = 6
     save(
         source,
         smooth(),
         pnginfo=notes,
         dpi=(300, 300),
         icc_profile=b"profile" * 9,
-        exif=exif,
+        exif=told,
     )
     image = formats.read(source)
     formats.write(image, target, provenance=Provenance("m-x", "1", "ab", "strength=1"))
@@ -188,14 +188,14 @@ def test_jpeg_unchanged_gives_the_same_file(tmp_path, mode, progressive):
 
 def test_jpeg_changed_keeps_exif_orientation_profile_and_comment(tmp_path):
     source, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
-    exif = Pil.Exif()
-    exif[0x0112] = 6
-    exif[0x010F] = "camera"
+    told = Pil.Exif()
+    told[0x0112] = 6
+    told[0x010F] = "camera"
     save(
         source,
         smooth(),
         quality=90,
-        exif=exif,
+        exif=told,
         icc_profile=b"profile" * 9,
         comment=b"note",
         dpi=(150, 150),
@@ -214,6 +214,110 @@ def test_jpeg_changed_keeps_exif_orientation_profile_and_comment(tmp_path):
         error = np.asarray(picture).astype(int) - changed.pixels[0]
     assert np.abs(error).mean() < 1
     assert formats.read(target).pixels.shape == image.pixels.shape
+
+
+def thumbnail():
+    stream = io.BytesIO()
+    Pil.fromarray(smooth(16, 24)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def exif_with_thumbnail(order, *, last):
+    """Orientation, the thumbnail, and a directory of Exif before or behind it."""
+    small, comment = thumbnail(), b"ASCII\0\0\0left eye"
+    second = 8 + 2 + 2 * 12 + 4
+    free = second + 2 + 3 * 12 + 4
+    inner = free if last else free + len(small)
+    told = struct.pack(f"{order}HHHII", 1, 0x9286, 7, len(comment), inner + 18)
+    told += bytes(4) + comment
+    start = free + len(told) if last else free
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    first = struct.pack(f"{order}HHHIHxx", 2, 274, 3, 1, 6)
+    first += struct.pack(f"{order}HHIII", 34665, 4, 1, inner, second)
+    entries = struct.pack(f"{order}HHHIHxx", 3, 259, 3, 1, 6)
+    for tag, value in ((513, start), (514, len(small))):
+        entries += struct.pack(f"{order}HHII", tag, 4, 1, value)
+    parts = (told, small) if last else (small, told)
+    return b"".join((head, first, entries, bytes(4), *parts))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_the_thumbnail_of_the_old_picture_goes_and_other_exif_stays(
+    tmp_path, order, last, name
+):
+    block = exif_with_thumbnail(order, last=last)
+    path, target = tmp_path / name, tmp_path / f"b{name[1:]}"
+    save(path, smooth(), exif=exif.JPEG_MARK + block)
+    with Pil.open(path) as picture:
+        assert picture.getexif().get_ifd(ExifTags.IFD.IFD1)[514] == len(thumbnail())
+    image = formats.read(path)
+    formats.write(image.from_unit(1 - image.to_unit()), target)
+    with Pil.open(target) as picture:
+        found = picture.getexif()
+        assert not found.get_ifd(ExifTags.IFD.IFD1)
+        assert found[0x0112] == 6
+        assert found.get_ifd(0x8769)[0x9286] == b"ASCII\0\0\0left eye"
+    assert thumbnail() in path.read_bytes()
+    assert b"\xff\xda" not in exif.without_thumbnail(block)  # no scan of a JPEG
+
+
+def test_a_damaged_exif_block_is_kept_as_it_is():
+    block = exif_with_thumbnail("<", last=True)
+    plain = exif_block(6)
+    assert exif.without_thumbnail(plain) == plain
+    for cut in range(len(block)):
+        clean = exif.without_thumbnail(block[:cut])
+        assert exif_viewing(clean) == exif_viewing(block[:cut])
+    far = bytearray(block)
+    struct.pack_into("<I", far, 34, 2**31)  # the second directory
+    assert len(exif.without_thumbnail(bytes(far))) == len(block)
+    for value in (0, 2**32 - 1):
+        lying = bytearray(block)
+        struct.pack_into("<I", lying, 38 + 2 + 3 * 12 - 4, value)
+        assert exif.without_thumbnail(bytes(lying)).startswith(block[:34])
+
+
+def test_thumbnails_of_jfif_and_photoshop_go_and_the_rest_stays(tmp_path):
+    def resource(number, content, name=b""):
+        title = bytes((len(name),)) + name
+        title += bytes(len(title) % 2)
+        head = b"8BIM" + struct.pack(">H", number) + title
+        return (
+            head + struct.pack(">I", len(content)) + content + bytes(len(content) % 2)
+        )
+
+    def segment(code, body):
+        return b"\xff" + struct.pack(">BH", code, len(body) + 2) + body
+
+    words, note = (
+        resource(1028, b"\x1c\x02\x78\0\x05cells"),
+        resource(1000, b"x", b"abc"),
+    )
+    small = [resource(number, bytes(28) + thumbnail()) for number in (1033, 1036)]
+    resources = b"Photoshop 3.0\0" + words + small[0] + note + small[1]
+    jfif = b"JFIF\0\1\2\1\0\x96\0\x96"
+    raw = save(tmp_path / "plain.jpg", smooth()).read_bytes()
+    own = 2 + 2 + 16  # the encoder's JFIF segment
+    path, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    path.write_bytes(
+        raw[:2]
+        + segment(0xE0, jfif + bytes((4, 2)) + b"RGB" * 8)
+        + segment(0xED, resources)
+        + raw[own:]
+    )
+    image = formats.read(path)
+    formats.write(image.from_unit(1 - image.to_unit()), target)
+    written = target.read_bytes()
+    assert segment(0xE0, jfif + bytes(2)) in written
+    assert segment(0xED, b"Photoshop 3.0\0" + words + note) in written
+    assert thumbnail()[-99:] not in written
+    with Pil.open(target) as picture:
+        assert picture.info["dpi"] == (150, 150)
+        assert picture.info["photoshop"].keys() == {1028, 1000}
+    cut = b"Photoshop 3.0\0" + words + small[1][:9]
+    assert jpeg._without_thumbnail(segment(0xED, cut)) == segment(0xED, cut)
 
 
 @pytest.mark.parametrize(
@@ -404,12 +508,12 @@ def test_memory_that_runs_out_is_not_called_damage(tmp_path, monkeypatch, kind):
 def test_the_way_up_goes_along_between_jpeg_and_png(tmp_path, turned, order):
     pixels = np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8)
     source, there, back = (tmp_path / name for name in ("a.jpg", "b.png", "c.jpg"))
-    exif = Pil.Exif()
+    told = Pil.Exif()
     exif.endian = {"II": "<", "MM": ">"}[order]
-    exif[0x010F] = "maker"
-    exif[0x0112] = turned
-    exif[0x8825] = {1: "N", 2: (50.0, 4.0, 0.0)}
-    Pil.fromarray(pixels).save(source, exif=exif, quality=95)
+    told[0x010F] = "maker"
+    told[0x0112] = turned
+    told[0x8825] = {1: "N", 2: (50.0, 4.0, 0.0)}
+    Pil.fromarray(pixels).save(source, exif=told, quality=95)
     formats.write(formats.read(source), there)
     formats.write(formats.read(there), back)
     stored = formats.read(source).pixels[0]
