@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import zlib
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from dicom_maker import CAPTURE, CT, noise, ramp, save, save_jpeg
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -229,6 +233,35 @@ def test_jpeg_of_12_bits_is_read(tmp_path):
     assert image.storage.maximum == 4095
     off = image.pixels[0, :, :, 0].astype(int) - pixels
     assert np.abs(off).max() < 60
+
+
+@pytest.mark.parametrize("bits", [12, 15])
+@pytest.mark.parametrize(
+    ("syntax", "encoder"),
+    [
+        (JPEGLSLossless, imagecodecs.jpegls_encode),
+        (JPEG2000Lossless, imagecodecs.jpeg2k_encode),
+    ],
+)
+@pytest.mark.parametrize("masked", [True, False], ids=["masked", "whole"])
+def test_signs_survive_code_streams_of_more_bits(
+    masked, syntax, encoder, bits, tmp_path
+):
+    half = 1 << (bits - 1)
+    pixels = ramp((32, 32), "i2", -half, half - 1)
+    words = pixels.view("u2") & ((1 << bits) - 1 if masked else 0xFFFF)
+    how = {} if syntax == JPEGLSLossless else {"level": 0, "codecformat": "j2k"}
+    stream = encoder(words, **how)  # of 16 bits, as the array is
+
+    def encode(made):
+        made.PixelData = encapsulate([bytes(stream)])
+        made["PixelData"].VR = "OB"
+        made["PixelData"].is_undefined_length = True
+
+    path = save(tmp_path / "in", pixels, syntax=syntax, bits=bits, encode=encode)
+    image = dicom.read([path])
+    np.testing.assert_array_equal(image.pixels[0, :, :, 0], pixels)
+    assert (image.storage.minimum, image.storage.maximum) == (-half, half - 1)
 
 
 def test_planar_colour_is_read(tmp_path):

@@ -145,6 +145,8 @@ def _collect(
         options["plugin"] = _plugin(dataset, layout, syntax)
         words = {"syntax": syntax, "shape": shape, "dtype": layout.dtype.str, **options}
         isolation.fill(pixels, _DECODE, words, dataset.PixelData, path)
+        if not as_stored:
+            pixels = _signed(pixels, layout)
     else:
         # 4:2:2 colour, which decoding makes whole, has two samples a pixel
         halved = layout.photometric == "YBR_FULL_422"
@@ -192,6 +194,21 @@ def _shifted(pixels: NDArray[Any], layout: Layout, path: Path) -> NDArray[Any]:
     if low > 0 and not np.any(pixels & ((1 << low) - 1)):
         return pixels >> low
     raise UnsupportedError("its values do not start at bit 0", path=path)
+
+
+def _signed(pixels: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Give numbers back the sign that a code stream of more bits holds without it.
+
+    It is then two's complement in the bits stored (PS3.5 8.1.1). pydicom looks for the
+    sign in the highest bit of JPEG-LS and JPEG 2000 streams, which is always clear.
+    """
+    half = 1 << (layout.bits_stored - 1)
+    if not layout.signed or int(pixels.min()) < 0:
+        return pixels
+    if not half <= int(pixels.max()) < 2 * half:
+        return pixels
+    unused = layout.bits_allocated - layout.bits_stored
+    return (pixels << unused).astype(pixels.dtype) >> unused
 
 
 def _seen(pixels: NDArray[Any], layout: Layout, path: Path) -> Layout:
