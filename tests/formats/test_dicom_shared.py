@@ -242,6 +242,23 @@ def test_enhanced_images_keep_how_they_were_acquired(name, tmp_path):
 
 
 @on_shared
+def test_the_colours_of_a_real_map_of_blood_flow_stay(tmp_path):
+    path = SHARED / "enhanced_ct_2frames.dcm"
+    image = dicom.read([path])
+    white = image.from_unit(np.ones_like(image.to_unit()))
+    dicom.write(white, [tmp_path / "out"], provenance=HOW)
+    source, made = pydicom.dcmread(path), pydicom.dcmread(tmp_path / "out")
+    first = source.RedPaletteColorLookupTableDescriptor[1]
+    colours = source.pixel_array >= first
+    assert colours.sum() == 162904
+    np.testing.assert_array_equal(made.pixel_array >= first, colours)
+    np.testing.assert_array_equal(
+        made.pixel_array[colours], source.pixel_array[colours]
+    )
+    assert (made.pixel_array != source.pixel_array).any()
+
+
+@on_shared
 @needs_judge
 def test_gated_derived_enhanced_images_are_legal_too(tmp_path):
     gated = pydicom.dcmread(SHARED / "enhanced_mr_10frames.dcm")

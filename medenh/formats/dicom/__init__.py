@@ -181,8 +181,9 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
     -------
     list of str
         One sentence for each: places of slices that are not evenly spaced, which
-        NIfTI has no words for, and stored numbers that are no real values. In DICOM
-        each slice keeps its own header, and nothing is lost.
+        NIfTI has no words for, stored numbers that are no real values, and those that
+        stand for colours. In DICOM each slice keeps its own header and nothing is
+        lost; that the rescale is damaged is told of every format.
     """
     if image.format != "dicom":  # pydicom takes 0.1 s to load
         return []
@@ -197,9 +198,19 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
             f"{header.misplaced}: NIfTI has one spacing for all, so that not all "
             "slices lie in their place there"
         )
-    if not header.rescaled and kind in ("nifti", "npy", "tiff"):
+    if header.damaged_rescale:
+        lost.append(
+            "its RescaleSlope or RescaleIntercept is no number that can be used: its "
+            "values are the stored numbers, not real ones"
+        )
+    elif not header.rescaled and kind in ("nifti", "npy", "tiff"):
         lost.append(
             "its values are stored numbers, not real ones: no line undoes its "
             f"rescale (a modality lookup table), and {kind.upper()} has no word for it"
+        )
+    if header.coloured and kind != "dicom":
+        lost.append(
+            "some of its values stand for colours (a supplemental palette): in "
+            f"{kind.upper()} they are grey"
         )
     return lost

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medenh import intensity
-from medenh.formats.dicom.header import Layout, integer, text
+from medenh.formats.dicom.header import Layout, integer, numbers, text
 from medenh.types import Modality, Storage, UnitRange
 
 __all__ = [
+    "colour_mask",
+    "first_colour",
     "functional_groups",
+    "has_damaged_rescale",
     "is_hounsfield",
     "modality_of",
     "native_pixels",
@@ -80,34 +83,58 @@ def functional_groups(dataset: Dataset, keyword: str) -> list[Dataset]:
     return found if len(found) == len(frames) else []
 
 
+def _transformations(dataset: Dataset) -> list[Dataset]:
+    """Return what holds the rescale of each frame, or of all; empty if one has none."""
+    keyword = "PixelValueTransformationSequence"
+    items = functional_groups(dataset, keyword)
+    if items:
+        return items
+    framed = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    return [] if any(item.get(keyword) for item in framed) else [dataset]
+
+
 def _rescales(dataset: Dataset, frames: int) -> list[tuple[float, float]]:
     """Return slope and intercept of each frame of a file; empty if one has none."""
     if dataset.get("ModalityLUTSequence"):
         return []
-    keyword = "PixelValueTransformationSequence"
-    items = functional_groups(dataset, keyword)
-    if not items:
-        framed = dataset.get("PerFrameFunctionalGroupsSequence") or []
-        if any(item.get(keyword) for item in framed):
-            return []
-        items = [dataset]
-    pairs = [
-        (_number(item, "RescaleSlope", 1.0), _number(item, "RescaleIntercept", 0.0))
-        for item in items
-    ]
+    pairs = [_rescale(item) for item in _transformations(dataset)]
     if len(set(pairs)) == 1:
         pairs = pairs[:1] * frames
-    usable = len(pairs) == frames and all(slope != 0.0 for slope, _ in pairs)
-    return pairs if usable else []
+    found = [pair for pair in pairs if pair is not None]
+    return found if len(found) == len(pairs) == frames else []
+
+
+def _rescale(item: Dataset) -> tuple[float, float] | None:
+    """Return slope and intercept, 1 and 0 where they are absent.
+
+    None where they are there and no line follows: empty, no numbers, a slope of zero,
+    or values too large for float32, which no quantity that is measured needs.
+    """
+    slope = _number(item, "RescaleSlope", 1.0)
+    intercept = _number(item, "RescaleIntercept", 0.0)
+    largest = abs(slope) * (1 << 16) + abs(intercept)
+    good = slope != 0.0 and largest <= float(np.finfo(np.float32).max)
+    return (slope, intercept) if good else None
 
 
 def _number(dataset: Dataset, keyword: str, default: float) -> float:
-    value = dataset.get(keyword)
-    try:
-        found = default if value in (None, "") else float(value)
-    except (TypeError, ValueError):
+    """Return a number: the default where it is absent, NaN where it is damaged."""
+    if keyword not in dataset:
         return default
-    return found if np.isfinite(found) else default
+    try:
+        return float(dataset[keyword].value)
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def has_damaged_rescale(datasets: Sequence[Dataset]) -> bool:
+    """Tell whether a file has a slope or intercept from which no line follows."""
+    return any(
+        _rescale(item) is None
+        for dataset in datasets
+        if not dataset.get("ModalityLUTSequence")
+        for item in _transformations(dataset)
+    )
 
 
 def storage_of(datasets: Sequence[Dataset], layout: Layout) -> tuple[Storage, bool]:
@@ -145,8 +172,10 @@ def native_pixels(stored: NDArray[Any], storage: Storage) -> NDArray[Any]:
         kind = np.dtype(np.int16 if fits else np.int32)
         return (stored.astype(np.int32) + intercept.astype(np.int32)).astype(kind)
     wide: NDArray[np.float64] = stored * slope + intercept
-    # float32 holds 16-bit steps unless a huge offset eats its digits
+    # float32 holds 16-bit steps unless a huge offset eats its digits, or they are
+    # smaller than it can tell from nothing
     exact = np.all(np.abs(intercept) < 64.0 * np.abs(slope) * 65536.0)
+    exact &= np.all(np.abs(slope) >= np.finfo(np.float32).tiny)
     return wide.astype(np.float32) if exact else wide
 
 
@@ -174,24 +203,60 @@ def padding_mask(
         return None
     mask = np.zeros(stored.shape[:3], bool)
     for index, dataset in enumerate(owner):
-        value = _wrapped(integer(dataset, "PixelPaddingValue", None), layout)
+        value = _wrapped(integer(dataset, "PixelPaddingValue", None), layout.dtype)
         if value is None:
             continue
-        limit = _wrapped(integer(dataset, "PixelPaddingRangeLimit", value), layout)
+        end = integer(dataset, "PixelPaddingRangeLimit", value)
+        limit = _wrapped(end, layout.dtype)
         limit = value if limit is None else limit
         frame = stored[index, :, :, 0]
         mask[index] = (frame >= min(value, limit)) & (frame <= max(value, limit))
     return mask if mask.any() else None
 
 
-def _wrapped(value: int | None, layout: Layout) -> int | None:
-    """Return a padding value as the pixels' type sees it; files mix up the sign."""
+def _wrapped(value: int | None, dtype: np.dtype[Any]) -> int | None:
+    """Return a number as the pixels' type sees it; files mix up the sign."""
     if value is None or not -(1 << 16) < value < 1 << 16:
         return None
-    wrapped = value & ((1 << layout.bits_allocated) - 1)
-    if layout.signed and wrapped >= 1 << (layout.bits_allocated - 1):
-        wrapped -= 1 << layout.bits_allocated
-    return wrapped
+    return int(np.array(value).astype(dtype))
+
+
+def first_colour(dataset: Dataset, dtype: np.dtype[Any]) -> int | None:
+    """Return the least stored value that stands for a colour among grey ones.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    dtype : numpy dtype
+        Type of the stored values.
+
+    Returns
+    -------
+    int or None
+        It and all above it are places in a supplemental palette (PS3.3 C.7.6.19), as
+        maps of blood flow are shown. None where the file has no such palette.
+    """
+    if text(dataset, "PixelPresentation") not in ("COLOR", "MIXED"):
+        return None
+    if not text(dataset, "PhotometricInterpretation").startswith("MONOCHROME"):
+        return None
+    found = numbers(dataset, "RedPaletteColorLookupTableDescriptor", 3)
+    return None if found is None else _wrapped(int(found[1]), dtype)
+
+
+def colour_mask(
+    stored: NDArray[Any], owner: Sequence[Dataset]
+) -> NDArray[np.bool_] | None:
+    """Return where grey frames hold what stands for colours: see `first_colour`.
+
+    Owner is the data set of each frame.
+    """
+    mask = np.zeros(stored.shape[:3], bool)
+    for index, dataset in enumerate(owner):
+        first = first_colour(dataset, stored.dtype)
+        if first is not None:
+            mask[index] = stored[index, :, :, 0] >= first
+    return mask if mask.any() else None
 
 
 def unit_range_of(

@@ -85,6 +85,10 @@ class DicomFiles:
     rescaled : bool
         False where pixels are stored numbers because the files' modality lookup table
         or damaged rescale is not undone by a line.
+    damaged_rescale : bool
+        There is a rescale slope or intercept from which no line follows.
+    coloured : bool
+        Some pixels of grey frames stand for colours; they are frozen.
     misplaced : str
         Why the image's affine is not true of all its frames; empty where it is.
     """
@@ -92,6 +96,8 @@ class DicomFiles:
     parts: tuple[DicomPart, ...]
     frame_of: tuple[int, ...]
     rescaled: bool = True
+    damaged_rescale: bool = False
+    coloured: bool = False
     misplaced: str = ""
 
     @property
@@ -207,7 +213,8 @@ def _image(
         unique = ordered if len(parts) > 1 else ordered[:1]
         storage, rescaled = meaning.storage_of(unique, layout)
         pixels = meaning.native_pixels(stored, storage)
-        frozen = meaning.padding_mask(stored, ordered, layout)
+        colours = meaning.colour_mask(stored, ordered)
+        frozen = _either(meaning.padding_mask(stored, ordered, layout), colours)
         unit_range = meaning.unit_range_of(
             pixels,
             unique,
@@ -230,5 +237,20 @@ def _image(
             geometry=geometry,
             frozen=frozen,
             source=path,
-            header=DicomFiles(tuple(parts), tuple(frame_of), rescaled, misplaced),
+            header=DicomFiles(
+                tuple(parts),
+                tuple(frame_of),
+                rescaled=rescaled,
+                damaged_rescale=not rescaled and meaning.has_damaged_rescale(unique),
+                coloured=colours is not None,
+                misplaced=misplaced,
+            ),
         )
+
+
+def _either(
+    one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one | other

@@ -15,6 +15,7 @@ from medenh import intensity
 from medenh.errors import MedenhError, OutputError, UsageError, spelled
 from medenh.formats.dicom.dataset import silence
 from medenh.formats.dicom.derive import derived, file_meta_of
+from medenh.formats.dicom.meaning import first_colour
 from medenh.formats.dicom.reader import DicomFiles
 from medenh.formats.files import atomic_output
 from medenh.types import Image, Provenance
@@ -45,7 +46,11 @@ def write(
     stored = intensity.to_stored(image.pixels, image.storage)
     owner = np.array(header.frame_of)
     for index, path in enumerate(paths):
-        frames = stored if len(paths) == 1 else stored[owner == index]
+        of_file = np.s_[:] if len(paths) == 1 else owner == index
+        frozen = None if image.frozen is None else image.frozen[of_file]
+        frames = _without_new_colours(
+            stored[of_file], frozen, header.parts[index].dataset
+        )
         with _encoding(path):
             dataset = derived(
                 header.parts[index],
@@ -55,6 +60,19 @@ def write(
                 deidentified=deidentified,
             )
         _write_file(dataset, frames, path)
+
+
+def _without_new_colours(
+    frames: NDArray[Any], frozen: NDArray[np.bool_] | None, dataset: Dataset
+) -> NDArray[Any]:
+    """Keep grey values below those that stand for colours, which are frozen."""
+    first = first_colour(dataset, frames.dtype)
+    if first is None:
+        return frames
+    grey = frames >= first
+    if frozen is not None:
+        grey &= ~frozen[..., None]
+    return np.where(grey, np.array(first - 1, frames.dtype), frames)
 
 
 def _write_file(dataset: Dataset, frames: NDArray[Any], path: Path) -> None:

@@ -1,0 +1,169 @@
+"""Numbers that are easily taken for others: damaged rescales, colours in grey."""
+
+import warnings
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_maker import CT, MR, noise, ramp, save
+from pydicom.dataelem import DataElement
+
+from medenh import formats
+from medenh.formats import dicom
+
+
+def save_rescaled(path, sop_class=CT, **numbers):
+    """Write a picture of 12 bits whose slope and intercept are any bytes."""
+
+    def encode(made):
+        for keyword, value in numbers.items():
+            made[keyword] = DataElement(keyword, "LO", value, already_converted=True)
+            made[keyword].VR = "DS"
+
+    return save(path, ramp(), bits=12, sop_class=sop_class, encode=encode)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"),
+    [
+        ("", ""),
+        ("", "-1024"),
+        ("1", ""),
+        ("1,0", "-1024,0"),
+        ("1", "-1024 HU"),
+        ("1\\1", "-1024"),
+        ("inf", "0"),
+        ("1", "nan"),
+        ("0", "-1024"),
+        ("1e36", "0"),
+        ("1e308", "0"),
+        ("1", "-1e308"),
+    ],
+)
+def test_a_damaged_rescale_makes_no_hounsfield_units(slope, intercept, tmp_path):
+    path = save_rescaled(
+        tmp_path / "in.dcm", RescaleSlope=slope, RescaleIntercept=intercept
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = dicom.read([path])
+    assert image.units == ""
+    np.testing.assert_array_equal(image.pixels[0, :, :, 0], ramp())
+    assert image.unit_range.reason.startswith("percentiles")
+    with pytest.warns(UserWarning, match="RescaleSlope or RescaleIntercept") as said:
+        formats.write(image, tmp_path / "out.dcm")
+    assert len(said) == 1
+    made = pydicom.dcmread(tmp_path / "out.dcm")
+    np.testing.assert_array_equal(made.pixel_array, ramp())
+    for kind in ("nifti", "tiff", "npy", "png"):
+        assert len(dicom.lost_meaning(image, kind)) == 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "units", "least"),
+    [
+        ({"RescaleSlope": "1", "RescaleIntercept": "-1024"}, "HU", -1024),
+        ({"RescaleSlope": "1"}, "HU", 0),
+        ({"RescaleIntercept": "-1024"}, "", -1024),
+        ({}, "", 0),
+    ],
+)
+def test_what_is_absent_of_a_rescale_is_1_and_0(numbers, units, least, tmp_path):
+    image = dicom.read([save_rescaled(tmp_path / "in", **numbers)])
+    assert (image.units, image.pixels.min()) == (units, least)
+    assert dicom.lost_meaning(image, "dicom") == []
+
+
+def test_colours_have_no_rescale_to_be_damaged(tmp_path):
+    path = save(tmp_path / "in", noise((9, 8, 3), "u1", 256), RescaleSlope="")
+    assert dicom.lost_meaning(dicom.read([path]), "png") == []
+
+
+@pytest.mark.parametrize("slope", ["1e33", "-1e33", "1e-40", "1e-300"])
+def test_steps_of_any_size_survive(slope, tmp_path):
+    path = save_rescaled(tmp_path / "in", MR, RescaleSlope=slope)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = dicom.read([path])
+        same = image.from_unit(image.to_unit())
+        dicom.write(same, [tmp_path / "out"])
+    assert np.unique(image.pixels).size == ramp().size
+    made = pydicom.dcmread(tmp_path / "out")
+    np.testing.assert_array_equal(made.pixel_array, ramp())
+
+
+FIRST = 1024
+PALETTE = {f"{one}PaletteColorLookupTable" for one in ("Red", "Green", "Blue")}
+
+
+def save_coloured(path, pixels, presentation="COLOR", **more):
+    """Write a grey picture in which values of 1024 and more stand for colours."""
+
+    def encode(made):
+        vr = "SS" if pixels.dtype.kind == "i" else "US"
+        for name in PALETTE:
+            made[f"{name}Descriptor"] = DataElement(
+                f"{name}Descriptor", vr, [16, FIRST, 16]
+            )
+            setattr(made, f"{name}Data", bytes(32))
+
+    return save(path, pixels, encode=encode, PixelPresentation=presentation, **more)
+
+
+def half_coloured(dtype="u2"):
+    """Return grey values, and below them places in the palette."""
+    grey = ramp((6, 8), dtype, 0, FIRST - 1)
+    return np.concatenate([grey, ramp((2, 8), dtype, FIRST, FIRST + 15)])
+
+
+@pytest.mark.parametrize("presentation", ["COLOR", "MIXED"])
+@pytest.mark.parametrize("dtype", ["u2", "i2"])
+@pytest.mark.parametrize("rescale", [{}, {"RescaleSlope": 2, "RescaleIntercept": -9}])
+def test_colours_among_grey_values_stay(presentation, dtype, rescale, tmp_path):
+    pixels = half_coloured(dtype)
+    path = save_coloured(tmp_path / "in", pixels, presentation, **rescale)
+    image = dicom.read([path])
+    np.testing.assert_array_equal(image.frozen[0], pixels >= FIRST)
+    slope, intercept = (
+        rescale.get("RescaleSlope", 1),
+        rescale.get("RescaleIntercept", 0),
+    )
+    assert image.unit_range.high <= (FIRST - 1) * slope + intercept
+    bright = image.from_unit(np.ones_like(image.to_unit()))
+    bright.pixels[~image.frozen] += 100 * slope  # further than any model goes
+    dicom.write(bright, [tmp_path / "out"])
+    made = pydicom.dcmread(tmp_path / "out")
+    np.testing.assert_array_equal(made.pixel_array[-2:], pixels[-2:])
+    assert made.pixel_array[:-2].max() == FIRST - 1
+    assert made.PixelPresentation == presentation
+    assert list(made.RedPaletteColorLookupTableDescriptor) == [16, FIRST, 16]
+
+
+def test_other_formats_have_no_word_for_colours_among_grey(tmp_path):
+    image = dicom.read([save_coloured(tmp_path / "a", half_coloured())])
+    for kind in ("nifti", "tiff", "npy", "png"):
+        (word,) = dicom.lost_meaning(image, kind)
+        assert "stand for colours" in word
+    assert dicom.lost_meaning(image, "dicom") == []
+
+
+def test_without_colours_nothing_is_frozen_or_lost(tmp_path):
+    grey = ramp((6, 8), "u2", 0, FIRST - 1)
+    image = dicom.read([save_coloured(tmp_path / "a", grey)])
+    assert image.frozen is None
+    assert dicom.lost_meaning(image, "png") == []
+    # but none may come either
+    bright = image.from_unit(np.ones_like(image.to_unit()))
+    bright.pixels[:] += 100
+    dicom.write(bright, [tmp_path / "out"])
+    assert pydicom.dcmread(tmp_path / "out").pixel_array.max() < FIRST
+    told = dicom.read([save_coloured(tmp_path / "b", half_coloured(), "MONOCHROME")])
+    assert told.frozen is None
+
+
+def test_padding_is_frozen_beside_colours(tmp_path):
+    pixels = half_coloured()
+    pixels[0] = 7
+    path = save_coloured(tmp_path / "a", pixels, PixelPaddingValue=7)
+    frozen = dicom.read([path]).frozen[0]
+    np.testing.assert_array_equal(frozen, (pixels == 7) | (pixels >= FIRST))
