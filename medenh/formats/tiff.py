@@ -311,7 +311,8 @@ def _page_samples(page: Any) -> NDArray[Any]:
         # forget to shift them, and libtiff heeds it
         table = np.asarray(page.colormap)
         table = (table >> 8 if table.max() > 255 else table).astype(np.uint8)
-        return np.moveaxis(table[:, plane[..., 0]], 0, -1)
+        # of 1 bit the indices come as booleans, which would be taken for a mask
+        return np.moveaxis(table[:, plane[..., 0] * np.uint8(1)], 0, -1)
     bits = int(page.bitspersample)
     if bits < 8:
         levels: NDArray[Any] = plane.astype(np.uint8) * np.uint8(255 // (2**bits - 1))

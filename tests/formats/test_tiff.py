@@ -144,6 +144,24 @@ def test_palette_becomes_the_colours_pillow_sees(tmp_path):
     np.testing.assert_array_equal(image.pixels[0], np.asarray(picture.convert("RGB")))
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_palette_of_few_bits_has_the_colours_pillow_sees(tmp_path, bits):
+    data = numbers((7, 13)) >> (8 - bits)
+    table = numbers((3, 1 << bits), "u2")
+    wide = np.unpackbits(data[..., None], axis=-1)[..., -bits:].reshape(7, -1)
+    packed = np.packbits(wide, axis=1)
+    options = {"photometric": "palette", "colormap": np.zeros((3, 256), "u2")}
+    path = make(tmp_path / "a.tif", packed, metadata=None, **options)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tags = tiff.pages[0].tags
+        tags["BitsPerSample"].overwrite(bits)
+        tags["ImageWidth"].overwrite(13)
+        tags["ColorMap"].overwrite(table.ravel().tolist())
+    with Pil.open(path) as picture:
+        expected = np.asarray(picture.convert("RGB"))
+    np.testing.assert_array_equal(formats.read(path).pixels[0], expected)
+
+
 def test_a_palette_that_was_not_shifted_is_not_black(tmp_path):
     data = numbers((30, 31))
     table = numbers((3, 256)).astype("u2")
