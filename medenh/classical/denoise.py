@@ -133,7 +133,7 @@ def _soft(band: NDArray[Any], sigma: float) -> NDArray[Any]:
     Where a coefficient is 0 there is neither signal nor noise (a black surround).
     """
     power = float(np.sum(np.square(band, dtype=np.float64)))
-    seen = np.count_nonzero(np.abs(band) > _ZERO)
+    seen = int(np.count_nonzero(np.abs(band) > _ZERO))
     signal = power / max(seen, 1) - sigma * sigma
     if signal <= 0.0:
         return np.zeros_like(band)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ __all__ = ["CODE", "HQGNet"]
 
 CODE = 64  # length of the guidance code v_z, known
 _CONTENT = 16  # length of the content code v_y, known
+_DARKEST = 1e-3  # of an input that has a logit; below half a level of 8 bits
 _REFERENCE_SIDE = 384
 
 
@@ -115,6 +117,10 @@ class HQGNet(nn.Module):
         plain code. Whether the paper samples is not known.
     unshuffle : bool
         The enhancer works on a 2x2 pixel-unshuffled picture: a quarter of the cost.
+    residual : bool
+        The head's answer is added to the input's logit, log(x / (1 - x)), in place of
+        being the answer's [our choice]: doing nothing is easy, a dark part gets
+        brighter by a factor, and detail need not pass through the network.
     statistics_side : int
         Pictures with a longer side are normalised with the statistics of a copy shrunk
         to it, so that whole and tiles agree and memory stays bounded.
@@ -143,10 +149,12 @@ class HQGNet(nn.Module):
         guidance_widths: Sequence[int] = (32, 64, 128, 256),
         variational: bool = True,
         unshuffle: bool = False,
+        residual: bool = False,
         statistics_side: int = 512,
     ) -> None:
         super().__init__()
         self.variational = variational
+        self.residual = residual
         self._factor = 2 if unshuffle else 1
         self.multiple_of = 16 * self._factor
         self.receptive_field = 128 * self._factor
@@ -165,6 +173,9 @@ class HQGNet(nn.Module):
         )
         self.norms = nn.ModuleList(NormBlock(c, CODE + _CONTENT) for c in widths)
         self.head = nn.Conv2d(widths[0], planes, 1)
+        if residual:  # begins as one that changes nothing
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(cast(Tensor, self.head.bias))
         self._statistics_sizes = [2 * c for c in reversed(widths)]
         self.register_buffer("default_code", torch.zeros(1, CODE))
 
@@ -249,7 +260,7 @@ class HQGNet(nn.Module):
         x = pad_to_multiple(image, self.multiple_of)
         maps, deepest = self._encode_image(x)
         out, _ = self._decode(maps, deepest, self._join(code, deepest))
-        return crop_to(out, image)
+        return crop_to(self._picture(out, x), image)
 
     def condition(self, image: Tensor, code: Tensor | None = None) -> Tensor:
         """Gather what `local` must know of a whole picture, in float32.
@@ -292,6 +303,7 @@ class HQGNet(nn.Module):
         x = pad_to_multiple(image, self.multiple_of)
         maps, deepest = self._encode_image(x)
         out, _ = self._decode(maps, deepest, both, statistics)
+        out = self._picture(out, x)
         return crop_to(out, image)
 
     def features(self, image: Tensor) -> list[Tensor]:
@@ -324,17 +336,24 @@ class HQGNet(nn.Module):
         code: Tensor,
         given: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the picture and the statistics that each level was normalised with."""
+        """Return the head's maps and the statistics of each level before its norm."""
         x, used = deepest, []
         for step, level in enumerate(reversed(range(len(maps)))):
             x = self.decoder[level](x, maps[level])
             statistics = channel_statistics(x) if given is None else given[step]
             used.append(statistics)
             x = self.norms[level](x, code, statistics)
-        out = self.head(x)
+        return self.head(x), used
+
+    def _picture(self, out: Tensor, x: Tensor) -> Tensor:
+        """Return the picture that the head's maps stand for, in [0, 1]."""
         if self._factor > 1:
             out = F.pixel_shuffle(out, self._factor)
-        return torch.sigmoid(out.float()), used
+        out = out.float()
+        if self.residual:
+            x = x.float().clamp(_DARKEST, 1 - _DARKEST)
+            out = out + torch.log(x) - torch.log(1 - x)
+        return torch.sigmoid(out)
 
 
 def _shrink_and_pad(image: Tensor, side: int, multiple: int) -> Tensor:

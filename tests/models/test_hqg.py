@@ -15,6 +15,8 @@ TABLE = {
     "base": (20.4, 1.24, 130, 8.2),
 }
 
+KINDS = [{}, {"unshuffle": True}, {"unshuffle": True, "residual": True}]
+
 
 def _count(*modules):
     return sum(p.numel() for m in modules for p in m.parameters())
@@ -117,16 +119,27 @@ def test_rho_stays_a_share_after_a_step():
     assert all(r.min() >= 0 and r.max() <= 1 for r in rhos)
 
 
-@pytest.mark.parametrize("unshuffle", [False, True])
+@pytest.mark.parametrize("options", KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (33, 100), (101, 47)])
-def test_any_size_keeps_shape_and_range(unshuffle, size):
-    network = _seeded(unshuffle=unshuffle)
+def test_any_size_keeps_shape_and_range(options, size):
+    network = _seeded(**options)
     with torch.no_grad():
         out = network(torch.rand(2, 3, *size))
     assert out.shape == (2, 3, *size)
     assert torch.isfinite(out).all()
     assert out.min() >= 0
     assert out.max() <= 1
+
+
+@pytest.mark.parametrize("unshuffle", [False, True])
+def test_a_new_residual_network_changes_no_level_of_8_bits(unshuffle):
+    network = models.create("hqg", "tiny", unshuffle=unshuffle, residual=True).eval()
+    levels = torch.arange(256).reshape(1, 1, 16, 16).expand(1, 3, -1, -1)
+    with torch.no_grad():
+        out = network(levels / 255)
+        assert torch.equal((out * 255).round().long(), levels)
+        network.head.bias.fill_(math.log(2))  # doubles what is dark
+        assert network(torch.full((1, 3, 16, 16), 0.01)).sub(0.02).abs().max() < 3e-4
 
 
 @pytest.mark.parametrize("variational", [True, False])
@@ -166,11 +179,11 @@ def test_codes_are_drawn_from_their_distribution():
     assert _seeded(variational=False).encode(torch.rand(1, 3, 16, 16))[1] is None
 
 
-@pytest.mark.parametrize("unshuffle", [False, True])
+@pytest.mark.parametrize("options", KINDS)
 @pytest.mark.parametrize("size", [(64, 48), (40, 90), (33, 20)])
-def test_whole_is_local_under_its_condition(unshuffle, size):
+def test_whole_is_local_under_its_condition(options, size):
     """Below and above the size from which statistics come from a copy."""
-    network = _seeded(unshuffle=unshuffle, statistics_side=64)
+    network = _seeded(**options, statistics_side=64)
     image, code = torch.rand(2, 3, *size), torch.rand(1, 64)
     with torch.no_grad():
         whole = network(image, code)

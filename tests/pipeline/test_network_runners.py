@@ -438,12 +438,20 @@ def test_slices_of_a_volume_share_one_condition(engine, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "architecture", ["dpe-plus", "fieldnet", "nafnet", "srresnet", "hqg"]
+    ("architecture", "options"),
+    [
+        ("dpe-plus", {}),
+        ("fieldnet", {}),
+        ("nafnet", {}),
+        ("srresnet", {}),
+        ("hqg", {}),
+        ("hqg", {"unshuffle": True, "residual": True}),
+    ],
 )
-def test_networks_of_the_zoo_can_be_converted(architecture, tmp_path):
+def test_networks_of_the_zoo_can_be_converted(architecture, options, tmp_path):
     """Each operation is known to OpenVINO, and the answer survives another size."""
     torch.manual_seed(0)
-    network = models.create(architecture, "tiny").eval()
+    network = models.create(architecture, "tiny", **options).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, 0, 0.05)
