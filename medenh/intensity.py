@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import UsageError
+from medenh.errors import InputError, UsageError, spelled
 from medenh.types import FloatArray, Image, Storage, UnitRange
 
 __all__ = [
@@ -258,11 +258,24 @@ def told_range(limits: Sequence[float]) -> UnitRange:
 
 
 def told_bits(image: Image, bits: int) -> Image:
-    """Return a picture with the bit depth that the user says, where it was guessed."""
+    """Return a picture with the bit depth that the user says, where it was guessed.
+
+    Raises
+    ------
+    InputError
+        Its values go beyond that depth.
+    """
     known = image.unit_range
     if not known.guessed:
         return image
     top = float((1 << bits) - 1)
+    highest = image.pixels.max(initial=0)
+    if highest > top:
+        raise InputError(
+            f"its values go up to {highest:g}, and {bits} bits end at {top:g}",
+            path=image.source,
+            hint=f"{spelled(bits=16)}, or leave it to be seen from the values",
+        )
     return replace(
         image, unit_range=UnitRange(0.0, top, known.inverted, f"{bits} bits, told")
     )

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medenh import intensity
+from medenh.errors import InputError
 from medenh.types import Image, Storage, UnitRange
 
 
@@ -277,6 +278,8 @@ def test_the_bit_depth_that_the_user_says_replaces_a_guess_only():
     assert (told.unit_range.low, told.unit_range.high) == (0, 4095)
     known = _image(dim, intensity.bit_depth_range(dim, top=16383))
     assert intensity.told_bits(known, 12) is known
+    with pytest.raises(InputError, match="go up to 700, and 9 bits end at 511"):
+        intensity.told_bits(guessed, 9)
     small = np.full((1, 8, 8, 1), 7, np.uint8)
     eight = _image(small, intensity.bit_depth_range(small))
     assert intensity.told_bits(eight, 12) is eight

@@ -127,7 +127,7 @@ def list_pictures(source: str | Path) -> Listing:
             continue
         names = " and ".join(path.name for path in named[key])
         error = UnsupportedError(
-            f"{names} have the same name but for the extension",
+            f"{names} have the same name but for the extension or '.enhanced'",
             hint="pairs are found by name: keep one of them in the folder",
         )
         found.rejected.extend((path, error) for path in named[key])

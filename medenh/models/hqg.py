@@ -24,7 +24,6 @@ __all__ = ["CODE", "HQGNet"]
 
 CODE = 64  # length of the guidance code v_z, known
 _CONTENT = 16  # length of the content code v_y, known
-_DARKEST = 1e-3  # of an input that has a logit; below half a level of 8 bits
 _REFERENCE_SIDE = 384
 
 
@@ -118,8 +117,8 @@ class HQGNet(nn.Module):
     unshuffle : bool
         The enhancer works on a 2x2 pixel-unshuffled picture: a quarter of the cost.
     residual : bool
-        The head's answer is added to the input's logit, log(x / (1 - x)), in place of
-        being the answer's [our choice]: doing nothing is easy, a dark part gets
+        The head gives a gain and an offset of every pixel, x * (1 + gain) + offset, in
+        place of the picture [our choice]: doing nothing is easy, a dark part gets
         brighter by a factor, and detail need not pass through the network.
     statistics_side : int
         Pictures with a longer side are normalised with the statistics of a copy shrunk
@@ -172,7 +171,7 @@ class HQGNet(nn.Module):
             _Merge(b, c) for b, c in zip(below, widths, strict=True)
         )
         self.norms = nn.ModuleList(NormBlock(c, CODE + _CONTENT) for c in widths)
-        self.head = nn.Conv2d(widths[0], planes, 1)
+        self.head = nn.Conv2d(widths[0], planes * (2 if residual else 1), 1)
         if residual:  # begins as one that changes nothing
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(cast(Tensor, self.head.bias))
@@ -246,7 +245,9 @@ class HQGNet(nn.Module):
 
         Returns
         -------
-        float tensor, same shape as ``image``, in [0, 1]
+        float tensor, same shape as ``image``
+            In [0, 1]; of a residual network unclamped in training mode, where a clamp
+            would stop gradients.
         """
         if not self.training and max(image.shape[-2:]) > self._side:
             return self.local(image, self.condition(image, code))
@@ -346,14 +347,15 @@ class HQGNet(nn.Module):
         return self.head(x), used
 
     def _picture(self, out: Tensor, x: Tensor) -> Tensor:
-        """Return the picture that the head's maps stand for, in [0, 1]."""
+        """Return the picture that the head's maps stand for."""
         if self._factor > 1:
             out = F.pixel_shuffle(out, self._factor)
         out = out.float()
-        if self.residual:
-            x = x.float().clamp(_DARKEST, 1 - _DARKEST)
-            out = out + torch.log(x) - torch.log(1 - x)
-        return torch.sigmoid(out)
+        if not self.residual:
+            return torch.sigmoid(out)
+        gain, offset = out.chunk(2, 1)
+        picture = x * (1 + gain) + offset
+        return picture if self.training else picture.clamp(0.0, 1.0)
 
 
 def _shrink_and_pad(image: Tensor, side: int, multiple: int) -> Tensor:

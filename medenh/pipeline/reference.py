@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medenh import formats
 from medenh.arrays import without_pillow
-from medenh.errors import UsageError
+from medenh.errors import InputError, UsageError
 from medenh.formats.array import from_array
 from medenh.hashing import sha256_file
 from medenh.paths import StrPath, as_path
@@ -40,13 +40,16 @@ def read_reference(picture: Reference) -> FloatArray:
 
     Raises
     ------
-    InputError
-        It is not there, or cannot be read.
+    UsageError
+        Its file is not there, or cannot be read.
     """
     picture = without_pillow(picture)
     if isinstance(picture, np.ndarray):
         picture = from_array(picture)
-    image = picture if isinstance(picture, Image) else formats.read(picture)
+    try:
+        image = picture if isinstance(picture, Image) else formats.read(picture)
+    except InputError as error:  # it is no input of the run
+        raise UsageError(f"cannot read the reference: {error}") from error
     unit = image.to_unit()[:1]
     return np.repeat(unit, 3, axis=1) if unit.shape[1] == 1 else unit
 

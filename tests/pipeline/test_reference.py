@@ -98,6 +98,7 @@ def test_another_reference_is_another_request(guided, tmp_path):
         ("clahe", "good.png", "follows no reference"),
         ("dpe-general", "good.png", "follows no reference"),
         ("clahe", "none.png", "cannot read the reference"),
+        ("hqg-fundus", "empty.png", "cannot read the reference"),
     ],
 )
 def test_what_cannot_be_followed_is_a_usage_error(
@@ -107,6 +108,7 @@ def test_what_cannot_be_followed_is_a_usage_error(
     for name in ("eye", "good"):
         pixels = rng.integers(0, 255, (64, 64, 3), np.uint8)
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    (tmp_path / "empty.png").touch()
     code, written = _enhance(
         tmp_path, "-m", model, "--reference", str(tmp_path / reference)
     )
