@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage
-from medenh.training.sources import Sources, load_sources
+from medenh.training.sources import load_sources
 from medenh.training.strategies.unpaired import part_real, shown_low
 from medenh.training.validation import PairValidation
 from medenh.types import FloatArray
@@ -26,10 +26,13 @@ class EnhancerImages:
         What the weights come from.
     held : list of float32 array, shape (H, W, C), in [0, 1]
         Low-quality pictures that chose the weights and taught them nothing.
+    seen : list of CleanImage
+        All of the run, as it read them.
     """
 
     learnt: list[CleanImage]
     held: list[FloatArray]
+    seen: list[CleanImage]
 
 
 def load_images(config: TrainConfig) -> EnhancerImages:
@@ -43,13 +46,11 @@ def load_images(config: TrainConfig) -> EnhancerImages:
     data = config.data.model_copy(update={"pseudo_masks": ""})  # of no use here
     plain = config.model_copy(update={"data": data})
     sources = load_sources(plain)
+    seen = sources.learnt + sources.held + sources.real
     if config.strategy in _UNPAIRED:
-        return _unpaired(sources, plain)
+        real, held = part_real(sources.real, data.holdout_share)
+        shown = [pixels for pixels, _ in shown_low(held, plain)]
+        return EnhancerImages(sources.learnt + real, shown, seen)
     pairs = PairValidation(sources.held, data).pairs
-    return EnhancerImages(sources.learnt + sources.real, [pair.low for pair in pairs])
-
-
-def _unpaired(sources: Sources, config: TrainConfig) -> EnhancerImages:
-    real, held = part_real(sources.real, config.data.holdout_share)
-    shown = [pixels for pixels, _ in shown_low(held, config)]
-    return EnhancerImages(sources.learnt + real, shown)
+    lows = [pair.low for pair in pairs]
+    return EnhancerImages(sources.learnt + sources.real, lows, seen)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from medenh.errors import UsageError, first_problem
 from medenh.hashing import sha256_file
 from medenh.publishing import images, recogniser
+from medenh.publishing.copies import refuse_copies
 from medenh.publishing.enhancer import measure_enhancer
 from medenh.publishing.options import PublishOptions
 from medenh.publishing.record import data_sources, training_record
@@ -162,6 +163,8 @@ def _enhancer(
     if words.modalities is not None:
         fields["modalities"] = words.modalities
     card = _card(fields)
+    places = [place for _, place in plan]
+    refuse_copies(places, found.seen, config.data, options.limit)
     measured, lost = measure_enhancer(
         card, run.weights, found.held, plan, options, on_step
     )

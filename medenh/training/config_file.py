@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from medenh.errors import UsageError
 from medenh.training.config import TrainConfig
 
 __all__ = ["load_config", "named_config", "named_configs", "override"]
 
+# tables of numbers whose keys may have dots
+_SHARES = (("data", "recipes"), ("data", "real_recipes"), ("data", "datasets"))
 _RANK = {"extra_forbidden": 0, "missing": 2}  # a misspelt key is why another is missing
 
 
@@ -114,11 +117,17 @@ def _explained(
     error: ValidationError, text: str, path: Path, overrides: list[str]
 ) -> UsageError:
     """Say what the first fault is, where it stands, and what was meant."""
-    first = min(error.errors(), key=lambda one: _RANK.get(one["type"], 1))
+    faults = error.errors()
+    first = min(faults, key=lambda one: _RANK.get(one["type"], 1))
     location = tuple(str(part) for part in first["loc"] if part != "[key]")
     message = first["msg"].removeprefix("Value error, ")
     hint = first.get("ctx", {}).get("hint", "")
-    if first["type"] == "extra_forbidden":
+    name = _cut_name(location, faults)
+    if name:
+        location = (*location[:2], name)
+        message = "a table stands where a number should"
+        hint = f'write a name with dots in quotes: {{ "{name}" = 1.0 }}'
+    elif first["type"] == "extra_forbidden":
         message = "is not a setting"
         known = _keys(location[:-1])
         near = difflib.get_close_matches(location[-1], known, 1)
@@ -132,6 +141,22 @@ def _explained(
     at = f"line {line}: " if line else ""
     sentence = f"{at}{where}: {message}" if where else message
     return UsageError(sentence, path=path, hint=hint)
+
+
+def _cut_name(location: tuple[str, ...], faults: list[ErrorDetails]) -> str:
+    """Return the name, dots and all, that TOML made a table of; "" where it did not.
+
+    The part before the dot may be no name of its own, which is then the first fault.
+    """
+    found = (one["input"] for one in faults if one["loc"] == location)
+    value = next((one for one in found if isinstance(one, dict)), None)
+    if location[:-1] not in _SHARES or not value:
+        return ""
+    parts = [location[-1]]
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        parts.append(str(key))
+    return ".".join(parts)
 
 
 def _keys(sections: tuple[str, ...]) -> list[str]:

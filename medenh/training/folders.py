@@ -20,9 +20,17 @@ from medenh.tasks.table import Task
 from medenh.training.data import CleanImage, coverage, digest_of, reduced
 from medenh.types import Image, UnitRange
 
-__all__ = ["load_folder"]
+__all__ = ["levels_of", "load_folder"]
 
 _log = logging.getLogger(__name__)
+# pictures of a run or a sweep, and what lies beside them
+_RUN, _SWEEP = ("config.json", "log.csv"), ("runs.csv", "summary.csv")
+_DRAWN = {
+    "curve.png": _RUN,
+    "samples.png": _RUN,
+    "sweep.png": _SWEEP,
+    "frontier.png": _SWEEP,
+}
 _SHOWN = 10  # unequal pairs that are named
 _FAR = 8.0  # times that two ranges differ in width before partners seem unlike [chosen]
 
@@ -68,9 +76,9 @@ def load_folder(
         Nothing is left: all pairs differ; nothing has a partner or an answer: low,
         masks or labels, whichever have no name of an image, are told.
     """
-    listing = list_pictures(Path(root))
-    partners = list_pictures(Path(low)) if low else None
-    truths = list_pictures(Path(masks)) if masks and task else None
+    listing = _list_own(root)
+    partners = _list_own(low) if low else None
+    truths = _list_own(masks) if masks and task else None
     known = _read_labels(Path(labels), task) if labels and task else {}
     _check_names(listing, partners, truths, known, task)
     lists = [one for one in (listing, partners, truths) if one is not None]
@@ -117,6 +125,30 @@ def load_folder(
         wanted = f" with {' and '.join(words)}" if words else ""
         raise UsageError(f"no image{wanted} to learn from", path=root)
     return _joined(images, alike.values())
+
+
+def _list_own(root: str) -> Listing:
+    """List the pictures of a folder, but for those that a training run drew there.
+
+    Raises
+    ------
+    UsageError
+        None is left.
+    """
+    listing = list_pictures(Path(root))
+    kept = {key: path for key, path in listing.files.items() if not _is_drawn(path)}
+    drawn = len(listing.files) - len(kept)
+    if drawn:
+        _log.info("%s: %d pictures that training drew are left out", root, drawn)
+    if not kept:
+        raise UsageError("no image to learn from", path=root)
+    return replace(listing, files=kept)
+
+
+def _is_drawn(path: Path) -> bool:
+    """Say whether a run or sweep wrote a picture: it lies beside what they write."""
+    beside = _DRAWN.get(path.name, ())
+    return bool(beside) and all((path.parent / name).is_file() for name in beside)
 
 
 def _tell_strays(listing: Listing, partners: Listing) -> None:
@@ -199,11 +231,11 @@ def _frames(
             pixels,
             digest=digest,
         )
-        for index, pixels in enumerate(_levels(image, unit_range, max_side))
+        for index, pixels in enumerate(levels_of(image, unit_range, max_side))
     ]
 
 
-def _levels(image: Image, unit_range: UnitRange, max_side: int) -> list[NDArray[Any]]:
+def levels_of(image: Image, unit_range: UnitRange, max_side: int) -> list[NDArray[Any]]:
     """Return the frames as 8-bit or, where the file is deeper, 16-bit levels."""
     shallow = image.pixels.dtype == np.uint8 and _is_full_scale(unit_range)
     white, dtype = (255, np.uint8) if shallow else (65535, np.uint16)
@@ -235,7 +267,7 @@ class _Pairs:
             # polarity is how a file is written, not what was measured
             unit_range = replace(low.unit_range, inverted=unit_range.inverted)
         clean = _frames(name, key, high, unit_range, max_side)
-        lows = _levels(low, low.unit_range, max_side)
+        lows = levels_of(low, low.unit_range, max_side)
         digest = digest_of(low.pixels, clean[0].digest)
         return [
             replace(f, low=one, digest=digest)

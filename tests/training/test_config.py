@@ -91,6 +91,16 @@ def test_broken_toml_is_a_usage_error(tmp_path):
             "cofe-mix7",
         ),
         ("[data]\nreal_recipes.dpee = 1\n", "line 2: data.real_recipes.dpee", "dpe"),
+        (
+            "data.recipes = { gauss-0.1 = 1.0 }\n",
+            "line 1: data.recipes.gauss-0.1: a table stands where a number should",
+            '{ "gauss-0.1" = 1.0 }',
+        ),
+        (
+            "[data.datasets]\nMINE = 1.0\nv1.2.3 = 1.0\n",
+            "line 3: data.datasets.v1.2.3: a table",
+            '{ "v1.2.3" = 1.0 }',
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message, hint):
@@ -109,6 +119,8 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, text, message, hint):
         ("network.architecture=dpe-plu", "network.architecture: unknown", "dpe-plus?"),
         ("data.recipes={dpee=1.0}", "data.recipes.dpee: no recipe", "dpe"),
         ("data.real_recipes.dpee=1.0", "data.real_recipes.dpee: no recipe", "dpe"),
+        ("data.real_recipes.gauss-0.1=1", "gauss-0.1: a table", '{ "gauss-0.1" ='),
+        ("data.recipes={dpe={}}", "data.recipes.dpe: .* valid number", ""),
     ],
 )
 def test_unknown_names_are_told_with_their_setting_and_what_is_near(

@@ -185,6 +185,37 @@ def test_a_run_on_folders(clean, tmp_path, tiny_settings):
     assert train(config, tmp_path / "run").finished
 
 
+@pytest.mark.parametrize("inside", ["p0/run", "."])
+def test_what_a_run_drew_is_no_picture_to_learn_from(
+    clean, tiny_settings, caplog, inside
+):
+    settings = [*tiny_settings, "data.packs=[]", f"data.high='{clean.as_posix()}'"]
+    caplog.set_level("INFO", "medenh")
+    names = [one.name for one in load_folder(str(clean), 64)]
+    run = clean / inside
+    train(load_config("dpe-general", [*settings, "steps=2", "validate_every=1"]), run)
+    assert (run / "curve.png").is_file()
+    assert (run / "samples.png").is_file()
+    assert [one.name for one in load_folder(str(clean), 64)] == names
+    assert f"{clean}: 2 pictures that training drew are left out" in caplog.messages
+    longer = load_config("dpe-general", [*settings, "steps=3", "validate_every=1"])
+    assert train(longer, run, resume=True).step == 3
+
+
+def test_names_of_drawings_alone_leave_nothing_out(clean, tmp_path):
+    for name in ("curve.png", "samples.png", "sweep.png"):
+        _write(clean, f"p0/{name}", 70 + len(name))
+    (clean / "p0" / "log.csv").write_text("mine")
+    assert len(load_folder(str(clean), 64)) == 15
+    drawn = tmp_path / "drawn"
+    for name in ("sweep.png", "frontier.png"):
+        _write(drawn, name, len(name))
+    for name in ("runs.csv", "summary.csv"):
+        (drawn / name).write_text("variant")
+    with pytest.raises(UsageError, match="no image to learn from"):
+        load_folder(str(drawn), 64)
+
+
 def test_a_recipe_for_another_kind_is_refused(clean, tmp_path, tiny_settings):
     more = ["data.root=''", "data.packs=[]", f"data.high='{clean.as_posix()}'",
             "data.recipes={cofe-111=1.0}", "data.modality=xray",

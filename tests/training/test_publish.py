@@ -349,6 +349,12 @@ def test_a_folder_that_was_learnt_from_is_no_test(tmp_path):
     target = tmp_path / "a.zip"
     with pytest.raises(UsageError, match="learnt from these pictures"):
         publish(run.folder, PublishOptions(target=target, data=pictures, words=_MINE))
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for index in (4, 20):
+        cv2.imwrite(str(copies / f"new-{index}.tif"), scene(index)[0])
+    with pytest.raises(UsageError, match=r"seen 1 of these 2 .* new-4.tif is 4.png"):
+        publish(run.folder, PublishOptions(target=target, data=copies, words=_MINE))
 
 
 def test_the_verb(trained, tmp_path, capsys, one_engine):
