@@ -100,7 +100,7 @@ def warn_once(warnings: Iterable[tuple[object, str]]) -> None:
 
 
 def tell_passed_over(kinds: Mapping[str, int]) -> None:
-    """Say on stderr, on one line, what folders hold that is no picture."""
+    """Say on stderr, on one line, what folders hold that is not taken."""
     if kinds:
         from medenh.formats.discover import in_words
 

@@ -21,9 +21,15 @@ __all__ = ["Discovery", "Item", "discover", "in_words"]
 
 _log = logging.getLogger(__name__)
 
+_IsOutput = Callable[[Path, Sequence[str]], bool]
+
 _OURS = ".medenh"
 _APART_MM = 1e-3
 _MOST_KINDS = 8
+_LINK = "links to files that are there by themselves"
+_LINK_OUT = "links out of the folder or to nowhere"
+_LINK_FOLDER = "links to folders"
+_OUTPUTS = "folder of earlier outputs"
 _IMAGE_NAMES = tuple(ending for endings in EXTENSIONS.values() for ending in endings)
 
 # Plainly something else: passed over without being opened.
@@ -73,23 +79,30 @@ class Discovery:
         Files that were named, or are named as images, and are not.
     passed_over : list of path
         DICOM objects in folders that have no pixels by their nature.
-    foreign : list of path
-        What else in folders is no picture: other formats, links that lead out of the
-        folder or nowhere, archives.
+    foreign : dict of path to str
+        What else in folders is not taken, and its kind: other formats, archives,
+        links, folders of outputs.
     """
 
     items: list[Item] = field(default_factory=list)
     rejected: list[tuple[Path, InputError]] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
-    foreign: list[Path] = field(default_factory=list)
+    foreign: dict[Path, str] = field(default_factory=dict)
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many files of which kind are no pictures, the most frequent first."""
-        counts = Counter(map(_ending, self.foreign))
+        """How many files of which kind are not taken, the most frequent first.
+
+        Folders of outputs come before all: each is a kind of its own, by its name.
+        """
+        counts = Counter(self.foreign.values())
         if self.passed_over:
             counts["DICOM without a picture"] = len(self.passed_over)
-        return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+
+        def place(kind: str) -> tuple[bool, int, str]:
+            return not kind.startswith(_OUTPUTS), -counts[kind], kind
+
+        return {kind: counts[kind] for kind in sorted(counts, key=place)}
 
     def only(self, keep: Callable[[Path], bool]) -> Discovery:
         """Return it without the files that are not to be kept."""
@@ -97,11 +110,16 @@ class Discovery:
             [item for item in self.items if keep(item.paths[0])],
             [(path, error) for path, error in self.rejected if keep(path)],
             [path for path in self.passed_over if keep(path)],
-            [path for path in self.foreign if keep(path)],
+            {path: kind for path, kind in self.foreign.items() if keep(path)},
         )
 
 
-def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discovery:
+def discover(
+    inputs: Iterable[str | Path],
+    *,
+    recursive: bool = True,
+    is_output: _IsOutput | None = None,
+) -> Discovery:
     """Return the pictures in files and folders.
 
     Parameters
@@ -113,6 +131,9 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
         passed over. Slices of one DICOM series are one item in both cases.
     recursive : bool
         Look into subfolders. Links out of the folder are never followed.
+    is_output : callable, optional
+        Tells of a subfolder, by its path and the names of its files, whether it holds
+        the outputs of a run; these are passed over, unless they are named as inputs.
 
     Returns
     -------
@@ -124,10 +145,20 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = True) -> Discove
     paths = [Path(one) for one in inputs]
     _add_named([path for path in paths if not path.is_dir()], found, seen)
     parts = _Parts()
-    for path in paths:
-        if path.is_dir():
-            _add_folder(path, recursive, found, seen, parts)
+    roots = [path for path in paths if path.is_dir()]
+    named = {os.path.realpath(path) for path in roots}
+
+    def is_passed_over(folder: Path, names: Sequence[str]) -> bool:
+        if is_output is None or not is_output(folder, names):
+            return False
+        return os.path.realpath(folder) not in named
+
+    for path in roots:
+        folders = list(_folders(path, recursive, found, is_passed_over))
+        _add_folder(path, folders, found, seen, parts)
     found.items[:] = map(parts.told, found.items)
+    for path in (path for item in found.items for path in item.paths):
+        found.foreign.pop(path, None)  # a link that another input led to first
     for path in found.passed_over:
         _log.info("%s is passed over: DICOM without a picture", path)
     return found
@@ -219,16 +250,19 @@ class _Parts:
 
 
 def _add_folder(
-    root: Path, recursive: bool, found: Discovery, seen: set[Path], parts: _Parts
+    root: Path,
+    folders: Sequence[tuple[Path, list[str]]],
+    found: Discovery,
+    seen: set[Path],
+    parts: _Parts,
 ) -> None:
-    folders = list(_folders(root, recursive, found))
     themselves = _targets_of_links(folders)
     for folder, names in folders:
         kinds: list[tuple[Path, str]] = []
         for name in names:
             path = folder / name
             if path.is_symlink() and os.path.realpath(path) in themselves:
-                _log.info("%s is passed over: a link to a file beside it", path)
+                found.foreign[path] = _LINK
                 continue
             kind = _kind_in_folder(path, found)
             if not kind:
@@ -238,6 +272,8 @@ def _add_folder(
             if key not in seen:
                 seen.add(key)
                 kinds.append((path, kind))
+            elif path.is_symlink():
+                found.foreign[path] = _LINK
         for paths, kind in _grouped(kinds, found, parts):
             relative = tuple(path.relative_to(root) for path in paths)
             found.items.append(Item(paths, relative, kind))
@@ -254,7 +290,7 @@ def _targets_of_links(folders: Sequence[tuple[Path, list[str]]]) -> set[str]:
 
 
 def _folders(
-    root: Path, recursive: bool, found: Discovery
+    root: Path, recursive: bool, found: Discovery, is_passed_over: _IsOutput
 ) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder with the names of its candidate files, sorted."""
     home = os.path.realpath(root)
@@ -268,10 +304,17 @@ def _folders(
         found.rejected.append((place, refusal))
 
     for folder, below, names in os.walk(root, onerror=remember, followlinks=False):
+        place = Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
+        if place != root and is_passed_over(place, names):
+            found.foreign[place] = f"{_OUTPUTS} ({place})"
+            below.clear()
+            continue
         if not recursive:
             below.clear()
-        place = Path(folder)
+        for path in map(place.joinpath, below):
+            if path.is_symlink():
+                found.foreign[path] = _LINK_FOLDER
         yield (
             place,
             [
@@ -286,20 +329,19 @@ def _is_candidate(path: Path, home: str, found: Discovery) -> bool:
     lower = path.name.lower()
     if path.name.startswith((".", _OURS)):
         return False
-    inside = True
     if path.is_symlink():
         target = os.path.realpath(path)
-        inside = target.startswith(home.rstrip(os.sep) + os.sep)
-    if lower == "dicomdir" or lower.endswith(_FOREIGN_NAMES) or not inside:
-        found.foreign.append(path)
+        if not target.startswith(home.rstrip(os.sep) + os.sep):
+            found.foreign[path] = _LINK_OUT
+            return False
+    if lower == "dicomdir" or lower.endswith(_FOREIGN_NAMES):
+        found.foreign[path] = _ending(path)
         return False
     return True
 
 
 def _ending(path: Path) -> str:
     """Return what a user tells kinds of files by."""
-    if path.is_symlink():
-        return "links out of the folder or to nowhere"
     name = Path(path.name.lower())
     inner = Path(name.stem).suffix if name.suffix == ".gz" else ""
     return f"{inner}{name.suffix}" or path.name
@@ -315,7 +357,7 @@ def _kind_in_folder(path: Path, found: Discovery) -> str:
         if path.name.lower().endswith(_IMAGE_NAMES):
             found.rejected.append((path, error))
         else:
-            found.foreign.append(path)
+            found.foreign[path] = _ending(path)
     return ""
 
 

@@ -47,7 +47,7 @@ class DegradePlan:
     inputs : int
         Files found, readable or not; each slice of a series is one.
     passed_over : dict
-        What folders hold that is no picture: kind -> number of files.
+        What folders hold that is not taken: kind -> number of files.
     store : RecordStore
     recipe : str
         Names of the recipes, joined by a comma.
@@ -78,10 +78,7 @@ class DegradePlan:
                 }
                 for task in self.tasks
             ],
-            "skipped": [
-                {"path": str(s.path), "output": str(s.output), "reason": s.reason}
-                for s in self.skipped
-            ],
+            "skipped": [skip.to_json() for skip in self.skipped],
             "failed": [failure.to_json() for failure in self.failed],
             "passed_over": dict(self.passed_over),
         }

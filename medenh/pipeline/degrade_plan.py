@@ -17,7 +17,7 @@ from medenh.formats.files import real_path
 from medenh.pipeline.degrade_companions import Companions
 from medenh.pipeline.degrade_draft import DegradePlan, Draft
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.degrade_records import RecordStore
+from medenh.pipeline.degrade_records import RecordStore, is_output_folder
 from medenh.pipeline.degrade_work import Task
 from medenh.pipeline.naming import has_image_name, renamed
 from medenh.pipeline.results import Failure
@@ -62,8 +62,13 @@ def output_root(inputs: Sequence[Path], output: Path | None) -> Path:
     return output
 
 
-def find_inputs(inputs: Sequence[Path], root: Path, *, recursive: bool) -> Discovery:
-    """Return what is in the inputs, without what is below the output folder."""
+def find_inputs(
+    inputs: Sequence[Path], root: Path, *, recursive: bool, with_outputs: bool = False
+) -> Discovery:
+    """Return what is in the inputs, without what is below the output folder.
+
+    Nor, but ``with_outputs``, what is in output folders of other runs.
+    """
     if not inputs:
         raise UsageError("no input")
     named = {path for path in inputs if not path.is_dir()}
@@ -78,7 +83,8 @@ def find_inputs(inputs: Sequence[Path], root: Path, *, recursive: bool) -> Disco
                 f"the input {path} lies in the output folder",
                 hint="choose another with -o",
             )
-    found = discover(inputs, recursive=recursive)
+    is_other = None if with_outputs else is_output_folder
+    found = discover(inputs, recursive=recursive, is_output=is_other)
     return found.only(lambda path: not is_output(path))
 
 

@@ -50,7 +50,8 @@ def make_replay_plan(
     _refuse_fixed(options)
     root = output_root(inputs, output)
     wanted = read_records(records)
-    found = find_inputs(inputs, root, recursive=options.recursive)
+    # records tell which files they are about, wherever those lie
+    found = find_inputs(inputs, root, recursive=options.recursive, with_outputs=True)
     items = found.items
     names = {name for record in wanted for name in _names(record)}
     # files that no record is about may be anything

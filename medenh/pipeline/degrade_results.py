@@ -58,7 +58,7 @@ class DegradeSummary:
         In the order of the inputs; a series is one.
     skipped, failed : list
     passed_over : dict
-        What folders hold that is no picture: kind -> number of files.
+        What folders hold that is not taken: kind -> number of files.
     seconds : float
         Wall clock.
     error, code : str
@@ -100,6 +100,7 @@ class DegradeSummary:
             "inputs": self.inputs,
             "written": len(self.written),
             "skipped": len(self.skipped),
+            "skipped_files": [skip.to_json() for skip in self.skipped],
             "failed": [failure.to_json() for failure in self.failed],
             "passed_over": dict(self.passed_over),
             "files": [

@@ -33,6 +33,7 @@ __all__ = [
     "Journal",
     "OutputRecord",
     "Record",
+    "has_journal",
     "journal_name",
     "prints_of",
     "with_partners",
@@ -208,6 +209,11 @@ def journal_name(shard: tuple[int, int] | None = None) -> str:
     if shard is None:
         return f"{_STEM}.jsonl"
     return f"{_STEM}.{shard[0]}-of-{shard[1]}.jsonl"
+
+
+def has_journal(_folder: Path, names: Sequence[str]) -> bool:
+    """Tell of a folder, by the names of its files, whether runs wrote into it."""
+    return any(one.startswith(_STEM) and one.endswith(".jsonl") for one in names)
 
 
 class Journal:

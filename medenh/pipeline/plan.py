@@ -29,7 +29,7 @@ from medenh.formats.files import (
 from medenh.formats.maps import MAP_FORMATS
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.done import Judge
-from medenh.pipeline.journal import Journal
+from medenh.pipeline.journal import Journal, has_journal
 from medenh.pipeline.naming import (
     enhanced_name,
     has_image_name,
@@ -101,7 +101,7 @@ def make_plan(
         _check_name(Path(output), options.format)
     root = None if single else _root_of(paths, output)
     surroundings = _Surroundings(root, paths)
-    found = discover(paths, recursive=options.recursive)
+    found = discover(paths, recursive=options.recursive, is_output=has_journal)
     found = found.only(lambda path: not surroundings.is_output(path))
     failed = [Failure(path, error) for path, error in found.rejected]
     folded = ignores_case(_place_of(root, output, paths))
@@ -143,6 +143,12 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
     if str(output) == "-":
         raise UsageError("pictures do not go through a pipe", hint="name a file")
     target = Path(output)
+    if target.exists() and not (target.is_dir() or target.is_file()):
+        # --on-exists overwrite would put a picture in its place
+        raise UsageError(
+            f"{target} is no place for a picture: it is a device or a pipe",
+            hint=f"choose another: {spelled(output='OUT')}",
+        )
     if target.is_dir() or str(output).endswith(("/", "\\")):
         return False
     if not one_file:
@@ -187,9 +193,10 @@ def _root_of(paths: list[Path], output: str | Path | None) -> Path:
             hint=f"choose another: {spelled(output='OUT')}",
         )
     if root.exists() and not root.is_dir():
-        raise UsageError(
-            f"{root} is a file", hint="several images need a folder as output"
-        )
+        hint = "several images need a folder as output"
+        if len(paths) == 1 and not paths[0].is_dir():
+            hint = "name one with the extension of a picture, or a folder"
+        raise UsageError(f"{root} is a file", hint=hint)
     for path in paths:
         if path.is_dir() and real_path(path) == real_path(root):
             raise UsageError(

@@ -73,6 +73,14 @@ class Skip:
     output: Path
     reason: str
 
+    def to_json(self) -> dict[str, str]:
+        """Return the entry as plans and runs show it in their JSON."""
+        return {
+            "path": str(self.path),
+            "output": str(self.output),
+            "reason": self.reason,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileResult:
@@ -162,7 +170,7 @@ class Summary:
     written, skipped, failed : list
         What came of each.
     passed_over : dict
-        What folders hold that is no picture: kind -> number of files.
+        What folders hold that is not taken: kind -> number of files.
     seconds : float
         Wall clock.
     error : str, code : str
@@ -221,6 +229,7 @@ class Summary:
             "inputs": self.inputs,
             "written": len(self.written),
             "skipped": len(self.skipped),
+            "skipped_files": [skip.to_json() for skip in self.skipped],
             "failed": [failure.to_json() for failure in self.failed],
             "files": [result.to_json() for result in self.written],
             "passed_over": dict(self.passed_over),

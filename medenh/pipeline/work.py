@@ -131,7 +131,7 @@ class Plan:
     found : int
         Files found in the input, those of other shards included.
     passed_over : dict
-        What folders hold that is no picture: kind -> number of files.
+        What folders hold that is not taken: kind -> number of files.
     """
 
     work: tuple[WorkItem, ...] = ()
@@ -156,10 +156,7 @@ class Plan:
         """Return the plan as ``--dry-run --json`` prints it."""
         return {
             "work": [_entry(item) for item in self.work],
-            "skipped": [
-                {"path": str(s.path), "output": str(s.output), "reason": s.reason}
-                for s in self.skipped
-            ],
+            "skipped": [skip.to_json() for skip in self.skipped],
             "failed": [failure.to_json() for failure in self.failed],
             "passed_over": dict(self.passed_over),
         }

@@ -341,6 +341,90 @@ def test_what_is_passed_over_is_one_line_and_in_the_json(
     assert json.loads(out)["passed_over"] == {".mgz": 2, ".zip": 1}
 
 
+@pytest.mark.parametrize(
+    "verb", [("enhance", "-m", "stretch"), ("degrade", "--recipe", "gauss-0.1")]
+)
+@pytest.mark.parametrize("shard", [(), ("--shard", "1/1")])
+def test_outputs_of_an_earlier_run_are_no_inputs(capsys, folder, verb, shard):
+    first = folder / "first"
+    run(capsys, "enhance", folder, "-o", first, "-m", "clahe", *shard)
+    name, *options = verb
+    words = [name, folder, *options, "-o", folder / "second"]
+    told = f"folder of earlier outputs ({first})"
+    for more in ("--dry-run", "--json"):
+        _, out, _ = run(capsys, *words, "--json", more)
+        assert json.loads(out)["passed_over"] == {told: 1}
+    _, _, err = run(capsys, *words)  # its own folder is none of them
+    assert f"passed over: 1 {told}" in err.splitlines()
+    assert {path.name for path in (folder / "second").glob("*.png")} == {
+        "a.png",
+        "b.png",
+    }
+    assert not (folder / "second" / "first").exists()
+    # what is named is taken, by this verb and by evaluate
+    code, out, _ = run(capsys, name, first, *options, "-o", folder / "third", "--json")
+    assert (code, json.loads(out)["written"]) == (0, 2)
+    code, out, _ = run(capsys, "evaluate", first, folder, "--json", "--metrics", "psnr")
+    assert code == 0
+
+
+def test_a_replay_finds_its_inputs_in_folders_of_outputs_too(capsys, folder, tmp_path):
+    first, low, again = folder / "first", tmp_path / "low", tmp_path / "again"
+    run(capsys, "enhance", folder, "-o", first, "-m", "identity")
+    run(capsys, "degrade", first, "-o", low, "--recipe", "gauss-0.1")
+    for name in ("a.png", "b.png"):
+        (folder / name).unlink()
+    words = ("--replay", low / "records.jsonl", "-o", again)
+    assert run(capsys, "degrade", folder, *words)[0] == 0
+    assert (again / "a.png").read_bytes() == (low / "a.png").read_bytes()
+
+
+def test_degraded_pictures_are_enhanced_and_not_degraded_again(capsys, folder):
+    words = ("degrade", folder, "--recipe", "gauss-0.1", "--workers", "1")
+    run(capsys, *words, "-o", folder / "low")
+    _, out, _ = run(capsys, *words, "-o", folder / "more", "--dry-run", "--json")
+    assert json.loads(out)["passed_over"] == {
+        f"folder of earlier outputs ({folder / 'low'})": 1
+    }
+    assert len(json.loads(out)["work"]) == 2
+    (folder / "low" / "records.jsonl").write_text('{"of": "another program"}\n')
+    _, out, _ = run(capsys, *words, "-o", folder / "more", "--dry-run", "--json")
+    assert len(json.loads(out)["work"]) == 4
+    words = ("enhance", folder, "-m", "identity", "-o", folder / "out")
+    _, out, _ = run(capsys, *words, "--dry-run", "--json")
+    assert len(json.loads(out)["work"]) == 4
+
+
+@pytest.mark.parametrize(
+    "verb", [("enhance", "-m", "identity"), ("degrade", "--recipe", "gauss-0.1")]
+)
+def test_a_run_tells_where_the_outputs_that_it_skipped_are(
+    capsys, folder, tmp_path, verb
+):
+    name, *options = verb
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"something else")
+    words = [name, folder, *options, "-o", out, "--on-exists", "rename", "--json"]
+    first, again, foreseen = (
+        json.loads(run(capsys, *words, *more)[1]) for more in ([], [], ["--dry-run"])
+    )
+    assert (first["written"], first["skipped_files"]) == (2, [])
+    assert (again["written"], again["skipped"]) == (0, 2)
+    assert again["skipped_files"] == foreseen["skipped"]
+    assert [one["reason"] for one in again["skipped_files"]] == ["done", "done"]
+    assert {(one["path"], one["output"]) for one in again["skipped_files"]} == {
+        (one["input"], one["output"]) for one in first["files"]
+    }
+    assert (out / "a-1.png").is_file()
+    words[words.index("rename")] = "skip"
+    kept = json.loads(run(capsys, *words)[1])["skipped_files"]
+    assert [(Path(one["output"]).name, one["reason"]) for one in kept] == [
+        ("a.png", "exists"),
+        ("b.png", "done"),
+    ]
+
+
 def test_a_folder_of_other_formats_says_which(capsys, tmp_path):
     (tmp_path / "brain.mgz").write_bytes(b"something else")
     code, _, err = run(capsys, "enhance", tmp_path, "-o", tmp_path / "out")

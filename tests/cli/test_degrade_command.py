@@ -62,8 +62,8 @@ def test_json_alone_is_on_stdout(undisturbed):
     out, document, err = undisturbed
     assert err == ""
     assert set(document) == {
-        "recipe", "seed", "inputs", "written", "skipped", "failed", "passed_over",
-        "files", "seconds",
+        "recipe", "seed", "inputs", "written", "skipped", "skipped_files", "failed",
+        "passed_over", "files", "seconds",
     }  # fmt: skip
     assert document["written"] == document["inputs"] == COUNT
     lines = (out / "records.jsonl").read_text().splitlines()

@@ -140,6 +140,61 @@ def test_links_out_of_the_tree_and_loops_are_not_followed(tmp_path):
 
 
 @links
+def test_links_are_counted_wherever_they_lie(tmp_path):
+    root = tmp_path / "root"
+    picture(root / "a.png")
+    picture(root / ".kept")
+    (root / "notes.txt").write_text("no picture")
+    (root / "sub").mkdir()
+    for name, target in {
+        "inner.png": "a.png",
+        "sub/again.png": "../a.png",
+        "kept-1.png": ".kept",
+        "kept-2.png": ".kept",
+        "out.png": tmp_path / "elsewhere.png",
+        "loop": ".",
+        "words.txt": "notes.txt",
+    }.items():
+        (root / name).symlink_to(target)
+    for inputs in ([root], [root, root]):
+        found = discover(inputs)
+        assert listed(found) == [("a.png",), ("kept-1.png",)]
+        assert found.kinds == {
+            "links to files that are there by themselves": 3,
+            ".txt": 2,
+            "links out of the folder or to nowhere": 1,
+            "links to folders": 1,
+        }
+    named = discover([root / "inner.png", root])
+    assert listed(named) == [("inner.png",), ("kept-1.png",)]
+    assert named.kinds["links to files that are there by themselves"] == 2
+
+
+def test_folders_of_outputs_are_passed_over_where_they_are_told(tmp_path):
+    root = tmp_path / "in"
+    for name in ("a.png", "made/b.png", "made/deep/c.png", "own/d.png"):
+        picture(root / name)
+    for name in ("mark", "made/mark", "own/inner/mark"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"")
+
+    def found_in(*inputs):
+        found = discover(inputs, is_output=lambda _, names: "mark" in names)
+        names = {item.relative[0].as_posix() for item in found.items}
+        return names, [one for one in found.kinds if one.startswith("folder")]
+
+    made, inner = (
+        f"folder of earlier outputs ({root / name})"
+        for name in ("made", Path("own") / "inner")
+    )
+    assert found_in(root) == ({"a.png", "own/d.png"}, [made, inner])
+    everything = {"a.png", "made/b.png", "made/deep/c.png", "own/d.png"}
+    assert found_in(root, root / "made") == (everything, [inner])
+    assert found_in(root / "made") == ({"b.png", "deep/c.png"}, [])
+    assert len(discover([root]).items) == 4
+
+
+@links
 def test_pipes_in_a_folder_do_not_hang(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +103,25 @@ def test_a_file_as_output_of_a_folder_is_refused(folder, tmp_path):
     out = save(tmp_path / "out.npy")
     with pytest.raises(UsageError, match="is a file"):
         make_plan([folder], out, EnhanceOptions())
+    (tmp_path / "notes").write_text("no folder")
+    with pytest.raises(UsageError, match="is a file") as error:
+        make_plan([folder / "a.npy"], tmp_path / "notes", EnhanceOptions())
+    assert "several" not in str(error.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs pipes")
+@pytest.mark.parametrize("policy", ["error", "overwrite"])
+@pytest.mark.parametrize("name", ["pipe", "pipe.png"])
+def test_a_device_or_pipe_is_no_place_for_a_picture(folder, tmp_path, name, policy):
+    os.mkfifo(tmp_path / name)
+    bare = folder / "bare"  # an input without extension may have an output without
+    shutil.copy(folder / "a.npy", bare)
+    asked = EnhanceOptions(on_exists=policy)
+    for inputs in ([folder], [folder / "a.npy"], [bare]):
+        for place in (tmp_path / name, Path(os.devnull)):
+            with pytest.raises(UsageError, match="is no place for a picture") as error:
+                make_plan(inputs, place, asked)
+            assert "several" not in str(error.value)
 
 
 def test_two_inputs_with_one_output_are_told_apart(folder, tmp_path):
