@@ -225,8 +225,7 @@ def _checked_header(raw: bytes, meta: Any, axis: int | None, path: Path) -> Nift
         raise UnsupportedError(
             "CIFTI: brain surfaces and connections, no picture",
             path=path,
-            hint="take the voxels out first, with `wb_command -cifti-separate ... "
-            "-volume-all OUT.nii`",
+            hint="take the voxels out first; wb_command of Connectome Workbench does",
         )
     code = int(meta["datatype"])
     if code in _REFUSED:

@@ -34,7 +34,11 @@ def test_degraded_files_keep_their_format(tmp_path, name, recipe):
     pair = degrade_image(clean, find_recipe(recipe), name=name, severity=0.5)
     medenh.write(pair.low, tmp_path / name, like=FILES / name)
     back = medenh.read(tmp_path / name)
-    np.testing.assert_array_equal(back.pixels, pair.low.pixels)
+    expected = pair.low.pixels
+    if name == "enhanced_ct_2frames.dcm":  # from 0 HU on its values stand for colours
+        grey = ~clean.frozen[..., None]
+        expected = np.where(grey, np.minimum(expected, -1), expected)
+    np.testing.assert_array_equal(back.pixels, expected)
     assert (back.units, back.storage) == (clean.units, clean.storage)
     np.testing.assert_array_equal(back.geometry.spacing_mm, clean.geometry.spacing_mm)
     assert (back.pixels != clean.pixels).any()
