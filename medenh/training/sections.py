@@ -331,8 +331,8 @@ class GuidedConfig(Section):
         Who guides in these steps [our choice]. "other": a good image of something else,
         which teaches to ignore it, as the answer does not depend on it. "own": in every
         other step the answer itself, turned by a quarter, so that a reference says what
-        the result shall look like; in the steps between the code that guides where no
-        reference is given.
+        the result shall look like, and is trusted; in the steps between the code that
+        guides where no reference is given.
     content : str
         Second encoder of the feature term: "analytic", or a safetensors file or zoo id
         of an "autoencoder" network.
