@@ -89,6 +89,14 @@ class MAGENet(nn.Module):
         third; "all": all four to each.
     structures : sequence of str
         What the segmenter tells from the background: K is one more.
+    gain : bool
+        Pictures are ``input * (1 + gain) + offset`` of every pixel and colour instead
+        of ``input + offset`` (ours): contrast comes back without the features having
+        to carry the detail.
+    bias : bool
+        Convolutions of both stages have biases (ours; the paper's model has none).
+        Without them a stage answers a picture of half the brightness with half the
+        picture, but for its attention.
     checkpointing : bool
         Compute Stage-2's blocks anew in the backward pass: less memory, more time.
 
@@ -127,6 +135,8 @@ class MAGENet(nn.Module):
         channel_attention: bool = True,
         rsp_feed: str = "split",
         structures: Sequence[str] = ("vessel",),
+        gain: bool = False,
+        bias: bool = False,
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -150,7 +160,7 @@ class MAGENet(nn.Module):
         self.stage1 = Stage1(
             widths, patches=patches, attention=channel_attention, inputs=inputs
         )
-        self.sam = SupervisedAttention(width, hands_on=stage2, inputs=inputs)
+        self.sam = SupervisedAttention(width, hands_on=stage2, inputs=inputs, gain=gain)
         classes = 1 + len(self.structures)
         self.rsp = (
             AGNet(width=rsp_width, classes=classes, inputs=inputs) if rsp else None
@@ -167,11 +177,20 @@ class MAGENet(nn.Module):
                 attention=channel_attention,
                 checkpointing=checkpointing,
                 inputs=inputs,
+                gain=gain,
             )
             if stage2
             else None
         )
+        if bias:
+            self._add_biases()
         self._start_near_the_input()
+
+    def _add_biases(self) -> None:
+        stages = [s for s in (self.stage1, self.sam, self.stage2) if s is not None]
+        for module in (m for stage in stages for m in stage.modules()):
+            if isinstance(module, nn.Conv2d):
+                module.bias = nn.Parameter(torch.zeros(module.out_channels))
 
     def _start_near_the_input(self) -> None:
         """Scale the layers that make pictures, so that training starts near x."""

@@ -1,7 +1,8 @@
 """The two stages of MAGE-Net and their blocks (Guo et al., IEEE TMI 42(8), 2023).
 
 The paper builds on MPRNet (Zamir et al., CVPR 2021), whose layer sizes fill what it
-leaves open. "Ours" marks what neither tells. Convolutions have no bias.
+leaves open. "Ours" marks what neither tells. Convolutions have no bias, as there;
+`MAGENet` adds them where asked.
 """
 
 from __future__ import annotations
@@ -34,6 +35,21 @@ def _resize(x: Tensor, factor: float) -> Tensor:
     if factor == 1:
         return x
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _corrected(image: Tensor, drawn: Tensor) -> Tensor:
+    """Return ``image + offset``, or ``image * (1 + gain) + offset``.
+
+    Parameters
+    ----------
+    image : tensor, shape (B, K, H, W)
+    drawn : tensor, shape (B, K, H, W) or (B, 2 K, H, W)
+        The offsets, and the gains after them if there are any.
+    """
+    channels = image.shape[1]
+    if drawn.shape[1] == channels:
+        return image + drawn
+    return image * (1 + drawn[:, channels:]) + drawn[:, :channels]
 
 
 class ChannelAttentionBlock(nn.Module):
@@ -164,19 +180,26 @@ class SupervisedAttention(nn.Module):
         False where no second stage follows.
     inputs : int
         Channels K of the picture.
+    gain : bool
+        See `MAGENet`.
     """
 
     def __init__(
-        self, channels: int, *, hands_on: bool = True, inputs: int = 3
+        self,
+        channels: int,
+        *,
+        hands_on: bool = True,
+        inputs: int = 3,
+        gain: bool = False,
     ) -> None:
         super().__init__()
-        self.to_image = _conv(channels, inputs, 1)
+        self.to_image = _conv(channels, inputs * (1 + gain), 1)
         self.value = _conv(channels, channels, 1) if hands_on else None
         self.gate = _conv(inputs, channels, 1) if hands_on else None
 
     def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the picture, (B, K, H, W), and features of the input's shape."""
-        enhanced = self.to_image(features) + image
+        enhanced = _corrected(image, self.to_image(features))
         if self.value is None or self.gate is None:
             return enhanced, features
         weight = torch.sigmoid(self.gate(enhanced))
@@ -282,6 +305,8 @@ class Stage2(nn.Module):
         Compute each block anew in the backward pass instead of keeping its maps.
     inputs : int
         Channels K of the picture.
+    gain : bool
+        See `MAGENet`.
     """
 
     def __init__(
@@ -295,6 +320,7 @@ class Stage2(nn.Module):
         attention: bool,
         checkpointing: bool,
         inputs: int = 3,
+        gain: bool = False,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -313,7 +339,7 @@ class Stage2(nn.Module):
             )
             for context, fed in zip(widths, structures, strict=True)
         )
-        self.tail = _conv(channels, inputs * scale**2)
+        self.tail = _conv(channels, inputs * (1 + gain) * scale**2)
 
     def forward(
         self,
@@ -343,4 +369,4 @@ class Stage2(nn.Module):
                 z = checkpoint(fab, *inputs, use_reentrant=False)
             else:
                 z = fab(*inputs)
-        return image + F.pixel_shuffle(self.tail(z), self.scale)
+        return _corrected(image, F.pixel_shuffle(self.tail(z), self.scale))

@@ -331,7 +331,7 @@ def _check_same_run(state: dict[str, Any] | None, config: TrainConfig) -> None:
     """Refuse to resume with what would make it another run."""
     if state is None:
         return
-    before = _flat(json.loads(state["config"]))
+    before = _flat(_as_of_now(json.loads(state["config"])))
     now = _flat(config.model_dump(mode="json"))
     names = [*now, *(name for name in before if name not in now)]
     changed = [
@@ -344,6 +344,17 @@ def _check_same_run(state: dict[str, Any] | None, config: TrainConfig) -> None:
             f"the run to resume was made with other settings: {', '.join(changed)}",
             hint="give the same configuration, or another folder",
         )
+
+
+def _as_of_now(config: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the defaults of what did not exist when they were written.
+
+    A default is what the program did before there was the choice.
+    """
+    try:
+        return TrainConfig.model_validate(config).model_dump(mode="json")
+    except ValueError:  # of another version, which knew what this one does not
+        return config
 
 
 def _go_on(

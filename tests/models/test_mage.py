@@ -17,6 +17,10 @@ VARIANTS = {
     "one patch": {"patches": 1},
     "half size": {"scale": 2},
     "shrunk": {"shrink": 4},
+    "gain": {"gain": True},
+    "gain at half size": {"gain": True, "scale": 2},
+    "gain and shrunk": {"gain": True, "shrink": 2},
+    "bias": {"bias": True},
 }
 LOCAL = {"rsp": False, "patches": 1, "channel_attention": False}
 
@@ -82,6 +86,39 @@ def test_any_size_keeps_shape_and_range(variant, size):
     assert len(sides) == (4 if network.rsp is not None else 0)
     assert all(image.shape == (1, 3, *size) for image in images)
     assert all(side.shape == (1, 2, *size) for side in sides)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_gain_multiplies_the_picture(scale):
+    network, image = _seeded(gain=True, scale=scale), torch.rand(1, 3, 33, 50)
+    # gains of .1, .2, .3 for the three colours, offsets of 0
+    tail = network.stage2.tail
+    weight = torch.zeros_like(tail.weight)
+    tail.weight = torch.nn.Parameter(weight)
+    colours = torch.arange(tail.out_channels) // scale**2
+    values = torch.tensor([0, 0, 0, 0.1, 0.2, 0.3])[colours]
+    tail.bias = torch.nn.Parameter(values)
+    with torch.no_grad():
+        out = network.outputs(image).images[-1]
+    gains = torch.tensor([1.1, 1.2, 1.3])[:, None, None]
+    torch.testing.assert_close(out, image * gains)
+
+
+def test_biases_start_at_nothing_and_are_in_both_stages():
+    plain, biased = _seeded(), _seeded(bias=True)
+    image = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(plain(image), biased(image))
+    added = dict(biased.named_parameters()).keys() - dict(plain.named_parameters())
+    assert added
+    for name in added:
+        assert name.endswith("bias")
+        assert name.startswith(("stage1.", "sam.", "stage2."))
+    convolutions = [
+        name
+        for name, module in biased.named_modules()
+        if isinstance(module, torch.nn.Conv2d) and module.bias is None
+    ]
+    assert all(name.startswith("rsp.") for name in convolutions)
 
 
 def test_structures_set_the_classes():

@@ -287,6 +287,28 @@ def test_a_file_of_something_else_is_no_checkpoint(tiny_settings, tmp_path):
         train(load_config("dpe-general", tiny_settings), tmp_path, resume=True)
 
 
+def test_a_setting_that_is_newer_than_the_run_does_not_stop_its_resume(
+    tiny_settings, tmp_path
+):
+    train(load_config("dpe-general", [*tiny_settings, "steps=1"]), tmp_path)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    config = json.loads(state["config"])
+    del config["guided"]["pair_reference"], config["data"]["squared_share"]
+    torch.save({**state, "config": json.dumps(config)}, tmp_path / "last.pt")
+    longer = load_config("dpe-general", [*tiny_settings, "steps=2"])
+    assert train(longer, tmp_path, resume=True).step == 2
+
+
+def test_a_setting_that_is_no_longer_known_is_another_one(tiny_settings, tmp_path):
+    config = load_config("dpe-general", [*tiny_settings, "steps=1"])
+    train(config, tmp_path)
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    known = {**json.loads(state["config"]), "phase": 3}
+    torch.save({**state, "config": json.dumps(known)}, tmp_path / "last.pt")
+    with pytest.raises(UsageError, match="other settings: phase"):
+        train(config, tmp_path, resume=True)
+
+
 def test_a_refused_resume_leaves_the_run_as_it_was(tiny_settings, tmp_path):
     train(load_config("dpe-general", [*tiny_settings, "steps=1"]), tmp_path)
     before = (tmp_path / "config.json").read_bytes()
