@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from medenh.device import ONE_THREAD
 from medenh.errors import InputError, MedenhError, OutOfMemoryError, UnreadableError
-from medenh.formats.limits import read_seconds
+from medenh.formats.limits import TOO_SLOW, read_seconds
+from medenh.formats.patience import Patience, cpu_clock_of
 
 __all__ = ["fill", "serve"]
 
@@ -81,9 +82,9 @@ def fill(
             ended = child.end(patience_s=_DYING_S)
             if child.timed_out:
                 raise UnreadableError(
-                    f"decoding it took more than {seconds:.0f} s",
+                    f"decoding it took more than {child.timed_out}",
                     path=path,
-                    hint="the file is probably damaged",
+                    hint=TOO_SLOW,
                 ) from None
             continue
         except BaseException:  # Ctrl-C between a question and its answer
@@ -110,7 +111,7 @@ class _Child:
     """
 
     def __init__(self) -> None:
-        self.timed_out = False
+        self.timed_out = ""
         # nothing is sent here: its end tells the child that its parent is gone
         theirs, ours = os.pipe()
         self._lifeline = os.fdopen(ours, "wb", buffering=0)
@@ -148,14 +149,19 @@ class _Child:
         EOFError, OSError
             The process is gone, also by its time, or talks nonsense.
         """
-        timer = threading.Timer(seconds, self._time_out)
-        timer.name, timer.daemon = "decode-limit", True
-        timer.start()
+        answered = threading.Event()
+        patience = Patience(seconds, cpu_clock_of(self._process.pid))
+        threading.Thread(
+            target=self._watch,
+            args=(patience, answered),
+            name="decode-limit",
+            daemon=True,
+        ).start()
         try:
             _send(_there(self._process.stdin), _REQUEST, request, data)
             return self._receive(_bytes_of(target))
         finally:
-            timer.cancel()
+            answered.set()
 
     def _receive(self, room: memoryview) -> bytes | None:
         stream = _there(self._process.stdout)
@@ -171,9 +177,13 @@ class _Child:
             else:
                 raise EOFError
 
-    def _time_out(self) -> None:
-        self.timed_out = True
-        self._process.kill()
+    def _watch(self, patience: Patience, answered: threading.Event) -> None:
+        """End the process where it takes too long."""
+        while not answered.wait(patience.tick):
+            if spent := patience.spent():
+                self.timed_out = spent
+                self._process.kill()
+                return
 
     def end(self, *, patience_s: float = 0.0) -> str:
         """End it, where it has not within a time, and say what ended it."""

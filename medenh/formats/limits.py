@@ -7,14 +7,26 @@ from pathlib import Path
 
 from medenh.errors import OverBudgetError
 
-__all__ = ["DEFAULT", "Limits", "raise_limit", "read_seconds", "size_text"]
+__all__ = [
+    "DEFAULT",
+    "TOO_SLOW",
+    "Limits",
+    "raise_limit",
+    "read_seconds",
+    "size_text",
+]
+
+TOO_SLOW = (
+    "the file is probably damaged; or its disk or this machine is very slow: "
+    "run it again"
+)
 
 _BASE_S = 30.0
-_BYTES_PER_S = 10e6
+_BYTES_PER_S = 2e6  # of compressed ones; JPEG 2000 is the slowest
 
 
 def read_seconds(size: int) -> float:
-    """Return how long reading some bytes may take: 30 s, and 1 s for each 10 MB."""
+    """Return the computing that some bytes may cost: 30 s, and 1 s for each 2 MB."""
     return _BASE_S + size / _BYTES_PER_S
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from medenh.formats.patience import Patience, cpu_clock
 
 __all__ = ["attempt"]
 
@@ -30,21 +31,23 @@ def attempt(
     name : str
         Of the thread.
     seconds : float
-        How long to wait.
+        How long it may take, as `Patience` counts.
     stop : threading.Event, optional
         Once set, nothing is waited for.
 
     Raises
     ------
     TimeoutError
-        The time is over; the thread is left behind.
+        The time is over, with what it took; the thread is left behind.
     KeyboardInterrupt
         ``stop`` was set; the thread is left behind.
     """
     outcome: list[T] = []
     problem: list[BaseException] = []
+    clocks: list[Callable[[], float | None]] = []
 
     def run() -> None:
+        clocks.append(cpu_clock())
         try:
             outcome.append(work())
         except BaseException as error:
@@ -52,12 +55,11 @@ def attempt(
 
     thread = threading.Thread(target=run, name=f"medenh-{name}", daemon=True)
     thread.start()
-    deadline = time.monotonic() + seconds
+    patience = Patience(seconds, lambda: clocks[0]() if clocks else 0.0)
     while thread.is_alive():
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        thread.join(left if stop is None and left < math.inf else _TICK_S)
+        thread.join(patience.tick if stop is None else _TICK_S)
+        if thread.is_alive() and (spent := patience.spent()):
+            raise TimeoutError(spent)
         if stop is not None and stop.is_set():
             raise KeyboardInterrupt
     if problem:

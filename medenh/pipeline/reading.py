@@ -13,7 +13,7 @@ from medenh.errors import (
     OverBudgetError,
     UnreadableError,
 )
-from medenh.formats.limits import read_seconds
+from medenh.formats.limits import TOO_SLOW, read_seconds
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.failing import as_ours
 from medenh.pipeline.journal import Fingerprint
@@ -44,7 +44,7 @@ class Reading:
 
 
 def time_limit_s(paths: Sequence[Path]) -> float:
-    """Return how long reading some files may take."""
+    """Return how many seconds of computing reading some files may take."""
     return read_seconds(sum(path.stat().st_size for path in paths if path.is_file()))
 
 
@@ -136,7 +136,8 @@ def read_within(
     options : EnhanceOptions
         Axis and limits.
     seconds : float
-        After this the decoder is given up; its thread is left behind.
+        Of computing; after this, or ten times as long of waiting, the decoder is given
+        up; its thread is left behind.
 
     Raises
     ------
@@ -150,11 +151,9 @@ def read_within(
             name="decode",
             seconds=seconds,
         )
-    except TimeoutError:
+    except TimeoutError as error:
         raise UnreadableError(
-            f"reading it took more than {seconds:.0f} s",
-            path=paths[0],
-            hint="the file is probably damaged, or its disk is very slow",
+            f"reading it took more than {error}", path=paths[0], hint=TOO_SLOW
         ) from None
     except (Exception, KeyboardInterrupt):
         raise

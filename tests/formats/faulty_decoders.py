@@ -77,6 +77,14 @@ def die(words, data):
     ends[words["end"]]()
 
 
+def spin(words, data):
+    """Compute without end."""
+    Path(words["log"]).write_text(str(os.getpid()))
+    while True:
+        pass
+    yield
+
+
 def hang(words, data):
     """Never come back from native code, which keeps Python's lock."""
     Path(words["log"]).write_text(str(os.getpid()))

@@ -385,12 +385,25 @@ def test_a_decoder_that_hangs_costs_its_file_only(folder, tmp_path, monkeypatch)
         return read(paths, **options)
 
     monkeypatch.setattr(formats, "read", sometimes)
-    monkeypatch.setattr("medenh.pipeline.reading.time_limit_s", lambda paths: 0.5)
+    monkeypatch.setattr("medenh.pipeline.reading.time_limit_s", lambda paths: 0.1)
     summary = enhance(folder, tmp_path / "out")
     release.set()
     assert [f.path.name for f in summary.failed] == ["2.png"]
     assert "took more than" in summary.failed[0].reason
     assert len(summary.written) == 7
+
+
+def test_a_reader_that_waits_for_its_turn_is_waited_for(folder, tmp_path, monkeypatch):
+    read = formats.read
+
+    def slowly(paths, **options):
+        if paths[0].name == "2.png":
+            time.sleep(1)  # computes nothing
+        return read(paths, **options)
+
+    monkeypatch.setattr(formats, "read", slowly)
+    monkeypatch.setattr("medenh.pipeline.reading.time_limit_s", lambda paths: 0.4)
+    assert not enhance(folder, tmp_path / "out").failed
 
 
 def test_limits_are_passed_on(folder, tmp_path):
