@@ -14,6 +14,7 @@ from medenh.cli.console import write
 from medenh.cli.options import named_folder
 
 if TYPE_CHECKING:
+    from medenh.errors import MedenhError
     from medenh.training.config import TrainConfig
 
 __all__ = ["register"]
@@ -212,6 +213,12 @@ def _sweep(
         diverged.append(run)
         console.print(f"diverged: {run.variant}, seed {run.seed}: {how}")
 
+    failed: list[SweepRun] = []
+
+    def tell_failed(run: SweepRun, error: MedenhError) -> None:
+        failed.append(run)
+        console.print(f"failed: {run.variant}, seed {run.seed}: {error}")
+
     with interruptible() as stop:
         finished = run_sweep(
             sweep,
@@ -221,11 +228,14 @@ def _sweep(
             device=pick_device(device).name,
             on_run=tell,
             on_diverged=tell_diverged,
+            on_failed=tell_failed,
             should_stop=stop.is_set,
         )
         if stop.is_set():
             raise KeyboardInterrupt
     state = "finished" if finished else "stopped; the same command goes on"
+    if failed:
+        state = f"{len(failed)} failed; the same command tries them again"
     console.print(f"{state}; {folder / 'summary.csv'}")
-    if diverged:
+    if diverged or failed:
         raise typer.Exit(1)

@@ -44,7 +44,7 @@ from medenh.evaluation.workers import (
     in_order,
     workers,
 )
-from medenh.tasks import get_task
+from medenh.tasks import find_task
 from medenh.types import Modality
 
 __all__ = ["BenchmarkOptions", "run_protocol"]
@@ -185,7 +185,7 @@ def _data(protocol: Protocol, options: BenchmarkOptions) -> DataSet:
         names = options.tasks or tasks_of_folder(
             protocol, options.masks, options.labels, options.modality
         )
-        tasks = [get_task(name) for name in names]
+        tasks = [find_task(name) for name in names]
         data = read_folder(root, options.masks, options.labels, tasks)
     if lacking := set(options.tasks) - set(data.tasks):
         raise UsageError(

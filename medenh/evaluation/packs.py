@@ -15,7 +15,7 @@ from medenh.evaluation.answers import Answers
 from medenh.evaluation.cases import Clean, DataSet
 from medenh.formats.array import from_array
 from medenh.intensity import soft_tissue_range
-from medenh.tasks import Task, class_masks, get_task, read_mask
+from medenh.tasks import Task, class_masks, find_task, read_mask
 from medenh.training.data import (
     MODALITY_OF_PACK,
     decode_image,
@@ -145,7 +145,7 @@ def read_set(
         A task is unknown, or no picture is left.
     """
     modality = _modality_of(folder)
-    fitting = [one for one in map(get_task, tasks) if one.modality == modality]
+    fitting = [one for one in map(find_task, tasks) if one.modality == modality]
     qualities = [*_QUALITIES, _SMALL] if asked else _QUALITIES
     rows = [row for row in read_rows(folder) if row["quality"] in qualities]
     split = "test" if any(row["split"] == "test" for row in rows) else "val"

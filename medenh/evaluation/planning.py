@@ -17,7 +17,7 @@ from medenh.formats.names import (
     named_like,
 )
 from medenh.metrics.registry import METRICS, resolve_metrics
-from medenh.tasks import TASKS, Task, get_task
+from medenh.tasks import TASKS, Task, find_task
 from medenh.tasks.labels import read_labels
 from medenh.types import Modality
 
@@ -139,7 +139,7 @@ def plan_pairs(
         As `evaluate_pairs` raises them.
     """
     region = checked_region(options.region)
-    tasks = [get_task(name) for name in options.tasks]
+    tasks = [find_task(name) for name in options.tasks]
     _check(options, region, {task.kind for task in tasks})
     metrics = _metrics(options, paired=reference is not None)
     labels = read_labels(options.labels, tasks) if options.labels else {}

@@ -75,12 +75,12 @@ def joined_hashes(files: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 
 def described_recognisers(tasks: Sequence[Task]) -> dict[str, dict[str, str]]:
     """Return model, version and hash behind every task."""
-    from medenh.zoo.manifest import load_manifest
+    from medenh.zoo.load import recogniser_card
 
     found: dict[str, dict[str, str]] = {}
     for task in tasks:
         try:
-            card = load_manifest().get(task.model)
+            card = recogniser_card(task.model)
         except UsageError:  # not in the zoo: a recogniser of the user's own
             found[task.name] = {"model": task.model}
             continue

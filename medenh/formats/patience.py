@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 __all__ = ["TICK_S", "Patience", "cpu_clock", "cpu_clock_of"]
 
@@ -81,12 +82,12 @@ def cpu_clock() -> Callable[[], float | None]:
 
 def cpu_clock_of(pid: int) -> Callable[[], float | None]:
     """Return the clock of the CPU time of another process, as Linux tells it."""
+    stat = Path(f"/proc/{pid}/stat")
 
     def read() -> float | None:
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                # its name, in brackets, may hold anything; utime and stime come later
-                fields = file.read().rpartition(b")")[2].split()
+            # its name, in brackets, may hold anything; utime and stime come later
+            fields = stat.read_bytes().rpartition(b")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except (OSError, ValueError, IndexError):
             return None

@@ -240,11 +240,16 @@ class _Run:
             sync_folder(target.parent)
         warnings = outcome.warnings
         if task.record is not None and files_of(record) != files_of(task.record):
+            hint = (
+                f"it was made by medenh {record.tool_version}; other versions of "
+                "medenh or its libraries may round differently"
+            )
+            if record.deidentify:
+                hint += ", and another MEDENH_UID_SECRET makes other UIDs"
             error = MedenhError(
                 f"{root / record.output} is written, but differs from the record",
                 path=task.path,
-                hint=f"it was made by medenh {record.tool_version}; other versions of "
-                "medenh or its libraries may round differently",
+                hint=hint,
             )
             self._summary.fail(Failure(task.path, error))
         self._summary.written.append(

@@ -191,7 +191,10 @@ class FrameEnhancer:
             ]
         if self._contract.halo is not None:
             return []
-        return ["tiles were asked for, but this model is exact on whole images only"]
+        return [
+            f"cut into tiles of {self._tile} pixels as asked for, though this model "
+            "looks at the whole of a picture: values differ from the whole's"
+        ]
 
     def _core_for(self, task: FrameTask) -> int | None:
         """Return the tile's core for a frame, or None for the frame as a whole."""

@@ -6,7 +6,7 @@
 """
 
 from medenh.tasks.masks import class_masks, read_mask
-from medenh.tasks.recogniser import Recogniser, load
+from medenh.tasks.recogniser import Recogniser, find_task, load
 from medenh.tasks.scoring import (
     recovered_share,
     score_classification,
@@ -19,6 +19,7 @@ __all__ = [
     "Recogniser",
     "Task",
     "class_masks",
+    "find_task",
     "get_task",
     "load",
     "read_mask",

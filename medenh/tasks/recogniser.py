@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from medenh.arrays import not_taken, unmasked
 from medenh.device import pick_device
 from medenh.errors import NonFiniteError, UsageError
 from medenh.intensity import lies_in_unit
-from medenh.tasks.table import Task, get_task
+from medenh.tasks.table import TASKS, Task, get_task
 from medenh.types import FloatArray
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Recogniser", "load", "to_working_size"]
+__all__ = ["Recogniser", "find_task", "load", "to_working_size"]
 
 _MARGIN = 8
 
@@ -106,13 +106,48 @@ class Recogniser:
         return answer
 
 
+def find_task(name: str) -> Task:
+    """Return a task by name, or what a recogniser of the zoo was trained for.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TASKS`, which means the package's own recogniser; or the id or
+        ``id@version`` of another one, such as an imported one.
+
+    Returns
+    -------
+    Task
+        That recogniser's is named after it.
+
+    Raises
+    ------
+    UsageError
+        There is neither; close tasks and all are given.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    from medenh.zoo.load import recogniser_card
+
+    try:
+        card = recogniser_card(name)
+    except UsageError:
+        return get_task(name)  # which says so
+    learnt = card.training.config if card.training is not None else None
+    task = TASKS.get(str(learnt.get("task"))) if isinstance(learnt, dict) else None
+    told = card.recognition
+    if task is None or told is None or told.classes != task.classes:
+        return get_task(name)
+    return replace(task, name=name, model=card.full_id)
+
+
 def load(name: str, *, device: str = "cpu") -> Recogniser:
     """Load the recogniser of a task.
 
     Parameters
     ----------
     name : str
-        A key of `TASKS`.
+        As `find_task` takes it.
     device : str
         "cpu", "cuda"...
 
@@ -125,7 +160,7 @@ def load(name: str, *, device: str = "cpu") -> Recogniser:
     """
     from medenh.zoo.load import load_recogniser
 
-    task = get_task(name)
+    task = find_task(name)
     device = pick_device(str(device)).name
     network, thresholds = load_recogniser(task.model, task.classes)
     return Recogniser(task, network.to(device), thresholds, device)

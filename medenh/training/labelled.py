@@ -135,6 +135,13 @@ def load_parts(
             hint="check data.packs or data.high, and their answers",
         )
     tell_parts(learnt, held, config.holdout_share)
+    if task.kind == "classification" and len({image.label for image in learnt}) < 2:
+        raise UsageError(
+            f"all {len(learnt)} images to learn from are of one class: there is "
+            "nothing to tell apart",
+            hint="check data.labels, or lower data.holdout_share where the others are "
+            "held back",
+        )
     if task.kind == "classification" and len({image.label for image in held}) < 2:
         _log.warning(
             "all %d images held back are of one class: without an AUC the best weights "

@@ -24,7 +24,7 @@ from torch.backends import cudnn
 
 from medenh import models
 from medenh.device import Device, cpu_flags, has_bf16
-from medenh.errors import OutputError, UsageError
+from medenh.errors import MedenhError, OutputError, UsageError, is_out_of_memory
 from medenh.formats.files import open_alone, remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
@@ -47,7 +47,7 @@ from medenh.training.update import (
     hold_still,
 )
 
-__all__ = ["Progress", "TrainResult", "train"]
+__all__ = ["Progress", "TrainResult", "changed_settings", "train"]
 
 _log = logging.getLogger(__name__)
 
@@ -198,6 +198,7 @@ def _train(
 
     saved, validation_s = time.monotonic(), 0.0
     identity: float | None = None
+    reached, losses = best, dict[str, float]()
     for batches in batches_ahead(
         strategy,
         range(step, config.steps),
@@ -208,7 +209,8 @@ def _train(
         update.set_rate(_rate_at(step, config.optimiser, config.steps))
         torch.manual_seed(_noise_seed(config.seed, step, world.rank))
         tensors = [_to_device(batch, world.device) for batch in batches]
-        losses = _take_step(strategy, step, tensors, update, parts)
+        with _blaming({} if losses else config.network.options):
+            losses = _take_step(strategy, step, tensors, update, parts)
         update.networks.move_average(config.optimiser.ema, step)
         step += 1
 
@@ -222,9 +224,12 @@ def _train(
             measured = strategy.validate(update.networks, world.device)
             score = measured.figures[strategy.figures[0]]
             identity = measured.figures.get(f"{strategy.figures[0]}_identity")
+            reached = score if score > best else best
             if score > best or best == -math.inf:  # NaN is better than no weights
-                best = score if score > best else best
                 save_weights(run_dir / "best.safetensors", update.networks.average)
+            # one at a stop chooses no weights for the run that goes on
+            scheduled = step % config.validate_every == 0 or step >= config.steps
+            best = reached if scheduled else best
             validation_s = time.monotonic() - begun
         if world.leads:
             rate = update.optimisers["network"].param_groups[0]["lr"]
@@ -247,7 +252,8 @@ def _train(
         if stop:
             break
     _tell_skipped(update, world)
-    return TrainResult(step, strategy.figures[0], best, step >= config.steps, identity)
+    done = step >= config.steps
+    return TrainResult(step, strategy.figures[0], reached, done, identity)
 
 
 def _tell_skipped(update: Update, world: World) -> None:
@@ -331,19 +337,30 @@ def _check_same_run(state: dict[str, Any] | None, config: TrainConfig) -> None:
     """Refuse to resume with what would make it another run."""
     if state is None:
         return
-    before = _flat(_as_of_now(json.loads(state["config"])))
-    now = _flat(config.model_dump(mode="json"))
-    names = [*now, *(name for name in before if name not in now)]
-    changed = [
-        name
-        for name in names
-        if name not in _FREE and before.get(name, ...) != now.get(name, ...)
-    ]
-    if changed:
+    if changed := changed_settings(json.loads(state["config"]), config):
         raise UsageError(
             f"the run to resume was made with other settings: {', '.join(changed)}",
             hint="give the same configuration, or another folder",
         )
+
+
+def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:
+    """Return the names of the settings that make another run of one that was begun.
+
+    Parameters
+    ----------
+    before : dict
+        Its settings, as in its config.json.
+    config : TrainConfig
+    """
+    then = _flat(_as_of_now(before))
+    now = _flat(config.model_dump(mode="json"))
+    names = [*now, *(name for name in then if name not in now)]
+    return [
+        name
+        for name in names
+        if name not in _FREE and then.get(name, ...) != now.get(name, ...)
+    ]
 
 
 def _as_of_now(config: dict[str, Any]) -> dict[str, Any]:
@@ -400,9 +417,11 @@ def _flat(tree: dict[str, Any], section: str = "") -> dict[str, Any]:
 def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
     """Return networks and optimisers as they stand at step 0."""
     torch.manual_seed(config.seed)
-    network = models.create(
-        config.network.architecture, config.network.preset, **config.network.options
-    )
+    options = config.network.options
+    with _blaming(options):
+        network = models.create(
+            config.network.architecture, config.network.preset, **options
+        )
     if getattr(network, "enlarges", False):
         raise UsageError(
             f"{config.network.architecture} would answer with larger pictures than "
@@ -452,6 +471,21 @@ def _to_device(batch: Batch | dict[str, Tensor], device: str) -> dict[str, Tenso
         layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
         moved[name] = tensor.to(device, memory_format=layout, non_blocking=True)
     return moved
+
+
+@contextlib.contextmanager
+def _blaming(options: dict[str, Any]) -> Iterator[None]:
+    """Say of what a network raises as it is built and first used what it was told."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, MedenhError) or not options or is_out_of_memory(error):
+            raise
+        raise UsageError(
+            f"network.options: with {options} the network does not work here "
+            f"({type(error).__name__}: {str(error)[:200]})",
+            hint="see the presets in docs/models.md",
+        ) from error
 
 
 def _take_step(

@@ -45,7 +45,7 @@ def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
                 values = [float(row[line]) for row in scored]
                 axes.plot(at, values, marker=".", label=line.replace("_", " "))
         axes.set(xlabel="step", ylabel="validation")
-        axes.legend()
+        axes.legend(loc="upper left")  # to look for the best place is slow
     figure.savefig(path, dpi=110)
 
 

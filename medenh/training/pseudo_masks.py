@@ -15,7 +15,7 @@ from medenh.tasks.table import get_task
 from medenh.training.data import CleanImage
 from medenh.training.sampler import to_unit
 from medenh.zoo.cache import publishing, writable_cache
-from medenh.zoo.manifest import load_manifest
+from medenh.zoo.load import recogniser_card
 
 __all__ = ["with_pseudo_masks"]
 
@@ -50,7 +50,7 @@ def with_pseudo_masks(
     are kept under the hash of weights and pixels for a second run.
     """
     recogniser = load(task, device=device)
-    weights = load_manifest().get(get_task(task).model).weights
+    weights = recogniser_card(get_task(task).model).weights
     version = weights.sha256 if weights is not None else ""
     folder = writable_cache() / "masks" / f"{task}-{version[:16]}"
     folder.mkdir(parents=True, exist_ok=True)

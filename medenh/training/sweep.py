@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import difflib
+import json
 import math
+import shutil
 import time
 import tomllib
 from collections.abc import Callable
@@ -21,9 +23,17 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from medenh.errors import UsageError, first_problem
+from medenh.errors import (
+    MedenhError,
+    OutOfMemoryError,
+    OutputError,
+    UsageError,
+    first_problem,
+)
+from medenh.pipeline.failing import as_ours
+from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
-from medenh.training.loop import train
+from medenh.training.loop import changed_settings, train
 from medenh.training.plots import save_frontier, save_sweep
 from medenh.training.sections import Section
 from medenh.training.strategies import STRATEGIES
@@ -151,6 +161,7 @@ def run_sweep(
     device: str = "cpu",
     on_run: Callable[[SweepRun], None] = lambda _: None,
     on_diverged: Callable[[SweepRun, str], None] = lambda *_: None,
+    on_failed: Callable[[SweepRun, MedenhError], None] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train every variant with every seed, leaving tables and plots.
@@ -161,8 +172,9 @@ def run_sweep(
     folder : path
         Gets VARIANT/seed-N with each run, runs.csv (a row a run), summary.csv (means
         over seeds with 95 % intervals), sweep.png, and frontier.png. A run whose loss
-        became NaN or infinite leaves diverged.txt and is not tried again; it counts in
-        no mean.
+        became NaN or infinite leaves diverged.txt and is not tried again while its
+        settings stay; it counts in no mean. Nor does one that is shorter than now
+        asked for.
     overrides : list of str, optional
         "section.key=value", over everything else.
     max_minutes : float, optional
@@ -173,6 +185,8 @@ def run_sweep(
         Told of each run that starts.
     on_diverged : callable
         Told of each run that diverged, now or before, and how.
+    on_failed : callable
+        Told of each run that another error ended, and which; the others go on.
 
     Returns
     -------
@@ -182,7 +196,8 @@ def run_sweep(
     Raises
     ------
     UsageError
-        A figure that no variant measures, before the first run; or as `train`.
+        A figure that no variant measures, before the first run; or as `train`, of the
+        first run.
 
     Notes
     -----
@@ -200,12 +215,13 @@ def run_sweep(
         run = SweepRun(variant, seed, number, len(plan))
         run_dir = _run_dir(folder, variant, seed)
         diverged = run_dir / _DIVERGED
-        if diverged.exists():
+        config = _config_of(sweep, variant, seed, overrides)
+        if diverged.exists() and _was_run_with(run_dir, config):
             on_diverged(run, diverged.read_text(encoding="utf-8").strip())
             continue
+        if diverged.exists():  # with settings that have changed since
+            shutil.rmtree(run_dir)
         on_run(run)
-        settings = [*sweep.changes, *sweep.variants[variant], *(overrides or [])]
-        config = load_config(sweep.config, [*settings, f"seed={seed}"])
         left = None if deadline is None else (deadline - time.monotonic()) / 60
         try:
             result = train(
@@ -220,10 +236,35 @@ def run_sweep(
             diverged.write_text(f"{error}\n", encoding="utf-8")
             on_diverged(run, str(error))
             continue
+        except (OutputError, OutOfMemoryError):
+            raise
+        except Exception as error:  # of this run; the others may be sound
+            if number == 1 and isinstance(error, UsageError):
+                raise  # most likely of all
+            on_failed(run, as_ours(error, run_dir))
+            done = False
+            continue
         done = done and result.finished
-        _tabulate(sweep, folder)
-    _tabulate(sweep, folder)
+        _tabulate(sweep, folder, overrides)
+    _tabulate(sweep, folder, overrides)
     return done
+
+
+def _config_of(
+    sweep: Sweep, variant: str, seed: int, overrides: list[str] | None
+) -> TrainConfig:
+    settings = [*sweep.changes, *sweep.variants[variant], *(overrides or [])]
+    return load_config(sweep.config, [*settings, f"seed={seed}"])
+
+
+def _was_run_with(run_dir: Path, config: TrainConfig) -> bool:
+    """Tell whether a run had these settings, but for those that make no other run."""
+    try:
+        before = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    before["precision"] = config.precision  # there it says what "auto" became
+    return not changed_settings(before, config)
 
 
 def _check_figures(sweep: Sweep, overrides: list[str]) -> None:
@@ -252,7 +293,7 @@ def _run_dir(folder: Path, variant: str, seed: int) -> Path:
 
 
 def _collect(
-    sweep: Sweep, folder: Path
+    sweep: Sweep, folder: Path, overrides: list[str] | None
 ) -> tuple[dict[str, dict[str, list[float]]], list[list[object]]]:
     """Return the figures of every variant's finished runs, and a row of each run."""
     found: dict[str, dict[str, list[float]]] = {}
@@ -261,24 +302,27 @@ def _collect(
         for seed in sweep.seeds:
             run_dir = _run_dir(folder, variant, seed)
             if (run_dir / _DIVERGED).exists():
-                rows.append([variant, seed, "diverged", *[""] * len(sweep.figures)])
+                nothing = [""] * (1 + len(sweep.figures))
+                rows.append([variant, seed, "diverged", *nothing])
                 continue
-            best = _best_row(run_dir)
+            steps = _config_of(sweep, variant, seed, overrides).steps
+            best = _best_row(run_dir, steps)
             if best is None:
                 continue
             values = [float(best.get(name) or "nan") for name in sweep.figures]
-            rows.append([variant, seed, best["step"], *values])
+            rows.append([variant, seed, best["step"], best["steps"], *values])
             kept = found.setdefault(variant, {name: [] for name in sweep.figures})
             for name, value in zip(sweep.figures, values, strict=True):
                 kept[name].append(value)
     return found, rows
 
 
-def _tabulate(sweep: Sweep, folder: Path) -> None:
+def _tabulate(sweep: Sweep, folder: Path, overrides: list[str] | None) -> None:
     """Write what the finished runs found."""
-    found, rows = _collect(sweep, folder)
+    found, rows = _collect(sweep, folder, overrides)
     if rows:
-        _write(folder / "runs.csv", ["variant", "seed", "step", *sweep.figures], rows)
+        head = ["variant", "seed", "step", "steps", *sweep.figures]
+        _write(folder / "runs.csv", head, rows)
     if not found:
         return
     summary: list[list[object]] = []
@@ -307,19 +351,25 @@ def _spread(values: list[float]) -> tuple[float, float, float, float]:
     return mean, deviation, mean - half, mean + half
 
 
-def _best_row(run_dir: Path) -> dict[str, str] | None:
-    """Return the row of a finished run's best validation, by what chose its weights."""
+def _best_row(run_dir: Path, steps: int) -> dict[str, str] | None:
+    """Return the row of a finished run's best validation, by what chose its weights.
+
+    None where the run has taken fewer than ``steps`` steps; those it took are "steps".
+    """
     log = run_dir / "log.csv"
     if not log.exists():
         return None
     with log.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     config = load_config(run_dir / "config.json")
-    if not rows or int(rows[-1]["step"]) < config.steps:
+    if not rows or int(rows[-1]["step"]) < max(steps, config.steps):
         return None
     score = STRATEGIES[config.strategy].figures_of(config)[0]
     scored = [row for row in rows if not math.isnan(float(row[score] or "nan"))]
-    return max(scored, key=lambda row: float(row[score])) if scored else None
+    if not scored:
+        return None
+    best = max(scored, key=lambda row: float(row[score]))
+    return {**best, "steps": rows[-1]["step"]}
 
 
 def _write(path: Path, head: list[str], rows: list[list[object]]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "load_network",
     "load_recogniser",
     "read_weights",
+    "recogniser_card",
 ]
 
 HEADER_LIMIT = 1 << 20
@@ -99,6 +100,24 @@ def follow_reference(network: torch.nn.Module, reference: FloatArray) -> None:
         raise UsageError(f"this model follows no reference picture: {error}") from error
 
 
+def recogniser_card(name: str) -> ModelCard:
+    """Return the card behind an id or ``id@version``, the package's own by an id.
+
+    An import of the same id does not change what a task's figures were measured with;
+    its version must be asked for.
+
+    Raises
+    ------
+    UsageError
+        There is no such model.
+    """
+    manifest = load_manifest()
+    for card in manifest.cards:  # the package's come first
+        if card.id == name:
+            return card
+    return manifest.get(name)
+
+
 def load_recogniser(
     name: str, classes: tuple[str, ...]
 ) -> tuple[torch.nn.Module, tuple[float, ...]]:
@@ -107,7 +126,7 @@ def load_recogniser(
     Parameters
     ----------
     name : str
-        Id in the manifest.
+        As `recogniser_card` takes it.
     classes : tuple of str
         What it has to recognise, in this order.
 
@@ -117,7 +136,7 @@ def load_recogniser(
         The zoo has no such recogniser, or its weights cannot be used.
     """
     try:
-        card = load_manifest().get(name)
+        card = recogniser_card(name)
     except UsageError as error:
         raise WeightsError(
             f"the zoo has no recogniser {name!r}",

@@ -36,7 +36,8 @@ FORMS = {
     "UN": b"QZTOKEN!",
 }
 SECRETS = (b"QZTOKEN", b"093Y", b"18930507", b"918273", b"112233.445566")
-TELLING = ("PN", "DA", "DT", "TM", "LT", "ST", "UT")
+TELLING = ("PN", "DA", "DT", "TM", "LT", "ST", "UC", "UR", "UT")
+CODES = ("LongCodeValue", "URNCodeValue")
 # what this tool itself writes
 OWN = {"PatientIdentityRemoved", "DeidentificationMethod"}
 
@@ -57,7 +58,7 @@ def telling_tags():
     known = {
         tag
         for tag, (vr, _, _, retired, _) in DicomDictionary.items()
-        if vr in TELLING and not retired
+        if vr in TELLING and not retired and keyword_for_tag(tag) not in CODES
     }
     return sorted(tag for tag in {*rules(), *known} if tag >> 16 >= 8)
 
@@ -124,6 +125,23 @@ def test_nothing_that_names_the_patient_is_left(planted, tmp_path):
     assert made.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
     assert made.PatientName == made.PatientID == ""
     np.testing.assert_array_equal(made.pixel_array, image.pixels[0, ..., 0])
+
+
+def test_addresses_go_and_codes_stay(monkeypatch):
+    monkeypatch.setenv("MEDENH_UID_SECRET", "secret")
+    address = "https://pacs.example/studies/1.2.3?patientID=4711"
+    code = Dataset()
+    code.LongCodeValue, code.CodingSchemeDesignator = "A" * 20, "99X"
+    code.CodeMeaning = "a meaning"
+    item = Dataset()
+    item.RetrieveURI, item.PurposeOfReferenceCodeSequence = address, [code]
+    dataset = Dataset()
+    dataset.RetrieveURL, dataset.SourceImageSequence = address, [item]
+    deidentify(dataset)
+    assert "4711" not in str(dataset)
+    (kept,) = dataset.SourceImageSequence[0].PurposeOfReferenceCodeSequence
+    assert kept.LongCodeValue == "A" * 20
+    assert kept.CodeMeaning == "a meaning"
 
 
 def test_without_being_asked_everything_stays(planted, tmp_path):

@@ -1,4 +1,4 @@
-"""The clock of work that may be given up: computing counts, a machine's pauses do not."""
+"""Work that may be given up: computing counts, a machine's pauses do not."""
 
 import os
 import subprocess

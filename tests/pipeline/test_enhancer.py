@@ -66,7 +66,9 @@ def test_a_global_model_is_never_tiled_by_itself(small_tiles):
 def test_forced_tiles_of_a_global_model_are_feathered():
     image = random_image(height=301, width=203, dtype=np.float32)
     whole = run(image, FakeRunner(box), GLOBAL)
-    tiled = run(image, FakeRunner(box), GLOBAL, tile=64)
+    cut = FakeRunner(box)
+    tiled = run(image, cut, GLOBAL, tile=64)
+    assert (1, 1, 301, 203) not in cut.shapes
     # a box filter is local, so that feathering must find the whole answer, nearly
     assert np.abs(tiled - whole).max() < 0.05
     assert np.abs(tiled - whole).mean() < 1e-3

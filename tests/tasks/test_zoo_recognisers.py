@@ -92,6 +92,44 @@ def test_a_task_loads_its_recogniser(zoo, monkeypatch):
     np.testing.assert_array_equal(answer, tasks.load("toy").predict(unit))
 
 
+def _known_as(zoo, name, **changes):
+    """Let the extra manifest hold the recogniser under a name."""
+    content = (zoo / "toy-lesions.safetensors").read_bytes()
+    training = {
+        "seed": 0,
+        "command": "medenh train x",
+        "config": {"task": "lesion-derm"},
+    }
+    entry = _entry(content, id=name, training=training, **changes)
+    document = {"schema": SCHEMA, "models": [entry]}
+    (zoo / "extra.json").write_text(json.dumps(document))
+
+
+def test_an_own_recogniser_answers_to_its_id(zoo):
+    _known_as(zoo, "own-seg")
+    task = tasks.find_task("own-seg")
+    assert (task.name, task.model) == ("own-seg", "own-seg@1")
+    assert task.side == tasks.TASKS["lesion-derm"].side
+    recogniser = tasks.load("own-seg")
+    assert recogniser.task == task
+    assert recogniser.thresholds == (0.4,)
+
+
+def test_a_newer_import_does_not_change_what_a_task_means(zoo):
+    before = tasks.load("lesion-derm").thresholds
+    _known_as(zoo, "lesion-derm", version="99")
+    assert load_manifest().get("lesion-derm").version == "99"
+    assert tasks.load("lesion-derm").thresholds == before != (0.4,)
+    assert tasks.load("lesion-derm@99").thresholds == (0.4,)
+
+
+@pytest.mark.parametrize("name", ["dpe-general", "nobody", "own-seg@7"])
+def test_what_recognises_nothing_known_is_no_task(zoo, name):
+    _known_as(zoo, "own-seg")
+    with pytest.raises(UsageError, match=f"unknown task '{name}'"):
+        tasks.find_task(name)
+
+
 def test_other_classes_and_other_models_are_refused(zoo, monkeypatch):
     _task(monkeypatch, classes=("vessel",))
     with pytest.raises(WeightsError, match="recognises something else than vessel"):

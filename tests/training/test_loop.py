@@ -134,6 +134,51 @@ def test_a_run_that_time_ends_is_validated_and_leaves_weights(tiny_settings, tmp
     assert float(row["psnr"]) == pytest.approx(stopped.best, rel=1e-4)
 
 
+def test_a_stop_by_time_chooses_no_weights_of_the_whole_run(
+    tiny_settings, tmp_path, monkeypatch
+):
+    more = [*tiny_settings, "steps=3", "validate_every=3"]
+    config = load_config("dpe-general", more)
+    train(config, tmp_path / "whole")
+    scores = iter([99.0, 10.0])  # at the stop, at the end
+
+    strategy = loop.STRATEGIES[config.strategy]
+    validate = strategy.validate
+
+    def scored(self, *args):
+        measured = validate(self, *args)
+        figures = {**measured.figures, self.figures[0]: next(scores)}
+        return replace(measured, figures=figures)
+
+    monkeypatch.setattr(strategy, "validate", scored)
+    stopped = train(config, tmp_path / "parts", max_minutes=0)
+    assert (stopped.step, stopped.best) == (1, 99)
+    ended = train(config, tmp_path / "parts", resume=True)
+    assert (ended.step, ended.best) == (3, 10)
+    whole, parts = (
+        (tmp_path / name / "best.safetensors").read_bytes()
+        for name in ("whole", "parts")
+    )
+    assert whole == parts
+
+
+def test_options_that_make_no_network_are_refused(tiny_settings, tmp_path):
+    for options, what in (
+        ("{ widths = [] }", "IndexError"),
+        ("{ classes = 3 }", "with {'classes': 3}"),
+    ):
+        settings = [
+            *tiny_settings,
+            "network.architecture='unet'",
+            "network.preset='tiny'",
+            f"network.options={options}",
+        ]
+        config = load_config("dpe-general", settings)
+        with pytest.raises(UsageError, match=r"network\.options: ") as caught:
+            train(config, tmp_path / "run")
+        assert what in caught.value.what
+
+
 def test_a_run_does_not_go_on_with_other_images(tiny_settings, tmp_path):
     config = load_config("dpe-general", tiny_settings)
     train(config, tmp_path / "run", max_minutes=0)

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from medenh import models, tasks
 from medenh.errors import UsageError
 from medenh.losses.segmentation import bce_dice
 from medenh.tasks.recogniser import Recogniser
+from medenh.training import labelled
 from medenh.training.config_file import load_config
 from medenh.training.labelled import LabelledSampler, load_labelled, load_parts
 from medenh.training.loop import train
@@ -128,6 +130,16 @@ def test_samples_depend_on_seed_step_and_position_only(settings):
     two.sample(2, 3)
     np.testing.assert_array_equal(one.sample(5, 1)[0], two.sample(5, 1)[0])
     assert not np.array_equal(one.sample(5, 1)[0], one.sample(5, 2)[0])
+
+
+def test_images_of_one_class_are_nothing_to_learn_from(settings, monkeypatch):
+    config = load_config("class-derm", settings)
+    task = tasks.TASKS["class-derm"]
+    found = load_labelled(config.data, task, split="train", side=task.side)
+    alike = [replace(image, label=1) for image in found]
+    monkeypatch.setattr(labelled, "load_labelled", lambda *_, **__: alike)
+    with pytest.raises(UsageError, match="learn from are of one class"):
+        load_parts(config.data, task)
 
 
 def test_classes_are_drawn_evenly(settings):

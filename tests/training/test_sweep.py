@@ -109,6 +109,56 @@ def test_a_run_that_diverges_is_a_row_of_its_own(sweep, tmp_path):
     assert started.count(("no gradient", 0)) == 1
 
 
+def test_a_run_that_diverged_is_tried_again_with_other_settings(sweep, tmp_path):
+    folder, started = tmp_path / "out", []
+    sweep.variants["no gradient"] += ["optimiser.lr=1e30", "optimiser.warmup_steps=0"]
+    run_sweep(sweep, folder)
+    assert (folder / "no-gradient" / "seed-0" / "diverged.txt").exists()
+    sweep.variants["no gradient"][-2] = "optimiser.lr=1e-3"
+    assert run_sweep(
+        sweep, folder, on_run=lambda run: started.append((run.variant, run.seed))
+    )
+    assert ("no gradient", 0) in started
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [r["step"] for r in rows] == ["2"] * 4
+
+
+def test_a_run_that_fails_costs_no_other(sweep, tmp_path):
+    folder, failed = tmp_path / "out", []
+    broken = ["network.architecture='srresnet'", "network.preset='x1'"]
+    sweep.variants["no gradient"] += [*broken, "network.options={ channels = 1 }"]
+
+    def note(run, error):
+        failed.append((run.variant, run.seed, error))
+
+    assert not run_sweep(sweep, folder, on_failed=note)
+    assert [(v, s) for v, s, _ in failed] == [("no gradient", 0), ("no gradient", 1)]
+    for _, _, error in failed:
+        assert isinstance(error, UsageError)
+        assert "network.options: with {'channels': 1}" in error.what
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [r["variant"] for r in rows] == ["plain", "plain"]
+
+
+def test_runs_that_are_shorter_than_asked_for_are_in_no_mean(sweep, tmp_path):
+    folder = tmp_path / "out"
+    assert run_sweep(sweep, folder)
+    assert not run_sweep(sweep, folder, overrides=["steps=4"], max_minutes=-1)
+    assert not run_sweep(
+        sweep,
+        folder,
+        overrides=["steps=4"],
+        should_stop=lambda: (folder / "runs.csv").read_text().count("\n") == 2,
+    )
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [(r["variant"], r["seed"], r["steps"]) for r in rows] == [
+        ("plain", "0", "4")
+    ]
+    assert run_sweep(sweep, folder, overrides=["steps=4"])
+    rows = list(csv.DictReader((folder / "runs.csv").open()))
+    assert [r["steps"] for r in rows] == ["4"] * 4
+
+
 @pytest.mark.parametrize(
     ("last", "best"), [("4", "2"), ("3", None)], ids=["finished", "stopped"]
 )
@@ -121,8 +171,10 @@ def test_only_finished_runs_are_tabulated_and_no_score_is_no_number(
         "step,loss,lr,images_per_s,ssim,psnr\n1,1,1,1,1,nan\n2,1,1,1,2,30\n"
         "3,1,1,1,3,\n" + ("4,1,1,1,4,29\n" if last == "4" else "")
     )
-    row = _best_row(tmp_path)
+    row = _best_row(tmp_path, 4)
     assert (row and row["step"]) == best
+    assert (row and row["steps"]) == (best and "4")
+    assert _best_row(tmp_path, 5) is None  # more are asked for now
 
 
 @pytest.mark.parametrize("name", named_sweeps())

@@ -39,7 +39,9 @@ EDITION = "2026c"
 _TABLE = Path(__file__).with_name("basic_profile.csv")
 _OVERLAYS = range(0x6000, 0x6100)
 _CURVES = range(0x5000, 0x5100)
-_TELLING = ("DA", "DT", "LT", "PN", "ST", "TM", "UN", "UT")
+_TELLING = ("DA", "DT", "LT", "PN", "ST", "TM", "UC", "UN", "UR", "UT")
+# long forms of a code's value: of a vocabulary, as its meaning is, which stays
+_CODES = ("LongCodeValue", "URNCodeValue")
 # UIDs of vocabularies and kinds of objects, not of anything that was made
 _VOCABULARY = ("CodingSchemeUID", "ContextUID", "MappingResourceUID")
 _DUMMIES: Mapping[str, Any] = {
@@ -104,6 +106,8 @@ def _action(element: DataElement) -> Action:
     listed = rules().get(int(tag))
     if listed is not None:
         return listed
+    if element.keyword in _CODES:
+        return "K"
     if element.VR in _TELLING or not dictionary_has_tag(tag):
         return "X"
     return "U" if element.VR == "UI" else "K"
