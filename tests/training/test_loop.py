@@ -164,13 +164,15 @@ def test_a_stop_by_time_chooses_no_weights_of_the_whole_run(
 
 def test_options_that_make_no_network_are_refused(tiny_settings, tmp_path):
     for options, what in (
-        ("{ widths = [] }", "IndexError"),
-        ("{ classes = 3 }", "with {'classes': 3}"),
+        ("{ channels = 1 }", "with {'channels': 1}"),  # as it first sees a picture
+        ("{ width = -1 }", "with {'width': -1}"),  # as it is built
     ):
         settings = [
             *tiny_settings,
-            "network.architecture='unet'",
-            "network.preset='tiny'",
+            "network.architecture='srresnet'",
+            "network.preset='x1'",
+            "condition_batch=0",
+            "teacher_share=0",
             f"network.options={options}",
         ]
         config = load_config("dpe-general", settings)
