@@ -125,8 +125,8 @@ def find_task(name: str) -> Task:
     UsageError
         There is neither; close tasks and all are given.
     """
-    if name in TASKS:
-        return TASKS[name]
+    if not isinstance(name, str) or name in TASKS:
+        return get_task(name)
     from medenh.zoo.load import recogniser_card
 
     try:
