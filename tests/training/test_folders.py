@@ -304,7 +304,9 @@ def test_a_recogniser_learns_from_a_folder(clean, tmp_path, kind):
     else:
         labels = tmp_path / "labels.csv"
         rows = [
-            f"p{i}/{eye}.png,{i % 2}" for i in range(6) for eye in ("left", "right")
+            f"p{i}/{eye}.png,{eye == 'right':d}"
+            for i in range(6)
+            for eye in ("left", "right")
         ]
         labels.write_text("\n".join(["file,label", *rows]))
         answers = f"data.labels='{labels.as_posix()}'"
@@ -386,7 +388,8 @@ def test_a_run_does_not_go_on_with_other_pixels(clean, tmp_path, tiny_settings, 
             if what != "high":
                 _write(folder, f"p{patient}/{eye}.png", 60 + patient, shape)
     labels = tmp_path / "labels.csv"
-    rows = [f"p{i}/{eye}.png,{i % 2}" for i in range(6) for eye in ("left", "right")]
+    eyes = enumerate(("left", "right"))
+    rows = [f"p{i}/{eye}.png,{label}" for label, eye in eyes for i in range(6)]
     labels.write_text("\n".join(["file,label", *rows]))
     answers = labels if what == "labels" else folder
     more = ["data.packs=[]", f"data.high='{clean.as_posix()}'", "condition_batch=0",
@@ -401,7 +404,7 @@ def test_a_run_does_not_go_on_with_other_pixels(clean, tmp_path, tiny_settings, 
     config = load_config(name, [*tiny_settings, *more])
     train(config, tmp_path / "run", max_minutes=0)
     if what == "labels":
-        labels.write_text(labels.read_text().replace("p1/left.png,1", "p1/left.png,0"))
+        labels.write_text(labels.read_text().replace("p1/left.png,0", "p1/left.png,1"))
     else:
         _write(folder, "p1/left.png", 99, shape)
     with pytest.raises(
