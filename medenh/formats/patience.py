@@ -38,7 +38,8 @@ class Patience:
     def __init__(self, seconds: float, clock: Callable[[], float | None]) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._begun = clock() or 0.0
+        begun = clock()
+        self._begun, self._has_clock = begun or 0.0, begun is not None
         self._waited = 0.0
         self._last = time.monotonic()
         self.tick = min(TICK_S, max(seconds / 10, 0.01))
@@ -51,9 +52,11 @@ class Patience:
         self._last = now
         if self._seconds == math.inf:
             return ""
-        computed = self._clock()
-        if computed is None:
+        if not self._has_clock:
             return f"{self._seconds:.0f} s" if self._waited >= self._seconds else ""
+        computed = self._clock()
+        if computed is None:  # it has just ended
+            return ""
         if computed - self._begun >= self._seconds:
             return f"{self._seconds:.0f} s of computing"
         longest = _WAIT_FACTOR * self._seconds

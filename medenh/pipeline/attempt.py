@@ -45,9 +45,11 @@ def attempt(
     outcome: list[T] = []
     problem: list[BaseException] = []
     clocks: list[Callable[[], float | None]] = []
+    running = threading.Event()
 
     def run() -> None:
         clocks.append(cpu_clock())
+        running.set()
         try:
             outcome.append(work())
         except BaseException as error:
@@ -55,7 +57,8 @@ def attempt(
 
     thread = threading.Thread(target=run, name=f"medenh-{name}", daemon=True)
     thread.start()
-    patience = Patience(seconds, lambda: clocks[0]() if clocks else 0.0)
+    running.wait()
+    patience = Patience(seconds, clocks[0])
     while thread.is_alive():
         thread.join(patience.tick if stop is None else _TICK_S)
         if thread.is_alive() and (spent := patience.spent()):

@@ -61,6 +61,13 @@ def test_where_no_clock_tells_it_is_the_wall(clocks):
     assert clocks.run(work, 1, 1) == "30 s"
 
 
+def test_work_that_has_just_ended_is_not_given_up(clocks):
+    told = iter([0.0, *[0.0] * 60, None])  # its clock ends with it
+    work = Patience(30, lambda: next(told))
+    assert clocks.run(work, 60, 0) == ""
+    assert clocks.run(work, 1, 0) == ""
+
+
 def test_without_a_limit_nothing_is_too_long(clocks):
     work = Patience(float("inf"), lambda: clocks.cpu)
     assert clocks.run(work, 10_000, 1) == ""
