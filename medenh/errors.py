@@ -18,6 +18,7 @@ Each says what happened, to which file, and what to do about it.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,14 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "WeightsError",
+    "as_ours",
     "exit_code",
     "first_problem",
     "is_out_of_memory",
     "spelled",
 ]
 
+_log = logging.getLogger(__name__)
 _FLAGS = {"tasks": "task"}  # keyword -> flag, where they differ
 
 _EXHAUSTED = (
@@ -180,6 +183,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         return not isinstance(error, OutOfMemoryError)
     text = str(error).lower()
     return isinstance(error, Exception) and any(word in text for word in _EXHAUSTED)
+
+
+def as_ours(error: BaseException, path: Path) -> MedenhError:
+    """Return an error of our own kind, whatever was raised while at work on a file."""
+    if isinstance(error, MedenhError):
+        return error
+    if is_out_of_memory(error):
+        return OutOfMemoryError("not enough memory for this file", path=path)
+    _log.debug("unexpected error", exc_info=error)
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return MedenhError(f"unexpected {what[:300]}", path=path)
 
 
 def first_problem(error: ValidationError) -> str:

@@ -22,13 +22,12 @@ from medenh.degradations import (
 from medenh.degradations.api import as_field, unit_severity
 from medenh.degradations.cofe_record import from_cofe, is_cofe, side_of
 from medenh.degradations.record import FileEntry
-from medenh.errors import InputError, MedenhError, UnreadableError, UsageError
+from medenh.errors import InputError, MedenhError, UnreadableError, UsageError, as_ours
 from medenh.formats import writers
 from medenh.formats.files import atomic_output
 from medenh.formats.nifti import told_as
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
-from medenh.pipeline.failing import as_ours
 from medenh.pipeline.fidelity import no_picture
 from medenh.pipeline.journal import with_partners
 from medenh.pipeline.looks import strange_looks

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from medenh.device import num_threads
-from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError
+from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError, as_ours
 from medenh.formats.discover import in_words
 from medenh.formats.files import check_writable, remove_stale_parts
 from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
 from medenh.pipeline.budget import ByteBudget, default_budget
-from medenh.pipeline.failing import as_ours
 from medenh.pipeline.flight import Flight, timed
 from medenh.pipeline.frames import FrameTask
 from medenh.pipeline.journal import Journal

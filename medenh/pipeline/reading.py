@@ -12,10 +12,10 @@ from medenh.errors import (
     OutOfMemoryError,
     OverBudgetError,
     UnreadableError,
+    as_ours,
 )
 from medenh.formats.limits import TOO_SLOW, read_seconds
 from medenh.pipeline.attempt import attempt
-from medenh.pipeline.failing import as_ours
 from medenh.pipeline.journal import Fingerprint
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.results import Failure

@@ -28,9 +28,9 @@ from medenh.errors import (
     OutOfMemoryError,
     OutputError,
     UsageError,
+    as_ours,
     first_problem,
 )
-from medenh.pipeline.failing import as_ours
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
 from medenh.training.loop import changed_settings, train

@@ -98,6 +98,8 @@ def _known_as(zoo, name, **changes):
     training = {
         "seed": 0,
         "command": "medenh train x",
+        "hours": 0.0,
+        "images": 7,
         "config": {"task": "lesion-derm"},
     }
     entry = _entry(content, id=name, training=training, **changes)
