@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
         ("verify", verify),
         ("export", export),
         ("import", import_),
+        ("remove", remove),
         ("publish", publish.run),
         ("remeasure", remeasure.run),
         ("convert", convert.run),
@@ -274,6 +275,32 @@ def import_(
 
     card = import_model(path)
     console.write(f"{card.full_id}: imported")
+    _tell_what_the_id_means(card)
+
+
+def remove(name: _Name) -> None:
+    """Take an imported model, or the fetched weights of a listed one, off the disk."""
+    from medenh.zoo.transfer import remove_model
+
+    card, freed = remove_model(name)
+    console.write(f"{card.full_id}: removed, {console.human_size(freed)}")
+    _tell_what_the_id_means(card)
+
+
+def _tell_what_the_id_means(card: ModelCard) -> None:
+    """Say which version an id stands for, where there were or are several."""
+    from medenh.zoo.manifest import load_manifest
+
+    manifest = load_manifest()
+    versions = [one for one in manifest.cards if one.id == card.id]
+    if not versions or versions == [card]:
+        return
+    now = manifest.get(card.id)
+    note = f"{card.id} means {now.full_id} now"
+    others = ", ".join(one.full_id for one in versions if one is not now)
+    if others:
+        note += f", and there is {others}; aliases and auto mean what they did"
+    console.warn(note, kind="note")
 
 
 def cite(name: _Name) -> None:

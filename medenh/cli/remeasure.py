@@ -55,7 +55,7 @@ def run(
 
     if into is not None:
         check_checkout(into)
-    manifest = load_manifest()
+    manifest = load_manifest().listed()  # an import may have the id of a bundled one
     cards = [manifest.get(name) for name in names or ()] or manifest.current()
 
     def tell(step: str) -> None:

@@ -63,9 +63,13 @@ class Manifest:
     ----------
     cards : tuple of ModelCard
         Consistent: see `Manifest.check`.
+    imported : set of str
+        ``id@version`` of those that the user took in. Each answers to its id, and none
+        changes what an alias or "auto" means.
     """
 
     cards: tuple[ModelCard, ...]
+    imported: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raise ValueError at the first rule that the entries break together."""
@@ -76,16 +80,16 @@ class Manifest:
         for name in (*names, *ids):
             if name == "auto" or (name in names and name in ids):
                 raise ValueError(f"name {name!r} is taken")
-        current = self.current()
+        listed = self.listed().current()
         for alias in sorted(set(names)):
             claims = [
                 word
-                for card in current
+                for card in listed
                 if alias in card.aliases
                 for word in card.modalities or ("any modality",)
             ]
             _no_repeats(f"alias {alias!r} for", claims)
-        _no_repeats("default for", [w for c in current for w in c.default_for])
+        _no_repeats("default for", [w for c in listed for w in c.default_for])
         hashes: dict[str, str] = {}
         for card in self.cards:
             if card.weights is not None:
@@ -101,6 +105,11 @@ class Manifest:
             if known is None or _version(card) > _version(known):
                 newest[card.id] = card
         return tuple(newest.values())
+
+    def listed(self) -> Manifest:
+        """Return the manifest without what was imported."""
+        own = (card for card in self.cards if card.full_id not in self.imported)
+        return Manifest(tuple(own))
 
     def select(
         self,
@@ -146,8 +155,7 @@ class Manifest:
 
     def by_modality(self, name: str) -> bool:
         """Tell whether a name means several models, one for each kind of picture."""
-        bearers = [card for card in self.current() if name in card.aliases]
-        return name == "auto" or len(bearers) > 1
+        return name == "auto" or len(self._bearers(name)) > 1
 
     def resolve(
         self, name: str, modality: str | None = None, *, volume: bool = False
@@ -174,7 +182,7 @@ class Manifest:
             _check_modality(word)
         if name == "auto":
             return self._pick(word, volume=volume)
-        bearers = [card for card in self.current() if name in card.aliases]
+        bearers = self._bearers(name)
         if bearers:
             return _choose(name, bearers, word)
         card = self.get(name)
@@ -204,15 +212,16 @@ class Manifest:
         return found
 
     def _pick(self, modality: str | None, *, volume: bool) -> Resolution:
-        for card in self.current():
+        listed = self.listed().current()
+        for card in listed:
             if modality is not None and modality in card.default_for:
                 return Resolution(card, f"{card.id} is the default for {modality}")
         if modality is None and volume:
-            for card in self.current():
+            for card in listed:
                 if "volume" in card.default_for:
                     why = "what the volume shows is unknown"
                     return Resolution(card, f"{why}: {card.id} keeps its values near")
-        for card in self.current():
+        for card in listed:
             if "unknown" in card.default_for:
                 if modality is None:
                     why = "the kind of image is unknown"
@@ -220,6 +229,10 @@ class Manifest:
                     why = f"no model is the default for {modality}"
                 return Resolution(card, f"{why}, so the general {card.id} is used")
         raise UsageError("no model to choose from", hint=f"give {spelled(model='ID')}")
+
+    def _bearers(self, alias: str) -> list[ModelCard]:
+        """Return the newest versions, of those listed, that have an alias."""
+        return [card for card in self.listed().current() if alias in card.aliases]
 
     def _knows(self, name: str) -> bool:
         names = ((card.id, card.full_id, *card.aliases) for card in self.cards)
@@ -367,7 +380,8 @@ def load_manifest() -> Manifest:
             raise UsageError(f"conflicts with the manifest: {error}", path=path) from (
                 error
             )
-    return Manifest(cards + _imported(cards))
+    imported = _imported(cards)
+    return Manifest(cards + imported, frozenset(card.full_id for card in imported))
 
 
 def _imported(known: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
@@ -380,7 +394,8 @@ def _imported(known: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
                 card = read_card(path.read_bytes())
                 if card.full_id in taken:
                     continue
-                Manifest((*known, *cards, card)).check()
+                new = frozenset(one.full_id for one in (*cards, card))
+                Manifest((*known, *cards, card), new).check()
             except (MedenhError, OSError, ValueError) as error:
                 _log.warning("imported model %s is left out: %s", path, error)
                 continue

@@ -19,6 +19,7 @@ from typing import IO
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.hashing import sha256_file
 from medenh.zoo.cache import (
+    cache_folders,
     cached_name,
     publishing,
     writable_cache,
@@ -28,7 +29,7 @@ from medenh.zoo.fetch import weights_path
 from medenh.zoo.load import check_header
 from medenh.zoo.manifest import Manifest, load_manifest, read_card
 
-__all__ = ["CARD_FILE", "export_model", "import_model", "pack"]
+__all__ = ["CARD_FILE", "export_model", "import_model", "pack", "remove_model"]
 
 CARD_FILE = "card.json"
 _Member = Callable[[Path, str], AbstractContextManager[tuple[IO[bytes], int]]]
@@ -193,8 +194,9 @@ def _own(card: ModelCard, weights: Weights, source: Path) -> ModelCard:
             "weights": weights.model_copy(update={"file": file, "bundled": False}),
         }
     )
+    known = load_manifest()
     try:
-        Manifest((*load_manifest().cards, own)).check()
+        Manifest((*known.cards, own), known.imported | {own.full_id}).check()
     except ValueError as error:
         raise WeightsError(f"cannot be listed: {error}", path=source) from error
     return own
@@ -218,6 +220,56 @@ def _store_card(card: ModelCard) -> None:
     target = writable_cache() / "models" / f"{card.full_id}.json"
     with publishing(target) as part:
         part.write_text(json.dumps(card.to_dict(), indent=1, sort_keys=True), "utf-8")
+
+
+def remove_model(name: str) -> tuple[ModelCard, int]:
+    """Take an imported model, or the fetched weights of a listed one, off the cache.
+
+    Parameters
+    ----------
+    name : str
+        Id, of which the newest version goes, or ``id@version``.
+
+    Returns
+    -------
+    card : ModelCard
+    freed : int
+        Bytes; weights that another model has too stay.
+
+    Raises
+    ------
+    UsageError
+        There is no such model, or nothing of it lies in the cache.
+    OutputError
+        A file cannot be removed.
+    """
+    manifest = load_manifest()
+    card = manifest.get(name)
+    imported = card.full_id in manifest.imported
+    if not imported and (card.weights is None or card.weights.bundled):
+        raise UsageError(f"{card.full_id} is part of the installation")
+    hashes = [one.weights.sha256 for one in manifest.cards if one.weights is not None]
+    names = []
+    if imported:  # first: weights that no card names harm nobody
+        names.append(Path("models", f"{card.full_id}.json"))
+    if card.weights is not None and hashes.count(card.weights.sha256) == 1:
+        names.append(Path("weights", cached_name(card.weights)))
+    places = [folder / one for one in names for folder in cache_folders()]
+    sizes = [_remove(path) for path in places if path.is_file()]
+    if not sizes:
+        raise UsageError(f"nothing of {card.full_id} lies in the cache")
+    return card, sum(sizes)
+
+
+def _remove(path: Path) -> int:
+    """Remove a file, and return the size it had."""
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"cannot be removed: {reason}", path=path) from error
+    return size
 
 
 @contextmanager

@@ -204,6 +204,29 @@ def test_export_and_import(zoo, run, monkeypatch):
     assert err.count("\n") == 1
 
 
+def test_import_says_what_the_id_means_and_remove_takes_it_back(zoo, run, monkeypatch):
+    bundle = zoo / "toy.zip"
+    document = json.loads((zoo / "extra.json").read_text())
+    document["models"][0]["version"] = "1.10"
+    (zoo / "newer.json").write_text(json.dumps(document))
+    monkeypatch.setenv("MEDENH_MANIFEST", str(zoo / "newer.json"))
+    assert run("models", "export", "toy-fundus", str(bundle))[0] == 0
+    monkeypatch.setenv("MEDENH_MANIFEST", str(zoo / "extra.json"))
+    code, out, err = run("models", "import", str(bundle))
+    assert code == 0
+    assert out == "toy-fundus@1.10: imported\n"
+    assert "toy-fundus means toy-fundus@1.10 now" in err
+    assert "there is toy-fundus@1.2" in err
+    assert resolve("toy-fundus").card.version == "1.10"
+    assert resolve("toy").card.version == "1.2"  # no other name changes
+    code, out, err = run("models", "remove", "toy-fundus")
+    assert code == 0
+    assert out.startswith("toy-fundus@1.10: removed, ")
+    assert "toy-fundus means toy-fundus@1.2 now" in err
+    assert resolve("toy-fundus").card.version == "1.2"
+    assert not list((zoo / "cache" / "models").iterdir())
+
+
 def test_cite_tells_words_of_the_card_papers_and_images(zoo, run):
     out = run("models", "cite", "toy-fundus")[1]
     assert out.startswith("Somebody, 2020\n")

@@ -14,7 +14,7 @@ from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.zoo.cache import find_weights, where
 from medenh.zoo.fetch import weights_path
 from medenh.zoo.manifest import SCHEMA, load_manifest
-from medenh.zoo.transfer import CARD_FILE, export_model, import_model
+from medenh.zoo.transfer import CARD_FILE, export_model, import_model, remove_model
 
 
 @pytest.fixture
@@ -199,3 +199,53 @@ def test_damaged_imported_card_is_left_out(content, tmp_path, cache, caplog):
     assert "toy-fundus" not in names
     assert "clahe" in names
     assert "left out" in caplog.text
+
+
+def test_removed_weights_of_a_listed_model_can_be_had_again(listed, content):
+    weights_path(listed)
+    assert where(listed) == "cached"
+    card, freed = remove_model("toy-fundus")
+    assert (card, freed) == (listed, len(content))
+    assert where(listed) == "remote"
+    assert weights_path(listed).read_bytes() == content
+
+
+def test_weights_that_two_models_have_stay(listed, content, tmp_path):
+    weights_path(listed)
+    twin = make_card(content, id="twin").to_dict()
+    import_model(bundle(tmp_path / "t.zip", twin, (twin["weights"]["file"], content)))
+    assert remove_model("twin")[0].id == "twin"
+    assert weights_path(listed, offline=True).read_bytes() == content
+    with pytest.raises(UsageError, match="unknown model"):
+        remove_model("twin")
+
+
+def test_what_cannot_be_removed_is_said(listed, monkeypatch):
+    with pytest.raises(UsageError, match="clahe@1 is part of the installation"):
+        remove_model("clahe")
+    with pytest.raises(UsageError, match="part of the installation"):
+        remove_model("fast-fundus")
+    with pytest.raises(UsageError, match="nothing of toy-fundus@1 lies in the cache"):
+        remove_model("toy-fundus")
+    kept = weights_path(listed)
+
+    def refused(self, missing_ok=False):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(kept), "unlink", refused)
+    with pytest.raises(OutputError, match="cannot be removed: Permission denied"):
+        remove_model("toy-fundus")
+
+
+def test_import_of_a_newer_version_changes_no_default(content, tmp_path, cache):
+    """The package's own default for fundus stays one, though its id is taken over."""
+    before = load_manifest().resolve("auto", "fundus").card
+    newer = make_card(content, id=before.id, version="999", default_for=[]).to_dict()
+    file = newer["weights"]["file"]
+    import_model(bundle(tmp_path / "new.zip", newer, (file, content)))
+    manifest = load_manifest()
+    assert manifest.get(before.id).version == "999"
+    assert manifest.resolve("auto", "fundus").card == before
+    for alias in before.aliases:
+        assert manifest.resolve(alias, "fundus").card == before
+    assert manifest.listed().get(before.id) == before  # what remeasure measures
