@@ -6,7 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from medenh.tasks.table import TASKS, Task
+from medenh.errors import UsageError
+from medenh.tasks import TASKS, Task, find_task
 from medenh.training.sections import (
     AdversarialConfig,
     AugmentConfig,
@@ -162,7 +163,7 @@ class TrainConfig(Section):
             )
         self._check_strategy()
         supervised = self.promote.loss == "supervised"
-        self._check_clean(TASKS.get(self.promote.task) if supervised else None)
+        self._check_clean(_promoted(self.promote.task) if supervised else None)
         self._check_images()
         self._check_promotion()
         self._check_pseudo_masks()
@@ -238,8 +239,6 @@ class TrainConfig(Section):
 
     def _check_promotion(self) -> None:
         promote = self.promote
-        if promote.task and promote.task not in TASKS:
-            raise ValueError(f"promote.task is none of {', '.join(TASKS)}")
         if promote.rule == "off":
             if promote.train:
                 raise ValueError("promote.train wants a rule, sum for example")
@@ -279,7 +278,7 @@ class TrainConfig(Section):
         name = self.data.pseudo_masks
         if not name:
             return
-        task, promoted = TASKS.get(name), TASKS.get(self.promote.task)
+        task, promoted = TASKS.get(name), _promoted(self.promote.task)
         if task is None or task.kind != "segmentation":
             known = [t.name for t in TASKS.values() if t.kind == "segmentation"]
             raise ValueError(f"data.pseudo_masks is none of {', '.join(known)}")
@@ -318,3 +317,13 @@ class TrainConfig(Section):
                 f"condition_batch and teacher_share go with {', '.join(_CONDITIONED)} "
                 "and supervised training alone"
             )
+
+
+def _promoted(name: str) -> Task | None:
+    """Return the task of ``promote.task``, which may be a recogniser's id."""
+    if not name:
+        return None
+    try:
+        return find_task(name)
+    except UsageError as error:
+        raise ValueError(f"promote.task: {error}") from error

@@ -77,9 +77,17 @@ class Journal:
         return self._seen
 
     def note(
-        self, step: int, losses: dict[str, float], rate: float, measured: Measured
+        self,
+        step: int,
+        losses: dict[str, float],
+        rate: float,
+        measured: Measured,
+        measuring_s: float = 0.0,
     ) -> None:
-        """Remember a step's losses, and write what there is to write."""
+        """Remember a step's losses, and write what there is to write.
+
+        ``measuring_s``: seconds that a validation took, which are no training.
+        """
         for name, value in losses.items():
             kept = self._seen.setdefault(name, [])
             if math.isfinite(value):
@@ -89,7 +97,8 @@ class Journal:
         means = {n: sum(v) / len(v) if v else math.nan for n, v in self._seen.items()}
         self._seen = {}
         now, config = time.monotonic(), self._config
-        speed = config.batch * (step - self._last) / max(now - self._since, 1e-9)
+        learnt_s = max(now - self._since - measuring_s, 1e-9)
+        speed = config.batch * (step - self._last) / learnt_s
         self._since, self._last = now, step
         figures, loss = measured.figures, means["loss"]
         values = {"step": step, "loss": loss, "lr": rate, "images_per_s": speed}

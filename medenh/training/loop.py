@@ -233,7 +233,8 @@ def _train(
             validation_s = time.monotonic() - begun
         if world.leads:
             rate = update.optimisers["network"].param_groups[0]["lr"]
-            journal.note(step, losses, rate, measured)
+            spent = validation_s if measured.figures else 0.0
+            journal.note(step, losses, rate, measured, spent)
         stop = last or asked
         due = time.monotonic() - saved > 60 * config.checkpoint_minutes
         if world.leads and (stop or due):

@@ -397,8 +397,9 @@ class PromoteConfig(Section):
     reference : str
         "batch", or "ema": a running mean of the enhancement's gradient.
     task : str
-        A downstream task of the zoo whose recogniser looks at the enhanced images. With
-        rule "off" its score on held-back images is measured all the same.
+        A downstream task of the zoo whose recogniser looks at the enhanced images, or
+        the id (or ``id@version``) of a recogniser of one's own. With rule "off" its
+        score on held-back images is measured all the same.
     loss : str
         "supervised" (needs masks or labels), "unsupervised" (agree with the answer on
         the clean image).

@@ -10,7 +10,7 @@ import numpy as np
 
 from medenh.degradations import find_recipe
 from medenh.errors import UsageError
-from medenh.tasks.table import get_task
+from medenh.tasks import find_task
 from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage, digest_of, hold_back, load_pack, tell_parts
 from medenh.training.folders import load_folder
@@ -99,7 +99,7 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
     data, promote = config.data, config.promote
     task = None
     if promote.task and promote.loss == "supervised":  # also where it only measures
-        task = get_task(promote.task)
+        task = find_task(promote.task)
     if data.high:
         images = load_folder(
             data.high,
@@ -130,7 +130,7 @@ def _check_task(images: list[CleanImage], promote: PromoteConfig) -> None:
     """Refuse a task about another kind of picture than the images are."""
     if not promote.task or (promote.rule == "off" and promote.loss != "supervised"):
         return
-    task = get_task(promote.task)
+    task = find_task(promote.task)
     others = {image.modality for image in images} - {task.modality, "unknown"}
     if others:
         raise UsageError(

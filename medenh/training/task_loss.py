@@ -104,7 +104,7 @@ class TaskLoss:
         train: bool = False,
         lr: float = 1e-4,
     ) -> Self:
-        """Take the zoo's recogniser of a task.
+        """Take the recogniser that `medenh.tasks.find_task` knows by a name.
 
         Raises
         ------

@@ -22,7 +22,7 @@ class TaskValidation:
     Parameters
     ----------
     task : str
-        A key of `medenh.tasks.TASKS`.
+        As `medenh.tasks.find_task` takes it.
     images : list of CleanImage
         With their masks or labels, in the order of the answers.
     """

@@ -40,6 +40,17 @@ def test_both_of_a_pair_are_deidentified_and_replay_makes_the_same(folder, tmp_p
     assert contents(again) == made
 
 
+def test_another_secret_at_a_replay_is_named_as_a_reason(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDENH_UID_SECRET", "first")
+    degrade_files([folder], tmp_path / "out", asked(deidentify="basic"))
+    monkeypatch.setenv("MEDENH_UID_SECRET", "second")
+    records, one = tmp_path / "out" / "records.jsonl", DegradeOptions(workers=1)
+    summary = degrade_files([folder], tmp_path / "again", one, replay=records)
+    (failure,) = summary.failed  # the series is one volume
+    assert "differs from the record" in str(failure.error)
+    assert "another MEDENH_UID_SECRET" in failure.error.hint
+
+
 def test_what_was_made_with_the_patients_name_is_not_done(folder, tmp_path):
     out = tmp_path / "out"
     degrade_files([folder], out, asked())

@@ -99,3 +99,9 @@ def test_tiles_that_were_asked_for_are_told_of():
     enhancer = FrameEnhancer(FakeRunner(), SMALL, tile=32)
     assert "a copy of 64 pixels" in enhancer.caveats(picture())[0]
     assert not FrameEnhancer(FakeRunner(), SMALL).caveats(picture())
+    whole = FrameEnhancer(FakeRunner(), Contract(halo=None), tile=32)
+    (told,) = whole.caveats(picture())
+    assert "tiles of 32 pixels" in told
+    assert "values differ" in told
+    local = FrameEnhancer(FakeRunner(), Contract(halo=8), tile=32)
+    assert not local.caveats(picture())  # exact

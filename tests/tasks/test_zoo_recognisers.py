@@ -125,6 +125,18 @@ def test_a_newer_import_does_not_change_what_a_task_means(zoo):
     assert tasks.load("lesion-derm@99").thresholds == (0.4,)
 
 
+def test_an_own_recogniser_promotes_in_training(zoo):
+    _known_as(zoo, "own-seg")
+    asked = ["promote.rule=hard", "promote.task=own-seg"]
+    assert load_config("gradprom-denoise-derm", asked).promote.task == "own-seg"
+    loss = TaskLoss.from_zoo("own-seg")
+    gentle = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)
+    loss(gentle, mask=torch.ones(1, 1, 32, 32)).backward()
+    assert gentle.grad.abs().sum() > 0
+    with pytest.raises(UsageError, match="promote.task: unknown task 'own-sag'"):
+        load_config("gradprom-denoise-derm", ["promote.task=own-sag"])
+
+
 @pytest.mark.parametrize("name", ["dpe-general", "nobody", "own-seg@7"])
 def test_what_recognises_nothing_known_is_no_task(zoo, name):
     _known_as(zoo, "own-seg")

@@ -80,3 +80,14 @@ def test_each_figure_has_an_axis_of_its_own(tmp_path, monkeypatch):
     lines = [{line.get_label() for line in axes.lines} for axes in drawn[0].axes[1:]]
     assert lines == [{"psnr", "psnr identity"}, {"ssim", "ssim identity"}]
     assert drawn[0].axes[2].lines[0].get_ydata().tolist() == [0.8, 0.9]
+
+
+def test_speed_is_of_learning_without_what_validation_took(tmp_path, monkeypatch):
+    clock = iter([0.0, 30.0, 40.0])  # made, noted at step 10 and at step 20
+    monkeypatch.setattr("medenh.training.journal.time.monotonic", lambda: next(clock))
+    journal = _journal(tmp_path)
+    measured = Measured({"psnr": 20.0})
+    journal.note(10, {"loss": 1.0}, 1e-3, measured, measuring_s=20.0)
+    journal.note(20, {"loss": 1.0}, 1e-3, Measured({}))
+    speeds = [float(row["images_per_s"]) for row in _rows(tmp_path)]
+    assert speeds == [8.0, 8.0]  # 10 steps of 8 pictures in 10 s
