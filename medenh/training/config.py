@@ -239,6 +239,7 @@ class TrainConfig(Section):
 
     def _check_promotion(self) -> None:
         promote = self.promote
+        _promoted(promote.task)  # known, or an error
         if promote.rule == "off":
             if promote.train:
                 raise ValueError("promote.train wants a rule, sum for example")

@@ -134,7 +134,7 @@ def test_an_own_recogniser_promotes_in_training(zoo):
     loss = TaskLoss.from_zoo("own-seg")
     found = loss(torch.rand(1, 3, 32, 32), mask=torch.ones(1, 1, 32, 32))
     assert torch.isfinite(found)
-    with pytest.raises(UsageError, match="promote.task: unknown task 'own-sag'"):
+    with pytest.raises(UsageError, match=r"promote\.task: unknown task 'own-sag'"):
         load_config("gradprom-denoise-derm", ["promote.task=own-sag"])
 
 
