@@ -147,11 +147,22 @@ def on_grid(
         Type, slope, intercept and limits of the file.
     """
     if storage.dtype.kind == "f":
-        return native.astype(dtype)
+        return _in_floats(native, dtype)
     stored = (native - storage.intercept) / storage.slope
     np.rint(stored, out=stored)
     np.clip(stored, storage.minimum, storage.maximum, out=stored)
     return (stored * storage.slope + storage.intercept).astype(dtype)
+
+
+def _in_floats(native: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return values in a type of floats; none becomes infinite that was not."""
+    with np.errstate(over="ignore"):
+        out = native.astype(dtype)
+    spilled = np.isinf(out)
+    if spilled.any():
+        spilled &= np.isfinite(native)
+        out[spilled] = np.copysign(np.finfo(dtype).max, native[spilled])
+    return out
 
 
 def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:

@@ -102,6 +102,18 @@ def test_results_stay_inside_what_the_file_can_store():
     np.testing.assert_array_equal(darker.ravel(), [0, 500])
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_floats_end_at_their_largest_number(dtype):
+    largest = np.finfo(dtype).max
+    pixels = np.array([[[[0.0], [0.9], [-0.9]]]]).astype(dtype) * largest
+    image = _image(pixels, UnitRange(0.0, float(largest)))
+    change = np.array([[[[0.25, 0.5, -0.5]]]], np.float32)
+    out = image.from_unit(image.to_unit() + change).pixels
+    assert out.dtype == dtype
+    expected = np.array([0.25, 1.0, -1.0]) * float(largest)
+    np.testing.assert_allclose(out.ravel().astype(float), expected, rtol=1e-3)
+
+
 def test_frozen_pixels_never_change():
     pixels = np.full((1, 3, 3, 1), 50, np.uint8)
     frozen = np.zeros((1, 3, 3), bool)
