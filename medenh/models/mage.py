@@ -80,6 +80,10 @@ class MAGENet(nn.Module):
     shrink : int
         1, 2 or 4: the whole network works on the picture unshuffled by it (ours): a
         fourth or a sixteenth of the work, and as much wider a view.
+    thumbnail : int
+        Stage-1 sees a copy of so many pixels each way, and its features are brought to
+        the picture's size (ours): light and colour of the whole are judged at one size,
+        whatever the picture's. A multiple of 8 * shrink; 0: the picture itself.
     rsp, stage2 : bool
         Build the segmenter, the second stage. RSP feeds Stage-2 and needs it.
     channel_attention : bool
@@ -130,6 +134,7 @@ class MAGENet(nn.Module):
         patches: int = 2,
         scale: int = 1,
         shrink: int = 1,
+        thumbnail: int = 0,
         rsp: bool = True,
         stage2: bool = True,
         channel_attention: bool = True,
@@ -149,11 +154,17 @@ class MAGENet(nn.Module):
                 "MAGE-Net's RSP feeds Stage-2, which is switched off",
                 hint="set rsp = false too",
             )
-        self.global_ops = channel_attention or rsp or patches > 1
+        if thumbnail < 0 or thumbnail % (8 * shrink):
+            raise UsageError(
+                f"MAGE-Net takes no thumbnail = {thumbnail}",
+                hint=f"use a multiple of {8 * shrink}",
+            )
+        self.global_ops = channel_attention or rsp or patches > 1 or thumbnail > 0
         local = _receptive_field(blocks, scale, shrink, stage2=stage2)
         self.receptive_field = None if self.global_ops else local
         self.multiple_of = 16 * shrink
         self.shrink = shrink
+        self.thumbnail = thumbnail
         inputs = 3 * shrink**2
         widths = (width, width + step, width + 2 * step)
         self.structures = tuple(structures)
@@ -221,8 +232,9 @@ class MAGENet(nn.Module):
         ----------
         image : float tensor, shape (B, 3, H, W), in [0, 1]
         """
-        x = F.pixel_unshuffle(pad_to_multiple(image, self.multiple_of), self.shrink)
-        encoded, decoded = self.stage1(x)
+        padded = pad_to_multiple(image, self.multiple_of)
+        x = F.pixel_unshuffle(padded, self.shrink)
+        encoded, decoded = self._context(padded)
         enhanced, handed = self.sam(decoded[0], x)
         images = [enhanced]
         maps: tuple[Tensor, ...] = ()
@@ -236,6 +248,26 @@ class MAGENet(nn.Module):
             tuple(crop_to(F.pixel_shuffle(x, self.shrink), image) for x in images),
             tuple(crop_to(enlarge(side, self.shrink), image) for side in sides),
         )
+
+    def _context(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what Stage-1 sees, at the size of the unshuffled picture."""
+        seen = image
+        if self.thumbnail:
+            seen = F.adaptive_avg_pool2d(image, (self.thumbnail, self.thumbnail))
+        encoded, decoded = self.stage1(F.pixel_unshuffle(seen, self.shrink))
+        if self.thumbnail:
+            encoded, decoded = (
+                [_as_large_as(image, x, self.shrink << i) for i, x in enumerate(levels)]
+                for levels in (encoded, decoded)
+            )
+        return encoded, decoded
+
+
+def _as_large_as(image: Tensor, features: Tensor, smaller: int) -> Tensor:
+    """Return features enlarged to so many times less than the picture's size."""
+    height, width = image.shape[-2:]
+    size = (height // smaller, width // smaller)
+    return F.interpolate(features, size, mode="bilinear", align_corners=False)
 
 
 def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -21,6 +21,8 @@ VARIANTS = {
     "gain at half size": {"gain": True, "scale": 2},
     "gain and shrunk": {"gain": True, "shrink": 2},
     "bias": {"bias": True},
+    "thumbnail": {"thumbnail": 24},
+    "thumbnail, shrunk": {"thumbnail": 64, "shrink": 4},
 }
 LOCAL = {"rsp": False, "patches": 1, "channel_attention": False}
 
@@ -119,6 +121,20 @@ def test_biases_start_at_nothing_and_are_in_both_stages():
         if isinstance(module, torch.nn.Conv2d) and module.bias is None
     ]
     assert all(name.startswith("rsp.") for name in convolutions)
+
+
+def test_a_thumbnail_is_judged_at_one_size():
+    network, plain = _seeded(thumbnail=64), _seeded()
+    small = torch.rand(1, 3, 64, 64)
+    large = small.repeat_interleave(3, 2).repeat_interleave(2, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(network(small), plain(small))
+        own = plain.stage1(small)
+        for seen, levels in zip(network._context(large), own, strict=True):
+            for got, level in zip(seen, levels, strict=True):
+                wide = F.interpolate(level, scale_factor=(3, 2), mode="bilinear")
+                torch.testing.assert_close(got, wide)
+        assert not torch.equal(network(large), plain(large))
 
 
 def test_structures_set_the_classes():
@@ -252,6 +268,8 @@ def test_bf16_is_near():
         {"patches": 3},
         {"scale": 4},
         {"shrink": 3},
+        {"thumbnail": -8},
+        {"thumbnail": 36},
         {"rsp_feed": "none"},
         {"stage2": False},
     ],
@@ -261,10 +279,11 @@ def test_options_that_cannot_be_are_usage_errors(options):
         models.create("mage", "tiny", **options)
 
 
-def test_openvino_gives_the_same():
+@pytest.mark.parametrize("thumbnail", [0, 32])
+def test_openvino_gives_the_same(thumbnail):
     pytest.importorskip("openvino")
     from medenh.pipeline.openvino_cache import load_parts
 
-    network = _seeded(rsp=False)  # the segmenter has a test of its own
+    network = _seeded(rsp=False, thumbnail=thumbnail)  # the segmenter has a test
     parts = load_parts(None, "mage", lambda: network, multiple_of=16)
     assert set(parts) == {"whole"}  # an answer unlike torch's would have been refused
