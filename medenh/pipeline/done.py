@@ -32,8 +32,9 @@ class Judge:
     policy : str
         What to do where an output is there: error, skip, overwrite or rename.
     journal : Journal or None
-    request : str
-        Hash of what is asked; a record of another request does not count.
+    requests : sequence of str
+        Hashes of what is asked, and of what would write the same; a record of another
+        request does not count.
     models : ModelSource, optional
         A record counts only while the same model would be run in the same way.
     """
@@ -42,12 +43,12 @@ class Judge:
         self,
         policy: str,
         journal: Journal | None,
-        request: str,
+        requests: Sequence[str],
         models: ModelSource | None = None,
     ) -> None:
         self._policy = policy
         self._journal = journal
-        self._request = request
+        self._requests = tuple(requests)
         self._models = models
 
     def judge(self, item: WorkItem) -> list[Verdict]:
@@ -104,7 +105,7 @@ class Judge:
         made_by = f"by {record.model} {record.version}".strip()
         if not journal.is_intact(record):
             return f"made {made_by} and changed since"
-        if record.request != self._request:
+        if record.request not in self._requests:
             return f"made {made_by} with other options, or by another version of medenh"
         if not self._same_model(record):
             return f"made {made_by}, which would not be run so now"
@@ -133,7 +134,7 @@ class Judge:
                 continue
             made = [
                 self._sources_in(item, record)
-                for record in self._journal.makers_of(path, self._request)
+                for record in self._journal.makers_of(path, self._requests)
             ]
             if not any(made):
                 return set()
@@ -231,7 +232,7 @@ class Judge:
         ]
 
     def _counts(self, item: WorkItem, indices: Sequence[int], record: Record) -> bool:
-        if self._journal is None or record.request != self._request:
+        if self._journal is None or record.request not in self._requests:
             return False
         prints = _prints_of(item, indices)
         return (
@@ -267,7 +268,10 @@ class Judge:
         if self._journal is None or prints is None:
             return False
         return all(
-            self._journal.was_begun(path, source, self._request)
+            any(
+                self._journal.was_begun(path, source, request)
+                for request in self._requests
+            )
             for path, source in item.origins(prints)
             if path.exists()
         )

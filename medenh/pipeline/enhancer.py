@@ -283,14 +283,17 @@ class FrameEnhancer:
             _release_memory()
             if self._batch > 1:
                 self._batch = 1
-            elif core > _SMALLEST_CORE:
+            elif core > _SMALLEST_CORE and self._contract.halo is not None:
                 core = max(_SMALLEST_CORE, core // 2)
                 self._core_limit = min(self._core_limit, core)
             else:
+                hint = f"close other programs, or use {spelled(device='cpu')}"
+                if core > _SMALLEST_CORE:  # values would differ: the user's choice
+                    hint += f", or {spelled(tile=max(_SMALLEST_CORE, core // 2))}"
                 raise OutOfMemoryError(
-                    f"not enough memory even for tiles of {core} pixels",
+                    f"not enough memory for tiles of {core} pixels",
                     path=task.image.source,
-                    hint=f"close other programs, or use {spelled(device='cpu')}",
+                    hint=hint,
                 )
 
     def _run_tiles(

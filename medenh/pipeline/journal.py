@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -283,13 +283,13 @@ class Journal:
                 found[id(record)] = record
         return list(found.values())
 
-    def makers_of(self, target: Path, request: str) -> list[Record]:
-        """Return the records of a request that tell of ``target`` as it is now."""
+    def makers_of(self, target: Path, requests: Collection[str]) -> list[Record]:
+        """Return the records of some requests that tell of ``target`` as it is now."""
         key = self._key(target)
         return [
             record
             for record in self.records_of([target])
-            if record.request == request
+            if record.request in requests
             and any(
                 output.path == key and output.is_intact(self._root)
                 for output in record.outputs

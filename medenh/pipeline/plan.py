@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -360,7 +360,9 @@ class _Draft:
         """Sort out what is done or in the way; several threads hash what is there."""
         request = request_hash(self.options)
         journal = None if self.root is None else Journal(self.root)
-        judge = Judge(self.options.on_exists, journal, request, self.models)
+        # what a strict run accepted is what one that is not strict would write
+        strict = request_hash(replace(self.options, strict=True))
+        judge = Judge(self.options.on_exists, journal, (request, strict), self.models)
         work: list[WorkItem] = []
         skipped: list[Skip] = []
         with ThreadPoolExecutor(num_threads(), "medenh-plan") as pool:

@@ -22,6 +22,7 @@ from medenh.zoo.cache import (
     cache_folders,
     cached_name,
     publishing,
+    where,
     writable_cache,
 )
 from medenh.zoo.card import ModelCard, Weights
@@ -122,7 +123,8 @@ def _write_folder(target: Path, card: bytes, source: Path, name: str) -> None:
 def import_model(path: str | Path) -> ModelCard:
     """Take an exported model into the cache.
 
-    The weights of a model that the manifest lists become available to it. A model that
+    The weights of a model that the manifest lists become available to it; those that
+    the installation has stay as they are. A model that
     it does not list is added under its id; its aliases and defaults are dropped, so
     that no import changes what other names mean.
 
@@ -148,7 +150,12 @@ def import_model(path: str | Path) -> ModelCard:
         return _import(source, _zip_member)
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"cannot be imported: {reason}", path=source) from error
+        raise WeightsError(
+            f"cannot be imported: {reason}",
+            path=source,
+            hint="`medenh models export`, `publish` and `convert` write what can be; "
+            "a checkpoint goes through `convert`",
+        ) from error
 
 
 def _import(source: Path, member: _Member) -> ModelCard:
@@ -163,7 +170,8 @@ def _import(source: Path, member: _Member) -> ModelCard:
     with member(source, card.weights.file) as (file, size):
         if size != card.weights.size_bytes:
             raise WeightsError("its weights have another size than hashed", path=source)
-        _store_weights(file, card.weights, source)
+        if where(own) != "bundled":
+            _store_weights(file, card.weights, source)
     if listed is None:
         _store_card(own)
     return own

@@ -290,6 +290,24 @@ def test_strict_refuses_results_outside_the_limits(folder, tmp_path):
     assert not any((tmp_path / "strict" / name).exists() for name in refused)
 
 
+def test_what_a_strict_run_accepted_is_done_for_one_that_is_not(folder, tmp_path):
+    card = make_card(limits=Limits(max_mean_shift=0.1))
+    models = FakeModels(FakeRunner(lambda x: x * 0.5), card=card)
+    out = tmp_path / "out"
+    dark = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32) // 8
+    cv2.imwrite(str(folder / "dark.png"), dark)  # halved, it moves by little
+    strict = enhance(folder, out, models, strict=True)
+    assert [r.input.name for r in strict.written] == ["dark.png"]
+    assert strict.failed
+    loose = enhance(folder, out, models)
+    assert not loose.failed
+    assert {s.path for s in loose.skipped} == {r.input for r in strict.written}
+    assert {r.input for r in loose.written} == {f.path for f in strict.failed}
+    again = enhance(folder, out, models, strict=True)  # what nobody judged strictly
+    assert {s.path for s in again.skipped} == {r.input for r in strict.written}
+    assert {f.path for f in again.failed} == {r.input for r in loose.written}
+
+
 def test_fidelity_is_measured(folder, tmp_path):
     same = enhance(folder, tmp_path / "same", FakeModels(FakeRunner()))
     for result in same.written:

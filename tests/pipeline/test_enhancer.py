@@ -129,6 +129,14 @@ def test_what_to_do_about_memory_depends_on_the_picture(contract, tile, side, hi
     assert ("--tile 1024" in caught.value.hint) == (hint == "--tile 1024")
 
 
+def test_forced_tiles_are_as_asked_or_none():
+    """Smaller ones of a model that sees the whole would change what it answers."""
+    image, runner = random_image(), FakeRunner(box, {"always": MemoryError()})
+    with pytest.raises(OutOfMemoryError, match="for tiles of 100 pixels") as told:
+        run(image, runner, GLOBAL, tile=100)
+    assert "--tile 64" in told.value.hint
+
+
 def test_other_errors_are_not_taken_for_memory():
     runner = FakeRunner(box, {"always": ValueError("shape")})
     with pytest.raises(ValueError, match="shape"):

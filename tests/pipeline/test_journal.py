@@ -188,7 +188,7 @@ def test_a_record_with_an_unknown_modality_does_not_end_the_plan(tmp_path):
     )
     journal = Journal(tmp_path / "out")
     journal.add(record)
-    judge = Judge("skip", journal, "asked", FakeModels())
+    judge = Judge("skip", journal, ["asked"], FakeModels())
     assert [verdict.reason for verdict in judge.judge(item)] == ["exists"]
 
 

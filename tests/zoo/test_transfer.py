@@ -249,3 +249,17 @@ def test_import_of_a_newer_version_changes_no_default(content, tmp_path, cache):
     for alias in before.aliases:
         assert manifest.resolve(alias, "fundus").card == before
     assert manifest.listed().get(before.id) == before  # what remeasure measures
+
+
+def test_what_the_installation_has_is_not_stored_again(tmp_path, cache):
+    export_model("fast-fundus", tmp_path / "ff.zip")
+    card = import_model(tmp_path / "ff.zip")
+    assert where(card) == "bundled"
+    assert not (cache / "weights").exists()
+
+
+def test_what_is_no_exported_model_is_told_what_is(tmp_path):
+    (tmp_path / "model.pth").write_bytes(b"PK no zip")
+    with pytest.raises(WeightsError) as told:
+        import_model(tmp_path / "model.pth")
+    assert "`convert`" in told.value.hint
