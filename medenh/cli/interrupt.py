@@ -23,7 +23,7 @@ _AT_ONCE_S = 0.1
 
 @contextmanager
 def interruptible(
-    further: str = "the same command goes on from here",
+    further: str = "the same command goes on with the files that are not done",
 ) -> Iterator[threading.Event]:
     """Give an event that the first Ctrl-C or SIGTERM sets; the second quits.
 

@@ -26,7 +26,7 @@ from medenh.evaluation.failures import Failure, failure
 from medenh.evaluation.figures import Figures, measure
 from medenh.evaluation.measuring import columns_of, unit_frame
 from medenh.evaluation.packs import find_pack, is_pack, read_set
-from medenh.evaluation.pictures import PictureFolder
+from medenh.evaluation.pictures import PictureFolder, all_or_nothing
 from medenh.evaluation.protocols import Protocol, find_protocol
 from medenh.evaluation.questions import tasks_of_folder
 from medenh.evaluation.regained import CLEAN
@@ -140,9 +140,11 @@ def run_protocol(
     entrants = enter(options.models, modality, device=options.device)
     recognisers = Recognisers(data.tasks, optional=not options.tasks)
     folder = PictureFolder() if options.pictures else None
-    run = _Run(protocol, modality, entrants, recognisers, folder, options)
     try:
-        measured = counted(run.measure(data), len(data.cases), on_done)
+        with all_or_nothing(options.output) as kept:
+            told = replace(options, output=kept)
+            run = _Run(protocol, modality, entrants, recognisers, folder, told)
+            measured = counted(run.measure(data), len(data.cases), on_done)
     except BaseException:
         if folder is not None:
             folder.close()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +19,14 @@ from medenh.evaluation.measuring import on_range_of, unit_frame
 from medenh.evaluation.planning import REFERENCE, SUBJECT
 from medenh.formats import raster
 from medenh.formats.array import from_array
+from medenh.formats.files import output_error
 from medenh.formats.nifti import frame_axis
 from medenh.types import FloatArray, Image
 
 __all__ = [
     "FilePictures",
     "PictureFolder",
+    "all_or_nothing",
     "keep_overlay",
     "keep_picture",
     "middle_frame",
@@ -52,6 +57,37 @@ def keep_overlay(
     plane = found[:height:factor, :width:factor]
     path = _place(folder, file, row, f"task-{task}")
     _write(path, plane.astype(np.uint8) * np.uint8(255))
+
+
+@contextmanager
+def all_or_nothing(folder: Path | None) -> Iterator[Path | None]:
+    """Give a place whose content moves into a folder of the user's if all goes well.
+
+    A run that fails or is interrupted leaves the folder as it was.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    if folder is None:
+        yield None
+        return
+    made = not folder.exists()
+    part = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        try:
+            part.mkdir(parents=True)
+        except OSError as error:
+            raise output_error(error, folder) from error
+        yield part
+        for child in sorted(part.iterdir()):
+            child.rename(folder / child.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # not empty: it is whole
+                folder.rmdir()
 
 
 class PictureFolder:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,25 @@ def test_kept_pictures_score_the_same_again(data, tmp_path):
     assert again.row("degraded").scores == found.row("identity").scores
     with pytest.raises(OutputError, match="is there already"):
         medenh.evaluate_protocol("dpe", data, output=kept)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_interrupted_run_keeps_no_part_of_the_pictures(data, tmp_path, there):
+    kept = tmp_path / "kept"
+    if there:
+        kept.mkdir()
+
+    def stop(done, count):
+        assert list(kept.rglob("*.png"))
+        raise KeyboardInterrupt
+
+    options = BenchmarkOptions(data=data, models=("stretch",), output=kept, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        run_protocol("dpe", options, on_done=stop)
+    assert kept.exists() == there
+    assert not list(tmp_path.rglob("*.part"))
+    run_protocol("dpe", replace(options, limit=1))  # the same folder can be given again
+    assert len(list(kept.rglob("*.png"))) == 4
 
 
 @pytest.fixture
