@@ -271,12 +271,11 @@ def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
 ) -> None:
     """Take in a model that `medenh models publish`, `convert` or `export` wrote."""
-    from medenh.zoo.cache import where
+    from medenh.zoo.cache import is_bundled
     from medenh.zoo.transfer import import_model
 
     card = import_model(path)
-    bundled = where(card) == "bundled"
-    done = "part of the installation already" if bundled else "imported"
+    done = "part of the installation already" if is_bundled(card) else "imported"
     console.write(f"{card.full_id}: {done}")
     _tell_what_the_id_means(card)
 

@@ -81,8 +81,11 @@ def all_or_nothing(folder: Path | None) -> Iterator[Path | None]:
         except OSError as error:
             raise output_error(error, folder) from error
         yield part
-        for child in sorted(part.iterdir()):
-            child.rename(folder / child.name)
+        try:
+            for child in sorted(part.iterdir()):
+                child.rename(folder / child.name)
+        except OSError as error:
+            raise output_error(error, folder) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
         if made:

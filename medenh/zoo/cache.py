@@ -26,6 +26,7 @@ __all__ = [
     "cache_folders",
     "cached_name",
     "find_weights",
+    "is_bundled",
     "is_intact",
     "publishing",
     "sync",
@@ -112,6 +113,12 @@ def _can_write(folder: Path, *, mode: int = 0o777) -> bool:
 def bundled_path(weights: Weights) -> Path:
     """Return where the package carries a file, whether it is there or not."""
     return Path(__file__).parent / "bundled" / weights.file
+
+
+def is_bundled(card: ModelCard) -> bool:
+    """Tell whether the package carries a card's weights, as they were hashed."""
+    weights = card.weights
+    return weights is not None and is_intact(bundled_path(weights), weights)
 
 
 def cached_name(weights: Weights) -> str:

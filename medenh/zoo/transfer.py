@@ -21,8 +21,8 @@ from medenh.hashing import sha256_file
 from medenh.zoo.cache import (
     cache_folders,
     cached_name,
+    is_bundled,
     publishing,
-    where,
     writable_cache,
 )
 from medenh.zoo.card import ModelCard, Weights
@@ -123,10 +123,10 @@ def _write_folder(target: Path, card: bytes, source: Path, name: str) -> None:
 def import_model(path: str | Path) -> ModelCard:
     """Take an exported model into the cache.
 
-    The weights of a model that the manifest lists become available to it; those that
-    the installation has stay as they are. A model that
-    it does not list is added under its id; its aliases and defaults are dropped, so
-    that no import changes what other names mean.
+    The weights of a model that the manifest lists become available to it, where the
+    installation has them not already. A model that it does not list is added under its
+    id; its aliases and defaults are dropped, so that no import changes what other names
+    mean.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def _import(source: Path, member: _Member) -> ModelCard:
     with member(source, card.weights.file) as (file, size):
         if size != card.weights.size_bytes:
             raise WeightsError("its weights have another size than hashed", path=source)
-        if where(own) != "bundled":
+        if not is_bundled(own):
             _store_weights(file, card.weights, source)
     if listed is None:
         _store_card(own)

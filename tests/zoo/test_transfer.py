@@ -258,6 +258,18 @@ def test_what_the_installation_has_is_not_stored_again(tmp_path, cache):
     assert not (cache / "weights").exists()
 
 
+def test_an_import_mends_what_the_installation_has_damaged(
+    tmp_path, cache, monkeypatch
+):
+    export_model("fast-fundus", tmp_path / "ff.zip")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"torn")
+    monkeypatch.setattr("medenh.zoo.cache.bundled_path", lambda weights: damaged)
+    card = import_model(tmp_path / "ff.zip")
+    assert len(list((cache / "weights").iterdir())) == 1
+    assert weights_path(card, offline=True).parent == cache / "weights"
+
+
 def test_what_is_no_exported_model_is_told_what_is(tmp_path):
     (tmp_path / "model.pth").write_bytes(b"PK no zip")
     with pytest.raises(WeightsError) as told:
