@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationError
 
 __all__ = [
@@ -154,9 +156,32 @@ class OutOfMemoryError(MedenhError):
 
 
 class RefusedError(MedenhError):
-    """With --strict: the input, or the result, is outside the model's card."""
+    """With --strict: the input, or the result, is outside the model's card.
+
+    Parameters
+    ----------
+    what : str
+        What happened, in one sentence without a full stop.
+    path : path, optional
+        The file concerned.
+    hint : str, optional
+        What the user can do, in one sentence.
+    fidelity : mapping, optional
+        Figures of a result that was refused; none where the input was.
+    """
 
     code = "refused"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        path: str | Path | None = None,
+        hint: str = "",
+        fidelity: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(what, path=path, hint=hint)
+        self.fidelity = dict(fidelity or {})
 
 
 EXIT_CODES: dict[type[MedenhError], int] = {

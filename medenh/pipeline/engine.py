@@ -380,7 +380,7 @@ class Engine:
                 figures |= fidelity.measure_spread(image, spread)
             problems = fidelity.warnings_of(figures, card)
             if self._options.strict and problems:
-                raise fidelity.describe(problems, image)
+                raise fidelity.describe(problems, image, figures)
             self._ledger.write(
                 flight.reading, enhanced, made_by, computation, spread, flight.modality
             )

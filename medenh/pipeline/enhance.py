@@ -419,7 +419,7 @@ def _run(
         figures = fidelity.measure(image, enhanced)
         problems = fidelity.warnings_of(figures, prepared.card)
         if problems and options.strict:
-            raise fidelity.describe(problems, image)
+            raise fidelity.describe(problems, image, figures)
         said += [*problems, *prepared.enhancer.caveats(image)]
     if not options.uncertainty:
         return enhanced, None

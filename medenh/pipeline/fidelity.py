@@ -232,11 +232,14 @@ def told_apart(value: float, limit: float, style: str = ".3f") -> tuple[str, str
     return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
 
 
-def describe(problems: list[str], image: Image) -> RefusedError:
-    """Return the refusal that --strict makes of problems."""
+def describe(
+    problems: list[str], image: Image, figures: Mapping[str, float] | None = None
+) -> RefusedError:
+    """Return the refusal that --strict makes of problems, with a result's figures."""
     return RefusedError(
         "; ".join(problems),
         path=image.source,
+        fidelity=figures,
         hint="nothing was written; without --strict (strict=True in Python) it is "
         "enhanced all the same",
     )

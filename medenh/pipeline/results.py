@@ -8,7 +8,14 @@ from math import log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medenh.errors import InputError, MedenhError, UsageError, exit_code, spelled
+from medenh.errors import (
+    InputError,
+    MedenhError,
+    RefusedError,
+    UsageError,
+    exit_code,
+    spelled,
+)
 
 if TYPE_CHECKING:
     from medenh.types import Image, UnitRange
@@ -31,13 +38,16 @@ class Failure:
         hint = f" ({self.error.hint})" if self.error.hint else ""
         return f"{self.error.what}{hint}"
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Return the failure as the ``--json`` of every verb shows it."""
-        return {
+        entry: dict[str, Any] = {
             "path": str(self.path),
             "error": self.reason,
             "code": self.error.code,
         }
+        if isinstance(self.error, RefusedError) and self.error.fidelity:
+            entry["fidelity"] = self.error.fidelity
+        return entry
 
 
 def exit_code_of(failures: Sequence[Failure], *, some_done: bool) -> int:

@@ -247,6 +247,7 @@ def test_pictures_that_look_like_something_else_are_told_and_refused(tmp_path):
     strict = enhance(tmp_path / "in", tmp_path / "strict", models, strict=True)
     assert strict.exit_code() == 6
     assert warning in strict.failed[0].reason
+    assert "fidelity" not in strict.failed[0].to_json()  # the input is what is wrong
     assert not (tmp_path / "strict").exists()
     any_picture = enhance(tmp_path / "in", tmp_path / "any", strict=True)
     assert not any_picture.written[0].warnings
@@ -287,6 +288,9 @@ def test_strict_refuses_results_outside_the_limits(folder, tmp_path):
     refused = {f.path.name for f in strict.failed}
     assert refused == {r.input.name for r in loose.written if r.warnings}
     assert all(f.error.code == "refused" for f in strict.failed)
+    figures = {r.input.name: r.to_json()["fidelity"] for r in loose.written}
+    for failure in strict.failed:
+        assert failure.to_json()["fidelity"] == figures[failure.path.name]
     assert not any((tmp_path / "strict" / name).exists() for name in refused)
 
 
