@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +86,9 @@ def evaluate(
         "workers": workers,
     }
     inputs = [enhanced, reference, labels, data, masks, *(baseline or [])]
-    with _progress(quiet=quiet or json) as on_done:
+    from medenh.cli.progress import Meter
+
+    with Meter("evaluating", quiet=quiet or json) as meter:
         _refuse(
             of_pairs if protocol else of_protocol, "with" if protocol else "without"
         )
@@ -101,7 +102,7 @@ def evaluate(
                 "device": device,
                 "pictures": report is not None,
             }
-            found = _run_protocol(protocol, on_done, {**shared, **asked})
+            found = _run_protocol(protocol, meter.update, {**shared, **asked})
         else:
             wanted: dict[str, Any] = {
                 "metrics": _names(metrics),
@@ -109,7 +110,7 @@ def evaluate(
                 "overlays": report is not None,
             }
             found = _measure_pairs(
-                enhanced, reference, baseline or [], on_done, {**shared, **wanted}
+                enhanced, reference, baseline or [], meter.update, {**shared, **wanted}
             )
         found = replace(found, settings={"command": _command(), **found.settings})
         _write_files(found, report, csv)
@@ -216,22 +217,6 @@ def _measure_pairs(
         raise UsageError("name what to judge: ENHANCED REFERENCE, or --protocol NAME")
     wanted = PairOptions(**asked)
     return evaluate_pairs(enhanced, reference, baselines, wanted, on_done=on_done)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[OnDone]:
-    """Draw a bar on a terminal; silent elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    words = TextColumn("{task.description}")
-    columns = (words, BarColumn(), MofNCompleteColumn(), TimeLeft())
-    with Progress(*columns, console=console.stderr_console(), transient=True) as bar:
-        row = bar.add_task("evaluating", total=None)
-        yield lambda done, total: bar.update(row, completed=done, total=total)
 
 
 def _write_files(found: Evaluation, report: Path | None, csv: Path | None) -> None:

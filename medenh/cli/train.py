@@ -133,36 +133,31 @@ def _run(
 ) -> None:
     """Train under a progress display on stderr."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from medenh.cli.interrupt import interruptible
+    from medenh.cli.progress import Meter
     from medenh.device import pick_device
     from medenh.training import loop
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
     follows = os.environ.get("RANK", "0") != "0"  # under torchrun the first one tells
     console = Console(stderr=True, quiet=follows, markup=False, emoji=False)
     measured = ""
     again = interruptible("the same command with --resume goes on from here")
-    with again as stop, Progress(*columns, console=console) as bar:
-        task = bar.add_task(settings.name, total=settings.steps, figures="")
+    with again as stop, Meter(settings.name, quiet=follows, unit="steps") as meter:
+        if not resume:
+            meter.update(0, settings.steps)
 
         def show(progress: loop.Progress) -> None:
             nonlocal measured
             if progress.figures:
                 name, value = next(iter(progress.figures.items()))
                 measured = f", validation {name} {value:.4g}"
-            figures = (
+            meter.update(
+                progress.step,
+                progress.steps,
                 f"loss {progress.loss:.4f}, "
-                f"{progress.images_per_second:.1f} images/s{measured}"
+                f"{progress.images_per_second:.1f} images/s{measured}",
             )
-            bar.update(task, completed=progress.step, figures=figures)
 
         result = loop.train(
             settings,
