@@ -25,6 +25,7 @@ __all__ = [
     "expect_json",
     "human_size",
     "one_line",
+    "pace",
     "quieten_logging",
     "say",
     "spelled_name",
@@ -255,6 +256,20 @@ def human_size(size_bytes: int) -> str:
         if size_bytes < 1000 * factor:
             return f"{size_bytes / factor:.1f} {unit}"
     return f"{size_bytes / 1e9:.1f} GB"
+
+
+def pace(count: float, seconds: float, unit: str = "images") -> str:
+    """Return how fast things went, as people read it.
+
+    Examples
+    --------
+    >>> pace(30, 8), pace(3, 60), pace(1, 150)
+    ('3.8 images/s', '20 s each', '2.5 min each')
+    """
+    if count > seconds:
+        return f"{count / seconds:.1f} {unit}/s" if seconds else f"{count:.0f} {unit}"
+    each = seconds / count
+    return f"{each:.3g} s each" if each < 100 else f"{each / 60:.1f} min each"
 
 
 class _LineHandler(logging.Handler):

@@ -228,7 +228,7 @@ def _run(
     with (
         interruptible() as stop,
         console.as_document(DegradeSummary(), wanted=json) as summary,
-        ProgressListener(quiet=quiet or json, label="degrading") as listener,
+        ProgressListener(quiet=quiet, label="degrading") as listener,
     ):
         return degrade_files(
             inputs,
@@ -300,8 +300,8 @@ def _tell(
         f"{len(summary.failed)} failed",
     ]
     if summary.written:
-        rate = len(summary.written) / summary.seconds if summary.seconds else 0.0
-        parts.append(f"{summary.seconds:.1f} s ({rate:.1f} images/s)")
+        pace = console.pace(len(summary.written), summary.seconds)
+        parts.append(f"{summary.seconds:.1f} s ({pace})")
         score = summary.mean_psnr()
         if score is not None:
             parts.append(f"mean PSNR to the clean images {score:.2f} dB")

@@ -209,7 +209,7 @@ def _run(
     with (
         interruptible() as stop,
         console.as_document(Summary(), wanted=json) as summary,
-        ProgressListener(quiet=quiet or json) as listener,
+        ProgressListener(quiet=quiet) as listener,
     ):
         if report is None:
             return enhance_files(
@@ -315,15 +315,13 @@ def _tell(
         f"{len(summary.skipped)} skipped",
         f"{len(summary.failed)} failed",
     ]
-    rate = len(summary.written) / summary.seconds if summary.seconds else 0.0
     how = ", ".join(
         word for word in (summary.device, summary.engine, summary.precision) if word
     )
     if summary.written:
         used = ", ".join(summary.models)
-        parts.append(
-            f"{summary.seconds:.1f} s ({rate:.1f} images/s) by {used} on {how}"
-        )
+        pace = console.pace(len(summary.written), summary.seconds)
+        parts.append(f"{summary.seconds:.1f} s ({pace}) by {used} on {how}")
         place = output if output is not None else summary.written[0].output
         parts.append(f"in {place}")
     console.warn(", ".join(parts), kind="done")

@@ -88,7 +88,7 @@ def evaluate(
     inputs = [enhanced, reference, labels, data, masks, *(baseline or [])]
     from medenh.cli.progress import Meter
 
-    with Meter("evaluating", quiet=quiet or json) as meter:
+    with Meter("evaluating", quiet=quiet) as meter:
         _refuse(
             of_pairs if protocol else of_protocol, "with" if protocol else "without"
         )
@@ -114,8 +114,8 @@ def evaluate(
             )
         found = replace(found, settings={"command": _command(), **found.settings})
         _write_files(found, report, csv)
-        _tell(found, json=json, quiet=quiet)
-        _tell_places(report, csv, quiet=quiet)
+    _tell(found, json=json, quiet=quiet)
+    _tell_places(report, csv, quiet=quiet)
     raise typer.Exit(_exit_code(found))
 
 

@@ -213,7 +213,8 @@ def _progress(card: ModelCard, *, quiet: bool) -> Iterator[Progress | None]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=shown, transient=True) as bar:
+    bar = Progress(*columns, console=shown, transient=True, redirect_stdout=False)
+    with bar:
         row = bar.add_task(card.id, total=None)
         yield lambda done, total: bar.update(row, completed=done, total=total)
 

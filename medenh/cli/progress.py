@@ -86,7 +86,7 @@ class Meter:
         gone = now - self._begun
         rate = (done - self._first) / gone if gone > 1 else 0.0
         if not note and rate and total > 1:
-            note = f"{rate:.3g} {self._unit}/s"
+            note = console.pace(done - self._first, gone, self._unit)
         if sys.stderr.isatty():
             self._draw(done, total, note)
         elif now - self._told >= max(_LEAST_S, _SHARE * gone):
@@ -107,6 +107,7 @@ class Meter:
                 progress.TextColumn("{task.fields[note]}", markup=False),
                 console=console.stderr_console(),
                 transient=True,
+                redirect_stdout=False,  # it would come out on stderr
             )
             self._bar.start()
             self._bar.add_task(self._label, total=total, completed=done, note=note)
