@@ -14,6 +14,7 @@ from types import FrameType
 import typer
 
 from medenh.cli.console import answer_error, warn
+from medenh.formats.files import abandon_outputs
 
 __all__ = ["interruptible"]
 
@@ -44,6 +45,7 @@ def interruptible(
         if received and now - first < _AT_ONCE_S:
             return
         if received:
+            abandon_outputs()
             os._exit(128 + received[0])
         first = now
         received.append(number)
@@ -68,5 +70,6 @@ def _leave(code: int) -> None:
     if busy:
         sys.stdout.flush()
         sys.stderr.flush()
+        abandon_outputs()
         os._exit(code)
     raise typer.Exit(code)

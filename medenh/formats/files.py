@@ -22,6 +22,7 @@ from medenh.hashing import sha256_file
 
 __all__ = [
     "COPY_AGAIN",
+    "abandon_outputs",
     "atomic_output",
     "check_name",
     "check_writable",
@@ -47,6 +48,7 @@ _PART = ".medenh-part"
 _NAME_BYTES = 255  # longest name on ext4, XFS, APFS and NTFS
 _UNLOCKED_AT_FIRST_S = 0.1
 _STALE_UNLOCKED_S = 6 * 3600.0  # no output takes longer without a write
+_own_parts: set[Path] = set()  # that this process is writing
 
 _HINTS = {
     errno.ENOSPC: "free some room or choose another output folder",
@@ -96,6 +98,7 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
         handle = os.open(candidate, flags, 0o666)
         part = candidate
+        _own_parts.add(candidate)
         try_lock(handle)
         yield part
         os.fsync(handle)
@@ -106,9 +109,17 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
     finally:
         if handle >= 0:
             os.close(handle)
+            _own_parts.discard(candidate)
         if part is not None:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def abandon_outputs() -> None:
+    """Delete what this process has half-written, before it ends with no tidying up."""
+    for part in list(_own_parts):
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _part_name(name: str) -> str:

@@ -193,3 +193,38 @@ def test_sigterm_ends_the_processes_of_evaluate(folder):
     while any(Path(f"/proc/{child}").exists() for child in children):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_large_output_that_is_being_written_leaves_nothing(tmp_path, times):
+    """Threads of the writers may be inside native code, and are left to die."""
+    script = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from medenh.cli.interrupt import interruptible
+from medenh.formats.files import atomic_output
+
+written = threading.Event()
+
+def write():
+    with atomic_output(Path(sys.argv[1]) / "large.tif") as part:
+        part.write_bytes(b"half")
+        written.set()
+        time.sleep(60)
+
+with interruptible() as stop:
+    threading.Thread(target=write, name="medenh-write-0", daemon=True).start()
+    written.wait()
+    for _ in range(int(sys.argv[2])):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+    raise KeyboardInterrupt
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), str(times)],
+        capture_output=True,
+        timeout=50,
+        check=False,
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert not list(tmp_path.iterdir())
