@@ -42,7 +42,12 @@ Beside a model stand `identity`, doing nothing, and the weight-free methods that
 the kind of picture. `oracle-affine`, the best single gain and offset chosen with the
 clean picture in hand, is a bound and no method; `reference` is the clean pictures.
 `recovered` is the share of a task's lost score that came back. Higher is better, but
-for `de2000` (CIEDE2000) and `mae`. No model is a medical device.
+for `de2000` (CIEDE2000) and `mae`. IoU and Dice measure how two areas overlap, AUC how
+well scores part two classes. No model is a medical device.
+
+`train again` is the last run alone. Where its `network.start_from` names a file or the
+model's own id, it went on from weights of an earlier version, which do not come along
+([training.md](training.md#ready-configurations)).
 """
 
 

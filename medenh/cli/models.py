@@ -123,9 +123,7 @@ def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
         yield "default for", ", ".join(card.default_for)
     if card.aliases:
         yield "also called", ", ".join(card.aliases)
-    yield "architecture", f"{card.architecture} ({card.method or card.preset})"
-    yield "takes", _takes(card)
-    yield "tiling", _tiling(card)
+    yield from _needs(card)
     for precision, proof in sorted(card.precision.items()):
         yield (
             precision,
@@ -150,6 +148,14 @@ def _facts(card: ModelCard, where: str) -> Iterator[tuple[str, str]]:
         yield "notes", card.notes
 
 
+def _needs(card: ModelCard) -> Iterator[tuple[str, str]]:
+    yield "architecture", f"{card.architecture} ({card.method or card.preset})"
+    yield "takes", _takes(card)
+    yield "tiling", _tiling(card)
+    if card.bytes_per_pixel:
+        yield "memory", _memory(card)
+
+
 def _takes(card: ModelCard) -> str:
     takes = {1: "grey", 3: "RGB", None: "grey or RGB"}[card.input.channels]
     if card.input.enlarged > 1:
@@ -169,6 +175,14 @@ def _tiling(card: ModelCard) -> str:
             f"{card.receptive_field} px) where the network takes them apart"
         )
     return f"exact in tiles (halo of {card.receptive_field} px)"
+
+
+def _memory(card: ModelCard) -> str:
+    """Return what a large frame takes; no more than that of a tile where those are."""
+    needs = card.bytes_per_pixel.items()
+    side = 2000
+    sizes = (f"{console.human_size(side**2 * need)} ({name})" for name, need in needs)
+    return f"{side}x{side} px as a whole take {', '.join(sizes)} on a CPU"
 
 
 def download(

@@ -117,7 +117,9 @@ class Meter:
         far = f"{int(done)} of {total:.0f} {self._unit}"
         if total <= 1:
             far = f"{100 * done / total:.0f} %"
-        left = f", {_duration((total - done) / rate)} left" if rate else ""
+        left = ""
+        if rate and done < total:  # what is done may still have to be written
+            left = f", {_duration((total - done) / rate)} left"
         console.warn(f"{far}{left}{f'; {note}' if note else ''}", kind=self._label)
 
 

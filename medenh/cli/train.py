@@ -28,7 +28,10 @@ def register(app: typer.Typer) -> None:
 def _train(
     config: Annotated[
         str | None,
-        typer.Argument(help="A .toml file, or the name of a built-in configuration."),
+        typer.Argument(
+            help="A .toml file, a run's config.json, or the name of a built-in "
+            "configuration."
+        ),
     ] = None,
     output: Annotated[
         Path | None,

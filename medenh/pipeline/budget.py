@@ -6,12 +6,16 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ByteBudget", "default_budget", "usable_memory"]
+from medenh.formats.limits import size_text
+
+__all__ = ["ByteBudget", "Memory", "ShortageError", "default_budget", "usable_memory"]
 
 _TICK_S = 0.05
 _SHARE_OF_MEMORY = 0.25
+_SHARE_OF_CALLS = 0.5  # beside the images on their way
 _LEAST_BUDGET = 256 << 20
 _UNKNOWN_MEMORY = 4 << 30
 _GROUPS = Path("/sys/fs/cgroup")
@@ -74,6 +78,43 @@ class ByteBudget:
         with self._change:
             self._used -= count
             self._change.notify_all()
+
+
+class ShortageError(MemoryError):
+    """A call would take more memory than there is; says how much of how much."""
+
+
+class Memory:
+    """The memory that calls of models share: as many at once as fit in half of it.
+
+    Parameters
+    ----------
+    size : int, optional
+        Bytes there are; what this process may use if not given.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self._size = usable_memory() if size is None else size
+        limit = int(self._size * _SHARE_OF_CALLS)
+        self._budget = ByteBudget(limit, threading.Event())
+
+    @contextmanager
+    def room(self, need: int) -> Iterator[None]:
+        """Hold bytes, once they are free; a call that takes over half goes alone.
+
+        Raises
+        ------
+        ShortageError
+            There are not so many. The system would find out too late: it grants
+            memory that it lacks, and kills the process when that is used.
+        """
+        if need > self._size:
+            raise ShortageError(f"about {size_text(need)} of {size_text(self._size)}")
+        self._budget.acquire(need)
+        try:
+            yield
+        finally:
+            self._budget.release(need)
 
 
 def default_budget() -> int:

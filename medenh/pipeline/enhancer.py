@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory, spelled
+from medenh.pipeline.budget import Memory, ShortageError
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
 from medenh.pipeline.reduced import carry_over, reduced_copy
 from medenh.pipeline.runners import Runner
@@ -48,6 +50,8 @@ class Contract:
         Pixels around a tile that make it exact; None where none do.
     largest_side : int or None
         Frames with a longer side are enhanced on a copy reduced to it.
+    bytes_per_pixel : int
+        Memory that each pixel of a call takes; 0 if not known.
     """
 
     channels: int | None = None
@@ -55,6 +59,7 @@ class Contract:
     min_size: int = 1
     halo: int | None = None
     largest_side: int | None = None
+    bytes_per_pixel: int = 0
 
 
 class FrameEnhancer:
@@ -72,6 +77,8 @@ class FrameEnhancer:
         Tiles in one call.
     cancelled : callable, optional
         Asked between tiles; True raises KeyboardInterrupt.
+    memory : Memory, optional
+        What all calls of the process share.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class FrameEnhancer:
         tile: int | Literal["auto", "off"] = "auto",
         batch: int = 1,
         cancelled: Callable[[], bool] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._runner = runner
         self._contract = contract
@@ -90,6 +98,7 @@ class FrameEnhancer:
         self._tile = tile
         self._batch = batch
         self._cancelled = cancelled or (lambda: False)
+        self._memory = memory
         self._core_limit = sys.maxsize
 
     def tasks(self, image: Image, out: NDArray[Any]) -> list[FrameTask]:
@@ -225,8 +234,9 @@ class FrameEnhancer:
             if not is_out_of_memory(error):
                 raise
             answer = None
+            short = f" ({error})" if isinstance(error, ShortageError) else ""
         if answer is None:
-            self._back_off(tasks, alone, report)
+            self._back_off(tasks, alone, report, short)
             return
         for task, enhanced in zip(tasks, answer, strict=True):
             task.store(enhanced, slice(0, task.image.height), _WHOLE)
@@ -237,8 +247,12 @@ class FrameEnhancer:
         tasks: Sequence[FrameTask],
         alone: bool,
         report: Callable[[float], None],
+        short: str,
     ) -> None:
-        """Memory ran out on whole frames: fewer at a time, then tiles where exact."""
+        """Memory ran out on whole frames: fewer at a time, then tiles where exact.
+
+        ``short`` tells how much is missing, where that was known before.
+        """
         _release_memory()
         if len(tasks) > 1:
             middle = len(tasks) // 2
@@ -259,7 +273,7 @@ class FrameEnhancer:
                 hint += f"; or, if faint seams are acceptable, {small}"
             raise OutOfMemoryError(
                 f"{task.image.width}x{task.image.height} pixels do not fit in memory "
-                f"as a whole, and {why}",
+                f"as a whole{short}, and {why}",
                 path=task.image.source,
                 hint=hint,
             )
@@ -342,7 +356,8 @@ class FrameEnhancer:
         if self._strength == 0.0:
             return batch
         x = self._padded(as_network(batch, self._contract.channels))
-        y = self._runner.run(x, condition, alone=alone)
+        with self._room_for(x):
+            y = self._runner.run(x, condition, alone=alone)
         bad = np.array([not np.isfinite(one).all() for one in y])
         if bad.any():
             y = self._repair(x, y, bad, condition)
@@ -351,6 +366,14 @@ class FrameEnhancer:
         if self._strength != 1.0:
             y = batch + np.float32(self._strength) * (y - batch)
         return y
+
+    def _room_for(self, batch: FloatArray) -> AbstractContextManager[None]:
+        """Hold the memory of a call; ShortageError where the machine has less."""
+        count, _, height, width = batch.shape
+        need = count * height * width * self._contract.bytes_per_pixel
+        if self._memory is None or not need:
+            return nullcontext()
+        return self._memory.room(need)
 
     def _repair(
         self, x: FloatArray, y: FloatArray, bad: NDArray[np.bool_], condition: Any

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from medenh.device import Device, pick_device, pick_precision
 from medenh.errors import MedenhError, UsageError, spelled
+from medenh.pipeline.budget import Memory
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reference import read_reference
@@ -97,6 +98,7 @@ def contract_of(card: ModelCard, runner: Runner) -> Contract:
         min_size=card.input.min_size,
         halo=card.receptive_field if exact else None,
         largest_side=card.input.largest_side,
+        bytes_per_pixel=card.bytes_per_pixel.get(runner.engine, 0),
     )
 
 
@@ -124,6 +126,8 @@ class ZooModels:
         self._manifest = load_manifest()
         self._lock = threading.Lock()
         self._ready: dict[str, Prepared | MedenhError] = {}
+        # what runs on a device has its own memory, which says itself that it is full
+        self._memory = Memory() if self.device.kind == "cpu" else None
         self._computations: dict[str, str] = {}
 
     @property
@@ -193,6 +197,7 @@ class ZooModels:
             tile=options.tile,
             batch=batch,
             cancelled=self._cancelled,
+            memory=self._memory,
         )
         slots = threading.Semaphore(runner.workers)
         return Prepared(card, runner, enhancer, slots, batch)

@@ -336,6 +336,9 @@ class ModelCard(_Record):
         Pixels that an output pixel can see on each side; None is unbounded.
     global_ops : bool
         True where statistics of the whole image enter: tiles would differ.
+    bytes_per_pixel : dict
+        By engine, the memory that each pixel of a frame takes on a CPU while the model
+        runs, in float32, conversions included; empty if not measured.
     precision : dict
         Certificates of the precisions below float32.
     weights : Weights or None
@@ -371,6 +374,9 @@ class ModelCard(_Record):
     input: InputContract = InputContract()
     receptive_field: Annotated[int, Field(ge=0)] | None = None
     global_ops: bool = True
+    bytes_per_pixel: dict[Identifier, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict
+    )
     precision: dict[Literal["bf16", "fp16"], Certificate] = Field(default_factory=dict)
     weights: Weights | None = None
     training: TrainingRecord | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pickle
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 _MAX_ELEMENTS = 2**31  # 8 GB in float32: a few bytes of file can promise any size
@@ -47,6 +48,9 @@ def main(source: str, target: str, keys: list[str]) -> str:
     import torch
 
     warnings.simplefilter("ignore")
+    with Path(source).open("rb") as file:
+        if not file.read(4).startswith((b"PK\x03\x04", b"\x80")):
+            return "it is no checkpoint of PyTorch"
     try:
         found = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:

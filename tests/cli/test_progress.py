@@ -76,6 +76,9 @@ def test_one_volume_tells_its_share(clock, capsys):
     clock.now += 70
     meter.update(0.35, 1)
     assert capsys.readouterr().err == "enhancing: 35 %, about 2 min left\n"
+    clock.now += 130
+    meter.update(1, 1)  # measuring and writing it takes time too
+    assert capsys.readouterr().err == "enhancing: 100 %\n"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +14,7 @@ import medenh
 from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory
 from medenh.formats.array import from_array
 from medenh.pipeline import enhancer as enhancer_module
+from medenh.pipeline.budget import Memory
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.frames import FrameTask
 
@@ -135,6 +139,52 @@ def test_forced_tiles_are_as_asked_or_none():
     with pytest.raises(OutOfMemoryError, match="for tiles of 100 pixels") as told:
         run(image, runner, GLOBAL, tile=100)
     assert "--tile 64" in told.value.hint
+
+
+def test_a_frame_that_will_not_fit_is_refused_before_it_is_tried():
+    """Linux grants the memory all the same, and kills the process once it is used."""
+    image, runner = random_image(height=1500, width=1400), FakeRunner(box)
+    contract = replace(GLOBAL, bytes_per_pixel=1000)
+    with pytest.raises(OutOfMemoryError) as told:
+        run(image, runner, contract, memory=Memory(2_000_000_000))
+    assert runner.calls == 0
+    assert "1400x1500 pixels do not fit" in told.value.what
+    assert "(about 2 GiB of 1.9 GiB)" in told.value.what
+    assert "--tile 1024" in told.value.hint
+    run(image, runner, contract, memory=Memory(2_100_000_000))
+    assert runner.calls == 1
+
+
+def test_frames_that_will_not_fit_are_cut_up_where_tiles_are_exact():
+    image = random_image(frames=2, height=150, width=130)
+    expected = run(image, FakeRunner(box), LOCAL)
+    runner, memory = FakeRunner(box), Memory(1_000_000)
+    contract = replace(LOCAL, bytes_per_pixel=100)
+    assert np.array_equal(run(image, runner, contract, memory=memory), expected)
+    assert all(np.prod(shape) * 100 <= 1_000_000 for shape in runner.shapes)
+
+
+@pytest.mark.parametrize(("size", "most"), [(2_200_000, 1), (4_400_000, 2)])
+def test_as_many_calls_at_once_as_half_the_memory_holds(size, most):
+    image = random_image(height=100, width=100)
+    lock, inside, seen = threading.Lock(), [0], []
+
+    def slow(batch):
+        with lock:
+            inside[0] += 1
+            seen.append(inside[0])
+        time.sleep(0.1)
+        with lock:
+            inside[0] -= 1
+        return batch
+
+    contract = replace(GLOBAL, bytes_per_pixel=100)
+    enhancer = FrameEnhancer(FakeRunner(slow), contract, memory=Memory(size))
+    tasks = [[FrameTask(image, 0, np.zeros_like(image.pixels))] for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(enhancer.enhance, tasks))
+    assert max(seen) == most
+    assert len(seen) == 4
 
 
 def test_other_errors_are_not_taken_for_memory():

@@ -10,7 +10,7 @@ import medenh
 from medenh import device as device_module
 from medenh import models
 from medenh.cli.main import main
-from medenh.errors import WeightsError
+from medenh.errors import OutOfMemoryError, WeightsError
 from medenh.pipeline.loading import ZooModels, certified, contract_of
 from medenh.pipeline.options import EnhanceOptions
 from medenh.zoo.card import Certificate
@@ -137,3 +137,18 @@ def test_the_computation_is_told_without_loading_anything(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: "found")
     again = ZooModels(EnhanceOptions(device="cpu"))
     assert again.computation(certain) == "openvino bf16 cpu"
+
+
+def test_a_call_takes_the_memory_of_its_engine():
+    card = make_card(bytes_per_pixel={"torch": 300, "openvino": 500})
+    for engine, need in (("torch", 300), ("openvino", 500), ("fake", 0)):
+        runner = FakeRunner()
+        runner.engine = engine
+        assert contract_of(card, runner).bytes_per_pixel == need
+
+
+def test_a_picture_larger_than_the_memory_is_refused_with_what_it_takes(monkeypatch):
+    monkeypatch.setattr("medenh.pipeline.budget.usable_memory", lambda: 10_000_000)
+    array = np.zeros((600, 500), np.uint8)
+    with pytest.raises(OutOfMemoryError, match=r"500x600 .*of 9.5 MiB"):
+        medenh.enhance(array, model="clahe")

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 
+import PIL.Image
 import pytest
 import safetensors
 import torch
@@ -237,6 +238,13 @@ class _Bomb:
 
     def __reduce__(self):
         return (os.mkdir, (str(self.marker),))
+
+
+def test_what_is_no_checkpoint_is_not_said_to_hold_code(tmp_path):
+    source = tmp_path / "eye.png"
+    PIL.Image.new("RGB", (8, 8)).save(source)
+    with pytest.raises(WeightsError, match="is no checkpoint of PyTorch"):
+        convert(source, tmp_path / "out.safetensors", "hqg-legacy")
 
 
 def test_pickle_with_code_in_it_is_refused_and_runs_nothing(tmp_path):

@@ -35,6 +35,13 @@ def test_bundled_weights_are_as_hashed():
             assert is_intact(bundled_path(card.weights), card.weights, force=True)
 
 
+def test_what_sees_frames_as_a_whole_tells_the_memory_it_takes():
+    for card in load_manifest().cards:
+        if card.recognition is None and card.input.largest_side is None:
+            engines = {"classical"} if card.is_classical else {"openvino", "torch"}
+            assert set(card.bytes_per_pixel) == engines, card.id
+
+
 def test_nothing_is_bundled_unlisted():
     listed = {c.weights.file for c in load_manifest().cards if c.weights is not None}
     folder = manifest_path().parent / "medenh" / "zoo" / "bundled"
@@ -100,6 +107,7 @@ def with_weights(**changes):
         entry(global_ops="no"),
         entry(default_for=["ct"]),
         entry(receptive_field=-1),
+        entry(bytes_per_pixel={"torch": -1}),
         entry(input={"channels": 2}),
         entry(results=[result("toy-fundus")]),
         entry(precision={"int8": {"psnr_db": 60.0, "max_levels": 1.0}}),
