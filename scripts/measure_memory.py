@@ -2,7 +2,7 @@
 
 python scripts/measure_memory.py [ID]...      # all models that see frames whole
 
-The growth of a process's peak from a square of 512 to one of 1024 pixels, RGB, float32,
+The growth of a process's peak from a square of 1024 to one of 2048 pixels, RGB, float32,
 on a CPU, for each engine, rounded up to tens.
 """
 
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 MANIFEST = Path(__file__).resolve().parents[1] / "weights_manifest.json"
-SIDES = (512, 1024)
+SIDES = (1024, 2048)
 _CHILD = """
 import sys
 import numpy as np

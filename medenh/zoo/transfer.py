@@ -260,12 +260,16 @@ def remove_model(name: str) -> tuple[ModelCard, int]:
     names = []
     if imported:  # first: weights that no card names harm nobody
         names.append(Path("models", f"{card.full_id}.json"))
-    if card.weights is not None and hashes.count(card.weights.sha256) == 1:
+    shared = card.weights is not None and hashes.count(card.weights.sha256) > 1
+    if card.weights is not None and not shared:
         names.append(Path("weights", cached_name(card.weights)))
     places = [folder / one for one in names for folder in cache_folders()]
     sizes = [_remove(path) for path in places if path.is_file()]
     if not sizes:
-        raise UsageError(f"nothing of {card.full_id} lies in the cache")
+        what = f"nothing of {card.full_id} lies in the cache"
+        if shared:
+            what = f"the weights of {card.full_id} are those of another model too"
+        raise UsageError(what)
     return card, sum(sizes)
 
 

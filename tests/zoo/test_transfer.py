@@ -214,6 +214,8 @@ def test_weights_that_two_models_have_stay(listed, content, tmp_path):
     weights_path(listed)
     twin = make_card(content, id="twin").to_dict()
     import_model(bundle(tmp_path / "t.zip", twin, (twin["weights"]["file"], content)))
+    with pytest.raises(UsageError, match="are those of another model too"):
+        remove_model("toy-fundus")
     assert remove_model("twin")[0].id == "twin"
     assert weights_path(listed, offline=True).read_bytes() == content
     with pytest.raises(UsageError, match="unknown model"):
