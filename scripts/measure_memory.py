@@ -2,8 +2,8 @@
 
 python scripts/measure_memory.py [ID]...      # all models that see frames whole
 
-The growth of a process's peak from a square of 1024 to one of 2048 pixels, RGB, float32,
-on a CPU, for each engine, rounded up to tens.
+The growth of a process's peak from a square of 1024 to one of 2048 pixels, in RGB and
+float32 on a CPU, for each engine, rounded up to tens.
 """
 
 from __future__ import annotations
