@@ -2,8 +2,9 @@
 
 python scripts/measure_memory.py [ID]...      # all models that see frames whole
 
-The growth of a process's peak from a square of 1024 to one of 2048 pixels, in RGB and
-float32 on a CPU, for each engine, rounded up to tens.
+The growth of a process's peak from one square to the next, in RGB and float32 on a CPU,
+for each engine, rounded up to tens. Squares of 512 and 1024 pixels; weight-free methods
+take so little that theirs are 1024 and 2048.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import sys
 from pathlib import Path
 
 MANIFEST = Path(__file__).resolve().parents[1] / "weights_manifest.json"
-SIDES = (1024, 2048)
 _CHILD = """
 import sys
 import numpy as np
@@ -40,13 +40,14 @@ for side in map(int, sides):
 
 def growth(name: str, engine: str) -> int | None:
     """Return the bytes that a further pixel takes; None where the engine cannot."""
-    words = [sys.executable, "-c", _CHILD, name, engine, *map(str, SIDES)]
+    sides = (1024, 2048) if engine == "classical" else (512, 1024)
+    words = [sys.executable, "-c", _CHILD, name, engine, *map(str, sides)]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:
         sys.stderr.write(f"{name}, {engine}: {ended.stderr.strip().splitlines()[-1]}\n")
         return None
     small, large = map(int, ended.stdout.split())
-    return math.ceil((large - small) / (SIDES[1] ** 2 - SIDES[0] ** 2) / 10) * 10
+    return math.ceil((large - small) / (sides[1] ** 2 - sides[0] ** 2) / 10) * 10
 
 
 def main() -> None:
