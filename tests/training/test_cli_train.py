@@ -73,8 +73,11 @@ def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):
     settings = SimpleNamespace(name=name, steps=2)
     asked = {"max_minutes": None, "device": "cpu"}
     verb._run(settings, Path(name), resume=False, **asked)
-    assert f"best validation psnr 1; {name}\n" in (said := capsys.readouterr().err)
-    assert f"{name} " in said
+    assert f"best validation psnr 1; {name}\n" in capsys.readouterr().err
+    with monkeypatch.context() as terminal:
+        terminal.setattr("sys.stderr.isatty", lambda: True)
+        verb._run(settings, Path(name), resume=False, **asked)
+        assert f"{name} " in capsys.readouterr().err  # before the bar
 
     def run(*_, on_run, on_diverged, **__):
         on_run(sweep.SweepRun(name, 0, 1, 1))
