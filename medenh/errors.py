@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -158,30 +159,14 @@ class OutOfMemoryError(MedenhError):
 class RefusedError(MedenhError):
     """With --strict: the input, or the result, is outside the model's card.
 
-    Parameters
+    Attributes
     ----------
-    what : str
-        What happened, in one sentence without a full stop.
-    path : path, optional
-        The file concerned.
-    hint : str, optional
-        What the user can do, in one sentence.
-    fidelity : mapping, optional
-        Figures of a result that was refused; none where the input was.
+    fidelity : mapping
+        Figures of a result that was refused; empty where the input was.
     """
 
     code = "refused"
-
-    def __init__(
-        self,
-        what: str,
-        *,
-        path: str | Path | None = None,
-        hint: str = "",
-        fidelity: Mapping[str, float] | None = None,
-    ) -> None:
-        super().__init__(what, path=path, hint=hint)
-        self.fidelity = dict(fidelity or {})
+    fidelity: Mapping[str, float] = MappingProxyType({})
 
 
 EXIT_CODES: dict[type[MedenhError], int] = {

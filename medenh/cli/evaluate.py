@@ -60,6 +60,8 @@ def evaluate(
     With --report, the figures are also written as CSV and JSON beside the page.
     """
     one_thread_for_sums()  # before what follows imports numpy
+    from medenh.cli.progress import Meter
+
     if list_all:
         from medenh.cli.evaluate_tables import write_lists
 
@@ -86,8 +88,6 @@ def evaluate(
         "workers": workers,
     }
     inputs = [enhanced, reference, labels, data, masks, *(baseline or [])]
-    from medenh.cli.progress import Meter
-
     with Meter("evaluating", quiet=quiet) as meter:
         _refuse(
             of_pairs if protocol else of_protocol, "with" if protocol else "without"

@@ -139,8 +139,8 @@ def _duration(seconds: float) -> str:
     )
 
 
-class ProgressListener(Listener):
-    """Tells a meter how a run over files goes, from whatever thread.
+class ProgressListener(Meter, Listener):
+    """A meter of a run over files, which may be told from any thread.
 
     Parameters
     ----------
@@ -148,25 +148,22 @@ class ProgressListener(Listener):
         Show nothing.
     label : str
         What is being done.
+    clock : callable
+        Returns seconds.
     """
 
-    def __init__(self, *, quiet: bool = False, label: str = "enhancing") -> None:
-        self._meter = Meter(label, quiet=quiet)
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        label: str = "enhancing",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(label, quiet=quiet, clock=clock)
         self._lock = threading.Lock()
         self._open: dict[Path, float] = {}
         self._done = 0
         self._total = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._meter.__exit__(kind, error, trace)
 
     def started(self, total: int) -> None:
         """Start the meter."""
@@ -202,4 +199,4 @@ class ProgressListener(Listener):
             self._show()
 
     def _show(self) -> None:
-        self._meter.update(self._done + sum(self._open.values()), self._total)
+        self.update(self._done + sum(self._open.values()), self._total)

@@ -236,10 +236,11 @@ def describe(
     problems: list[str], image: Image, figures: Mapping[str, float] | None = None
 ) -> RefusedError:
     """Return the refusal that --strict makes of problems, with a result's figures."""
-    return RefusedError(
+    error = RefusedError(
         "; ".join(problems),
         path=image.source,
-        fidelity=figures,
         hint="nothing was written; without --strict (strict=True in Python) it is "
         "enhanced all the same",
     )
+    error.fidelity = dict(figures or {})
+    return error

@@ -46,7 +46,7 @@ class Failure:
             "code": self.error.code,
         }
         if isinstance(self.error, RefusedError) and self.error.fidelity:
-            entry["fidelity"] = self.error.fidelity
+            entry["fidelity"] = dict(self.error.fidelity)
         return entry
 
 

@@ -48,10 +48,10 @@ def main(source: str, target: str, keys: list[str]) -> str:
     import torch
 
     warnings.simplefilter("ignore")
-    with Path(source).open("rb") as file:
-        if not file.read(4).startswith((b"PK\x03\x04", b"\x80")):
-            return "it is no checkpoint of PyTorch"
     try:
+        with Path(source).open("rb") as file:
+            if not file.read(4).startswith((b"PK\x03\x04", b"\x80")):
+                return "it is no checkpoint of PyTorch"
         found = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         return "it holds more than tensors and is not opened: it could run code"

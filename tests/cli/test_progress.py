@@ -107,9 +107,8 @@ def test_a_terminal_gets_a_bar(clock, capsys, monkeypatch):
     assert "loss [b]" in shown
 
 
-def test_files_of_a_run_are_counted_once(clock, capsys, monkeypatch):
-    listener = ProgressListener(label="degrading")
-    listener._meter = Meter("degrading", clock=clock)
+def test_files_of_a_run_are_counted_once(clock, capsys):
+    listener = ProgressListener(label="degrading", clock=clock)
     broken = Failure(Path("broken.png"), UnreadableError("is empty"))
     listener.failed(broken)  # while the run was planned: not among those to do
     listener.started(4)
@@ -128,8 +127,7 @@ def test_files_of_a_run_are_counted_once(clock, capsys, monkeypatch):
 
 
 def test_nothing_to_do_shows_nothing(clock, capsys):
-    with ProgressListener() as listener:
-        listener._meter = Meter("enhancing", clock=clock)
+    with ProgressListener(clock=clock) as listener:
         listener.started(0)
         clock.now += 100
         listener.finished(Path("a.png"))
