@@ -146,6 +146,8 @@ class ReportListener(Listener):
             for result, name in zip(summary.written, names, strict=True)
         }
         outputs, new_names = _shortened([result.output for result in summary.written])
+        # only some files have figures in Hounsfield units
+        figures = list(dict.fromkeys(n for r in summary.written for n in r.fidelity))
         rows: list[tuple[Value, ...]] = [
             (
                 Cell(
@@ -154,12 +156,11 @@ class ReportListener(Listener):
                     below="" if new == name else f"\N{RIGHTWARDS ARROW} {new}",
                 ),
                 result.model,
-                *result.fidelity.values(),
+                *(result.fidelity.get(name, "") for name in figures),
                 "; ".join(result.warnings),
             )
             for result, name, new in zip(summary.written, names, new_names, strict=True)
         ]
-        figures = summary.written[0].fidelity if summary.written else {}
         columns = ("file", "model", *map(_label, figures), "warnings")
         caption = f"Inputs are in {inputs}, outputs in {outputs}." if rows else ""
         tables = [Table("Enhanced", columns, rows, caption)]

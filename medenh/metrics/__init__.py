@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         sharpness,
     )
     from medenh.metrics.ciede2000 import delta_e2000
-    from medenh.metrics.edges import invented_edges
+    from medenh.metrics.edges import invented_edges, lost_edges
     from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
+    from medenh.metrics.flat import flat_bias
     from medenh.metrics.full_reference import mae, psnr
     from medenh.metrics.fundus import fundus_quality
     from medenh.metrics.natural_statistics import niqe
@@ -48,8 +49,10 @@ __all__ = [
     "cnr",
     "contrast",
     "delta_e2000",
+    "flat_bias",
     "fundus_quality",
     "invented_edges",
+    "lost_edges",
     "mae",
     "mean_shift",
     "ms_ssim",
@@ -74,8 +77,10 @@ _HOMES = {
     "cnr": "appearance",
     "contrast": "appearance",
     "delta_e2000": "ciede2000",
+    "flat_bias": "flat",
     "fundus_quality": "fundus",
     "invented_edges": "edges",
+    "lost_edges": "edges",
     "mae": "full_reference",
     "mean_shift": "fidelity",
     "ms_ssim": "similarity",

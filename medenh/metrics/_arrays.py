@@ -20,6 +20,7 @@ from medenh.types import FloatArray, Image
 __all__ = [
     "ROUNDING",
     "BoolArray",
+    "averaged",
     "checked_image",
     "checked_mask",
     "checked_pair",
@@ -171,6 +172,16 @@ def checked_mask(mask: NDArray[Any] | None, shape: tuple[int, ...]) -> BoolArray
 def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
     """Return slices of rows of a size that the cache holds."""
     yield from strips(shape[0], shape[1], pixels=_STRIP_PIXELS)
+
+
+def averaged(plane: FloatArray, factor: int) -> FloatArray:
+    """Return means of blocks; what is over at the end is left out."""
+    if factor == 1:
+        return plane
+    rows, columns = (side // factor for side in plane.shape)
+    cut = plane[: rows * factor, : columns * factor]
+    means: FloatArray = cut.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
+    return means
 
 
 def unit_luma(image: NDArray[Any], data_range: float | None) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Edges of an enhanced image that its input does not show."""
+"""Edges that only one of two images shows: invented by enhancement, or lost by it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from medenh.metrics._arrays import (
     BoolArray,
+    averaged,
     checked_mask,
     checked_pair,
     checked_range,
@@ -17,7 +18,7 @@ from medenh.metrics._arrays import (
 from medenh.metrics.appearance import plane_noise
 from medenh.types import FloatArray
 
-__all__ = ["invented_edges"]
+__all__ = ["invented_edges", "lost_edges"]
 
 _MOST_PIXELS = 2_000_000
 _SIGMA = 1.5  # px, of the Gaussian under the derivative
@@ -81,9 +82,9 @@ def invented_edges(
     new, old = unit_luma(image, white), unit_luma(reference, white)
     region = checked_mask(mask, new.shape)
     factor = int(np.ceil(np.sqrt(new.size / _MOST_PIXELS)))
-    new, old = _averaged(new, factor), _averaged(old, factor)
+    new, old = averaged(new, factor), averaged(old, factor)
     if region is not None:
-        region = _averaged(region.astype(np.float32), factor) >= 0.5
+        region = averaged(region.astype(np.float32), factor) >= 0.5
     steepness, strong = _strong_edges(new)
     if region is not None:
         strong &= region
@@ -94,14 +95,30 @@ def invented_edges(
     return float(np.count_nonzero(strong & unexplained) / total)
 
 
-def _averaged(plane: FloatArray, factor: int) -> FloatArray:
-    """Return means of blocks; what is over at the end is left out."""
-    if factor == 1:
-        return plane
-    rows, columns = (side // factor for side in plane.shape)
-    cut = plane[: rows * factor, : columns * factor]
-    means: FloatArray = cut.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
-    return means
+def lost_edges(
+    image: NDArray[Any],
+    reference: NDArray[Any],
+    *,
+    data_range: float | None = None,
+    mask: NDArray[Any] | None = None,
+) -> float:
+    """Return the share of the reference's strong edges that the image lost.
+
+    Parameters and errors as for `invented_edges`: ``image`` is the enhanced one.
+
+    Returns
+    -------
+    float
+        In [0, 1]: 0 where every strong edge is still there, and where there were none;
+        1 where all are gone.
+
+    Notes
+    -----
+    [chosen] `invented_edges` with the two images exchanged: what the image would have
+    had to invent to come back. So noise is no edge, and what is fainter together with
+    all around it (contrast, a blur of the whole) is not lost.
+    """
+    return invented_edges(reference, image, data_range=data_range, mask=mask)
 
 
 def _strong_edges(plane: FloatArray) -> tuple[FloatArray, BoolArray]:

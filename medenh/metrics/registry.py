@@ -192,6 +192,14 @@ METRICS: dict[str, Metric] = {
             attribute="mae",
         ),
         Metric(
+            name="flat-bias",
+            title="Bias of flat areas",
+            kind="full-reference",
+            better="lower",
+            module="flat",
+            attribute="flat_bias",
+        ),
+        Metric(
             name="niqe",
             title="Natural image quality evaluator, fitted on medical images",
             kind="no-reference",
@@ -256,6 +264,14 @@ METRICS: dict[str, Metric] = {
             better="lower",
             module="edges",
             attribute="invented_edges",
+        ),
+        Metric(
+            name="lost-edges",
+            title="Share of lost edges",
+            kind="fidelity",
+            better="lower",
+            module="edges",
+            attribute="lost_edges",
         ),
         Metric(
             name="clipped",

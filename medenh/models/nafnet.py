@@ -14,6 +14,7 @@ from medenh.models.layers import crop_to, pad_to_multiple
 __all__ = ["NAFBlock", "NAFNet"]
 
 _EPSILON = 1e-6
+_MEAN_SIGMA, _MEAN_RADIUS = 4.0, 12  # px
 
 
 class _ChannelNorm(nn.Module):
@@ -215,6 +216,12 @@ class NAFNet(nn.Module):
         Blocks at each level, fine to coarse and coarse to fine, equally many levels.
     middle : int
         Blocks at the coarsest level.
+    mean_tolerance : float
+        Changes of the local mean of up to this much, a share of the range, are left
+        out, and larger ones are smaller by it; 0 leaves the answer as it is [our
+        choice, for denoisers]. Noise hardly moves a mean over some pixels, so a small
+        change of it is an error of the network, and measurements in flat tissue rest on
+        it; a large one undoes what the noise did (photon starvation).
 
     Notes
     -----
@@ -232,8 +239,10 @@ class NAFNet(nn.Module):
         encoder: tuple[int, ...] = (2, 2, 4, 8),
         middle: int = 12,
         decoder: tuple[int, ...] = (2, 2, 2, 2),
+        mean_tolerance: float = 0.0,
     ) -> None:
         super().__init__()
+        self.mean_tolerance = mean_tolerance
         self.multiple_of = 2 ** len(encoder)
         widths = [width << level for level in range(len(encoder))]
         self.stem = nn.Conv2d(3, width, 3, padding=1)
@@ -271,8 +280,25 @@ class NAFNet(nn.Module):
         features = self.middle(features)
         for up, blocks in zip(self.up, self.decoder, strict=True):
             features = blocks(up(features) + skips.pop())
-        out = crop_to(x + self.head(features), image)
+        change = self.head(features)
+        if self.mean_tolerance:
+            change = change - _local_mean(change).clamp(
+                -self.mean_tolerance, self.mean_tolerance
+            )
+        out = crop_to(x + change, image)
         return out if self.training else out.clamp(0.0, 1.0)
+
+
+def _local_mean(x: Tensor) -> Tensor:
+    """Return means in Gaussians of 4 px, edge pixels repeated beyond the edge."""
+    offsets = torch.arange(-_MEAN_RADIUS, _MEAN_RADIUS + 1, device=x.device)
+    taps = torch.exp(-0.5 * (offsets / _MEAN_SIGMA) ** 2)
+    taps = (taps / taps.sum()).to(x.dtype)
+    channels, r = x.shape[1], _MEAN_RADIUS
+    down = taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    across = taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+    x = F.conv2d(F.pad(x, (0, 0, r, r), "replicate"), down, groups=channels)
+    return F.conv2d(F.pad(x, (r, r, 0, 0), "replicate"), across, groups=channels)
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

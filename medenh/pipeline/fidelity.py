@@ -52,6 +52,8 @@ def measure(before: Image, after: Image) -> dict[str, float]:
         ``structure_correlation`` (1 is all structure kept), ``clipped_share`` (of
         values newly at black or white), ``mean_shift`` (in [0, 1]),
         ``brightness_excess`` (above 0 where bright parts must have been washed out).
+        Of CT in Hounsfield units also ``flat_bias_hu``, by how much the means of flat
+        tissue moved, unless there is none inside the window.
         Means over at most nine frames of a volume; for the structure each frame counts
         by its contrast, since near-empty slices at the ends have little to keep.
     """
@@ -70,7 +72,25 @@ def measure(before: Image, after: Image) -> dict[str, float]:
         "clipped_share": round(float(np.mean(clipped)), 6),
         "mean_shift": round(float(np.mean(shift)), 6),
         "brightness_excess": round(float(np.mean(excess)), 6),
+        **_moved_tissue(before, after),
     }
+
+
+def _moved_tissue(before: Image, after: Image) -> dict[str, float]:
+    """Return by how many Hounsfield units flat tissue moved, if that is known."""
+    if before.units != "HU":
+        return {}
+    from medenh.metrics.flat import flat_bias  # loads SciPy
+
+    bias = [
+        flat_bias(_unit(after, index), _unit(before, index), data_range=1.0)
+        for index in _frames_of(before)
+    ]
+    known = [one for one in bias if np.isfinite(one)]
+    if not known:
+        return {}
+    window = before.unit_range.high - before.unit_range.low
+    return {"flat_bias_hu": round(float(np.mean(known)) * window, 6)}
 
 
 def measure_spread(image: Image, spread: FloatArray) -> dict[str, float]:

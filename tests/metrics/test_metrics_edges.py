@@ -7,7 +7,7 @@ from skimage import data
 from skimage.draw import line
 from skimage.exposure import equalize_adapthist
 
-from medenh.metrics import invented_edges
+from medenh.metrics import invented_edges, lost_edges
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,15 @@ def test_mask_and_reduction_keep_the_place(retina):
     large, before = (np.kron(x[..., 1], np.ones((4, 4))) for x in (spoilt, retina))
     assert invented_edges(large, before) > 0.015
     assert invented_edges(large, before, mask=np.kron(mask, np.ones((4, 4)))) < 0.005
+
+
+def test_lines_that_vanish_are_lost_and_paler_ones_are_not(retina):
+    drawn = _with_lines(retina, 15)
+    assert lost_edges(drawn, drawn) == 0
+    assert lost_edges(0.5 + 0.3 * (drawn - 0.5), drawn, data_range=1) < 0.01
+    few, many = (lost_edges(retina, _with_lines(retina, n)) for n in (5, 45))
+    assert 0.005 < few < many
+    assert lost_edges(drawn, retina) < 0.01  # that lines came is not a loss
+    rough = np.random.default_rng(1).normal(0, 0.03, retina.shape).astype(np.float32)
+    noisy = retina + rough
+    assert lost_edges(retina, noisy, data_range=1) < 0.01

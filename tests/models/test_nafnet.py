@@ -1,10 +1,11 @@
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch.utils.flop_counter import FlopCounterMode
 
 from medenh import models
 from medenh.models.inference import for_inference
-from medenh.models.nafnet import NAFBlock
+from medenh.models.nafnet import NAFBlock, _local_mean
 
 
 def _seeded(preset="tiny"):
@@ -132,3 +133,23 @@ def test_the_form_for_inference_is_about_as_near_in_bf16():
         with torch.no_grad():
             error[name] = (rough - network(image)).square().mean().item()
     assert error["fast"] < 2 * error["plain"]  # 3 dB
+
+
+def test_small_changes_of_the_mean_are_left_out_and_large_ones_reduced():
+    plain, steady = _seeded(), _seeded()
+    steady.mean_tolerance = 0.005
+    image = 0.3 + 0.4 * torch.rand(1, 3, 48, 61)
+    for bias, expected in ((0.004, 0.0), (-0.004, 0.0), (0.1, 0.095), (-0.1, -0.095)):
+        for network in (plain, steady):  # a bias, and nothing else
+            network.head.weight.data.zero_()
+            network.head.bias.data.fill_(bias)
+        with torch.no_grad():
+            moved, kept = plain(image) - image, steady(image) - image
+        assert moved.mean() == pytest.approx(bias, abs=1e-5)
+        assert kept.mean() == pytest.approx(expected, abs=1e-5)
+
+
+def test_local_means_are_scipys():
+    x = torch.rand(2, 3, 20, 33)
+    expected = gaussian_filter(x.numpy(), (0, 0, 4, 4), mode="nearest", truncate=3.0)
+    torch.testing.assert_close(_local_mean(x), torch.from_numpy(expected))

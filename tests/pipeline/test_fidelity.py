@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from medenh import formats, load_model
+from medenh.formats.array import from_array
 from medenh.pipeline.fidelity import measure, told_apart, warnings_of
+from medenh.types import Modality
 from medenh.zoo.card import Limits
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
@@ -60,3 +62,19 @@ def test_a_warning_shows_two_numbers_that_differ(by):
     for text in found:
         one, other = re.findall(r"\d+\.\d+", text)
         assert one != other, text
+
+
+def test_tissue_that_moved_is_told_in_hounsfield_units():
+    rng = np.random.default_rng(0)
+    hu = np.full((96, 96), -1000.0, np.float32)
+    hu[10:86, 10:86] = 50 + 5 * rng.standard_normal((76, 76))
+    image = from_array(hu, modality=Modality.CT, data_range=(-160.0, 240.0))
+    moved = replace(
+        image, pixels=np.where(image.pixels > -500, image.pixels + 3, -1000)
+    )
+    assert "flat_bias_hu" not in measure(image, moved)  # numbers of no known unit
+    image, moved = replace(image, units="HU"), replace(moved, units="HU")
+    assert measure(image, moved)["flat_bias_hu"] == pytest.approx(3, abs=1e-3)
+    assert measure(image, image)["flat_bias_hu"] == 0
+    air = replace(image, pixels=np.full_like(image.pixels, -1000))
+    assert "flat_bias_hu" not in measure(air, air)
