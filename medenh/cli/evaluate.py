@@ -70,7 +70,6 @@ def evaluate(
     of_pairs = {
         "ENHANCED": enhanced,
         "REFERENCE": reference,
-        "--metrics": metrics,
         "--region": region,
         "--baseline": baseline,
     }
@@ -83,6 +82,7 @@ def evaluate(
     shared: dict[str, Any] = {
         "masks": masks,
         "labels": labels,
+        "metrics": _names(metrics),
         "tasks": _names(task),
         "modality": modality,
         "workers": workers,
@@ -105,7 +105,6 @@ def evaluate(
             found = _run_protocol(protocol, meter.update, {**shared, **asked})
         else:
             wanted: dict[str, Any] = {
-                "metrics": _names(metrics),
                 "region": region or "whole",
                 "overlays": report is not None,
             }

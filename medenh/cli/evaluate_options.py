@@ -45,9 +45,9 @@ Reference = Annotated[
 Metrics = Annotated[
     str | None,
     typer.Option(
-        help="Names joined by commas; --list shows them.",
+        help="Names joined by commas; --list shows them. With a protocol, besides its "
+        "own.",
         metavar="NAME[,NAME...]",
-        rich_help_panel=_PAIRS,
         show_default=False,
     ),
 ]

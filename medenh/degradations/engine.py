@@ -33,6 +33,7 @@ __all__ = [
     "Pair",
     "apply_operators",
     "checked_options",
+    "degrade_again",
     "degrade_image",
     "replay_image",
     "sample_frames",
@@ -153,6 +154,26 @@ def replay_image(
     return _carry_out(image, view, record, work, scale=record.scale)
 
 
+def degrade_again(image: Image, record: Record, view: framing.AnyView) -> Image:
+    """Degrade an enhanced picture as its input was: what it would have looked like.
+
+    Parameters
+    ----------
+    image : Image
+        Of the shape of `Pair.high`: cropped and resized already.
+    record : Record
+        Of the pair; noise is the same again.
+    view : View or SquareView
+        Of the source, see `framing.recall`.
+    """
+    operators = [read_step(step, OPERATORS) for step in record.steps]
+
+    def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:
+        return apply_operators(pixels, operators, scene), operators
+
+    return _worked(image, view, record, work, record.scale)[0]
+
+
 def sample_frames(
     pixels: FloatArray,
     recipe: Recipe,
@@ -224,10 +245,30 @@ def _carry_out(
     *,
     scale: tuple[float, float] | None = None,
 ) -> Pair:
-    domain = head.domain
     clean = view.reshape(image)  # cropped and resized where asked for
     if scale is None:
-        scale = scale_for(clean, domain)
+        scale = scale_for(clean, head.domain)
+    low, operators = _worked(clean, view, head, work, scale)
+    record = head.model_copy(
+        update={
+            "scale": scale,
+            "framing": view.framing,
+            "steps": tuple(write_step(operator) for operator in operators),
+            "metrics": _score(low, clean, view.region(clean)),
+        }
+    )
+    return Pair(low.made_by(record.provenance(), source=image), clean, record)
+
+
+def _worked(
+    clean: Image,
+    view: framing.AnyView,
+    head: Record,
+    work: _Work,
+    scale: tuple[float, float],
+) -> tuple[Image, list[Operator]]:
+    """Let operators work on the view's part of a picture; return them, too."""
+    domain = head.domain
     pixels = to_domain(clean, domain, scale)
     square = view.cut(pixels)
     scene = Scene(
@@ -240,16 +281,7 @@ def _carry_out(
         options=head.options,
     )
     worked, operators = work(square, scene)
-    low = from_domain(clean, view.paste(pixels, worked), domain, scale)
-    record = head.model_copy(
-        update={
-            "scale": scale,
-            "framing": view.framing,
-            "steps": tuple(write_step(operator) for operator in operators),
-            "metrics": _score(low, clean, view.region(clean)),
-        }
-    )
-    return Pair(low.made_by(record.provenance(), source=image), clean, record)
+    return from_domain(clean, view.paste(pixels, worked), domain, scale), operators
 
 
 def checked_options(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def evaluate_protocol(
     models: Iterable[str] = (),
     masks: StrPath | None = None,
     labels: StrPath | None = None,
+    metrics: Iterable[str] = (),
     tasks: Iterable[str] = (),
     modality: str | None = None,
     limit: int | None = None,
@@ -106,7 +107,7 @@ def evaluate_protocol(
     models : str, or several
         Ids, ``id@version`` and aliases; "classical" is all weight-free methods that
         suit. A model in several versions has a row each, named ``id@version``.
-    masks, labels, tasks, modality, limit, output, device, workers
+    masks, labels, metrics, tasks, modality, limit, output, device, workers
         See `medenh.evaluation.benchmark.BenchmarkOptions`.
 
     Returns
@@ -123,6 +124,7 @@ def evaluate_protocol(
         models=_words("models", models),
         masks=_path("masks", masks),
         labels=_path("labels", labels),
+        metrics=_words("metrics", metrics),
         tasks=_words("tasks", tasks),
         modality=modality,
         limit=_count("limit", limit),

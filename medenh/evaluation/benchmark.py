@@ -44,6 +44,7 @@ from medenh.evaluation.workers import (
     in_order,
     workers,
 )
+from medenh.metrics.registry import METRICS, resolve_metrics
 from medenh.tasks import find_task
 from medenh.types import Modality
 
@@ -68,6 +69,10 @@ class BenchmarkOptions:
         methods for the kind of picture. "identity" is always there.
     masks, labels : path or None
         Truth of downstream tasks, by name, for a folder.
+    metrics : tuple of str
+        Measured besides the protocol's own, keys of `METRICS`: of kind "fidelity"
+        against the degraded picture, "consistency" that one against the answer degraded
+        again.
     tasks : tuple of str
         Downstream tasks in place of the protocol's own.
     modality : str or None
@@ -91,6 +96,7 @@ class BenchmarkOptions:
     models: tuple[str, ...] = ()
     masks: Path | None = None
     labels: Path | None = None
+    metrics: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     modality: str | None = None
     limit: int | None = None
@@ -135,6 +141,8 @@ def run_protocol(
     protocol = find_protocol(name)
     find_recipe(protocol.recipe)
     _check(options)
+    asked = (*protocol.metrics, *options.metrics)
+    metrics = tuple(metric.name for metric in resolve_metrics(asked))
     data = _data(protocol, options)
     modality = _modality(protocol, data, options)
     entrants = enter(options.models, modality, device=options.device)
@@ -143,7 +151,7 @@ def run_protocol(
     try:
         with all_or_nothing(options.output) as kept:
             told = replace(options, output=kept)
-            run = _Run(protocol, modality, entrants, recognisers, folder, told)
+            run = _Run(protocol, metrics, modality, entrants, recognisers, folder, told)
             measured = counted(run.measure(data), len(data.cases), on_done)
     except BaseException:
         if folder is not None:
@@ -211,6 +219,7 @@ class _Run:
     """What stays the same over all pictures of a run."""
 
     protocol: Protocol
+    metrics: tuple[str, ...]
     modality: Modality
     entrants: Entrants
     recognisers: Recognisers
@@ -231,6 +240,7 @@ class _Run:
             modality=self.modality,
             methods=self.entrants.methods,
             tasks=self.recognisers.tasks,
+            again=any(METRICS[name].kind == "consistency" for name in self.metrics),
         )
         waiting: deque[Future[Figures]] = deque()
         with workers(count) as pool:
@@ -250,7 +260,7 @@ class _Run:
         return pool.submit(
             measure,
             prepared,
-            metrics=self.protocol.metrics,
+            metrics=self.metrics,
             folder=self.folder.path if self.folder else None,
             keep=self.options.output,
         )
@@ -281,7 +291,7 @@ def _evaluation(
 ) -> Evaluation:
     protocol, recognisers = run.protocol, run.recognisers
     files = tuple(one.name for one in measured if IDENTITY in one.rows)
-    columns = (*columns_of(protocol.metrics), *recognisers.columns)
+    columns = (*columns_of(run.metrics), *recognisers.columns)
     rows = [_row(name, run, measured, files) for name in run.rows]
     methods = [row for row in rows if row.name not in (IDENTITY, ORACLE)]
     asked = [row for row in methods if row.name == run.options.subject]
@@ -320,7 +330,7 @@ def _row(
     by_file = {one.name: one.rows.get(name, {}) for one in measured}
     scores: dict[str, Mapping[str, float | None]] = {
         metric: {file: by_file[file].get(metric) for file in files}
-        for metric in run.protocol.metrics
+        for metric in run.metrics
     }
     scores |= run.recognisers.scores(name)
     timed = name not in (IDENTITY, ORACLE)
@@ -358,6 +368,7 @@ def _settings(
         "modality": str(run.modality),
         **data.settings,
         "limit": run.options.limit,
+        "metrics": list(run.metrics),
         "models": run.entrants.described(),
         "recognisers": described_recognisers(run.recognisers.shown),
         "tasks_without_weights": run.recognisers.missing,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from medenh.degradations import Record, degrade_image, find_recipe, framing
 from medenh.degradations.api import unit_severity
+from medenh.degradations.engine import degrade_again
 from medenh.errors import MedenhError
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.cases import Case, Clean, eight_bits
@@ -28,9 +29,27 @@ from medenh.types import FloatArray, Image, Modality
 if TYPE_CHECKING:
     from medenh.pipeline.enhance import Model
 
-__all__ = ["IDENTITY", "ORACLE", "Prepared", "oracle_affine", "prepare"]
+__all__ = ["IDENTITY", "ORACLE", "Forward", "Prepared", "oracle_affine", "prepare"]
 
 IDENTITY, ORACLE = "identity", "oracle-affine"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forward:
+    """A degradation that was drawn, to be done to other pictures of the same shape.
+
+    Attributes
+    ----------
+    record : Record
+    view : View or SquareView
+    """
+
+    record: Record
+    view: framing.AnyView
+
+    def __call__(self, image: Image) -> Image:
+        """Degrade a picture in the very same way, noise included."""
+        return degrade_again(image, self.record, self.view)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -46,6 +65,8 @@ class Prepared:
         Where it is measured.
     answers : Answers
         Of the tasks, moved along with the picture.
+    forward : Forward or None
+        What was done to the clean picture, where it shall be done again.
     outputs : dict
         Row -> Image.
     seconds : dict
@@ -60,6 +81,7 @@ class Prepared:
     clean: Image | None = None
     region: BoolArray | None = None
     answers: Answers = field(default_factory=Answers)
+    forward: Forward | None = None
     outputs: dict[str, Image] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     sha256: str = ""
@@ -82,14 +104,18 @@ def prepare(
     modality: Modality,
     methods: Sequence[str],
     tasks: Sequence[Task],
+    again: bool = False,
 ) -> Prepared:
-    """Read a clean picture, degrade it, and let the weight-free methods enhance it."""
+    """Read a clean picture, degrade it, and let the weight-free methods enhance it.
+
+    ``again`` keeps the degradation, for `Prepared.forward`.
+    """
     prepared = Prepared(name=case.name)
     try:
         known = case.read(tasks)
         pixels = np.ascontiguousarray(known.image.pixels)
         prepared.sha256 = hashlib.sha256(pixels.data).hexdigest()
-        low, record = _degrade(prepared, known, protocol, modality)
+        low, record = _degrade(prepared, known, protocol, modality, again=again)
     except MedenhError as error:
         prepared.failed.append(failure(error, case.name))
         return prepared
@@ -104,7 +130,12 @@ def prepare(
 
 
 def _degrade(
-    prepared: Prepared, known: Clean, protocol: Protocol, modality: Modality
+    prepared: Prepared,
+    known: Clean,
+    protocol: Protocol,
+    modality: Modality,
+    *,
+    again: bool,
 ) -> tuple[Image, Record]:
     image = known.image
     if modality is not Modality.UNKNOWN:
@@ -123,8 +154,13 @@ def _degrade(
         field=known.field,
     )
     prepared.clean = _light(pair.high)
+    view = _view(image, pair.record, known.field)
     if protocol.region == "fov":
-        prepared.region = _field(image, pair.high, pair.record, known.field)
+        region = view.region(pair.high)
+        seen = field_of_view(pair.high) if region is None else region[None]
+        prepared.region = seen
+    if again:
+        prepared.forward = Forward(pair.record, view)
     return _light(pair.low), pair.record
 
 
@@ -133,19 +169,15 @@ def _light(image: Image) -> Image:
     return replace(image, header=viewing_of(image), source=None)
 
 
-def _field(
-    image: Image, clean: Image, record: Record, given: FloatArray | None
-) -> BoolArray:
-    """Return the field that was degraded, else the one that is seen."""
-    view = framing.recall(
+def _view(image: Image, record: Record, given: FloatArray | None) -> framing.AnyView:
+    """Return the part of a picture that was degraded."""
+    return framing.recall(
         image,
         record.framing,
         size=record.size,
         field=given,
         eight_bit=record.eight_bit,
     )
-    region = view.region(clean)
-    return field_of_view(clean) if region is None else region[None]
 
 
 def _moved(known: Clean, record: Record) -> Answers:

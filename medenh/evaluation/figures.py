@@ -17,6 +17,7 @@ from medenh.evaluation.pictures import keep_picture, middle_frame
 from medenh.evaluation.regained import CLEAN
 from medenh.formats.files import safe_output_path
 from medenh.formats.names import key_of
+from medenh.metrics.registry import METRICS
 from medenh.types import Image
 
 __all__ = ["Figures", "measure"]
@@ -54,7 +55,10 @@ def measure(
     folder: Path | None,
     keep: Path | None,
 ) -> Figures:
-    """Measure every row of a picture against the clean one.
+    """Measure every row of a picture: against the clean one, as a rule.
+
+    Metrics of fidelity compare with the degraded picture; of consistency that one with
+    the output degraded again.
 
     Parameters
     ----------
@@ -77,7 +81,7 @@ def measure(
         return Figures(prepared.name, failed=tuple(failed))
     for row, image in prepared.outputs.items():
         try:
-            rows[row] = measure_image(image, clean, metrics, region=prepared.region)
+            rows[row] = _figures(image, clean, prepared, metrics)
         except MedenhError as error:
             failed.append(failure(error, prepared.name, by=row))
     for row, image in {CLEAN: clean, **prepared.outputs}.items():
@@ -93,6 +97,19 @@ def measure(
         prepared.sha256,
         tuple(failed),
     )
+
+
+def _figures(
+    image: Image, clean: Image, prepared: Prepared, metrics: Sequence[str]
+) -> dict[str, float | None]:
+    before, found = prepared.outputs[IDENTITY], dict[str, float | None]()
+    for kind in dict.fromkeys(METRICS[name].kind for name in metrics):
+        judged, other = image, clean if kind == "full-reference" else before
+        if kind == "consistency" and prepared.forward is not None:
+            judged = prepared.forward(image)
+        names = [name for name in metrics if METRICS[name].kind == kind]
+        found |= measure_image(judged, other, names, region=prepared.region)
+    return {name: found[name] for name in metrics}
 
 
 def _keep(root: Path, row: str, name: str, image: Image) -> None:

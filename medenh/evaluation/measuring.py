@@ -31,7 +31,16 @@ BoolArray = NDArray[np.bool_]
 PAIRED = ("psnr", "ssim", "de2000")
 NO_REFERENCE = ("niqe", "sharpness", "cnr", "contrast", "noise")
 PSNR_CAP_DB = 100.0  # equal pictures have no finite PSNR, and a mean needs one
-_DIGITS = {"psnr": 2, "de2000": 2, "niqe": 2, "cnr": 2, "mae": 4, "noise": 4}
+_DIGITS = {
+    "psnr": 2,
+    "consistency": 2,
+    "de2000": 2,
+    "niqe": 2,
+    "cnr": 2,
+    "mae": 4,
+    "noise": 4,
+    "flat-bias": 5,
+}
 
 
 def columns_of(metrics: Sequence[str]) -> tuple[Column, ...]:
@@ -212,7 +221,7 @@ def _figure(
         raise UsageError(f"{metric.name} compares with a reference, and there is none")
     other = pixels[1] if metric.needs_reference else None
     value = metric(pixels[0], other, data_range=white, mask=mask, modality=modality)
-    return min(value, PSNR_CAP_DB) if metric.name == "psnr" else value
+    return min(value, PSNR_CAP_DB) if metric.unit == "dB" else value
 
 
 def _mean(values: list[float]) -> float | None:

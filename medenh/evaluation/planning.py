@@ -155,6 +155,11 @@ def _metrics(options: PairOptions, *, paired: bool) -> tuple[str, ...]:
         usual = (*usual, "fundus-quality")
     chosen = resolve_metrics(options.metrics or usual)
     for metric in chosen:
+        if metric.kind == "consistency":
+            raise UsageError(
+                f"{metric.name} needs the degradation itself, which files do not tell",
+                hint=f"it is measured with {spelled(protocol='NAME')}",
+            )
         if metric.needs_reference and not paired:
             raise UsageError(
                 f"{metric.name} compares with a reference, and none is given",

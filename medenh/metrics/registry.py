@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS", "Better", "Kind", "Metric", "resolve_metrics"]
 
-Kind = Literal["full-reference", "no-reference", "fidelity"]
+Kind = Literal["full-reference", "no-reference", "fidelity", "consistency"]
 Better = Literal["higher", "lower", "zero"]
 
 
@@ -36,7 +36,8 @@ class Metric:
         Its name in full, for headings.
     kind : str
         "full-reference" compares with the reference, "fidelity" with the image before
-        enhancement, "no-reference" looks at one image alone.
+        enhancement, "consistency" that one with the enhanced image degraded again,
+        "no-reference" looks at one image alone.
     better : "higher", "lower", "zero" or None
         None where neither direction is better by itself.
     unit : str
@@ -90,7 +91,8 @@ class Metric:
             The image that is judged. C is 1 or 3 (RGB).
         reference : array, same shape, optional
             What it is judged by: the reference (kind "full-reference"), or the image
-            before enhancement ("fidelity"). No-reference metrics leave it unused.
+            before enhancement ("fidelity", and "consistency", where the image is the
+            enhanced one degraded again). No-reference metrics leave it unused.
         data_range : float, optional
             From the darkest to the brightest value possible; without it that of the
             type: 255 and 65535 for unsigned integers of 8 and 16 bits, 1 for booleans
@@ -288,6 +290,15 @@ METRICS: dict[str, Metric] = {
             better="zero",
             module="uniform",
             attribute="shift",
+        ),
+        Metric(
+            name="consistency",
+            title="Consistency with the input",
+            kind="consistency",
+            better="higher",
+            unit="dB",
+            module="full_reference",
+            attribute="psnr",
         ),
     )
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import skimage.data
 import torch
 from safetensors.torch import save
 
@@ -16,12 +17,15 @@ from medenh import formats, models
 from medenh.degradations import RECIPES
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
-from medenh.evaluation.cases import choose
+from medenh.evaluation.cases import Clean, choose
+from medenh.evaluation.degrading import prepare
 from medenh.evaluation.output import summarise, to_json
 from medenh.evaluation.packs import read_set
 from medenh.evaluation.protocols import PROTOCOLS, find_protocol
+from medenh.formats.array import from_array
 from medenh.metrics.registry import METRICS
 from medenh.tasks import TASKS
+from medenh.types import Modality
 from medenh.zoo.manifest import SCHEMA, load_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +106,57 @@ def test_figures_do_not_depend_on_workers_order_or_neighbours(data):
     whole = both[0].rows[0].scores["psnr"]
     for file, value in part.rows[0].scores["psnr"].items():
         assert value == whole[file]
+
+
+class _InMemory:
+    """A case that is there already."""
+
+    name = "p.png"
+
+    def __init__(self, pixels, modality):
+        self._image = from_array(pixels, modality=modality)
+
+    def read(self, tasks):
+        return Clean(image=self._image)
+
+
+@pytest.mark.parametrize(
+    "protocol", ["cofe-111", "dpe", "gauss-0.2", "bicubic-x4", "micro-mixed"]
+)
+def test_the_clean_picture_degraded_again_is_the_input(protocol):
+    photograph = skimage.data.retina()[200:1200, 100:1200]  # not square, larger
+    prepared = prepare(
+        _InMemory(photograph, "fundus"),
+        protocol=find_protocol(protocol),
+        modality=Modality.FUNDUS,
+        methods=(),
+        tasks=(),
+        again=True,
+    )
+    assert not prepared.failed
+    degraded = prepared.outputs["identity"].pixels
+    assert (prepared.forward(prepared.clean).pixels == degraded).all()
+    assert (prepared.forward(prepared.outputs["identity"]).pixels != degraded).any()
+
+
+def test_metrics_besides_the_protocols_own(data):
+    asked = ["consistency", "structure", "noise", "psnr", "flat-bias"]
+    one, two = (
+        medenh.evaluate_protocol(
+            "bicubic-x4", data, models="stretch", metrics=asked, workers=count
+        )
+        for count in (1, 2)
+    )
+    assert [row.scores for row in one.rows] == [row.scores for row in two.rows]
+    names = [column.name for column in one.columns]
+    assert names == ["psnr", "ssim", "de2000", "consistency", *asked[1:3], "flat-bias"]
+    assert one.settings["metrics"] == names
+    same, other = one.row("identity").scores, one.row("stretch").scores
+    assert set(same["structure"].values()) == {1.0}  # against the input, not the clean
+    assert all(20 < value < 100 for value in same["consistency"].values())
+    assert min(same["consistency"].values()) > max(other["consistency"].values())
+    with pytest.raises(UsageError, match="no metric 'snr'"):
+        medenh.evaluate_protocol("dpe", data, metrics="snr")
 
 
 def test_kept_pictures_score_the_same_again(data, tmp_path):
