@@ -27,6 +27,7 @@ from medenh.evaluation.protocols import Protocol
 from medenh.evaluation.result import Evaluation, Row
 from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
 from medenh.pipeline.fidelity import told_apart
+from medenh.publishing.memory import measure_memory
 from medenh.publishing.options import PublishOptions
 from medenh.types import FloatArray
 from medenh.zoo.card import ModelCard, Weights
@@ -65,7 +66,8 @@ def measure_enhancer(
     Returns
     -------
     fields : dict
-        ``results``, and where there are ``limits`` and ``precision`` of the card.
+        ``results`` and ``bytes_per_pixel``, and where there are ``limits`` and
+        ``precision`` of the card.
     lost : list of str
         Where it does not beat doing nothing.
     """
@@ -91,7 +93,12 @@ def measure_enhancer(
             lost += _losses(found, place)
         if lost and not options.draft:
             return {"results": results}, lost
-        return {"results": results, **_fidelity(name, held, on_step)}, lost
+        fields = {"results": results, **_fidelity(name, held, on_step)}
+        if card.input.largest_side is None:  # else every frame takes alike
+            on_step("measuring memory")
+            engines = tuple(e.replace("auto", "openvino") for e in _engines())
+            fields["bytes_per_pixel"] = measure_memory(name, engines, on_step)
+        return fields, lost
 
 
 def _fidelity(
