@@ -45,8 +45,9 @@ clean picture in hand, is a bound and no method; `reference` is the clean pictur
 for `de2000` (CIEDE2000) and `mae`. IoU and Dice measure how two areas overlap, AUC how
 well scores part two classes. No model is a medical device.
 
-`train again` is the last run alone. Where its `network.start_from` names a file or the
-model's own id, it went on from weights of an earlier version, which do not come along
+`train again` is the last run alone. Where its `network.start_from` names a file, or the
+model's own id with or without a version, it went on from weights of an earlier version,
+which do not come along
 ([training.md](training.md#ready-configurations)).
 """
 

@@ -158,7 +158,8 @@ def _metrics(options: PairOptions, *, paired: bool) -> tuple[str, ...]:
         if metric.kind == "consistency":
             raise UsageError(
                 f"{metric.name} needs the degradation itself, which files do not tell",
-                hint=f"it is measured with {spelled(protocol='NAME')}",
+                hint="it is measured with --protocol NAME, in Python by "
+                "evaluate_protocol",
             )
         if metric.needs_reference and not paired:
             raise UsageError(

@@ -34,6 +34,7 @@ __all__ = [
 # [chosen] of 388 good outputs of bundled models, 28 of real low-quality pictures among
 # them, none was above 0.011; a colour Doppler that was washed out had 0.22
 _WASHED_OUT = 0.05
+_TISSUE_HU, _TISSUE_SIGMA = 300.0, 4.0  # [chosen] around water; px, against noise
 _MOST_FRAMES = 9  # of a volume, evenly spread
 _MOST_PIXELS = 4 << 20  # of a frame that share and shift are taken from
 
@@ -80,12 +81,18 @@ def _moved_tissue(before: Image, after: Image) -> dict[str, float]:
     """Return by how many Hounsfield units flat tissue moved, if that is known."""
     if before.units != "HU":
         return {}
-    from medenh.metrics.flat import flat_bias  # loads SciPy
+    from scipy.ndimage import gaussian_filter
 
-    bias = [
-        flat_bias(_unit(after, index), _unit(before, index), data_range=1.0)
-        for index in _frames_of(before)
-    ]
+    from medenh.metrics.flat import flat_bias
+
+    bias, step = [], _step(before)
+    for index in _frames_of(before):
+        pixels = before.pixels[index, ::step, ::step, 0].astype(np.float32)
+        # air is flat, too, and may lie inside a wide window
+        tissue = np.abs(gaussian_filter(pixels, _TISSUE_SIGMA)) < _TISSUE_HU
+        if tissue.any():
+            old, new = _unit(before, index), _unit(after, index)
+            bias.append(flat_bias(new, old, data_range=1.0, mask=tissue))
     known = [one for one in bias if np.isfinite(one)]
     if not known:
         return {}

@@ -78,3 +78,6 @@ def test_tissue_that_moved_is_told_in_hounsfield_units():
     assert measure(image, image)["flat_bias_hu"] == 0
     air = replace(image, pixels=np.full_like(image.pixels, -1000))
     assert "flat_bias_hu" not in measure(air, air)
+    wide = replace(image.unit_range, low=-1350.0, high=150.0)  # air inside, and flat
+    image, moved = (replace(one, unit_range=wide) for one in (image, moved))
+    assert measure(image, moved)["flat_bias_hu"] == pytest.approx(3, abs=1e-2)
