@@ -28,10 +28,14 @@ from medenh.types import FloatArray, Image
 
 _SMALLEST_SSIM = 11  # its window
 _MOST_DB = 100.0  # of an equal frame in a mean
+_COUNTING = frozenset(
+    ("ct-low-dose", "poisson-gaussian-noise", "shot-noise", "xray-detector")
+)
 
 __all__ = [
     "Pair",
     "apply_operators",
+    "can_degrade_again",
     "checked_options",
     "degrade_again",
     "degrade_image",
@@ -154,6 +158,15 @@ def replay_image(
     return _carry_out(image, view, record, work, scale=record.scale)
 
 
+def can_degrade_again(record: Record) -> bool:
+    """Whether a record's noise is the same on other pictures.
+
+    Photons are counted by numbers of draws that depend on the picture, so that a
+    slightly different one gets another noise.
+    """
+    return _COUNTING.isdisjoint(step.op for step in record.steps)
+
+
 def degrade_again(image: Image, record: Record, view: framing.AnyView) -> Image:
     """Degrade an enhanced picture as its input was: what it would have looked like.
 
@@ -162,7 +175,7 @@ def degrade_again(image: Image, record: Record, view: framing.AnyView) -> Image:
     image : Image
         Of the shape of `Pair.high`: cropped and resized already.
     record : Record
-        Of the pair; noise is the same again.
+        Of the pair; noise is the same again where `can_degrade_again`.
     view : View or SquareView
         Of the source, see `framing.recall`.
     """

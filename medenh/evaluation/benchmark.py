@@ -318,7 +318,7 @@ def _evaluation(
         failed=tuple(failed),
         tasks=tuple(task.name for task in recognisers.shown),
         settings=_settings(run, data, measured),
-        notes=_notes(run),
+        notes=_notes(run, measured),
         seconds=time.monotonic() - start,
         pictures=run.folder,
     )
@@ -344,8 +344,17 @@ def _row(
     )
 
 
-def _notes(run: _Run) -> tuple[str, ...]:
+def _notes(run: _Run, measured: Sequence[Figures]) -> tuple[str, ...]:
     protocol, notes = run.protocol, []
+    identity = [one.rows[IDENTITY] for one in measured if IDENTITY in one.rows]
+    lacking = sum(
+        "consistency" in row and row["consistency"] is None for row in identity
+    )
+    if lacking:
+        notes.append(
+            f"consistency is undefined for {lacking} of {len(identity)} pictures: "
+            "photons that were counted cannot be counted again on another picture"
+        )
     if protocol.modalities and run.modality not in protocol.modalities:
         notes.append(
             f"protocol {protocol.name} is for {' or '.join(protocol.modalities)}, "

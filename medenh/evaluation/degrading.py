@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medenh.degradations import Record, degrade_image, find_recipe, framing
 from medenh.degradations.api import unit_severity
-from medenh.degradations.engine import degrade_again
+from medenh.degradations.engine import can_degrade_again, degrade_again
 from medenh.errors import MedenhError
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.cases import Case, Clean, eight_bits
@@ -66,7 +66,7 @@ class Prepared:
     answers : Answers
         Of the tasks, moved along with the picture.
     forward : Forward or None
-        What was done to the clean picture, where it shall be done again.
+        What was done to the clean picture, where it shall be done again and can be.
     outputs : dict
         Row -> Image.
     seconds : dict
@@ -159,7 +159,7 @@ def _degrade(
         region = view.region(pair.high)
         seen = field_of_view(pair.high) if region is None else region[None]
         prepared.region = seen
-    if again:
+    if again and can_degrade_again(pair.record):
         prepared.forward = Forward(pair.record, view)
     return _light(pair.low), pair.record
 

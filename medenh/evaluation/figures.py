@@ -105,9 +105,12 @@ def _figures(
     before, found = prepared.outputs[IDENTITY], dict[str, float | None]()
     for kind in dict.fromkeys(METRICS[name].kind for name in metrics):
         judged, other = image, clean if kind == "full-reference" else before
-        if kind == "consistency" and prepared.forward is not None:
-            judged = prepared.forward(image)
         names = [name for name in metrics if METRICS[name].kind == kind]
+        if kind == "consistency":
+            if prepared.forward is None:
+                found |= dict.fromkeys(names)
+                continue
+            judged = prepared.forward(image)
         found |= measure_image(judged, other, names, region=prepared.region)
     return {name: found[name] for name in metrics}
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medenh.errors import UsageError
 from medenh.models.layers import crop_to, pad_to_multiple
 
 __all__ = ["NAFBlock", "NAFNet"]
@@ -242,6 +243,8 @@ class NAFNet(nn.Module):
         mean_tolerance: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= mean_tolerance < 1:
+            raise UsageError(f"mean_tolerance={mean_tolerance} is not in 0 to 1")
         self.mean_tolerance = mean_tolerance
         self.multiple_of = 2 ** len(encoder)
         widths = [width << level for level in range(len(encoder))]

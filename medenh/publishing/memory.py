@@ -60,10 +60,14 @@ def measure_memory(
     found = {}
     for engine in engines:
         sides = (1024, 2048) if engine == "classical" else (512, 1024)
-        grown = [_growth(name, engine, sides, on_failure) for _ in range(_RUNS)]
-        known = [one for one in grown if one is not None]
-        if known:
-            more = max(known) / (sides[1] ** 2 - sides[0] ** 2)
+        grown = 0
+        for _ in range(_RUNS):
+            one = _growth(name, engine, sides, on_failure)
+            if one is None:
+                break
+            grown = max(grown, one)
+        else:
+            more = grown / (sides[1] ** 2 - sides[0] ** 2)
             found[engine] = math.ceil(more / 10) * 10
     return found
 
