@@ -26,9 +26,10 @@ def main() -> None:
         if not wanted:
             continue
         engines = ("classical",) if entry.get("method") else ("openvino", "torch")
-        found = measure_memory(entry["id"], engines, _complain)
-        sys.stdout.write(f"{entry['id']}: {found}\n")
+        sys.stdout.write(f"{entry['id']}: ")
         sys.stdout.flush()
+        found = measure_memory(entry["id"], engines, _complain)
+        sys.stdout.write(f"{found}\n")
         if found:
             entry["bytes_per_pixel"] = found
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"

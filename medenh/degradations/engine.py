@@ -28,7 +28,7 @@ from medenh.types import FloatArray, Image
 
 _SMALLEST_SSIM = 11  # its window
 _MOST_DB = 100.0  # of an equal frame in a mean
-_COUNTING = frozenset(
+_COUNTING = frozenset(  # steps that draw from Poisson's distribution
     ("ct-low-dose", "poisson-gaussian-noise", "shot-noise", "xray-detector")
 )
 
@@ -141,13 +141,9 @@ def replay_image(
     UsageError
         The record names steps or parameters that do not exist.
     """
-    operators = [read_step(step, OPERATORS) for step in record.steps]
+    work = _work_of(record)
     if record.framing is not None and record.framing.method == "shown":
         record = _of_this_picture(image, record)
-
-    def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:
-        return apply_operators(pixels, operators, scene), operators
-
     view = framing.recall(
         image,
         record.framing,
@@ -179,12 +175,7 @@ def degrade_again(image: Image, record: Record, view: framing.AnyView) -> Image:
     view : View or SquareView
         Of the source, see `framing.recall`.
     """
-    operators = [read_step(step, OPERATORS) for step in record.steps]
-
-    def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:
-        return apply_operators(pixels, operators, scene), operators
-
-    return _worked(image, view, record, work, record.scale)[0]
+    return _worked(image, view, record, _work_of(record), record.scale)[0]
 
 
 def sample_frames(
@@ -248,6 +239,12 @@ def _of_this_picture(image: Image, record: Record) -> Record:
 
 
 _Work = Callable[[FloatArray, Scene], tuple[FloatArray, list[Operator]]]
+
+
+def _work_of(record: Record) -> _Work:
+    """Return what carries a record's steps out."""
+    operators = [read_step(step, OPERATORS) for step in record.steps]
+    return lambda pixels, scene: (apply_operators(pixels, operators, scene), operators)
 
 
 def _carry_out(

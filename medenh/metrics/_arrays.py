@@ -20,11 +20,11 @@ from medenh.types import FloatArray, Image
 __all__ = [
     "ROUNDING",
     "BoolArray",
-    "averaged",
     "checked_image",
     "checked_mask",
     "checked_pair",
     "checked_range",
+    "reduced_lumas",
     "row_strips",
     "unit_luma",
 ]
@@ -33,6 +33,7 @@ BoolArray = NDArray[np.bool_]
 
 ROUNDING = 1e-3  # outside [0, 1] by so little is arithmetic, not another unit
 _GIVE = "give data_range=, from the darkest to the brightest value possible"
+_MOST_PIXELS = 2_000_000  # of planes that are held as floats
 _STRIP_PIXELS = 1 << 15  # a handful of float64 strips stays in the cache
 
 
@@ -174,7 +175,33 @@ def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
     yield from strips(shape[0], shape[1], pixels=_STRIP_PIXELS)
 
 
-def averaged(plane: FloatArray, factor: int) -> FloatArray:
+def reduced_lumas(
+    image: NDArray[Any],
+    reference: NDArray[Any],
+    data_range: float | None,
+    mask: NDArray[Any] | None,
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return both lumas over the data range, and the region, shape (H, W).
+
+    Of images of more than two megapixels the means of blocks; a block is in the region
+    where half of it is.
+
+    Raises
+    ------
+    UsageError, NonFiniteError
+        As `checked_pair`, `checked_range` and `checked_mask`.
+    """
+    white = checked_range(data_range, *checked_pair(image, reference))
+    one, other = unit_luma(image, white), unit_luma(reference, white)
+    region = checked_mask(mask, one.shape)
+    factor = int(np.ceil(np.sqrt(one.size / _MOST_PIXELS)))
+    one, other = _averaged(one, factor), _averaged(other, factor)
+    if region is None:
+        return one, other, np.ones(one.shape, bool)
+    return one, other, _averaged(region.astype(np.float32), factor) >= 0.5
+
+
+def _averaged(plane: FloatArray, factor: int) -> FloatArray:
     """Return means of blocks; what is over at the end is left out."""
     if factor == 1:
         return plane

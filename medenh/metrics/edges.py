@@ -7,20 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.metrics._arrays import (
-    BoolArray,
-    averaged,
-    checked_mask,
-    checked_pair,
-    checked_range,
-    unit_luma,
-)
+from medenh.metrics._arrays import BoolArray, reduced_lumas
 from medenh.metrics.appearance import plane_noise
 from medenh.types import FloatArray
 
 __all__ = ["invented_edges", "lost_edges"]
 
-_MOST_PIXELS = 2_000_000
 _SIGMA = 1.5  # px, of the Gaussian under the derivative
 _TOLERANCE = 2  # px
 _ROUNDING = 1 / (255 * 12**0.5)  # noise of 8 bits
@@ -54,7 +46,7 @@ def invented_edges(
     -------
     float
         In [0, 1]: 0 where every strong edge was there before, and where there are
-        none; 1 where all are new.
+        none; 1 where lines were drawn on a blank reference.
 
     Raises
     ------
@@ -78,16 +70,9 @@ def invented_edges(
     Limits: new texture that covers a place evenly passes for gain; what is drawn along
     an old edge, and what the noise of the reference could hide, is not found.
     """
-    white = checked_range(data_range, *checked_pair(image, reference))
-    new, old = unit_luma(image, white), unit_luma(reference, white)
-    region = checked_mask(mask, new.shape)
-    factor = int(np.ceil(np.sqrt(new.size / _MOST_PIXELS)))
-    new, old = averaged(new, factor), averaged(old, factor)
-    if region is not None:
-        region = averaged(region.astype(np.float32), factor) >= 0.5
+    new, old, region = reduced_lumas(image, reference, data_range, mask)
     steepness, strong = _strong_edges(new)
-    if region is not None:
-        strong &= region
+    strong &= region
     total = np.count_nonzero(strong)
     if total == 0:
         return 0.0

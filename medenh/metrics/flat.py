@@ -7,18 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.metrics._arrays import (
-    averaged,
-    checked_mask,
-    checked_pair,
-    checked_range,
-    unit_luma,
-)
+from medenh.metrics._arrays import reduced_lumas
 from medenh.types import FloatArray
 
 __all__ = ["flat_bias"]
 
-_MOST_PIXELS = 2_000_000
 _SIGMA = 8.0  # px, of the Gaussian that a local mean is taken over
 _INSIDE = 0.99  # of a window's weight that must count
 _FLATTEST = 25  # percent of the windows
@@ -68,14 +61,8 @@ def flat_bias(
     """
     from scipy.ndimage import gaussian_filter
 
-    white = checked_range(data_range, *checked_pair(image, reference))
-    new, old = unit_luma(image, white), unit_luma(reference, white)
-    region = checked_mask(mask, new.shape)
-    counted = ((old > 0) & (old < 1)).astype(np.float32)
-    if region is not None:
-        counted *= region
-    factor = int(np.ceil(np.sqrt(new.size / _MOST_PIXELS)))
-    new, old, counted = (averaged(plane, factor) for plane in (new, old, counted))
+    new, old, region = reduced_lumas(image, reference, data_range, mask)
+    counted = (region & (old > 0) & (old < 1)).astype(np.float32)
     weight = gaussian_filter(counted, _SIGMA)
     inside = weight >= _INSIDE
     if not inside.any():

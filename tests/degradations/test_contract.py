@@ -7,10 +7,13 @@ import pytest
 from skimage import data
 
 from medenh import degradations
-from medenh.degradations import RECIPES, Record
+from medenh.degradations import RECIPES, Record, framing
+from medenh.degradations.engine import can_degrade_again, degrade_again
 from medenh.degradations.record import read_step, write_step
 from medenh.degradations.registry import OPERATORS
 from medenh.errors import UsageError
+from medenh.formats.array import from_array
+from medenh.metrics import psnr
 
 NAMES = sorted(RECIPES)
 
@@ -27,6 +30,25 @@ def _picture(recipe, *, dtype=np.uint8, channels=3, side=96):
     if dtype == np.float32:
         return pixels.astype(np.float32)
     return np.rint(pixels * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_can_be_degraded_again_gets_the_same_noise_on_a_similar_picture(name):
+    clean = _picture(RECIPES[name])
+    low, record = degradations.degrade(clean, name, seed=3, name="a/b.png")
+    if not can_degrade_again(record):
+        return
+    image = from_array(clean, modality=record.modality)
+    view = framing.recall(image, record.framing, size=None, field=None, eight_bit=True)
+    near = from_array(np.minimum(clean, 254) + np.uint8(1), modality=record.modality)
+    again = degrade_again(near, record, view).pixels[0]
+    assert psnr(again, low.reshape(again.shape), data_range=255) > 33  # 48 undegraded
+
+
+def test_what_counts_photons_cannot_be_degraded_again():
+    for name in ("ct-low-dose", "xray-low-dose", "micro-shot"):
+        _, record = degradations.degrade(_picture(RECIPES[name]), name)
+        assert not can_degrade_again(record)
 
 
 @pytest.mark.parametrize("name", NAMES)
