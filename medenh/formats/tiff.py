@@ -79,6 +79,8 @@ class TiffHeader:
         True where colours lie in separate planes.
     premultiplied : bool
         True where the colours are multiplied by alpha already.
+    tile : tuple of int, or None
+        Length and width of the tiles that the pixels stand in; None for strips.
     pages : tuple of PageTags
         One for each page.
     told : tuple of str
@@ -91,6 +93,7 @@ class TiffHeader:
     predictor: bool
     planar: bool
     premultiplied: bool
+    tile: tuple[int, int] | None
     pages: tuple[PageTags, ...]
     told: tuple[str, ...] = ()
 
@@ -336,9 +339,20 @@ def _header(tiff: Any, pages: list[Any]) -> TiffHeader:
         predictor=int(first.predictor) > 1,
         planar=int(first.planarconfig) == 2 and int(first.samplesperpixel) > 1,
         premultiplied=1 in tuple(int(one) for one in first.extrasamples),
+        tile=_tile(first),
         pages=tags,
         told=(*told, *tiff_told.remarks(pages)),
     )
+
+
+def _tile(page: Any) -> tuple[int, int] | None:
+    """Return length and width of a page's tiles; of a large page viewers need them.
+
+    Not of such as TIFF 6.0 section 15 forbids, which no writer takes.
+    """
+    length, width = int(page.tilelength), int(page.tilewidth)
+    sound = page.is_tiled and length % 16 == width % 16 == 0
+    return (length, width) if sound else None
 
 
 def _changes(page: Any) -> list[str]:

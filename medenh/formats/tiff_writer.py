@@ -18,7 +18,7 @@ from medenh.types import Image
 
 __all__ = ["write"]
 
-_PLAIN = TiffHeader("<", False, "zlib", False, False, False, ())
+_PLAIN = TiffHeader("<", False, "zlib", False, False, False, None, ())
 _CLASSIC_LIMIT = 2**32 - 2**25  # offsets of classic TIFF have 32 bits
 _DESCRIPTION, _X, _Y, _UNIT = 270, 282, 283, 296
 _RATIONALS = {5: "I", 10: "i"}  # types of two numbers each
@@ -89,10 +89,17 @@ def _layout(header: TiffHeader, image: Image, frame: NDArray[Any]) -> dict[str, 
         layout["extrasamples"] = [
             "assocalpha" if header.premultiplied else "unassalpha"
         ]
+    if header.tile is not None and _fits(header.tile, frame):
+        layout["tile"] = header.tile
     if header.compression != "none":
         layout["compression"] = header.compression
         layout["predictor"] = header.predictor
     return layout
+
+
+def _fits(tile: tuple[int, int], frame: NDArray[Any]) -> bool:
+    """Tell whether tiles are no larger than the frame, for each is written in full."""
+    return tile[0] < frame.shape[0] + 16 and tile[1] < frame.shape[1] + 16
 
 
 def _tags(page: PageTags | None, order: str) -> dict[str, Any]:

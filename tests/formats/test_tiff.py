@@ -53,6 +53,55 @@ def test_grey_round_trip(tmp_path, dtype, compression, order):
             assert tiff.pages[0].compression == before.pages[0].compression
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_tiles_stay_tiles(tmp_path, samples, planar, compression):
+    data = numbers((2, 70, 53, samples), "u2")
+    extra = {"extrasamples": ["unassalpha"]} if samples == 4 else {}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for frame in data:
+            tiff.write(
+                np.moveaxis(frame, -1, 0) if planar == "separate" else frame,
+                photometric="rgb",
+                planarconfig=planar,
+                tile=(32, 16),
+                compression=compression,
+                metadata=None,
+                **extra,
+            )
+    formats.write(formats.read(tmp_path / "a.tif"), tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert [page.is_tiled for page in tiff.pages] == [True, True]
+        assert {(p.tilelength, p.tilewidth) for p in tiff.pages} == {(32, 16)}
+    again = formats.read(tmp_path / "b.tif")
+    np.testing.assert_array_equal(again.pixels, data[..., :3])
+    if samples == 3 and planar == "contig":  # libtiff's word on it
+        found = cv2.imread(str(tmp_path / "b.tif"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(found[..., ::-1], data[0])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
+def test_tiles_of_grey_stay_tiles(tmp_path, dtype):
+    data = numbers((70, 53), dtype)
+    source = make(tmp_path / "a.tif", data, tile=(16, 48), compression="lzw")
+    formats.write(formats.read(source), tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert (tiff.pages[0].tilelength, tiff.pages[0].tilewidth) == (16, 48)
+        np.testing.assert_array_equal(tiff.asarray(), data)
+
+
+def test_tiles_larger_than_the_picture_become_strips(tmp_path):
+    data = numbers((40, 20), "u1")
+    formats.write(
+        formats.read(make(tmp_path / "a.tif", data, tile=(256, 256))),
+        tmp_path / "b.tif",
+    )
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert not tiff.pages[0].is_tiled
+        np.testing.assert_array_equal(tiff.asarray(), data)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("samples", [3, 4])
