@@ -99,7 +99,7 @@ def _layout(header: TiffHeader, image: Image, frame: NDArray[Any]) -> dict[str, 
 
 def _fits(tile: tuple[int, int], frame: NDArray[Any]) -> bool:
     """Tell whether tiles are no larger than the frame, for each is written in full."""
-    return tile[0] < frame.shape[0] + 16 and tile[1] < frame.shape[1] + 16
+    return bool(tile[0] < frame.shape[0] + 16 and tile[1] < frame.shape[1] + 16)
 
 
 def _tags(page: PageTags | None, order: str) -> dict[str, Any]:
