@@ -305,14 +305,7 @@ class Engine:
         prepared = group[0][0].prepared
         try:
             with prepared.slots, timed([flight for flight, _ in group]):
-                prepared.enhancer.enhance(
-                    [task for _, task in group],
-                    alone=self._alone and len(group) == group[0][0].image.frames,
-                    on_progress=self._reporter(group),
-                )
-                for flight, task in group:
-                    if flight.ensemble is not None:
-                        flight.ensemble.measure(task.index, alone=self._alone)
+                self._enhance(group)
         except KeyboardInterrupt:
             self._stop.set()
             return
@@ -326,6 +319,21 @@ class Engine:
             return
         for flight, _ in group:
             self._frame_done(flight)
+
+    def _enhance(self, group: list[tuple[Flight, FrameTask]]) -> None:
+        flight, tasks = group[0][0], [task for _, task in group]
+        report = self._reporter(group)
+        alone = self._alone and len(group) == flight.image.frames
+        enhance = flight.prepared.enhancer.enhance
+        if flight.ensemble is None:
+            enhance(tasks, alone=alone, on_progress=report)
+            return
+        tasks = [flight.ensemble.kept(task) for task in tasks]
+        own = flight.ensemble.of_passes(report)
+        enhance(tasks, alone=alone, on_progress=own)
+        for (each, _), task in zip(group, tasks, strict=True):
+            if each.ensemble is not None:
+                each.ensemble.measure(task, alone=self._alone, on_progress=report)
 
     def _reporter(
         self, group: list[tuple[Flight, FrameTask]]

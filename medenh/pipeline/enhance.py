@@ -410,9 +410,17 @@ def _run(
         said += [*problems, *remarks]
     out = np.empty_like(image.pixels)
     tasks = prepared.enhancer.tasks(image, out)
+    ensemble = Ensemble(prepared.enhancer, image) if options.uncertainty else None
+    alone = image.frames == 1
     for first in range(0, len(tasks), prepared.batch):
         group = tasks[first : first + prepared.batch]
-        prepared.enhancer.enhance(group, alone=image.frames == 1)
+        if ensemble is None:
+            prepared.enhancer.enhance(group, alone=alone)
+            continue
+        group = [ensemble.kept(task) for task in group]
+        prepared.enhancer.enhance(group, alone=alone)
+        for task in group:
+            ensemble.measure(task, alone=alone)
     how = provenance_of(prepared, options)
     enhanced = replace(image, pixels=out).made_by(how, source=image)
     if looks:
@@ -421,12 +429,7 @@ def _run(
         if problems and options.strict:
             raise fidelity.describe(problems, image, figures)
         said += [*problems, *prepared.enhancer.caveats(image)]
-    if not options.uncertainty:
-        return enhanced, None
-    ensemble = Ensemble(prepared.enhancer, image)
-    for index in range(image.frames):
-        ensemble.measure(index, alone=image.frames == 1)
-    return enhanced, ensemble.spread
+    return enhanced, None if ensemble is None else ensemble.spread
 
 
 def _as_paths(source: Any) -> list[str]:

@@ -37,12 +37,15 @@ class FrameTask:
         Receives the frame.
     condition : object, optional
         What the runner knows of the whole volume, shared by its frames.
+    answer : float32 array, shape (channels, h, w), optional
+        Receives the frame as it is before it is brought back to native units.
     """
 
     image: Image
     index: int
     out: NDArray[Any]
     condition: Any = None
+    answer: FloatArray | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,6 +59,8 @@ class FrameTask:
 
     def store(self, enhanced: FloatArray, rows: slice, columns: slice) -> None:
         """Bring (channels, h, w) in [0, 1] back to native units, by strips."""
+        if self.answer is not None:
+            self.answer[:, rows, columns] = enhanced
         step = max(1, STRIP // max(1, enhanced.shape[2]))
         for top in range(0, enhanced.shape[1], step):
             part = enhanced[None, :, top : top + step]

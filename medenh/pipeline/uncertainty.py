@@ -7,6 +7,7 @@ not matter, and nothing of errors that all answers share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.pipeline.enhancer import FrameEnhancer
-from medenh.pipeline.frames import UnitTask
+from medenh.pipeline.frames import FrameTask, UnitTask
 from medenh.types import FloatArray, Image
 
 __all__ = ["TOP", "Ensemble", "Move", "moves_for"]
@@ -25,7 +26,7 @@ TOP = 0.5
 # Off every grid of 2, 4, 8 or 16 pixels that a network halves its input to, and half of
 # the coarsest. The picture grows by its own mirror image: none of it is lost.
 _SHIFTS = ((3, 5), (8, 8))
-_PLANES = 5  # float32 copies of a frame: answer, mean, squares, and in between
+_PLANES = 6  # float32 copies of a frame: answers, mean, squares, and in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Ensemble:
     spread : float32 array, shape (frames, height, width), in 0 to `TOP`
         Standard deviation of the answers in [0, 1]; of colour the root of the mean
         square over the channels. Zero where pixels are frozen.
+    passes : int
+        How many answers each frame has, its own among them.
     """
 
     def __init__(self, enhancer: FrameEnhancer, image: Image) -> None:
@@ -105,8 +108,9 @@ class Ensemble:
         # statistics of the whole image may be fields, which move with the picture
         self._members = [
             (move, enhancer.shared_conditions(_held(image, image.pixels, move)))
-            for move in moves_for(image.height, image.width)
+            for move in moves_for(image.height, image.width)[1:]
         ]
+        self.passes = 1 + len(self._members)
         self.spread = np.zeros(image.pixels.shape[:3], np.float32)
 
     @staticmethod
@@ -115,37 +119,62 @@ class Ensemble:
         frame = image.height * image.width * image.channels
         return 4 * (image.frames * image.height * image.width + _PLANES * frame)
 
-    def measure(self, index: int, *, alone: bool = False) -> None:
+    @staticmethod
+    def kept(task: FrameTask) -> FrameTask:
+        """Return a task that keeps its answer, for `measure`."""
+        return replace(task, answer=np.empty(task.shape, np.float32))
+
+    def of_passes(
+        self, report: Callable[[float], None] | None, done: int = 0
+    ) -> Callable[[float], None] | None:
+        """Return what tells the progress of one pass, after others, as that of all."""
+        if report is None:
+            return None
+        return lambda share: report((done + share) / self.passes)
+
+    def measure(
+        self,
+        task: FrameTask,
+        *,
+        alone: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
         """Fill in one frame.
 
         Parameters
         ----------
-        index : int
+        task : FrameTask
+            From `kept`, and done.
         alone : bool
             Nothing else runs meanwhile.
+        on_progress : callable, optional
+            Called with the share of all passes that is done, the task's own included.
 
         Raises
         ------
         OutOfMemoryError, NonFiniteError
             As `FrameEnhancer.enhance`.
         """
-        image = self._image
-        shape = (image.channels, image.height, image.width)
-        mean = np.zeros(shape, np.float32)
-        squares = np.zeros(shape, np.float32)
+        if task.answer is None:
+            raise ValueError("the task has not kept its answer")
+        image, index = self._image, task.index
+        mean = task.answer.copy()
+        squares = np.zeros(task.shape, np.float32)
         frame = image.pixels[index : index + 1]
-        for count, (move, conditions) in enumerate(self._members, start=1):
+        for count, (move, conditions) in enumerate(self._members, start=2):
             held = _held(image, frame, move)
             out = np.empty((image.channels, held.height, held.width), np.float32)
             self._enhancer.enhance(
-                [UnitTask(held, 0, out, conditions[index])], alone=alone
+                [UnitTask(held, 0, out, conditions[index])],
+                alone=alone,
+                on_progress=self.of_passes(on_progress, count - 1),
             )
             answer = move.undo(out)
             # Welford: equal answers give exactly zero
             change = answer - mean
             mean += change / np.float32(count)
             squares += change * (answer - mean)
-        variance = squares.mean(axis=0) / np.float32(len(self._members))
+        variance = squares.mean(axis=0) / np.float32(self.passes)
         spread = np.minimum(np.sqrt(variance), np.float32(TOP))
         if image.frozen is not None:
             spread[image.frozen[index]] = 0.0

@@ -58,9 +58,12 @@ class Halving(torch.nn.Module):
 
 
 def spread_of(image, runner, contract=None, **options):
-    ensemble = Ensemble(FrameEnhancer(runner, contract or Contract(), **options), image)
-    for index in range(image.frames):
-        ensemble.measure(index)
+    enhancer = FrameEnhancer(runner, contract or Contract(), **options)
+    ensemble = Ensemble(enhancer, image)
+    for task in enhancer.tasks(image, np.empty_like(image.pixels)):
+        kept = ensemble.kept(task)
+        enhancer.enhance([kept])
+        ensemble.measure(kept)
     return ensemble.spread
 
 
@@ -91,6 +94,19 @@ def test_the_map_is_that_of_a_plain_loop(shape):
     assert count == len(moves_for(*shape)) == (10 if shape[0] == shape[1] else 6)
     assert wanted.max() > 0.01
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "passes"), [((40, 40), 10), ((37, 52), 6)])
+def test_progress_is_that_of_all_passes(shape, passes):
+    pixels = np.random.default_rng(0).random((1, *shape, 3)).astype(np.float32)
+    enhancer = FrameEnhancer(FakeRunner(lambda x: x), Contract())
+    image = make_image(pixels)
+    ensemble = Ensemble(enhancer, image)
+    (task,) = enhancer.tasks(image, np.empty_like(pixels))
+    task, told = ensemble.kept(task), []
+    enhancer.enhance([task], on_progress=ensemble.of_passes(told.append))
+    ensemble.measure(task, on_progress=told.append)
+    np.testing.assert_allclose(told, np.arange(1, passes + 1) / passes)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
