@@ -49,6 +49,8 @@ def _demo(
         write_json(result.to_json())
         return
     _write_rows(result)
+    made_for = ", ".join(f"{model} ({key})" for key, model in result.trained.items())
+    console.print(f"trained: {made_for}", soft_wrap=True)
     console.print(
         f"Means over {len(result.records)} images against the originals, then the "
         "PSNR of each. Not a medical device; for research.",

@@ -1,8 +1,9 @@
 """The demo: four real images, made worse on purpose, enhanced, scored, shown.
 
-The images lie inside packages that medenh needs anyway, so nothing is fetched. Every
-figure compares with the untouched original, and the row of doing nothing is always
-there.
+The images lie inside packages that medenh needs anyway, so nothing is fetched. Each is
+given a fault of its kind, and the trained model that was made for it stands beside
+methods without weights. Every figure compares with the untouched original, and the row
+of doing nothing is always there.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from medenh.types import FloatArray, Image, Provenance
 
 __all__ = ["METRICS", "MODELS", "DemoResult", "run_demo"]
 
-TRAINED = "dpe-general"
-MODELS = ("identity", "stretch", "clahe", "lime", TRAINED)
+TRAINED = "trained"  # the row of each sample's own model
+MODELS = ("identity", "stretch", "clahe", "nlm", TRAINED)
 METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "delta_e2000": "CIEDE2000"}
 PAGE = "index.html"
 
@@ -45,6 +46,8 @@ class DemoResult:
         Model -> image -> metric -> value.
     model_seconds : mapping of str to float
         Time each model took for all images, files and metrics left out.
+    trained : mapping
+        Image -> the model behind the row `TRAINED`.
     records : mapping
         Image -> the degradation, replayable.
     seconds : float
@@ -56,6 +59,7 @@ class DemoResult:
     page: Path
     scores: Mapping[str, Mapping[str, Scores]]
     model_seconds: Mapping[str, float]
+    trained: Mapping[str, str]
     records: Mapping[str, dict[str, Any]]
     seconds: float
 
@@ -71,6 +75,7 @@ class DemoResult:
             "page": str(self.page),
             "images": list(self.records),
             "degradation": dict(self.records),
+            "trained": dict(self.trained),
             "rows": {model: self._row(model) for model in self.scores},
             "seconds": round(self.seconds, 3),
         }
@@ -115,7 +120,7 @@ def run_demo(
     seed : int
         Seed of the degradation.
     models : sequence of str
-        Models to compare; the last one is shown on the page.
+        Rows to compare: models, or `TRAINED`; the last one is shown on the page.
     samples : sequence of Sample
         Images to use.
     say : callable
@@ -137,23 +142,25 @@ def run_demo(
     started = time.perf_counter()
     folder = Path(output)
     # models first: missing weights must not surface after half a minute of work
+    names = {row: _models_of(row, samples) for row in models}
     loaded = {}
-    for name in models:
+    for name in dict.fromkeys(name for row in names.values() for name in row.values()):
         say(f"loading {name}")
         loaded[name] = medenh.load_model(name)
     pairs = [_degrade(sample, folder, seed=seed, say=say) for sample in samples]
     scores: dict[str, dict[str, Scores]] = {}
     shown: list[Image] = []
     model_seconds: dict[str, float] = {}
-    for name, model in loaded.items():
-        scores[name], model_seconds[name], shown = {}, 0.0, []
+    for row, by_image in names.items():
+        scores[row], model_seconds[row], shown = {}, 0.0, []
         for pair in pairs:
+            name = by_image[pair.sample.key]
             say(f"{name}: {pair.sample.title}")
             begun = time.perf_counter()
-            enhanced = model.enhance(pair.degraded)
-            model_seconds[name] += time.perf_counter() - begun
-            _write(enhanced, folder / "enhanced" / name, pair.sample)
-            scores[name][pair.sample.key] = _score(enhanced, pair.original)
+            enhanced = loaded[name].enhance(pair.degraded)
+            model_seconds[row] += time.perf_counter() - begun
+            _write(enhanced, folder / "enhanced" / row, pair.sample)
+            scores[row][pair.sample.key] = _score(enhanced, pair.original)
             shown.append(enhanced)
     result = DemoResult(
         seed=seed,
@@ -161,12 +168,18 @@ def run_demo(
         page=folder / PAGE,
         scores=scores,
         model_seconds=model_seconds,
+        trained=names.get(TRAINED, {}),
         records={pair.sample.key: pair.record for pair in pairs},
         seconds=time.perf_counter() - started,
     )
     say("writing the page")
     _write_page(result, pairs, shown, {n: _made_by(m) for n, m in loaded.items()})
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def _models_of(row: str, samples: Sequence[Sample]) -> dict[str, str]:
+    """Return the model behind a row, for each image."""
+    return {one.key: one.model if row == TRAINED else row for one in samples}
 
 
 def _degrade(
@@ -178,7 +191,8 @@ def _degrade(
 
     say(f"degrading {sample.title}")
     original = formats.read(sample.path)
-    pair = degrade_image(original, find_recipe("dpe"), name=sample.output, seed=seed)
+    recipe = find_recipe(sample.recipe)
+    pair = degrade_image(original, recipe, name=sample.output, seed=seed)
     path = _write(pair.low, folder / "degraded", sample)
     # a darker file would get a darker range; the scanner's range has not changed
     degraded = replace(formats.read(path), unit_range=original.unit_range)
@@ -225,19 +239,19 @@ def medenh_version() -> str:
 
 
 def _standing(result: DemoResult, shown: str) -> str:
-    """Say which model has the best PSNR, and where the one that is shown stands."""
+    """Say which row has the best PSNR, and where the one that is shown stands."""
     best = max(result.scores, key=lambda model: result.mean(model, "psnr"))
     ours = f"{result.mean(shown, 'psnr'):.1f} dB"
     if best == shown:
-        return f"It has the best mean PSNR here, {ours}."
+        return f"What is shown has the best mean PSNR here, {ours}."
     ahead = sum(
         figures["psnr"] > result.scores[best][image]["psnr"]
         for image, figures in result.scores[shown].items()
     )
     return (
-        f"It is not the best here: {best} has {result.mean(best, 'psnr'):.1f} dB on "
-        f"average, {shown} {ours}, and the higher figure on {ahead} of "
-        f"{len(result.records)} images."
+        f"What is shown is not the best here: {best} has "
+        f"{result.mean(best, 'psnr'):.1f} dB on average, {shown} {ours}, and the "
+        f"higher figure on {ahead} of {len(result.records)} images."
     )
 
 
@@ -247,8 +261,8 @@ def _write_page(
     shown: Sequence[Image],
     makers: Mapping[str, Provenance],
 ) -> None:
-    """Write the page: all models in the tables, the last one in the pictures."""
-    first, last = next(iter(makers)), list(makers)[-1]
+    """Write the page: all rows in the tables, the last one in the pictures."""
+    first, last = next(iter(result.scores)), list(result.scores)[-1]
     cases = [
         Case(
             pair.sample.title,
@@ -263,9 +277,9 @@ def _write_page(
         result.page,
         title="medenh demo",
         note=(
-            "Real images that ship with medenh's dependencies, made darker, "
-            f"flatter and noisier with a seeded recipe, then enhanced. The "
-            f"pictures show {last}. Every figure compares with the untouched original. "
+            "Real images that ship with medenh's dependencies, each given a fault of "
+            "its kind by a seeded recipe, then enhanced. The pictures show "
+            f"{_shown(last)}. Every figure compares with the untouched original. "
             f"{_standing(result, last)} So few images show how it works, "
             "not how good it is: for that, see the model cards."
         ),
@@ -273,6 +287,10 @@ def _write_page(
         tables=[_mean_table(result), *_image_tables(result)],
         settings=_settings(result, pairs, makers),
     )
+
+
+def _shown(row: str) -> str:
+    return "the trained models made for these faults" if row == TRAINED else row
 
 
 def _figures(result: DemoResult, pair: _Pair, first: str, last: str) -> dict[str, str]:
@@ -285,11 +303,8 @@ def _figures(result: DemoResult, pair: _Pair, first: str, last: str) -> dict[str
         f"{after[metric]:.{digits[metric]}f}"
         for metric, label in METRICS.items()
     }
-    made = pair.record["steps"][0]["params"]
-    figures["Degraded by"] = (
-        f"brightness {made['brightness']:.2f}, contrast {made['contrast']:.2f}, "
-        f"noise {made['sigma']:.3f}"
-    )
+    figures["Fault"] = f"{pair.sample.fault} (recipe {pair.sample.recipe})"
+    figures["Enhanced by"] = _models_of(last, [pair.sample])[pair.sample.key]
     return figures
 
 
@@ -345,8 +360,9 @@ def _settings(
     }
     for package in ("numpy", "torch", "scikit-image", "pydicom"):
         settings[package] = version(package)
-    settings["recipe"] = "dpe; all values in the unit range of the original"
+    settings["values"] = "in the unit range of the original"
     for pair in pairs:
+        settings[f"recipe of {pair.sample.key}"] = pair.sample.recipe
         settings[f"SHA-256 of {pair.sample.path.name}"] = sha256_file(pair.sample.path)
     for name, maker in makers.items():
         weights = f", weights SHA-256 {maker.weights_sha256}"

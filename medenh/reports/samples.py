@@ -20,12 +20,19 @@ class Sample:
         The package, and the file below its folder.
     output : str
         Name of the files made from it; never JPEG, which would add its own loss.
+    recipe, fault : str
+        What it is degraded by, as pictures of its kind are, and that in words.
+    model : str
+        The trained model that was made for this.
     """
 
     title: str
     package: str
     member: str
     output: str
+    recipe: str
+    fault: str
+    model: str
 
     @property
     def path(self) -> Path:
@@ -41,8 +48,40 @@ class Sample:
 
 
 SAMPLES = (
-    Sample("Fundus photograph", "skimage", "data/retina.jpg", "retina.png"),
-    Sample("Stained tissue, microscopy", "skimage", "data/ihc.png", "ihc.png"),
-    Sample("CT slice", "pydicom", "data/test_files/CT_small.dcm", "ct.dcm"),
-    Sample("MR slice", "pydicom", "data/test_files/MR_small.dcm", "mr.dcm"),
+    Sample(
+        title="Fundus photograph",
+        package="skimage",
+        member="data/retina.jpg",
+        output="retina.png",
+        recipe="cofe-111",
+        fault="uneven light, spots and blur",
+        model="fast-fundus",
+    ),
+    Sample(
+        title="Stained tissue, microscopy",
+        package="skimage",
+        member="data/ihc.png",
+        output="ihc.png",
+        recipe="dpe",
+        fault="lost brightness and contrast, faint noise",
+        model="dpe-general",
+    ),
+    Sample(
+        title="CT slice",
+        package="pydicom",
+        member="data/test_files/CT_small.dcm",
+        output="ct.dcm",
+        recipe="ct-low-dose",
+        fault="noise of a low dose",
+        model="denoise-ct",
+    ),
+    Sample(
+        title="MR slice",
+        package="pydicom",
+        member="data/test_files/MR_small.dcm",
+        output="mr.dcm",
+        recipe="mri-rician",
+        fault="Rician noise",
+        model="denoise-mri",
+    ),
 )

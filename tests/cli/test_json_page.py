@@ -73,7 +73,7 @@ def test_the_page_shows_the_keys_of_real_documents(
 ):
     monkeypatch.chdir(tmp_path)
     small = [sample for sample in SAMPLES if sample.package == "pydicom"]
-    quick = partial(demo.run_demo, models=("identity", "stretch"), samples=small)
+    quick = partial(demo.run_demo, models=("identity", demo.TRAINED), samples=small)
     monkeypatch.setattr(demo, "run_demo", quick)
     formats.write(np.tile(np.arange(64, dtype=np.uint8), (64, 1)), tmp_path / "eye.png")
     with pytest.raises(SystemExit) as ended:

@@ -10,7 +10,7 @@ import pytest
 import medenh
 from medenh import formats
 from medenh.errors import WeightsError
-from medenh.reports.demo import MODELS, _standing, run_demo
+from medenh.reports.demo import MODELS, TRAINED, _standing, run_demo
 from medenh.reports.samples import SAMPLES
 
 SMALL = [sample for sample in SAMPLES if sample.package == "pydicom"]
@@ -147,12 +147,15 @@ def test_result_is_json(tmp_path, fakes):
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert list(document["rows"]) == list(fakes)
     assert document["images"] == ["ct", "mr"]
-    assert document["degradation"]["ct"]["steps"][0]["op"] == "dpe"
+    records = document["degradation"]
+    made = {key: record["steps"][0]["op"] for key, record in records.items()}
+    assert made == {"ct": "ct-low-dose", "mr": "mri-noise"}
 
 
 def test_zoo_models_run_on_dicom(tmp_path):
     result = run_demo(tmp_path, samples=SMALL)
     assert tuple(result.scores) == MODELS
+    assert result.trained == {"ct": "denoise-ct", "mr": "denoise-mri"}
     # how good the models are is for the benchmarks; here each must have done its own
     rows = [tuple(one.values()) for one in result.scores["identity"].values()]
     for model in set(MODELS) - {"identity"}:
@@ -161,6 +164,30 @@ def test_zoo_models_run_on_dicom(tmp_path):
         assert scores[0] != rows[0] or scores[1] != rows[1]
 
 
-def test_the_trained_model_is_shown_and_cannot_be_left_out():
+def test_each_image_gets_the_model_made_for_it(tmp_path, monkeypatch):
+    asked = []
+
+    def load(name):
+        return Fake(name, lambda image: asked.append(name) or image)
+
+    monkeypatch.setattr(medenh, "load_model", load)
+    result = run_demo(tmp_path, models=["identity", TRAINED], samples=SMALL)
+    assert asked == ["identity", "identity", "denoise-ct", "denoise-mri"]
+    assert list(result.scores) == ["identity", TRAINED]
+    page = result.page.read_text()
+    assert "denoise-ct" in page
+    assert "noise of a low dose (recipe ct-low-dose)" in page
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.key)
+def test_the_models_are_bundled_and_know_the_fault(sample):
+    from medenh.zoo.manifest import load_manifest
+
+    (card,) = (c for c in load_manifest().cards if c.id == sample.model)
+    assert card.weights.bundled
+    assert sample.recipe in card.training.config["data"]["recipes"]
+
+
+def test_the_trained_models_are_shown_and_cannot_be_left_out():
     assert MODELS[0] == "identity"
-    assert MODELS[-1] == "dpe-general"
+    assert MODELS[-1] == TRAINED
