@@ -63,9 +63,12 @@ def check_place(
     if path.exists() and any(path.samefile(one) for one in inputs if one.exists()):
         raise UsageError(f"{path} is an input, which would be replaced")
     if has_image_name(path):
+        what, kind = "a page", ".html"
+        if begins != PAGE_BEGINS:
+            what, kind = "a table", ".csv"
         raise UsageError(
-            f"{path} is a picture's name, and the report is a page",
-            hint=f"name it {path.with_suffix('.html').name}",
+            f"{path} is a picture's name, and this is {what}",
+            hint=f"name it {path.with_suffix(kind).name}",
         )
     check_replaceable(path, begins=begins)
     check_writable(path)

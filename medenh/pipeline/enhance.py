@@ -459,6 +459,12 @@ def _as_image(source: Source, options: EnhanceOptions) -> Image:
     if isinstance(source, Image):
         return source
     if isinstance(source, str | os.PathLike):
+        if Path(source).is_dir():
+            raise UsageError(
+                f"{source} is a folder, and its pictures need a place to go",
+                hint='output="OUT"; of a DICOM series: '
+                'enhance(medenh.read(sorted(folder.glob("*"))))',
+            )
         return formats.read(source, axis=options.axis, limits=options.limits)
     if not isinstance(source, np.ndarray):
         raise _not_taken(source)

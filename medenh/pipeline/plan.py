@@ -134,7 +134,7 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
     if output is None:
         if not one_file:
             raise UsageError(
-                "several images need a place to go",
+                "a folder, and several images, need a place to go",
                 hint=f"give a folder: {spelled(output='OUT')}",
             )
         return True

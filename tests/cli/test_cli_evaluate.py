@@ -137,7 +137,8 @@ def test_one_pair_says_that_it_is_one(run):
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["--csv", "clean/p0.png"], "is a picture"),
+        (["--csv", "clean/p0.png"], "this is a table (name it p0.csv)"),
+        (["--report", "clean/p0.png"], "this is a page (name it p0.html)"),
         (["--report", "a.csv"], "written twice"),
         (["--report", "a.html", "--csv", "a.json"], "written twice"),
         (["--report", "clean"], "is a folder"),
