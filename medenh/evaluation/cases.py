@@ -118,12 +118,17 @@ def read_folder(
 ) -> DataSet:
     """List the pictures of a folder, or one file, with masks and labels by name.
 
+    Subfolders that runs wrote their outputs into hold no clean pictures: they are
+    passed over.
+
     Raises
     ------
     UsageError, NothingReadableError
         As `list_pictures` and `read_labels` raise them.
     """
-    pictures = list_pictures(root)
+    from medenh.pipeline.degrade_records import is_output_folder
+
+    pictures = list_pictures(root, is_output=is_output_folder)
     truths = list_pictures(masks) if masks else None
     known = read_labels(labels, tasks) if labels else {}
     cases = tuple(

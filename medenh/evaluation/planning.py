@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medenh.errors import UsageError, spelled
+from medenh.errors import NothingReadableError, UsageError, spelled
 from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
 from medenh.evaluation.regions import Region, checked_region
 from medenh.formats.names import (
@@ -258,10 +258,12 @@ def _matched(
         lists[REFERENCE] = named_like(list_pictures(reference), subject)
     if options.masks is not None:
         lists[MASKS] = named_like(list_pictures(options.masks), subject)
-    needed = [REFERENCE] if reference is not None else []
-    needed += [MASKS] if region == "mask" else []
-    pairing = match(subject, {word: lists[word] for word in needed}, name=SUBJECT)
+    needed = {REFERENCE: lists[REFERENCE]} if reference is not None else {}
+    pairing = match(subject, needed, name=SUBJECT)
     unmatched = dict(pairing.unmatched)
+    if region == "mask":
+        pairing, without = _with_mask(pairing, subject, lists[MASKS])
+        unmatched |= without
     for path in baselines:
         if [one.resolve() for one in baselines].count(path.resolve()) > 1:
             raise UsageError("given twice as a baseline", path=path)
@@ -275,6 +277,23 @@ def _matched(
         unmatched[name] = () if subject.is_file else listing.names_of(alone)
     left = {word: names for word, names in unmatched.items() if names}
     return lists, replace(pairing, unmatched=left)
+
+
+def _with_mask(
+    pairing: Pairing, subject: Listing, masks: Listing
+) -> tuple[Pairing, dict[str, tuple[str, ...]]]:
+    """Return a pairing of what has a mask, and what lacks one or a picture."""
+    masked = match(subject, {MASKS: masks}, name=SUBJECT)
+    kept = set(pairing.keys) & set(masked.keys)
+    if not kept:
+        raise NothingReadableError(
+            "no picture has both a partner and a mask", path=subject.root
+        )
+    lacking = set(pairing.keys) - kept - masks.damaged
+    return replace(pairing, keys=tuple(sorted(kept))), {
+        f"not in {MASKS}": subject.names_of(lacking),
+        MASKS: masked.unmatched.get(MASKS, ()),
+    }
 
 
 def _free_name(path: Path, taken: Mapping[str, object]) -> str:

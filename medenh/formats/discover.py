@@ -17,11 +17,11 @@ from medenh.formats.content import find_partner
 if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
 
-__all__ = ["Discovery", "Item", "discover", "in_words"]
+__all__ = ["OUTPUTS", "Discovery", "IsOutput", "Item", "discover", "in_words"]
 
 _log = logging.getLogger(__name__)
 
-_IsOutput = Callable[[Path, Sequence[str]], bool]
+IsOutput = Callable[[Path, Sequence[str]], bool]
 
 _OURS = ".medenh"
 _APART_MM = 1e-3
@@ -29,7 +29,7 @@ _MOST_KINDS = 8
 _LINK = "links to files that are there by themselves"
 _LINK_OUT = "links out of the folder or to nowhere"
 _LINK_FOLDER = "links to folders"
-_OUTPUTS = "folder of earlier outputs"
+OUTPUTS = "folder of earlier outputs"
 _IMAGE_NAMES = tuple(ending for endings in EXTENSIONS.values() for ending in endings)
 
 # Plainly something else: passed over without being opened.
@@ -100,7 +100,7 @@ class Discovery:
             counts["DICOM without a picture"] = len(self.passed_over)
 
         def place(kind: str) -> tuple[bool, int, str]:
-            return not kind.startswith(_OUTPUTS), -counts[kind], kind
+            return not kind.startswith(OUTPUTS), -counts[kind], kind
 
         return {kind: counts[kind] for kind in sorted(counts, key=place)}
 
@@ -118,7 +118,7 @@ def discover(
     inputs: Iterable[str | Path],
     *,
     recursive: bool = True,
-    is_output: _IsOutput | None = None,
+    is_output: IsOutput | None = None,
 ) -> Discovery:
     """Return the pictures in files and folders.
 
@@ -290,7 +290,7 @@ def _targets_of_links(folders: Sequence[tuple[Path, list[str]]]) -> set[str]:
 
 
 def _folders(
-    root: Path, recursive: bool, found: Discovery, is_passed_over: _IsOutput
+    root: Path, recursive: bool, found: Discovery, is_passed_over: IsOutput
 ) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder with the names of its candidate files, sorted."""
     home = os.path.realpath(root)
@@ -307,7 +307,7 @@ def _folders(
         place = Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
         if place != root and is_passed_over(place, names):
-            found.foreign[place] = f"{_OUTPUTS} ({place})"
+            found.foreign[place] = f"{OUTPUTS} ({place})"
             below.clear()
             continue
         if not recursive:

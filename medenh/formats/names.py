@@ -13,7 +13,7 @@ from medenh.errors import (
     UnsupportedError,
 )
 from medenh.formats import EXTENSIONS
-from medenh.formats.discover import discover, in_words
+from medenh.formats.discover import OUTPUTS, IsOutput, discover, in_words
 
 __all__ = ["Listing", "Pairing", "key_of", "list_pictures", "match", "named_like"]
 
@@ -98,8 +98,10 @@ def key_of(relative: str | Path) -> str:
     return stem.removesuffix(_ENHANCED) or name
 
 
-def list_pictures(source: str | Path) -> Listing:
+def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> Listing:
     """List the pictures of a folder, or take one file.
+
+    ``is_output`` is that of `discover`; what is passed over by it is warned about.
 
     Each file of a DICOM series stands for itself. Files that have the same name but for
     the extension are rejected: nothing tells which of them is meant.
@@ -112,10 +114,11 @@ def list_pictures(source: str | Path) -> Listing:
     root = Path(source)
     if not root.exists():
         raise NothingReadableError("no such file or folder", path=root)
-    found = discover([root])
+    found = discover([root], is_output=is_output)
     words = in_words(found.kinds)
     if words:
-        _log.info("%s: %s", root, words)
+        told = any(kind.startswith(OUTPUTS) for kind in found.kinds)
+        _log.log(logging.WARNING if told else logging.INFO, "%s: %s", root, words)
     named: dict[str, list[Path]] = {}
     for item in found.items:
         for path, relative in zip(item.paths, item.relative, strict=True):

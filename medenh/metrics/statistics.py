@@ -206,10 +206,10 @@ def paired_tests(
         return PairedTests(0, float("nan"), float("nan"), float("nan"), left_out)
     difference = one - other
     mean = float(difference.mean())
-    if not difference.any():
-        return PairedTests(one.size, mean, 1.0, 1.0, left_out)
     if one.size < 2:
         return PairedTests(one.size, mean, float("nan"), float("nan"), left_out)
+    if not difference.any():
+        return PairedTests(one.size, mean, 1.0, 1.0, left_out)
     with warnings.catch_warnings():
         # SciPy warns of ties, and of differences that are all the same
         warnings.simplefilter("ignore", (RuntimeWarning, UserWarning))

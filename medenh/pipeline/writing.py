@@ -40,7 +40,9 @@ __all__ = [
     "remaining_names",
 ]
 
-ONLY_FROM_DICOM = "only an image read from DICOM can be written as DICOM"
+ONLY_FROM_DICOM = (
+    "only an image read from DICOM, at the size it had, can be written as one"
+)
 _OTHER_FORMAT = "choose another output format"
 _SINGLE_FRAME = ("png", "jpeg", "bmp")
 

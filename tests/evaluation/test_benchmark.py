@@ -52,6 +52,14 @@ def test_every_protocol_names_what_there_is():
         find_protocol("nothing")
 
 
+def test_outputs_of_earlier_runs_are_no_clean_pictures(data, caplog):
+    medenh.enhance(data, data / "out", model="clahe")
+    found = medenh.evaluate_protocol("gauss-0.1", data, models="clahe")
+    counts = {row.name: len(row.scores["psnr"]) for row in found.rows}
+    assert counts == {"identity": 4, "clahe": 4}
+    assert f"1 folder of earlier outputs ({data / 'out'})" in caplog.text
+
+
 def test_one_model_or_task_is_not_taken_for_its_letters(data):
     found = medenh.evaluate_protocol("dpe", data, models="clahe", limit=1)
     assert [row.name for row in found.rows] == ["identity", "clahe", "oracle-affine"]

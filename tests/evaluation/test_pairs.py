@@ -151,7 +151,12 @@ def test_mask_region(folders, make_folder, picture):
     whole = medenh.evaluate(enhanced, clean)
     found = medenh.evaluate(enhanced, clean, region="mask", masks=masks)
     assert len(found.files) == 5
-    assert found.unmatched == {"enhanced": ("im5.enhanced.png",)}
+    assert found.unmatched == {"not in masks": ("im5.enhanced.png",)}
+    (masks / "im3.png").unlink()
+    fewer = medenh.evaluate(enhanced, clean, region="mask", masks=masks)
+    assert len(fewer.files) == 4
+    lost = ("im3.enhanced.png", "im5.enhanced.png")
+    assert fewer.unmatched == {"not in masks": lost}
     first = [one.rows[0].scores["psnr"]["im0.png"] for one in (whole, found)]
     assert first[0] != first[1]
     formats.write(np.zeros((48, 48), np.uint8), masks / "im1.png")

@@ -83,9 +83,10 @@ def test_paired_tests_are_scipys():
 
 def test_degenerate_pairs_are_answered_without_warning():
     assert paired_tests([1.0, 2.0], [1.0, 2.0]) == (2, 0.0, 1.0, 1.0, 0)
-    single = paired_tests([2.0], [1.0])
-    assert single[:2] == (1, 1.0)
-    assert np.isnan(single[2:4]).all()
+    for only in (1.0, 2.0):  # equal or not
+        single = paired_tests([2.0], [only])
+        assert single[:2] == (1, 2.0 - only)
+        assert np.isnan(single[2:4]).all()
     assert np.isnan(paired_tests([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).t_p)
     assert paired_tests([2.0, 3.0, 4.0], [2.0, 2.0, 3.0]).wilcoxon_p > 0.05
 
