@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 ONLY_FROM_DICOM = (
-    "only an image read from DICOM, at the size it had, can be written as one"
+    "only an image read from DICOM can be written as DICOM, at the size it had"
 )
 _OTHER_FORMAT = "choose another output format"
 _SINGLE_FRAME = ("png", "jpeg", "bmp")

@@ -34,7 +34,7 @@ def write(
     header = image.header
     if not isinstance(header, DicomFiles):
         raise UsageError(
-            "only an image read from DICOM, at the size it had, can be written as one",
+            "only an image read from DICOM can be written as DICOM, at the size it had",
             hint=f"choose another, such as PNG or TIFF: {spelled(format='png')}, or a "
             "name that ends in .png",
         )
