@@ -49,8 +49,9 @@ def _demo(
         write_json(result.to_json())
         return
     _write_rows(result)
-    made_for = ", ".join(f"{model} ({key})" for key, model in result.trained.items())
-    console.print(f"trained: {made_for}", soft_wrap=True)
+    if result.trained:  # what the last row stands for is data, too
+        made_for = (f"{model} ({key})" for key, model in result.trained.items())
+        write(f"trained: {', '.join(made_for)}")
     console.print(
         f"Means over {len(result.records)} images against the originals, then the "
         "PSNR of each. Not a medical device; for research.",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -34,6 +35,17 @@ def test_prints_a_row_a_model_and_the_page(invoke, tmp_path):
         assert sum(line.strip().startswith(model) for line in lines) == 1
     assert f"Page: {tmp_path / 'index.html'}" in lines
     assert (tmp_path / "index.html").is_file()
+
+
+def test_the_models_behind_the_trained_row_are_data(monkeypatch):
+    trained = {"ct": "denoise-ct", "mr": "denoise-mri"}
+    result = SimpleNamespace(trained=trained, records=trained, page="p", scores={})
+    monkeypatch.setattr(demo_module, "run_demo", lambda *_, **__: result)
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+    answer = CliRunner().invoke(app, ["demo", "-q"])
+    assert "trained: denoise-ct (ct), denoise-mri (mr)" in answer.stdout.splitlines()
 
 
 def test_json_is_alone_on_stdout(invoke, tmp_path):
