@@ -250,6 +250,7 @@ def _show_plan(
     quiet: bool,
     json: bool,
 ) -> None:
+    from medenh.formats.discover import none_found
     from medenh.pipeline.degrade import plan_degrade
 
     plan = plan_degrade(inputs, output, asked, replay=replay)
@@ -268,7 +269,7 @@ def _show_plan(
     if not quiet:
         console.tell_passed_over(plan.passed_over)
         if not plan.inputs:
-            console.warn("no image was found in the input", kind="nothing to do")
+            console.warn(none_found(plan.searched, {}), kind="nothing to do")
 
 
 def _tell(

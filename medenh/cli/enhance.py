@@ -241,6 +241,7 @@ def _show_plan(
     json: bool,
 ) -> Plan:
     from medenh.cli.interrupt import interruptible
+    from medenh.formats.discover import none_found
     from medenh.pipeline.attempt import attempt
     from medenh.pipeline.enhance import foresee, plan_files
     from medenh.pipeline.loading import ZooModels
@@ -272,7 +273,7 @@ def _show_plan(
     if not quiet:
         console.tell_passed_over(plan.passed_over)
         if not plan.inputs and not plan.found:
-            console.warn("no image was found in the input", kind="nothing to do")
+            console.warn(none_found(plan.searched, {}), kind="nothing to do")
     return plan
 
 

@@ -16,6 +16,7 @@ from medenh.errors import UsageError
 from medenh.evaluation.answers import Answers
 from medenh.formats.array import from_array
 from medenh.formats.names import Listing, list_pictures
+from medenh.formats.outputs import is_output_folder
 from medenh.formats.viewing import viewing_of
 from medenh.tasks import Task
 from medenh.tasks.labels import read_labels
@@ -126,8 +127,6 @@ def read_folder(
     UsageError, NothingReadableError
         As `list_pictures` and `read_labels` raise them.
     """
-    from medenh.pipeline.degrade_records import is_output_folder
-
     pictures = list_pictures(root, is_output=is_output_folder)
     truths = list_pictures(masks) if masks else None
     known = read_labels(labels, tasks) if labels else {}

@@ -10,14 +10,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medenh.errors import InputError, UnreadableError, UnsupportedError
+from medenh.errors import (
+    InputError,
+    NothingReadableError,
+    UnreadableError,
+    UnsupportedError,
+)
 from medenh.formats import EXTENSIONS, files, sniff
 from medenh.formats.content import find_partner
 
 if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
 
-__all__ = ["OUTPUTS", "Discovery", "IsOutput", "Item", "discover", "in_words"]
+__all__ = [
+    "OUTPUTS",
+    "Discovery",
+    "IsOutput",
+    "Item",
+    "discover",
+    "in_words",
+    "none_found",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +39,7 @@ IsOutput = Callable[[Path, Sequence[str]], bool]
 _OURS = ".medenh"
 _APART_MM = 1e-3
 _MOST_KINDS = 8
+_SHOWN = 3  # folders that are named
 _LINK = "links to files that are there by themselves"
 _LINK_OUT = "links out of the folder or to nowhere"
 _LINK_FOLDER = "links to folders"
@@ -177,6 +191,22 @@ def in_words(kinds: Mapping[str, int]) -> str:
         rest = sum(list(kinds.values())[_MOST_KINDS:])
         told[_MOST_KINDS:] = [f"{rest} of {len(told) - _MOST_KINDS} other kinds"]
     return f"passed over: {', '.join(told)}" if told else ""
+
+
+def none_found(
+    folders: Sequence[Path], kinds: Mapping[str, int]
+) -> NothingReadableError:
+    """Return what to say of folders that hold no picture, and of what they do hold."""
+    hint = in_words(kinds)
+    if len(folders) == 1:
+        hint = hint or "is it the right folder?"
+        return NothingReadableError(
+            "no picture in this folder", path=folders[0], hint=hint
+        )
+    shown = ", ".join(map(str, folders[:_SHOWN]))
+    more = f" and {len(folders) - _SHOWN} more" if len(folders) > _SHOWN else ""
+    hint = hint or "are they the right folders?"
+    return NothingReadableError(f"no picture in {shown}{more}", hint=hint)
 
 
 def _add_named(paths: Sequence[Path], found: Discovery, seen: set[Path]) -> None:

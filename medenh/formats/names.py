@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,14 @@ from medenh.errors import (
     UnsupportedError,
 )
 from medenh.formats import EXTENSIONS
-from medenh.formats.discover import OUTPUTS, IsOutput, discover, in_words
+from medenh.formats.discover import (
+    OUTPUTS,
+    Discovery,
+    IsOutput,
+    discover,
+    in_words,
+    none_found,
+)
 
 __all__ = ["Listing", "Pairing", "key_of", "list_pictures", "match", "named_like"]
 
@@ -135,21 +142,15 @@ def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> L
         )
         found.rejected.extend((path, error) for path in named[key])
     if not files:
-        raise _nothing(root, found.rejected, words)
+        raise _nothing(root, found)
     return Listing(root, files, found.rejected, root.is_file())
 
 
-def _nothing(
-    root: Path, rejected: Sequence[tuple[Path, InputError]], passed_over: str
-) -> NothingReadableError:
-    if not rejected:
-        return NothingReadableError(
-            "no picture in this folder",
-            path=root,
-            hint=passed_over or "is it the right folder?",
-        )
-    path, error = rejected[0]
-    more = f", and {len(rejected) - 1} more" if len(rejected) > 1 else ""
+def _nothing(root: Path, found: Discovery) -> NothingReadableError:
+    if not found.rejected:
+        return none_found([root], found.kinds)
+    path, error = found.rejected[0]
+    more = f", and {len(found.rejected) - 1} more" if len(found.rejected) > 1 else ""
     return NothingReadableError(f"{error.what}{more}", path=path, hint=error.hint)
 
 

@@ -19,11 +19,10 @@ from pathlib import Path
 from medenh.degradations.cofe_record import to_cofe
 from medenh.errors import (
     MedenhError,
-    NothingReadableError,
     OutputError,
     UsageError,
 )
-from medenh.formats.discover import in_words
+from medenh.formats.discover import none_found
 from medenh.formats.files import (
     atomic_output,
     output_error,
@@ -129,8 +128,7 @@ def degrade_files(
     for failure in plan.failed:
         summary.fail(failure)
     if not plan.inputs:
-        what = "no image was found in the input"
-        raise NothingReadableError(what, hint=in_words(plan.passed_over))
+        raise none_found(plan.searched, plan.passed_over)
     run = _Run(plan, options, listener or _Silent(), summary)
     try:
         run.work(stop or threading.Event())

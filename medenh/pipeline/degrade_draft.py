@@ -11,9 +11,9 @@ from medenh import __version__
 from medenh.degradations.record import FileEntry
 from medenh.errors import MedenhError, OutputError, UnsupportedError, UsageError
 from medenh.formats.files import ignores_case, name_key, safe_output_path
+from medenh.formats.outputs import RECORDS
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import (
-    RECORDS,
     RecordStore,
     content_sha256,
     files_of,
@@ -48,6 +48,8 @@ class DegradePlan:
         Files found, readable or not; each slice of a series is one.
     passed_over : dict
         What folders hold that is not taken: kind -> number of files.
+    searched : tuple of path
+        The inputs, as given.
     store : RecordStore
     recipe : str
         Names of the recipes, joined by a comma.
@@ -64,6 +66,7 @@ class DegradePlan:
     failed: list[Failure] = field(default_factory=list)
     inputs: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
+    searched: tuple[Path, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as ``--dry-run --json`` prints it."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from medenh.errors import MedenhError, UsageError
 from medenh.formats.discover import Discovery, Item, discover
 from medenh.formats.files import real_path
+from medenh.formats.outputs import is_output_folder
 from medenh.pipeline.degrade_companions import Companions
 from medenh.pipeline.degrade_draft import DegradePlan, Draft
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.degrade_records import RecordStore, is_output_folder
+from medenh.pipeline.degrade_records import RecordStore
 from medenh.pipeline.degrade_work import Task
 from medenh.pipeline.naming import has_image_name, renamed
 from medenh.pipeline.results import Failure
@@ -106,7 +107,7 @@ def make_plan(
     _check_size(items, options)
     rejected = [Failure(path, error) for path, error in found.rejected]
     plan = DegradePlan(root, RecordStore(root), failed=rejected)
-    plan.passed_over = found.kinds
+    plan.passed_over, plan.searched = found.kinds, tuple(map(Path, inputs))
     plan.recipe, plan.seed = ",".join(options.recipes), options.seed
     plan.inputs = len(rejected) + sum(len(item.paths) for item in items)
     masks = None if options.mask is None else Companions.images(options.mask)

@@ -20,22 +20,17 @@ from medenh.formats.files import (
     output_error,
     sha256_file,
 )
-from medenh.pipeline.journal import has_journal, with_partners
+from medenh.formats.outputs import DEGRADE_JOURNAL, RECORDS
+from medenh.pipeline.journal import with_partners
 
 __all__ = [
-    "RECORDS",
     "RecordStore",
     "content_sha256",
     "files_of",
-    "is_output_folder",
     "read_records",
 ]
 
-RECORDS = "records.jsonl"
-_JOURNAL = ".medenh-degrade.jsonl"
 _SYNC_EVERY = 64
-_SCHEMA = b'"medenh.degradation/'
-_HEAD_BYTES = 4096
 
 
 def content_sha256(path: Path) -> str:
@@ -84,22 +79,6 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
-def is_output_folder(folder: Path, names: Sequence[str]) -> bool:
-    """Tell of a folder with files of these names whether runs wrote into it.
-
-    Of `enhance`, or of `degrade`: other programs may have a `records.jsonl` too.
-    """
-    if has_journal(folder, names) or _JOURNAL in names:
-        return True
-    if RECORDS not in names:
-        return False
-    try:
-        with (folder / RECORDS).open("rb") as file:
-            return _SCHEMA in file.read(_HEAD_BYTES)
-    except OSError:
-        return False
-
-
 class RecordStore:
     """The records of one output folder.
 
@@ -116,7 +95,7 @@ class RecordStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._journal = root / _JOURNAL
+        self._journal = root / DEGRADE_JOURNAL
         self._handle = -1
         self._count = 0
         self._records: dict[str, Record] = {}

@@ -59,6 +59,7 @@ def make_replay_plan(
         Failure(path, error) for path, error in found.rejected if _is_named(path, names)
     ]
     plan = DegradePlan(root, RecordStore(root), failed=rejected)
+    plan.passed_over, plan.searched = found.kinds, tuple(map(Path, inputs))
     plan.recipe = ",".join(dict.fromkeys(record.preset for record in wanted))
     plan.seed = wanted[0].seed
     plan.inputs = len(rejected) + sum(len(item.paths) for item in items)

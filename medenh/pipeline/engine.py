@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from medenh.device import num_threads
-from medenh.errors import MedenhError, NothingReadableError, OutOfMemoryError, as_ours
-from medenh.formats.discover import in_words
+from medenh.errors import MedenhError, OutOfMemoryError, as_ours
+from medenh.formats.discover import none_found
 from medenh.formats.files import check_writable, remove_stale_parts
 from medenh.pipeline import fidelity
 from medenh.pipeline.batcher import Batcher
@@ -113,8 +113,7 @@ class Engine:
         for failure in plan.failed:
             self._note_failure(failure)
         if not plan.inputs and not plan.found:
-            what = "no image was found in the input"
-            raise NothingReadableError(what, hint=in_words(plan.passed_over))
+            raise none_found(plan.searched, plan.passed_over)
         self._clean_up(plan)
         self._tell(self._listener.started, plan.files)
         journal = None if plan.root is None else Journal(plan.root, self._options.shard)

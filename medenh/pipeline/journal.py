@@ -27,19 +27,18 @@ from medenh.formats.files import (
     sha256_file,
     sync_folder,
 )
+from medenh.formats.outputs import JOURNAL_STEM
 
 __all__ = [
     "Fingerprint",
     "Journal",
     "OutputRecord",
     "Record",
-    "has_journal",
     "journal_name",
     "prints_of",
     "with_partners",
 ]
 
-_STEM = ".medenh-journal"
 _HEAD_BYTES = 1 << 20
 _SYNC_EVERY = 64
 
@@ -207,13 +206,8 @@ def with_partners(paths: Sequence[Path]) -> list[Path]:
 def journal_name(shard: tuple[int, int] | None = None) -> str:
     """Return the file name of a run's journal; each shard writes its own."""
     if shard is None:
-        return f"{_STEM}.jsonl"
-    return f"{_STEM}.{shard[0]}-of-{shard[1]}.jsonl"
-
-
-def has_journal(_folder: Path, names: Sequence[str]) -> bool:
-    """Tell of a folder, by the names of its files, whether runs wrote into it."""
-    return any(one.startswith(_STEM) and one.endswith(".jsonl") for one in names)
+        return f"{JOURNAL_STEM}.jsonl"
+    return f"{JOURNAL_STEM}.{shard[0]}-of-{shard[1]}.jsonl"
 
 
 class Journal:
@@ -237,7 +231,7 @@ class Journal:
         self._count = 0
         self._records: dict[str, list[Record]] = {}
         self._begun: dict[str, str] = {}
-        for path in sorted(root.glob(f"{_STEM}*.jsonl")):
+        for path in sorted(root.glob(f"{JOURNAL_STEM}*.jsonl")):
             if path.is_file():
                 self._load(path)
 

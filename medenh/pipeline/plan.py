@@ -27,9 +27,10 @@ from medenh.formats.files import (
     safe_output_path,
 )
 from medenh.formats.maps import MAP_FORMATS
+from medenh.formats.outputs import has_journal
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.done import Judge
-from medenh.pipeline.journal import Journal, has_journal
+from medenh.pipeline.journal import Journal
 from medenh.pipeline.naming import (
     enhanced_name,
     has_image_name,
@@ -106,7 +107,7 @@ def make_plan(
     failed = [Failure(path, error) for path, error in found.rejected]
     folded = ignores_case(_place_of(root, output, paths))
     draft = _Draft(surroundings, options, models, failed, folded)
-    draft.passed_over = found.kinds
+    draft.passed_over, draft.searched = found.kinds, tuple(paths)
     draft.sources.update(draft.key(path) for item in found.items for path in item.paths)
     for item in found.items:
         draft.place(item, None if root is not None else output)
@@ -265,6 +266,7 @@ class _Draft:
     ignoring_case: bool
     found: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
+    searched: tuple[Path, ...] = ()
     sources: set[str] = field(default_factory=set)
     placed: list[WorkItem] = field(default_factory=list)
     taken: dict[str, Path] = field(default_factory=dict)
@@ -381,4 +383,5 @@ class _Draft:
             request=request,
             found=self.found,
             passed_over=self.passed_over,
+            searched=self.searched,
         )

@@ -132,6 +132,8 @@ class Plan:
         Files found in the input, those of other shards included.
     passed_over : dict
         What folders hold that is not taken: kind -> number of files.
+    searched : tuple of path
+        The inputs, as given.
     """
 
     work: tuple[WorkItem, ...] = ()
@@ -141,6 +143,7 @@ class Plan:
     request: str = ""
     found: int = 0
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    searched: tuple[Path, ...] = ()
 
     @property
     def inputs(self) -> int:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from medenh import formats, intensity
 from medenh.errors import InputError, UsageError
+from medenh.formats.discover import IsOutput
 from medenh.formats.names import Listing, list_pictures
+from medenh.formats.outputs import is_output_folder
 from medenh.tasks.labels import class_of, read_labels
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task
@@ -49,7 +51,8 @@ def load_folder(
     Parameters
     ----------
     root : str
-        Folder, or a file.
+        Folder, or a file. Subfolders that runs wrote their outputs into hold no clean
+        pictures: they are passed over, with a warning.
     max_side : int
         Larger images are reduced to this long side.
     low : str
@@ -76,7 +79,7 @@ def load_folder(
         Nothing is left: all pairs differ; nothing has a partner or an answer: low,
         masks or labels, whichever have no name of an image, are told.
     """
-    listing = _list_own(root)
+    listing = _list_own(root, is_output_folder)
     partners = _list_own(low) if low else None
     truths = _list_own(masks) if masks and task else None
     known = _read_labels(Path(labels), task) if labels and task else {}
@@ -127,15 +130,17 @@ def load_folder(
     return _joined(images, alike.values())
 
 
-def _list_own(root: str) -> Listing:
+def _list_own(root: str, is_output: IsOutput | None = None) -> Listing:
     """List the pictures of a folder, but for those that a training run drew there.
+
+    ``is_output`` as of `list_pictures`.
 
     Raises
     ------
     UsageError
         None is left.
     """
-    listing = list_pictures(Path(root))
+    listing = list_pictures(Path(root), is_output=is_output)
     kept = {key: path for key, path in listing.files.items() if not _is_drawn(path)}
     drawn = len(listing.files) - len(kept)
     if drawn:

@@ -124,7 +124,8 @@ def test_a_dry_run_over_nothing_says_so(capsys, tmp_path, verb):
     assert run(capsys, *asked) == (
         0,
         "",
-        "nothing to do: no image was found in the input\n",
+        f"nothing to do: {tmp_path / 'in'}: no picture in this folder "
+        "(is it the right folder?)\n",
     )
     assert run(capsys, *asked, "-q") == (0, "", "")
 
@@ -429,7 +430,8 @@ def test_a_folder_of_other_formats_says_which(capsys, tmp_path):
     (tmp_path / "brain.mgz").write_bytes(b"something else")
     code, _, err = run(capsys, "enhance", tmp_path, "-o", tmp_path / "out")
     assert code == 3
-    assert "no image was found in the input (passed over: 1 .mgz)" in err
+    assert "no picture in this folder (passed over: 1 .mgz)" in err
+    assert str(tmp_path) in err
     code, _, err = run(capsys, "evaluate", tmp_path, tmp_path)
     assert code == 3
     assert "no picture in this folder (passed over: 1 .mgz)" in err

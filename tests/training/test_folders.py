@@ -7,7 +7,10 @@ import nibabel
 import numpy as np
 import pytest
 
+import medenh
 from medenh.errors import UsageError
+from medenh.pipeline.degrade import degrade_files
+from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.tasks import get_task
 from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage, hold_back, tell_parts
@@ -200,6 +203,22 @@ def test_what_a_run_drew_is_no_picture_to_learn_from(
     assert f"{clean}: 2 pictures that training drew are left out" in caplog.messages
     longer = load_config("dpe-general", [*settings, "steps=3", "validate_every=1"])
     assert train(longer, run, resume=True).step == 3
+
+
+@pytest.mark.parametrize("verb", ["enhance", "degrade"])
+def test_what_earlier_runs_wrote_is_nothing_to_learn_from(clean, caplog, verb):
+    names = [one.name for one in load_folder(str(clean), 64)]
+    out = clean / "p0" / "out"
+    if verb == "enhance":
+        medenh.enhance(clean, out, model="stretch")
+    else:
+        degrade_files([clean], out, DegradeOptions(recipes=("dpe",), modality="fundus"))
+    assert any(path.suffix == ".png" for path in out.rglob("*"))
+    assert [one.name for one in load_folder(str(clean), 64)] == names
+    assert "1 folder of earlier outputs" in caplog.text
+    # named by itself it is what the user wants, as the low-quality partners are
+    assert len(load_folder(str(out), 64)) == len(names)
+    assert len(load_folder(str(clean), 64, low=str(out))) == len(names)
 
 
 def test_names_of_drawings_alone_leave_nothing_out(clean, tmp_path):
