@@ -445,7 +445,7 @@ def test_json_is_printed_where_nothing_is_found(capsys, tmp_path):
     assert code == 3
     assert (document["inputs"], document["files"]) == (0, [])
     assert document["code"] == "nothing-readable"
-    assert "no image" in err
+    assert "no picture in this folder" in err
 
 
 def test_an_empty_shard_is_an_empty_success(capsys, folder, tmp_path):
