@@ -11,7 +11,7 @@ import cv2
 import pytest
 from degrade_folder import contents, photo
 
-from medenh.errors import MedenhError
+from medenh.errors import MedenhError, OutOfMemoryError
 from medenh.pipeline import degrade_crew, degrade_work
 from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_crew import Crew
@@ -35,6 +35,20 @@ def serve_until_poison(connection, options, staging):
 
     degrade_work.Workshop.carry_out = crash
     serve(connection, options, staging)
+
+
+def test_what_takes_more_memory_than_there_is_costs_itself_alone(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "large.png"), photo(400))
+    cv2.imwrite(str(tmp_path / "in" / "small.png"), photo(40))
+    monkeypatch.setattr(degrade_work, "usable_memory", lambda: 20_000_000)
+    options = DegradeOptions(recipes=("dpe",), workers=1)
+    summary = degrade_files([tmp_path / "in"], tmp_path / "out", options)
+    (failure,) = summary.failed
+    assert failure.path.name == "large.png"
+    assert isinstance(failure.error, OutOfMemoryError)
+    assert "24.3 MiB of memory" in failure.error.what
+    assert (tmp_path / "out" / "small.png").is_file()
 
 
 def serve_never(connection, options, staging):
