@@ -150,7 +150,8 @@ def enhance_files(
     ----------
     inputs : sequence of path
     output : path or None
-        A file for one file, else a folder; None is ``NAME.enhanced.EXT`` beside it.
+        A file for one image (a file, or a DICOM series), else a folder; None is
+        ``NAME.enhanced.EXT`` beside one file.
     options : EnhanceOptions
     listener : Listener, optional
         Hears how it goes.
@@ -250,7 +251,7 @@ def enhance(
         last: (3, H, W) is taken for three grey frames. Pictures of Pillow, of mode L,
         I;16, RGB, RGBA or F, are taken as `numpy.asarray` gives them.
     output : path, optional
-        Where files go: a file for one file, else a folder.
+        Where files go: a file for one image (a file, or a DICOM series), else a folder.
     model : str
         Id, alias or "auto"; see `medenh.list_models`.
     **options

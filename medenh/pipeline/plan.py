@@ -18,7 +18,7 @@ from medenh import __version__
 from medenh.device import num_threads
 from medenh.errors import OutputError, UnsupportedError, UsageError, spelled
 from medenh.formats import EXTENSIONS
-from medenh.formats.discover import Item, discover
+from medenh.formats.discover import Discovery, Item, discover
 from medenh.formats.files import (
     check_name,
     ignores_case,
@@ -81,8 +81,8 @@ def make_plan(
     inputs : sequence of path
         Files and folders.
     output : path or None
-        A file for one file, else a folder; None is ``NAME.enhanced.EXT`` beside one
-        file.
+        A file for one image (a file, or a DICOM series), else a folder; None is
+        ``NAME.enhanced.EXT`` beside one file.
     options : EnhanceOptions
     models : ModelSource, optional
         A finished output counts only while the same model would be picked again, and
@@ -97,17 +97,22 @@ def make_plan(
     if not inputs:
         raise UsageError("no input")
     paths = [Path(one) for one in inputs]
-    single = _is_single(paths, output)
+    asked = tuple(paths)
+    found = _one_image(paths, output, options)
+    if found is not None:
+        paths = list(found.items[0].paths)
+    single = found is not None or _is_single(paths, output)
     if single and output is not None:
         _check_name(Path(output), options.format)
     root = None if single else _root_of(paths, output)
     surroundings = _Surroundings(root, paths)
-    found = discover(paths, recursive=options.recursive, is_output=has_journal)
+    if found is None:
+        found = discover(paths, recursive=options.recursive, is_output=has_journal)
     found = found.only(lambda path: not surroundings.is_output(path))
     failed = [Failure(path, error) for path, error in found.rejected]
     folded = ignores_case(_place_of(root, output, paths))
     draft = _Draft(surroundings, options, models, failed, folded)
-    draft.passed_over, draft.searched = found.kinds, tuple(paths)
+    draft.passed_over, draft.searched = found.kinds, asked
     draft.sources.update(draft.key(path) for item in found.items for path in item.paths)
     for item in found.items:
         draft.place(item, None if root is not None else output)
@@ -127,6 +132,33 @@ def _check_name(output: Path, wanted: str) -> None:
             f"{output} is named as {said}, and not as {wanted}",
             hint=f"name another, or leave out {spelled(format=wanted)}",
         )
+
+
+def _one_image(
+    paths: list[Path], output: str | Path | None, options: EnhanceOptions
+) -> Discovery | None:
+    """Find the one image in a folder, or among several files, that gets one file.
+
+    As of a DICOM series that is to become one NIfTI file. None where the output is not
+    named as a picture, or where there is more to enhance than one image for one file.
+    """
+    if output is None or (len(paths) == 1 and not paths[0].is_dir()):
+        return None
+    target = Path(output)
+    if (
+        not has_image_name(target)
+        or target.is_dir()
+        or str(output).endswith(("/", "\\"))
+    ):
+        return None
+    found = discover(paths, recursive=options.recursive, is_output=has_journal)
+    if len(found.items) != 1 or found.rejected:
+        return None
+    item = found.items[0]
+    kind = target_kind(target, item.format, options.format)
+    if kind == "dicom" and len(item.paths) > 1:  # each slice has a file of its own
+        return None
+    return found
 
 
 def _is_single(paths: list[Path], output: str | Path | None) -> bool:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from medenh import formats
+from medenh.errors import UsageError
 from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.engine import Engine
@@ -116,6 +117,35 @@ def test_a_series_in_two_folders_is_warned_about(folder, tmp_path):
     made = degrade_files([folder], tmp_path / "low", asked)
     assert len(made.written) == 2
     assert all("which has 5 in 2 folders" in r.warnings[0] for r in made.written)
+
+
+@pytest.mark.parametrize("given", ["folder", "files"])
+def test_a_series_alone_can_become_one_named_file(folder, tmp_path, given):
+    (folder / "notes.txt").write_text("not a picture")
+    inputs = [folder] if given == "folder" else sorted(folder.glob("*.dcm"))
+    asked, models = EnhanceOptions(), FakeModels(FakeRunner(lambda x: x))
+    target = tmp_path / "made" / "brain.nii.gz"
+    target.parent.mkdir()
+    plan = make_plan(inputs, target, asked, models=models)
+    summary = Engine(asked, models).run(plan)
+    assert (summary.inputs, len(summary.written)) == (COUNT, COUNT)
+    assert {one.output for one in summary.written} == {target}
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    volume = np.asarray(nibabel.load(target).dataobj)
+    assert volume.shape == (16, 12, COUNT)
+    assert summary.passed_over == ({".txt": 1} if given == "folder" else {})
+
+
+def test_more_than_one_image_becomes_no_named_file(folder, tmp_path):
+    asked, models = EnhanceOptions(), FakeModels(FakeRunner())
+    with pytest.raises(UsageError, match="named as a picture"):  # slices stay files
+        make_plan([folder], tmp_path / "brain.dcm", asked, models=models)
+    save_slice(folder / "other.dcm", 1, series="1.2.3.77")
+    with pytest.raises(UsageError, match="named as a picture"):
+        make_plan([folder], tmp_path / "brain.nii.gz", asked, models=models)
+    (folder / "other.dcm").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match="named as a picture"):
+        make_plan([folder], tmp_path / "brain.nii.gz", asked, models=models)
 
 
 def test_all_slices_fail_where_the_model_does(folder, tmp_path):
