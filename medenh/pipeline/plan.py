@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -113,6 +113,7 @@ def make_plan(
     folded = ignores_case(_place_of(root, output, paths))
     draft = _Draft(surroundings, options, models, failed, folded)
     draft.passed_over, draft.searched = found.kinds, asked
+    draft.idle = _idle_options(options, {item.format for item in found.items})
     draft.sources.update(draft.key(path) for item in found.items for path in item.paths)
     for item in found.items:
         draft.place(item, None if root is not None else output)
@@ -120,6 +121,19 @@ def make_plan(
     if options.shard is not None:
         draft.keep_part(*options.shard)
     return draft.finish()
+
+
+def _idle_options(options: EnhanceOptions, formats: Collection[str]) -> tuple[str, ...]:
+    """Return a warning of each option that none of the inputs takes."""
+    asked = {
+        "axis": (options.axis, "NIfTI volumes", ("nifti",)),
+        "bits": (options.bits, "16-bit PNG, TIFF and npy", ("png", "tiff", "npy")),
+    }
+    return tuple(
+        f"without effect: {spelled(**{name: value})}, which is for {what}"
+        for name, (value, what, fitting) in asked.items()
+        if value is not None and formats and not set(fitting) & set(formats)
+    )
 
 
 def _check_name(output: Path, wanted: str) -> None:
@@ -299,6 +313,7 @@ class _Draft:
     found: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
     searched: tuple[Path, ...] = ()
+    idle: tuple[str, ...] = ()
     sources: set[str] = field(default_factory=set)
     placed: list[WorkItem] = field(default_factory=list)
     taken: dict[str, Path] = field(default_factory=dict)
@@ -325,7 +340,7 @@ class _Draft:
                 item.format,
                 kind=kind,
                 map_format=maps,
-                remarks=(item.remark,) if item.remark else (),
+                remarks=((item.remark,) if item.remark else ()) + self.idle,
             )
             self._check(work)
         except (OutputError, UnsupportedError) as error:

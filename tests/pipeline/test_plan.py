@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -321,3 +322,16 @@ def test_a_source_without_extension_may_become_one_of_any_name(folder, tmp_path)
 def test_there_is_no_pipe(folder):
     with pytest.raises(UsageError, match="pipe"):
         make_plan([folder / "a.npy"], "-", EnhanceOptions())
+
+
+def test_an_option_that_no_input_takes_is_told(folder, tmp_path):
+    asked = EnhanceOptions(axis=1, bits=12)  # npy has bits, and no axis to choose
+    plan = make_plan([folder], tmp_path / "out", asked)
+    told = {remark for item in plan.work for remark in item.remarks}
+    assert told == {
+        "without effect: --axis 1, in Python axis=1, which is for NIfTI volumes"
+    }
+    volume = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.float32), np.eye(4))
+    nibabel.save(volume, folder / "brain.nii")
+    plan = make_plan([folder], tmp_path / "out", asked)
+    assert not any(item.remarks for item in plan.work)
