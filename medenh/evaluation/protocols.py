@@ -174,6 +174,15 @@ _ALL = (
         tasks=("lung-xray", "pneumonia-xray"),
     ),
     Protocol(
+        name="xray-mixed",
+        title="Radiographs: low dose, scatter, grid lines, wrong gamma, JPEG",
+        recipe="xray-mixed",
+        source="specification of the degradations, part B.1; whole range [C]",
+        modalities=("xray",),
+        metrics=_GREY,
+        tasks=("lung-xray", "pneumonia-xray"),
+    ),
+    Protocol(
         name="derm-mixed",
         title="Dermoscopy: blur, uneven light, noise, JPEG",
         recipe="derm-mixed",
