@@ -98,6 +98,8 @@ def make_plan(
         raise UsageError("no input")
     paths = [Path(one) for one in inputs]
     asked = tuple(paths)
+    if output is not None:
+        _check_link(Path(output))
     found = _one_image(paths, output, options)
     if found is not None:
         paths = list(found.items[0].paths)
@@ -134,6 +136,15 @@ def _idle_options(options: EnhanceOptions, formats: Collection[str]) -> tuple[st
         for name, (value, what, fitting) in asked.items()
         if value is not None and formats and not set(fitting) & set(formats)
     )
+
+
+def _check_link(output: Path) -> None:
+    """Refuse a link to nothing: what was to lie there is not known."""
+    if output.is_symlink() and not output.exists():
+        raise UsageError(
+            f"{output} is a link that leads nowhere",
+            hint=f"choose another: {spelled(output='OUT')}",
+        )
 
 
 def _check_name(output: Path, wanted: str) -> None:
@@ -234,11 +245,6 @@ def _root_of(paths: list[Path], output: str | Path | None) -> Path:
     if output is None:
         raise UsageError("several images need a place to go")
     root = Path(output)
-    if root.is_symlink() and not root.exists():
-        raise UsageError(
-            f"{root} is a link that leads nowhere",
-            hint=f"choose another: {spelled(output='OUT')}",
-        )
     if root.exists() and not root.is_dir():
         hint = "several images need a folder as output"
         if len(paths) == 1 and not paths[0].is_dir():

@@ -335,3 +335,11 @@ def test_an_option_that_no_input_takes_is_told(folder, tmp_path):
     nibabel.save(volume, folder / "brain.nii")
     plan = make_plan([folder], tmp_path / "out", asked)
     assert not any(item.remarks for item in plan.work)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize("name", ["out.npy", "out"])
+def test_a_link_to_nothing_is_no_output(folder, tmp_path, name):
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match="link that leads nowhere"):
+        make_plan([folder / "a.npy"], tmp_path / name, EnhanceOptions())
