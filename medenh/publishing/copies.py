@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from medenh.errors import MedenhError, UsageError
 from medenh.evaluation.cases import Case, choose, read_folder
 from medenh.evaluation.packs import is_pack, read_set
+from medenh.formats.names import key_of
 from medenh.training.data import CleanImage, digest_of, is_grey
 from medenh.training.folders import levels_of, load_folder
 from medenh.training.sections import DataConfig
@@ -64,13 +65,22 @@ def _known(seen: Sequence[CleanImage], data: DataConfig) -> dict[str, str]:
     shown = [(one.name, one.pixels) for one in seen]
     shown += [(f"{o.name} (low)", o.low) for o in seen if o.low is not None]
     if data.low:
-        # clean partners have the low ones' range there, and their own in other files
-        names = {one.name for one in seen}
-        alone = load_folder(data.high, data.max_side)
-        shown += [(one.name, one.pixels) for one in alone if one.name in names]
+        # partners share a range there, and have their own in other files
+        keys = {_key(one) for one in seen}
+        for folder, kind in ((data.high, ""), (data.low, " (low)")):
+            alone = load_folder(folder, data.max_side)
+            shown += [(f"{o.name}{kind}", o.pixels) for o in alone if _key(o) in keys]
     known = {_content(pixels): name for name, pixels in shown}
     known.pop("", None)
     return known
+
+
+def _key(image: CleanImage) -> tuple[str, str]:
+    """Return what partners have in common: name without extension, and frame."""
+    name, mark, frame = image.name.rpartition("#")
+    if mark and frame.isdecimal():
+        return key_of(name), frame
+    return key_of(image.name), ""
 
 
 def _cases(place: Path, limit: int | None) -> tuple[Case, ...]:

@@ -28,11 +28,14 @@ class EnhancerImages:
         Low-quality pictures that chose the weights and taught them nothing.
     seen : list of CleanImage
         All of the run, as it read them.
+    digests : dict of str to str
+        Name -> hash of what was read.
     """
 
     learnt: list[CleanImage]
     held: list[FloatArray]
     seen: list[CleanImage]
+    digests: dict[str, str]
 
 
 def load_images(config: TrainConfig) -> EnhancerImages:
@@ -50,7 +53,8 @@ def load_images(config: TrainConfig) -> EnhancerImages:
     if config.strategy in _UNPAIRED:
         real, held = part_real(sources.real, data.holdout_share)
         shown = [pixels for pixels, _ in shown_low(held, plain)]
-        return EnhancerImages(sources.learnt + real, shown, seen)
+        return EnhancerImages(sources.learnt + real, shown, seen, sources.digests())
     pairs = PairValidation(sources.held, data).pairs
     lows = [pair.low for pair in pairs]
-    return EnhancerImages(sources.learnt + sources.real, lows, seen)
+    learnt = sources.learnt + sources.real
+    return EnhancerImages(learnt, lows, seen, sources.digests())

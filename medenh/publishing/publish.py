@@ -153,6 +153,7 @@ def _enhancer(
         )
     on_step("reading the run's images")
     found = images.load_images(config)
+    run.check_images(found.digests)
     seen = {image.modality for image in found.learnt}
     fields = _common(run, words, options) | {
         "task": words.task or "enhance",
@@ -181,6 +182,7 @@ def _recogniser(
         raise UsageError("a recogniser is measured on clean pictures: no --protocol")
     on_step("reading the run's images")
     found = recogniser.load_images(config)
+    run.check_images(found.digests())
     fields = _common(run, words, options) | {
         "task": task.kind,
         "modalities": [task.modality],

@@ -58,6 +58,10 @@ class LabelledImages:
     unseen: list[LabelledImage]
     split: str
 
+    def digests(self) -> dict[str, str]:
+        """Return a hash of what was read of each image of the run, by its name."""
+        return {one.name: one.digest for one in (*self.learnt, *self.held)}
+
 
 def load_images(config: TrainConfig) -> LabelledImages:
     """Read the images of a recogniser's run again, at their stored size.

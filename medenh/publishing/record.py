@@ -48,14 +48,13 @@ def data_sources(
         for pack in config.data.packs
         for row in read_rows(Path(config.data.root) / pack)
     }
-    own = Path(config.data.high or config.data.real).name or "own images"
     counts: Counter[tuple[str, str]] = Counter()
     for image in learnt:
         if image.name in terms:
             name = image.dataset or image.name.partition("/")[0]
             counts[name, terms[image.name]] += 1
         else:
-            counts[own, _UNSTATED] += 1
+            counts[image.dataset or "own images", _UNSTATED] += 1
     return [
         {"name": name, "terms": stated, "images": count}
         for (name, stated), count in sorted(counts.items())

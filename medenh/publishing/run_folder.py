@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 
 from medenh import models
 from medenh.errors import UsageError, first_problem
+from medenh.training.checkpoint import check_images, load_state
 from medenh.training.config import TrainConfig
 from medenh.zoo.load import read_weights
 
@@ -41,6 +43,32 @@ class Run:
     config: TrainConfig
     network: nn.Module
     hours: float
+
+    def check_images(self, digests: Mapping[str, str]) -> None:
+        """Refuse images other than those that the run learnt from.
+
+        Those of data packs are what their manifest says; what a folder held is known
+        from last.pt alone.
+
+        Parameters
+        ----------
+        digests : mapping of str to str
+            Name of an image -> hash of what is read of it now.
+
+        Raises
+        ------
+        UsageError
+            Names some that changed, came or went; or there is no last.pt to tell.
+        """
+        path, data = self.weights.with_name("last.pt"), self.config.data
+        if path.exists():
+            check_images(load_state(path), digests)
+        elif data.high or data.real:
+            raise UsageError(
+                "holds no last.pt, which tells what pictures the run learnt from",
+                path=path.parent,
+                hint="bring it back, or train again",
+            )
 
 
 def read_run(folder: Path, root: Path | None) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from medenh.zoo.fetch import weights_path
 from medenh.zoo.manifest import load_manifest
 
 __all__ = [
+    "OTHER_IMAGES",
+    "check_images",
     "load_state",
     "save_state",
     "save_weights",
@@ -26,6 +28,7 @@ __all__ = [
     "writing",
 ]
 
+OTHER_IMAGES = "bring them back, or begin another run with network.start_from"
 _PARTS = {"update", "strategy", "step", "best", "config"}
 
 
@@ -65,6 +68,34 @@ def load_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not state.keys() >= _PARTS:
         raise UsageError("not a checkpoint of a training run", path=path)
     return state
+
+
+def check_images(before: Mapping[str, Any], digests: Mapping[str, str]) -> None:
+    """Refuse images other than those that a run began with.
+
+    Parameters
+    ----------
+    before : mapping
+        Its checkpoint.
+    digests : mapping of str to str
+        Name of an image -> hash of what is read of it now.
+
+    Raises
+    ------
+    UsageError
+        Names some that changed, came or went.
+    """
+    known = before.get("digests", digests)
+    changed = [
+        name for name in {**known, **digests} if known.get(name) != digests.get(name)
+    ]
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise UsageError(
+            "the images are not those that the run began with: "
+            f"{', '.join(changed[:3])}{more}",
+            hint=OTHER_IMAGES,
+        )
 
 
 def save_weights(path: Path, network: nn.Module) -> None:

@@ -35,6 +35,7 @@ _DRAWN = {
 }
 _SHOWN = 10  # unequal pairs that are named
 _FAR = 8.0  # times that two ranges differ in width before partners seem unlike [chosen]
+_CLIPPED = 0.02  # share of a clean picture whose clipping is told [chosen]
 
 
 def load_folder(
@@ -58,7 +59,8 @@ def load_folder(
     low : str
         Folder of real low-quality partners: same names, same shapes. Where the numbers
         of a pair are on one scale, both go through the range of the low-quality
-        picture, and what of the clean one lies outside is clipped.
+        picture, and what of the clean one lies outside is clipped, which is told where
+        it is much. Of two bit depths that values alone tell, the larger is for both.
     masks, labels : str
         Answers to ``task``: masks of the same names, or a CSV of file and label.
     task : Task, optional
@@ -69,9 +71,9 @@ def load_folder(
     list of CleanImage
         In the order of their names; the first folder of a relative name is the group
         (patient), or else the name itself. Groups that share a picture, that of one
-        value aside, are one. Unreadable files, masks of another size than their
-        picture, and pairs that differ in frames, size or channels are left out and
-        logged.
+        value aside, are one. The data set is the folder's name. Unreadable files,
+        masks of another size than their picture, and pairs that differ in frames, size
+        or channels are left out and logged.
 
     Raises
     ------
@@ -127,7 +129,8 @@ def load_folder(
         words = [word for word, given in asked.items() if given]
         wanted = f" with {' and '.join(words)}" if words else ""
         raise UsageError(f"no image{wanted} to learn from", path=root)
-    return _joined(images, alike.values())
+    source = Path(root).name
+    return [replace(one, dataset=source) for one in _joined(images, alike.values())]
 
 
 def _list_own(root: str, is_output: IsOutput | None = None) -> Listing:
@@ -255,6 +258,8 @@ class _Pairs:
         self._count = 0
         self._unequal: list[str] = []
         self._far: list[Path] = []
+        self._shallow: list[Path] = []
+        self._clipped: list[tuple[float, str]] = []
 
     def frames(
         self, name: str, key: str, high: Image, path: Path, max_side: int
@@ -266,27 +271,48 @@ class _Pairs:
             clean_partner = f"its clean partner {high.source} {_described(high)}"
             self._unequal.append(f"{path} is {_described(low)}, {clean_partner}")
             return []
-        unit_range = high.unit_range
+        low_range, high_range = low.unit_range, high.unit_range
         if _share_scale(low, high):
-            self._compare(low.unit_range, unit_range, path)
+            shared = self._shared(low_range, high_range, path)
+            self._note_clipped(low, high, shared)
             # polarity is how a file is written, not what was measured
-            unit_range = replace(low.unit_range, inverted=unit_range.inverted)
-        clean = _frames(name, key, high, unit_range, max_side)
-        lows = levels_of(low, low.unit_range, max_side)
+            low_range = replace(shared, inverted=low_range.inverted)
+            high_range = replace(shared, inverted=high_range.inverted)
+        clean = _frames(name, key, high, high_range, max_side)
+        lows = levels_of(low, low_range, max_side)
         digest = digest_of(low.pixels, clean[0].digest)
         return [
             replace(f, low=one, digest=digest)
             for f, one in zip(clean, lows, strict=True)
         ]
 
-    def _compare(self, low: UnitRange, high: UnitRange, path: Path) -> None:
+    def _shared(self, low: UnitRange, high: UnitRange, path: Path) -> UnitRange:
+        """Return the range for both of a pair on one scale."""
+        guessed = low.guessed and high.guessed
         ratio = (high.high - high.low) / (low.high - low.low)
         apart = high.low >= low.high or high.high <= low.low
-        if apart or not 1 / _FAR <= ratio <= _FAR:
+        # a guess goes by steps of 4
+        most = _FAR**2 if guessed else _FAR
+        if apart or not 1 / most <= ratio <= most:
             self._far.append(path)
+        elif guessed and ratio > 1:
+            self._shallow.append(path)
+        return high if guessed and ratio > 1 else low
+
+    def _note_clipped(self, low: Image, high: Image, shared: UnitRange) -> None:
+        """Remember a clean picture that a range clips where its partner is whole."""
+        whole, kept = (
+            (one.pixels >= shared.low) & (one.pixels <= shared.high)
+            for one in (low, high)
+        )
+        share = float(np.mean(whole & ~kept))
+        if share > _CLIPPED:
+            self._clipped.append((share, str(high.source)))
 
     def tell(self, root: str, *, some_left: bool) -> None:
         """Warn of pairs that differ in shape, which are left out, or seem unlike.
+
+        Also of clean pictures that lose much to the range that the pair shares.
 
         Raises
         ------
@@ -307,10 +333,29 @@ class _Pairs:
         if self._far:
             _log.warning(
                 "the values of %d clean pictures are far from those of their "
-                "low-quality partners, the first %s, whose range is used for both: "
-                "save pairs in the same units",
+                "low-quality partners, the first %s: save pairs in the same units",
                 len(self._far),
                 self._far[0],
+            )
+        if self._shallow:
+            _log.warning(
+                "%d low-quality pictures hold no value that needs the bit depth of "
+                "their clean partner, and are read with it all the same, the first %s: "
+                "`medenh enhance --bits` tells the depth there",
+                len(self._shallow),
+                self._shallow[0],
+            )
+        if self._clipped:
+            share, worst = max(self._clipped)
+            _log.warning(
+                "%d clean pictures are clipped in more than %.0f %% of their pixels, "
+                "which lie beyond the range of their low-quality partner, %s in %.0f "
+                "%%: save pairs with equal brightness, or as PNG or TIFF of 16 bits, "
+                "whose range is that of the depth",
+                len(self._clipped),
+                100 * _CLIPPED,
+                worst,
+                100 * share,
             )
 
 

@@ -165,7 +165,7 @@ def _of_a_folder(
             unit = to_working_size(unit, side)
             mask = None if mask is None else to_working_size(mask, side)
         image = LabelledImage(
-            one.name, "", one.group, unit, mask, one.label, None, one.digest
+            one.name, one.dataset, one.group, unit, mask, one.label, None, one.digest
         )
         images.append(image)
     return images

@@ -28,6 +28,8 @@ from medenh.errors import MedenhError, OutputError, UsageError, is_out_of_memory
 from medenh.formats.files import open_alone, remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
+    OTHER_IMAGES,
+    check_images,
     load_state,
     save_state,
     save_weights,
@@ -383,15 +385,10 @@ def _go_on(
     strategy: Strategy,
 ) -> tuple[int, float, dict[str, list[float]]]:
     """Take over a state; return its step, best score and terms not yet in the log."""
-    known = before.get("digests", digests)
-    names = {**known, **digests}
-    changed = [name for name in names if known.get(name) != digests.get(name)]
-    if changed or before.get("images", images) != images:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        which = f": {', '.join(changed[:3])}{more}" if changed else ""
+    check_images(before, digests)
+    if before.get("images", images) != images:
         raise UsageError(
-            f"the images are not those that the run to resume began with{which}",
-            hint="bring them back, or begin another run with network.start_from",
+            "the images are not those that the run began with", hint=OTHER_IMAGES
         )
     update.load_state_dict(before["update"])
     strategy.load_state_dict(before["strategy"])

@@ -82,13 +82,21 @@ def test_partners_share_the_range_of_the_low_one(tmp_path, name, caplog):
     wide = np.subtract(*np.percentile(high, [99.5, 0.5]))
     assert gain.mean() == pytest.approx(150 / wide, rel=0.05)
     assert (clean == 1).mean() > 2 * (low == 1).mean()
-    assert not caplog.text
+    (told,) = caplog.messages
+    share = 100 * ((clean == 1) & (low < 1)).mean()
+    assert "1 clean pictures are clipped" in told
+    assert f"highs/{name} in {share:.0f} %" in told
 
 
 def test_integers_share_a_range_with_floats_and_a_shorter_depth(tmp_path, caplog):
     high = np.random.default_rng(0).integers(2000, 5000, (64, 64)).astype(np.uint16)
     low, clean = _pair(tmp_path, "a.tif", high // 2, high)
-    assert np.median(clean[clean < 1] / low[clean < 1]) == pytest.approx(2, rel=0.01)
+    np.testing.assert_array_equal(np.rint(clean * (2**14 - 1))[..., 0], high)
+    assert np.median(clean / low) == pytest.approx(2, rel=0.01)
+    (told,) = caplog.messages
+    assert "1 low-quality pictures hold no value that needs" in told
+    assert "enhance --bits" in told
+    caplog.clear()
     low, clean = _pair(
         tmp_path / "float", "a.npy", high, (high + 300).astype(np.float32)
     )
@@ -100,6 +108,27 @@ def test_partners_of_different_types_keep_their_own_white(tmp_path, caplog):
     high = np.random.default_rng(0).integers(0, 256, (64, 64, 1)).astype(np.uint8)
     _, clean = _pair(tmp_path, "a.npy", high.astype(np.float32) / 255, high)
     np.testing.assert_array_equal(np.rint(clean * 65535), high)
+    assert not caplog.text
+
+
+def test_no_clean_pixel_is_clipped_to_the_depth_of_a_dark_partner(tmp_path, caplog):
+    high = np.random.default_rng(0).integers(0, 65536, (64, 64)).astype(np.uint16)
+    for part in (4, 10, 60):
+        low, clean = _pair(tmp_path / str(part), "a.tif", high // part, high)
+        np.testing.assert_array_equal(np.rint(clean * 65535)[..., 0], high)
+        np.testing.assert_array_equal(np.rint(low * 65535)[..., 0], high // part)
+    assert "units" not in caplog.text
+    _pair(tmp_path / "8 bits", "a.tif", high // 257, high)
+    assert "save pairs in the same units" in caplog.text
+
+
+def test_a_window_that_clips_both_of_a_pair_alike_is_not_told(tmp_path, caplog):
+    high = np.random.default_rng(0).normal(900, 100, (64, 64)).astype(np.float32)
+    high[:20] = 3000
+    low = high.copy()
+    low[20:] += np.random.default_rng(1).normal(0, 5, (44, 64))
+    _, clean = _pair(tmp_path, "a.npy", low, high)
+    assert (clean == 1).mean() > 0.3
     assert not caplog.text
 
 
@@ -426,9 +455,7 @@ def test_a_run_does_not_go_on_with_other_pixels(clean, tmp_path, tiny_settings, 
         labels.write_text(labels.read_text().replace("p1/left.png,0", "p1/left.png,1"))
     else:
         _write(folder, "p1/left.png", 99, shape)
-    with pytest.raises(
-        UsageError, match=r"the run to resume began with: p1/left\.png \("
-    ):
+    with pytest.raises(UsageError, match=r"the run began with: p1/left\.png \("):
         train(config, tmp_path / "run", resume=True)
 
 

@@ -331,21 +331,74 @@ def test_nothing_is_overwritten(trained, tmp_path):
         publish(trained.folder, PublishOptions(target=tmp_path / "a.zip"))
 
 
-def test_a_folder_that_was_learnt_from_is_no_test(tmp_path):
-    pictures = tmp_path / "pictures"
+def _own_run(folder, *more):
+    pictures = folder / "pictures"
     pictures.mkdir()
     for index in range(6):
         cv2.imwrite(str(pictures / f"{index}.png"), scene(index)[0])
     run = run_of(
-        tmp_path / "run",
+        folder / "run",
         "dpe-general",
-        tmp_path,
+        folder,
         "data.packs=[]",
         f"data.high='{pictures.as_posix()}'",
         "network.preset=tiny",
         "condition_batch=2",
         "condition_size=32",
+        *more,
     )
+    return run, pictures
+
+
+def test_pictures_are_those_that_the_run_learnt_from(tmp_path):
+    run, pictures = _own_run(tmp_path)
+    others = tmp_path / "others"
+    others.mkdir()
+    (pictures / "4.png").rename(others / "4.png")
+    options = PublishOptions(target=tmp_path / "a.zip", data=others, words=_MINE)
+    with pytest.raises(UsageError, match=r"that the run began with: 4\.png"):
+        publish(run.folder, options)
+    shutil.copy(others / "4.png", pictures)
+    shutil.copy(others / "4.png", pictures / "late.png")
+    with pytest.raises(UsageError, match=r"that the run began with: late\.png"):
+        publish(run.folder, options)
+    (pictures / "late.png").unlink()
+    with pytest.raises(UsageError, match="seen 1 of these 1"):  # all as it was
+        publish(run.folder, options)
+    (run.folder / "last.pt").unlink()
+    with pytest.raises(UsageError, match=r"holds no last\.pt"):
+        publish(run.folder, options)
+
+
+def test_real_pictures_are_counted_under_their_own_folder(tmp_path):
+    real = tmp_path / "everyday"
+    real.mkdir()
+    for index in range(20, 25):
+        cv2.imwrite(str(real / f"{index}.png"), scene(index)[0] // 2)
+    pictures = tmp_path / "good"
+    pictures.mkdir()
+    for index in range(6):
+        cv2.imwrite(str(pictures / f"{index}.png"), scene(index)[0])
+    config = load_config(
+        "stillgan-fundus",
+        [
+            "data.packs=[]",
+            f"data.high='{pictures.as_posix()}'",
+            f"data.real='{real.as_posix()}'",
+            "data.real_qualities=[]",
+            "data.holdout_share=0.3",
+            "data.max_side=96",
+        ],
+    )
+    found = load_images(config)
+    counts = {s["name"]: s["images"] for s in data_sources(config, found.learnt)}
+    assert set(counts) == {"good", "everyday"}
+    assert counts["everyday"] == 5 - len(found.held)
+    assert sum(counts.values()) == len(found.learnt)
+
+
+def test_a_folder_that_was_learnt_from_is_no_test(tmp_path):
+    run, pictures = _own_run(tmp_path)
     config = TrainConfig.model_validate_json((run.folder / "config.json").read_text())
     learnt = load_images(config).learnt
     (source,) = data_sources(config, learnt)

@@ -96,3 +96,19 @@ def test_pairs_are_known_by_either_side_and_in_their_own_range(tmp_path):
         shutil.copy(tmp_path / side / "1.nii.gz", copy / "x.nii.gz")
         with pytest.raises(UsageError, match=r"is 1\.nii\.gz"):
             _refuse(copy, seen, high=high, low=low)
+
+
+def test_pairs_of_16_bits_are_known_by_the_dark_one_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, white in (("high", 65535), ("low", 9000)):
+        (tmp_path / name).mkdir()
+        for index in range(2):
+            values = rng.integers(0, white, (40, 50)).astype(np.uint16)
+            cv2.imwrite(str(tmp_path / name / f"{index}.png"), values)
+    high, low = str(tmp_path / "high"), str(tmp_path / "low")
+    seen = load_folder(high, _SIDE, low=low)
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / "low" / "1.png", tmp_path / "copy" / "x.png")
+    with pytest.raises(UsageError, match=r"is 1\.png \(low\)"):
+        _refuse(tmp_path / "copy", seen, high=high, low=low)
+    _refuse(tmp_path / "copy", seen[:1], high=high, low=low)
