@@ -234,6 +234,7 @@ def _sweep(
     state = "finished" if finished else "stopped; the same command goes on"
     if failed:
         state = f"{len(failed)} failed; the same command tries them again"
-    console.print(f"{state}; {folder / 'summary.csv'}")
+    summary = folder / "summary.csv"
+    console.print(f"{state}; {summary if summary.exists() else 'no run measured'}")
     if diverged or failed:
         raise typer.Exit(1)

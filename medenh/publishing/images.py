@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from medenh.errors import UsageError
 from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage
 from medenh.training.sources import load_sources
@@ -46,6 +48,14 @@ def load_images(config: TrainConfig) -> EnhancerImages:
     UsageError
         They are not where the run found them.
     """
+    for setting in ("high", "low", "real"):
+        folder = getattr(config.data, setting)
+        if folder and not Path(folder).exists():
+            raise UsageError(
+                f"data.{setting} of the run's config.json is not there",
+                path=folder,
+                hint="publish from where it was trained, or mend the path",
+            )
     data = config.data.model_copy(update={"pseudo_masks": ""})  # of no use here
     plain = config.model_copy(update={"data": data})
     sources = load_sources(plain)

@@ -18,6 +18,7 @@ from medenh.zoo.fetch import weights_path
 from medenh.zoo.manifest import load_manifest
 
 __all__ = [
+    "BEST",
     "OTHER_IMAGES",
     "check_images",
     "load_state",
@@ -28,6 +29,7 @@ __all__ = [
     "writing",
 ]
 
+BEST = "best.safetensors"
 OTHER_IMAGES = "bring them back, or begin another run with network.start_from"
 _PARTS = {"update", "strategy", "step", "best", "config"}
 
@@ -117,6 +119,12 @@ def weights_file(name: str) -> Path:
     """Return a safetensors file by its path or by the id of a model of the zoo."""
     if name.endswith(".safetensors"):
         return Path(name)
+    if (Path(name) / BEST).is_file():
+        raise UsageError(
+            "is a folder, not weights to start from",
+            path=name,
+            hint=f"those of its run: {Path(name) / BEST}",
+        )
     return weights_path(load_manifest().get(name))
 
 

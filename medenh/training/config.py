@@ -180,13 +180,23 @@ class TrainConfig(Section):
             )
         if not data.high and (data.low or data.masks or data.labels):
             raise ValueError("data.low, masks and labels go with a folder, data.high")
-        if task is None or not data.high:
+        if not data.high:
             return
-        if not (data.masks if task.kind == "segmentation" else data.labels):
+        wanted = ""
+        if task is not None:
+            wanted = "masks" if task.kind == "segmentation" else "labels"
+        if wanted and not getattr(data, wanted):
             raise ValueError(
                 "a folder's answers are data.masks of a segmentation, "
                 "data.labels of a classification"
             )
+        for name in {"masks", "labels"} - {wanted}:
+            if getattr(data, name):
+                raise ValueError(
+                    f"data.{name} holds answers, and nothing here learns from them: "
+                    "leave it out, or name a task (promote.task with promote.loss "
+                    "supervised for an enhancer)"
+                )
 
     def _check_images(self) -> None:
         data = self.data

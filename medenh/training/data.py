@@ -10,7 +10,7 @@ import csv
 import hashlib
 import logging
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from medenh.tasks.table import Task
 __all__ = [
     "MODALITY_OF_PACK",
     "CleanImage",
+    "check_masks",
     "coverage",
     "decode_image",
     "digest_of",
@@ -274,6 +275,36 @@ def coverage(
     """Return the coverage of a task's classes, 0 to 255, reduced like its picture."""
     planes = class_masks(numbers, task).astype(np.uint8) * np.uint8(255)
     return np.asarray(reduced(planes, max_side), np.uint8)
+
+
+def check_masks(masks: Iterable[NDArray[Any]], task: Task) -> None:
+    """Refuse masks that tell nothing apart: without a pixel of a class, or only such.
+
+    Parameters
+    ----------
+    masks : iterable of array, shape (H, W, K)
+        Coverage of a task's classes; at least one.
+    task : Task
+
+    Raises
+    ------
+    UsageError
+        That is so of all classes. Of one among several it is warned about.
+    """
+    lowest, highest = zip(*((m.min((0, 1)), m.max((0, 1))) for m in masks), strict=True)
+    flat = np.min(lowest, 0) == np.max(highest, 0)
+    names = [name for name, one in zip(task.classes, flat, strict=True) if one]
+    if flat.all():
+        raise UsageError(
+            f"all masks to learn {task.name} from are of one value throughout: there "
+            "is nothing to tell apart",
+            hint="masks are 0 where there is nothing and another number where there is",
+        )
+    if names:
+        _log.warning(
+            "no mask to learn from tells %s from the rest: it is not learnt",
+            " and ".join(names),
+        )
 
 
 def reduced(pixels: NDArray[Any], max_side: int) -> NDArray[Any]:

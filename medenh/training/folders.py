@@ -159,15 +159,23 @@ def _is_drawn(path: Path) -> bool:
     return bool(beside) and all((path.parent / name).is_file() for name in beside)
 
 
-def _tell_strays(listing: Listing, partners: Listing) -> None:
-    """Warn of low-quality files that no clean one belongs to."""
-    strays = sorted(set(partners.files) - set(listing.files))
+def _tell_strays(listing: Listing, what: str, there: set[str]) -> None:
+    """Warn of partners, masks or labels that belong to no image."""
+    known = {*listing.files, *listing.damaged}
+    names: set[str] = set()
+    if "label" in what:  # a row may stand for a file in another folder
+        names = {Path(key).name for key in known}
+        there = there - {Path(key).name for key in there if "/" in key}
+    strays = [one for one in sorted(there - known) if Path(one).name not in names]
     if strays:
+        one, place = what.split(" in ")
         _log.warning(
-            "%d of %d files in %s have no clean partner and are left out, %s for one",
+            "%d of %d %ss in %s belong to no image in data.high and are left out, %s "
+            "for one",
             len(strays),
-            len(partners.files),
-            partners.root,
+            len(there),
+            one,
+            place,
             strays[0],
         )
 
@@ -181,7 +189,7 @@ def _check_names(
 ) -> None:
     """Refuse partners, masks or labels of which none has the name of an image.
 
-    Partners of which some have none are warned about.
+    Those that belong to no image are warned about.
     """
     names = {"partner in data.low": set(partners.files) if partners else None}
     if task is not None and task.kind == "classification":
@@ -199,8 +207,9 @@ def _check_names(
             path=listing.root,
             hint="names must be equal but for the extension and '.enhanced'",
         )
-    if partners is not None:
-        _tell_strays(listing, partners)
+    for what, there in names.items():
+        if there is not None:
+            _tell_strays(listing, what, there)
 
 
 def _identity(key: str, image: Image) -> str:
@@ -403,8 +412,10 @@ def _answered(
             return []
         digest = f"{frames[0].digest}/{label}"
         return [replace(f, label=label, digest=digest) for f in frames]
-    if truths is None or key not in truths.files or len(frames) > 1:
+    if truths is None or key not in truths.files:
         return []
+    if len(frames) > 1:
+        raise InputError("it is a volume, and only pictures can have masks here")
     numbers = read_mask(truths.files[key])
     planes = coverage(numbers, task, max_side)
     if planes.shape[:2] != frames[0].pixels.shape[:2]:

@@ -20,6 +20,7 @@ from medenh.tasks.masks import class_masks, read_mask
 from medenh.tasks.recogniser import to_working_size
 from medenh.tasks.table import Task
 from medenh.training.data import (
+    check_masks,
     decode_image,
     digest_of,
     find_label,
@@ -135,6 +136,8 @@ def load_parts(
             hint="check data.packs or data.high, and their answers",
         )
     tell_parts(learnt, held, config.holdout_share)
+    if task.kind == "segmentation":
+        check_masks((one.mask for one in learnt if one.mask is not None), task)
     if task.kind == "classification" and len({image.label for image in learnt}) < 2:
         raise UsageError(
             f"all {len(learnt)} images to learn from are of one class: there is "

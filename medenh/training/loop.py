@@ -28,6 +28,7 @@ from medenh.errors import MedenhError, OutputError, UsageError, is_out_of_memory
 from medenh.formats.files import open_alone, remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
+    BEST,
     OTHER_IMAGES,
     check_images,
     load_state,
@@ -228,7 +229,7 @@ def _train(
             identity = measured.figures.get(f"{strategy.figures[0]}_identity")
             reached = score if score > best else best
             if score > best or best == -math.inf:  # NaN is better than no weights
-                save_weights(run_dir / "best.safetensors", update.networks.average)
+                save_weights(run_dir / BEST, update.networks.average)
             # one at a stop chooses no weights for the run that goes on
             scheduled = step % config.validate_every == 0 or step >= config.steps
             best = reached if scheduled else best

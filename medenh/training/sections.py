@@ -62,7 +62,7 @@ RecipeName = Annotated[str, AfterValidator(_known_recipe)]
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NetworkConfig(Section):

@@ -12,7 +12,14 @@ from medenh.degradations import find_recipe
 from medenh.errors import UsageError
 from medenh.tasks import find_task
 from medenh.training.config import TrainConfig
-from medenh.training.data import CleanImage, digest_of, hold_back, load_pack, tell_parts
+from medenh.training.data import (
+    CleanImage,
+    check_masks,
+    digest_of,
+    hold_back,
+    load_pack,
+    tell_parts,
+)
 from medenh.training.folders import load_folder
 from medenh.training.pseudo_masks import with_pseudo_masks
 from medenh.training.sections import DataConfig, PromoteConfig
@@ -84,6 +91,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             "check data.packs and data.qualities, or data.high",
         )
     tell_parts(learnt, held, data.holdout_share)
+    _check_answers(learnt, config.promote)
     if (data.real or data.real_qualities or data.real_recipes) and not real:
         raise UsageError(
             "no real low-quality images", hint="check data.real and data.real_qualities"
@@ -126,6 +134,12 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
     return images
 
 
+def _check_answers(images: list[CleanImage], promote: PromoteConfig) -> None:
+    masks = [image.mask for image in images if image.mask is not None]
+    if masks:
+        check_masks(masks, find_task(promote.task))
+
+
 def _check_task(images: list[CleanImage], promote: PromoteConfig) -> None:
     """Refuse a task about another kind of picture than the images are."""
     if not promote.task or (promote.rule == "off" and promote.loss != "supervised"):
@@ -156,6 +170,13 @@ def _check_apart(
             f"all images of {inner} are among those of {outer}: nothing tells low "
             "quality from high",
             hint="give low-quality images and clean ones that are apart",
+        )
+    both = len(low & high)
+    if both:
+        _log.warning(
+            "%d low-quality images without partner are among the clean ones too: they "
+            "count as both",
+            both,
         )
 
 

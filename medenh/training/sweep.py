@@ -196,14 +196,18 @@ def run_sweep(
     Raises
     ------
     UsageError
-        A figure that no variant measures, before the first run; or as `train`, of the
-        first run.
+        A figure that no variant measures, or the folder of a single run, before the
+        first run; or as `train`, of the first run.
 
     Notes
     -----
     Seeds go round before variants, so that what is there when time runs out is a
     comparison of all variants with fewer seeds.
     """
+    if (folder / "last.pt").exists():
+        raise UsageError(
+            "is the folder of a single run", path=folder, hint="choose another folder"
+        )
     _check_figures(sweep, overrides or [])
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     plan = [(variant, seed) for seed in sweep.seeds for variant in sweep.variants]

@@ -146,11 +146,18 @@ class Manifest:
         Raises
         ------
         UsageError
-            There is no such model.
+            There is no such model, or the name is an alias.
         """
         for card in (*self.current(), *self.cards):
             if name in (card.id, card.full_id):
                 return card
+        bearers = self._bearers(name)
+        if bearers or name == "auto":
+            hint = f"it stands for {', '.join(card.id for card in bearers)}"
+            raise UsageError(
+                f"{name!r} names no model by itself: give its id",
+                hint=hint if bearers else "`medenh models list` shows all",
+            )
         raise self._unknown(name)
 
     def by_modality(self, name: str) -> bool:
@@ -252,6 +259,8 @@ class Manifest:
             hint = f"`medenh models import {name}` takes it in; then give its id"
         elif near:
             hint = f"did you mean {', '.join(list(dict.fromkeys(near))[:_MOST_NAMES])}?"
+        elif name.endswith(".safetensors") or (Path(name) / "config.json").is_file():
+            hint = "a run's weights become a model by `medenh models publish RUN`"
         else:
             hint = "`medenh models list` shows all, medenh.list_models() in Python"
         return UsageError(f"unknown model {name!r}", hint=hint)

@@ -1,6 +1,7 @@
 """Folders of the user's own files to learn from."""
 
 import shutil
+from dataclasses import replace
 
 import cv2
 import nibabel
@@ -13,7 +14,7 @@ from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.tasks import get_task
 from medenh.training.config_file import load_config
-from medenh.training.data import CleanImage, hold_back, tell_parts
+from medenh.training.data import CleanImage, check_masks, hold_back, tell_parts
 from medenh.training.folders import load_folder
 from medenh.training.labelled import load_parts
 from medenh.training.loop import train
@@ -294,7 +295,7 @@ def unpaired(clean, tiny_settings):
 
 @pytest.mark.parametrize("where", ["same", "copied", "inside"])
 def test_low_quality_images_that_are_the_clean_ones_are_refused(
-    clean, tmp_path, unpaired, where
+    clean, tmp_path, unpaired, where, caplog
 ):
     real = {"same": clean, "copied": tmp_path / "copy", "inside": clean / "p1"}[where]
     if where == "copied":
@@ -307,6 +308,7 @@ def test_low_quality_images_that_are_the_clean_ones_are_refused(
     if where == "copied":  # some may be alike: blank frames are everywhere
         _write(real, "other 0.png", 77)
         assert len(load_sources(config).real) == 12
+        assert "11 low-quality images without partner are among the" in caplog.text
 
 
 def test_clean_images_inside_the_low_quality_ones_are_refused(
@@ -381,8 +383,79 @@ def test_what_is_left_out_is_said(clean, tmp_path, caplog):
     assert "no partner" in said
     assert "bad.png is left out" in said
     assert "zero.png is left out" in said
-    assert "1 of 7 files in" in said
-    assert "have no clean partner and are left out, p1/Right for one" in said
+    assert (
+        "1 of 7 partners in data.low belong to no image in data.high and are left "
+        "out, p1/Right for one"
+    ) in said
+
+
+@pytest.mark.parametrize("what", ["masks", "labels"])
+def test_answers_to_no_image_are_said(clean, tmp_path, caplog, what):
+    given = tmp_path / what
+    if what == "masks":
+        for name in ("p1/left.png", "p2/left.png", "p7/left.png"):
+            _write(given, name, 5, (40, 52))
+        task = get_task("lesion-derm")
+    else:
+        rows = ["p1/left.png,1", "elsewhere/right.png,0", "p1/ghost.png,1"]
+        given.write_text("\n".join(["file,label", *rows]))
+        task = get_task("class-derm")
+    load_folder(str(clean), 200, **{what: str(given)}, task=task)
+    stray = {"masks": "p7/left", "labels": "p1/ghost"}[what]
+    assert f"1 of 3 {what} in data.{what} belong to no image" in caplog.text
+    assert f"left out, {stray} for one" in caplog.text
+
+
+def test_a_volume_cannot_have_a_mask(clean, tmp_path, caplog):
+    masks = tmp_path / "masks"
+    _write(masks, "p1/left.png", 5, (40, 52))
+    for folder in (clean, masks):
+        volume = nibabel.Nifti1Image(np.zeros((8, 8, 3), np.int16), np.eye(4))
+        nibabel.save(volume, folder / "brain.nii.gz")
+    (image,) = load_folder(
+        str(clean), 200, masks=str(masks), task=get_task("lesion-derm")
+    )
+    assert image.name == "p1/left.png"
+    assert "brain.nii.gz is left out: it is a volume" in caplog.text
+
+
+@pytest.mark.parametrize("value", [0, 1])
+@pytest.mark.parametrize("learns", ["recogniser", "enhancer"])
+def test_masks_that_tell_nothing_apart_are_refused(
+    clean, tmp_path, tiny_settings, value, learns
+):
+    masks = tmp_path / "masks"
+    for patient in range(6):
+        path = masks / f"p{patient}" / "left.png"
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), np.full((40, 52), value, np.uint8))
+    settings = ["data.packs=[]", f"data.high='{clean.as_posix()}'",
+                "data.holdout_share=0.4"]  # fmt: skip
+    settings += [f"data.masks='{masks.as_posix()}'"]
+    if learns == "recogniser":
+        config = load_config("lesion-derm", ["data.datasets={}", *settings])
+
+        def load():
+            load_parts(config.data, get_task("lesion-derm"))
+
+    else:
+        more = ["promote.task=lesion-derm", "promote.loss=supervised"]
+        config = load_config("dpe-general", [*tiny_settings, *settings, *more])
+
+        def load():
+            load_sources(config)
+
+    with pytest.raises(UsageError, match="of one value throughout"):
+        load()
+
+
+def test_a_class_that_no_mask_shows_is_said(caplog):
+    task = get_task("nuclei-micro")
+    task = replace(task, classes=("nucleus", "border"))
+    mask = np.zeros((4, 4, 2), np.uint8)
+    mask[1, 1, 0] = 255
+    check_masks([mask, mask], task)
+    assert "no mask to learn from tells border from the rest" in caplog.text
 
 
 def test_labels_as_spreadsheets_save_them_and_no_two_for_one(clean, tmp_path):

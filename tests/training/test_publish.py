@@ -365,6 +365,12 @@ def test_pictures_are_those_that_the_run_learnt_from(tmp_path):
     (pictures / "late.png").unlink()
     with pytest.raises(UsageError, match="seen 1 of these 1"):  # all as it was
         publish(run.folder, options)
+    pictures.rename(tmp_path / "elsewhere")
+    with pytest.raises(
+        UsageError, match=r"data\.high of the run's config\.json is not"
+    ):
+        publish(run.folder, options)
+    (tmp_path / "elsewhere").rename(pictures)
     (run.folder / "last.pt").unlink()
     with pytest.raises(UsageError, match=r"holds no last\.pt"):
         publish(run.folder, options)

@@ -14,6 +14,7 @@ from medenh.errors import UsageError
 from medenh.losses.segmentation import bce_dice
 from medenh.tasks.recogniser import Recogniser
 from medenh.training import labelled
+from medenh.training.checkpoint import weights_file
 from medenh.training.config_file import load_config
 from medenh.training.labelled import LabelledSampler, load_labelled, load_parts
 from medenh.training.loop import train
@@ -200,3 +201,13 @@ def test_start_from_a_model_of_the_zoo_that_is_not_there(settings, tmp_path):
     config = load_config("class-derm", [*settings, "network.start_from='nobody'"])
     with pytest.raises(UsageError, match="unknown model 'nobody'"):
         train(config, tmp_path / "run")
+
+
+def test_a_start_from_an_alias_or_a_folder_says_what_is_meant(tmp_path):
+    with pytest.raises(UsageError, match=r"names no model by itself.*dpe-general"):
+        weights_file("dpe")
+    with pytest.raises(UsageError, match="names no model by itself"):
+        weights_file("auto")
+    (tmp_path / "best.safetensors").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"folder.*run: .*best\.safetensors"):
+        weights_file(str(tmp_path))

@@ -123,6 +123,13 @@ def test_a_run_that_diverged_is_tried_again_with_other_settings(sweep, tmp_path)
     assert [r["step"] for r in rows] == ["2"] * 4
 
 
+def test_the_folder_of_a_single_run_is_no_place_for_a_sweep(sweep, tmp_path):
+    (tmp_path / "last.pt").write_bytes(b"state")
+    with pytest.raises(UsageError, match="folder of a single run"):
+        run_sweep(sweep, tmp_path)
+    assert not (tmp_path / "runs.csv").exists()
+
+
 def test_a_run_that_fails_costs_no_other(sweep, tmp_path):
     folder, failed = tmp_path / "out", []
     broken = ["network.architecture='srresnet'", "network.preset='x1'"]

@@ -257,6 +257,13 @@ def test_recognisers_are_not_suggested_where_pictures_are_wanted(typed):
         manifest.resolve_enhancer("class-derm")
 
 
+@pytest.mark.parametrize("name", ["", "best.safetensors"])
+def test_a_run_is_no_model_before_it_is_published(tmp_path, name):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="medenh models publish RUN"):
+        load_manifest().resolve_enhancer(str(tmp_path / name))
+
+
 def test_the_nearest_name_is_suggested_first():
     with pytest.raises(UsageError, match=r"did you mean clahe\b"):
         load_manifest().resolve_enhancer("clahee")
