@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "columns_of",
     "describe_range",
     "measure_image",
+    "millimetres_apart",
     "on_range_of",
     "unit_frame",
 ]
@@ -151,6 +153,32 @@ def _check_sizes(image: Image, reference: Image) -> None:
     if image.units != reference.units:
         one, two = (i.units or "grey levels" for i in (image, reference))
         raise InputError(f"in {one}, its reference in {two}", path=image.source)
+
+
+def millimetres_apart(image: Image, reference: Image) -> float:
+    """Return how far apart the headers of two files place the same voxel.
+
+    Parameters
+    ----------
+    image, reference : Image
+        Of one size.
+
+    Returns
+    -------
+    float
+        Millimetres at the corner where it is most; 0 below a tenth of a voxel, and
+        where one of the files tells no place or they are of different formats, which
+        count axes in different ways.
+    """
+    here, there = image.geometry.affine, reference.geometry.affine
+    if here is None or there is None or image.format != reference.format:
+        return 0.0
+    sides = (image.width, image.height, image.geometry.depth or image.frames)
+    corners = np.array(list(product(*((0, side - 1) for side in sides))), np.float64)
+    moved = corners @ (here - there)[:3, :3].T + (here - there)[:3, 3]
+    furthest = float(np.linalg.norm(moved, axis=1).max())
+    steps = np.linalg.norm(there[:3, :3], axis=0)
+    return furthest if furthest > 0.1 * steps.min() else 0.0
 
 
 def on_range_of(image: Image, reference: Image) -> Image:

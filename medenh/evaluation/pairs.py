@@ -18,6 +18,7 @@ from medenh.evaluation.measuring import (
     columns_of,
     describe_range,
     measure_image,
+    millimetres_apart,
 )
 from medenh.evaluation.pictures import FilePictures, PictureFolder, middle_frame
 from medenh.evaluation.planning import (
@@ -56,7 +57,8 @@ __all__ = ["evaluate_pairs"]
 class _Measured:
     """The figures of one name: row -> metric -> figure.
 
-    Hashes of its files: row, the reference or the masks -> hash.
+    Hashes of its files: row, the reference or the masks -> hash. Row -> how many
+    millimetres the header places it away from the reference, where it does.
     """
 
     name: str
@@ -64,6 +66,7 @@ class _Measured:
     data_range: str
     failed: tuple[Failure, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
+    apart_mm: Mapping[str, float] = field(default_factory=dict)
 
 
 def evaluate_pairs(
@@ -130,6 +133,7 @@ def evaluate_pairs(
         failed=tuple(failed),
         tasks=options.tasks,
         settings=_settings(plan, measured, recognisers),
+        notes=_notes(measured),
         seconds=time.monotonic() - start,
         pictures=FilePictures(_paths(jobs), folder),
     )
@@ -166,6 +170,7 @@ def _measure(
     except MedenhError as error:
         return _Measured(job.name, figures, "", (failure(error, path),))
     failed: list[Failure] = []
+    apart: dict[str, float] = {}
     for name, path in job.rows.items():
         try:
             own = alone and name == SUBJECT
@@ -176,6 +181,8 @@ def _measure(
             figures[name] = measure_image(
                 image, other, metrics, region=where, modality=modality
             )
+            if millimetres := millimetres_apart(image, standard):
+                apart[name] = millimetres
         except MedenhError as error:
             failed.append(failure(error, path))
     paths = {name: path for name, path in job.rows.items() if name in figures}
@@ -185,7 +192,7 @@ def _measure(
         paths[MASKS] = job.mask
     hashes = {name: sha256_file(path) for name, path in paths.items()}
     words = describe_range(standard)
-    return _Measured(job.name, figures, words, tuple(failed), hashes)
+    return _Measured(job.name, figures, words, tuple(failed), hashes, apart)
 
 
 def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None:
@@ -194,6 +201,23 @@ def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None
     if region == "mask" and mask is not None:
         return read_region(mask, image)
     return None
+
+
+def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
+    """Say which files are compared with what their headers place elsewhere."""
+    apart = [
+        (millimetres, one.name, row)
+        for one in measured
+        for row, millimetres in one.apart_mm.items()
+    ]
+    if not apart:
+        return ()
+    most, name, row = max(apart)
+    return (
+        f"by their headers {len(apart)} files lie elsewhere than what they are "
+        f"compared with (most of all {name} of {row}, {most:.3g} mm): voxels are "
+        "compared by their place in the file, so resample to one grid before",
+    )
 
 
 def _rejected(plan: PairPlan) -> Iterator[Failure]:

@@ -49,7 +49,7 @@ def read_region(path: Path, image: Image) -> BoolArray:
     Raises
     ------
     InputError
-        It cannot be read, is empty, or is of another size than the picture.
+        It cannot be read, is empty, holds NaN, or is of another size than the picture.
     """
     plane = _numbers(path, frame_axis(image))
     if plane.shape[1:] != (image.height, image.width):
@@ -62,6 +62,8 @@ def read_region(path: Path, image: Image) -> BoolArray:
         raise InputError(
             f"the mask has {len(plane)} frames, the picture {image.frames}", path=path
         )
+    if plane.dtype.kind == "f" and np.isnan(plane).any():
+        raise InputError("the mask holds NaN, which is neither in nor out", path=path)
     region: BoolArray = plane != 0
     if not region.reshape(len(region), -1).any(1).all():
         raise InputError("the mask is empty: there is nothing to measure", path=path)

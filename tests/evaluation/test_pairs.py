@@ -76,6 +76,33 @@ def test_volumes_are_compared_voxel_by_voxel_whatever_their_spacing(tmp_path):
     assert not found.failed
 
 
+def test_headers_that_place_a_pair_apart_are_noted(tmp_path):
+    rng = np.random.default_rng(0)
+    voxels = rng.integers(0, 900, (20, 24, 6)).astype(np.int16)
+    affine = np.diag([2.0, 2.0, 5.0, 1.0])
+    turned = affine.copy()
+    turned[0, 0], turned[0, 3] = -2.0, 38.0  # the first voxel where the last was
+    moved, nearly = affine.copy(), affine.copy()
+    moved[2, 3], nearly[2, 3] = 180.0, 0.15
+    places = {"clean": affine, "same": affine, "turned": turned, "moved": moved}
+    for folder, place in (places | {"nearly": nearly}).items():
+        (tmp_path / folder).mkdir()
+        data = voxels[::-1] if folder == "turned" else voxels
+        nibabel.save(nibabel.Nifti1Image(data, place), tmp_path / folder / "a.nii")
+
+    def notes(folder):
+        found = medenh.evaluate(tmp_path / folder, tmp_path / "clean", metrics="psnr")
+        assert not found.failed
+        assert tuple(to_json(found)["notes"]) == found.notes
+        return found.notes
+
+    assert notes("same") == notes("nearly") == ()
+    (told,) = notes("turned")
+    assert "1 files lie elsewhere" in told
+    assert "a.nii of enhanced, 38 mm" in told
+    assert "180 mm" in notes("moved")[0]
+
+
 def test_hounsfield_units_are_those_of_the_reference(tmp_path):
     """NIfTI only lets guess them: noise, or floats, had parted a pair."""
     rng = np.random.default_rng(0)
@@ -164,6 +191,10 @@ def test_mask_region(folders, make_folder, picture):
     again = medenh.evaluate(enhanced, clean, region="mask", masks=masks)
     assert ["empty" in one["error"] for one in again.failed] == [True, False]
     assert "9 x 9" in again.failed[1]["error"]
+    (masks / "im1.png").unlink()
+    np.save(masks / "im1.npy", np.where(mask, 1, np.nan).astype(np.float32))
+    (nan, _) = medenh.evaluate(enhanced, clean, region="mask", masks=masks).failed
+    assert "the mask holds NaN" in nan["error"]
 
 
 def test_field_of_view_is_found_on_the_reference(make_folder, picture):
