@@ -97,7 +97,7 @@ def measure_image(
     metrics : sequence of str
         Keys of `METRICS`.
     region : bool array, shape (frames or 1, H, W), optional
-        Where to measure; all if not given.
+        Where to measure; all if not given. Frames without such a place are left out.
     modality : str, optional
         Kind of picture, for metrics that compare with a model of it; the image's own
         if not given.
@@ -128,6 +128,8 @@ def measure_image(
     totals: dict[str, list[float]] = {name: [] for name in metrics}
     for frame in range(image.frames):
         mask = None if region is None else region[min(frame, len(region) - 1)]
+        if mask is not None and not mask.any():
+            continue
         pair = [_numbers(image, frame, mask)]
         if reference is not None:
             pair.append(_numbers(reference, frame, mask))

@@ -46,6 +46,8 @@ def field_of_view(image: Image) -> BoolArray:
 def read_region(path: Path, image: Image) -> BoolArray:
     """Return where a mask file is not 0, shape (1 or frames, H, W).
 
+    Some frames may be empty, as the ends of an organ's mask are.
+
     Raises
     ------
     InputError
@@ -65,7 +67,7 @@ def read_region(path: Path, image: Image) -> BoolArray:
     if plane.dtype.kind == "f" and np.isnan(plane).any():
         raise InputError("the mask holds NaN, which is neither in nor out", path=path)
     region: BoolArray = plane != 0
-    if not region.reshape(len(region), -1).any(1).all():
+    if not region.any():
         raise InputError("the mask is empty: there is nothing to measure", path=path)
     return region
 

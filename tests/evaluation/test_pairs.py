@@ -76,6 +76,33 @@ def test_volumes_are_compared_voxel_by_voxel_whatever_their_spacing(tmp_path):
     assert not found.failed
 
 
+def test_frames_where_a_mask_is_empty_are_left_out(tmp_path):
+    rng = np.random.default_rng(0)
+    clean = rng.random((40, 44, 5)).astype(np.float32)
+    low = clean + rng.normal(0, 0.05, clean.shape) * np.arange(1, 6)
+    mask = np.zeros(clean.shape, np.uint8)
+    mask[5:30, 8:40, 1:4] = 1
+    for name, data in (("clean", clean), ("low", low.astype("f4")), ("mask", mask)):
+        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), tmp_path / f"{name}.nii")
+    low_file, clean_file = tmp_path / "low.nii", tmp_path / "clean.nii"
+    options = {"metrics": "psnr", "region": "mask", "masks": tmp_path / "mask.nii"}
+
+    def figure(planes):
+        here = np.where(np.isin(np.arange(5), planes), mask, 0).astype(np.uint8)
+        nibabel.save(nibabel.Nifti1Image(here, np.eye(4)), tmp_path / "mask.nii")
+        found = medenh.evaluate(low_file, clean_file, **options)
+        assert not found.failed
+        (value,) = found.row("enhanced").scores["psnr"].values()
+        return value
+
+    alone = [figure([k]) for k in (1, 2, 3)]
+    assert alone[0] > alone[1] > alone[2]
+    assert figure([1, 2, 3]) == pytest.approx(np.mean(alone))
+    nibabel.save(nibabel.Nifti1Image(0 * mask, np.eye(4)), tmp_path / "mask.nii")
+    (empty,) = medenh.evaluate(low_file, clean_file, **options).failed
+    assert "the mask is empty" in empty["error"]
+
+
 def test_headers_that_place_a_pair_apart_are_noted(tmp_path):
     rng = np.random.default_rng(0)
     voxels = rng.integers(0, 900, (20, 24, 6)).astype(np.int16)
