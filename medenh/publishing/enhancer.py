@@ -73,6 +73,9 @@ def measure_enhancer(
     """
     results, lost = [], []
     only = card.modalities[0] if len(card.modalities) == 1 else None
+    for protocol, place in plan:
+        if only is None and not protocol.modalities and not is_pack(place):
+            raise _of_unknown_kind(place)  # before the work
     with _known_to_the_zoo(card, weights) as name:
         for protocol, place in plan:
             on_step(f"measuring {protocol.name} on {place.name}")
@@ -153,6 +156,14 @@ def _import(card: ModelCard, described: Weights, weights: Path, archive: Path) -
     import_model(archive)
 
 
+def _of_unknown_kind(place: Path) -> UsageError:
+    return UsageError(
+        "what these pictures show is not known, so their figures have no place",
+        path=place,
+        hint='say it in the words of the card: "modalities": ["fundus"]',
+    )
+
+
 def result_table(
     found: Evaluation, place: Path, renamed: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -173,11 +184,7 @@ def result_table(
     """
     modality = str(found.settings["modality"])
     if modality == "unknown":
-        raise UsageError(
-            "what these pictures show is not known, so their figures have no place",
-            path=place,
-            hint='say it in the words of the card: "modalities": ["fundus"]',
-        )
+        raise _of_unknown_kind(place)
     if not found.files:
         raise UsageError("no picture could be measured", path=place)
     return {

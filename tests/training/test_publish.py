@@ -331,7 +331,7 @@ def test_nothing_is_overwritten(trained, tmp_path):
         publish(trained.folder, PublishOptions(target=tmp_path / "a.zip"))
 
 
-def _own_run(folder, *more):
+def _own_run(folder):
     pictures = folder / "pictures"
     pictures.mkdir()
     for index in range(6):
@@ -345,7 +345,6 @@ def _own_run(folder, *more):
         "network.preset=tiny",
         "condition_batch=2",
         "condition_size=32",
-        *more,
     )
     return run, pictures
 
@@ -373,6 +372,17 @@ def test_pictures_are_those_that_the_run_learnt_from(tmp_path):
     (tmp_path / "elsewhere").rename(pictures)
     (run.folder / "last.pt").unlink()
     with pytest.raises(UsageError, match=r"holds no last\.pt"):
+        publish(run.folder, options)
+
+
+def test_pictures_of_an_unknown_kind_are_refused_before_the_work(tmp_path, monkeypatch):
+    run, _ = _own_run(tmp_path)
+    others = tmp_path / "others"
+    others.mkdir()
+    cv2.imwrite(str(others / "20.png"), scene(20)[0])
+    monkeypatch.setattr(enhancer, "run_protocol", lambda *_: pytest.fail("measured"))
+    options = PublishOptions(target=tmp_path / "a.zip", data=others, words=_MINE)
+    with pytest.raises(UsageError, match="what these pictures show is not known"):
         publish(run.folder, options)
 
 
