@@ -65,10 +65,10 @@ def _cell(summary: Summary | None, column: Column, files: int, *, is_best: bool)
     if summary is None:
         return "-"
     text = f"{summary.mean:.{column.digits}f}"
-    if summary.n > 1:
+    known = summary.n - summary.n_undefined
+    if known - summary.n_infinite > 1:  # one figure has no interval
         low, high = summary.ci95
         text += f" [{low:.{column.digits}f}, {high:.{column.digits}f}]"
-    known = summary.n - summary.n_undefined
     if known < files:
         text += f" n={known}"
     return text + (" *" if is_best else "")

@@ -57,8 +57,8 @@ __all__ = ["evaluate_pairs"]
 class _Measured:
     """The figures of one name: row -> metric -> figure.
 
-    Hashes of its files: row, the reference or the masks -> hash. Row -> how many
-    millimetres the header places it away from the reference, where it does.
+    Hashes of its files: row, the reference or the masks -> hash. Files that their
+    headers place elsewhere than the reference: path -> how many millimetres.
     """
 
     name: str
@@ -182,7 +182,7 @@ def _measure(
                 image, other, metrics, region=where, modality=modality
             )
             if millimetres := millimetres_apart(image, standard):
-                apart[name] = millimetres
+                apart[str(path)] = millimetres
         except MedenhError as error:
             failed.append(failure(error, path))
     paths = {name: path for name, path in job.rows.items() if name in figures}
@@ -206,17 +206,17 @@ def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None
 def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
     """Say which files are compared with what their headers place elsewhere."""
     apart = [
-        (millimetres, one.name, row)
+        (millimetres, path)
         for one in measured
-        for row, millimetres in one.apart_mm.items()
+        for path, millimetres in one.apart_mm.items()
     ]
     if not apart:
         return ()
-    most, name, row = max(apart)
+    most, path = max(apart)
     return (
-        f"by their headers {len(apart)} files lie elsewhere than what they are "
-        f"compared with (most of all {name} of {row}, {most:.3g} mm): voxels are "
-        "compared by their place in the file, so resample to one grid before",
+        f"headers place {len(apart)} of the files elsewhere than their references, up "
+        f"to {most:.3g} mm apart ({path}): voxels are compared by their place in the "
+        "file, so resample to one grid before",
     )
 
 

@@ -229,9 +229,7 @@ def enhance(
 @overload
 def enhance(input: StrPath, output: StrPath, **options: Any) -> Path | Summary: ...
 @overload
-def enhance(
-    input: Iterable[StrPath], output: StrPath | None = None, **options: Any
-) -> Summary: ...
+def enhance(input: Iterable[StrPath], output: StrPath, **options: Any) -> Summary: ...
 def enhance(
     input: Source | Iterable[StrPath],
     output: StrPath | None = None,
@@ -252,6 +250,7 @@ def enhance(
         I;16, RGB, RGBA or F, are taken as `numpy.asarray` gives them.
     output : path, optional
         Where files go: a file for one image (a file, or a DICOM series), else a folder.
+        An iterable of paths needs one.
     model : str
         Id, alias or "auto"; see `medenh.list_models`.
     **options
@@ -290,7 +289,13 @@ def enhance(
     if isinstance(source, np.ndarray | Image):
         return _enhance_in_memory(source, output, asked)
     if not isinstance(source, str | Path):
-        return enhance_files(_as_paths(source), output, asked)
+        paths = _as_paths(source)
+        if output is None:  # one of several would be written beside its input
+            raise UsageError(
+                "paths need an output, the folder that the files go to",
+                hint='enhance(paths, "out"); of one path an Image is returned',
+            )
+        return enhance_files(paths, output, asked)
     if output is None:
         return _enhance_in_memory(source, None, asked)
     summary = enhance_files([source], output, asked)

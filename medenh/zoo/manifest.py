@@ -354,8 +354,8 @@ def _read(path: Path, kind: type[MedenhError]) -> tuple[ModelCard, ...]:
     return cards
 
 
-def read_card(data: str | bytes) -> ModelCard:
-    """Read one card from JSON text.
+def read_card(data: str | bytes, path: Path | None = None) -> ModelCard:
+    """Read one card from JSON text; ``path`` is where it stands, for errors.
 
     Raises
     ------
@@ -365,7 +365,7 @@ def read_card(data: str | bytes) -> ModelCard:
     try:
         return _card_of(json.loads(data))
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"not a valid model card: {error}") from error
+        raise WeightsError(f"not a valid model card: {error}", path=path) from error
 
 
 def load_manifest() -> Manifest:

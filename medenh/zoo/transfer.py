@@ -18,6 +18,7 @@ from typing import IO
 
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.hashing import sha256_file
+from medenh.models import find_preset
 from medenh.zoo.cache import (
     cache_folders,
     cached_name,
@@ -162,9 +163,10 @@ def _import(source: Path, member: _Member) -> ModelCard:
     with member(source, CARD_FILE) as (file, size):
         if size > _CARD_LIMIT:
             raise WeightsError("its card is beyond 1 MB", path=source)
-        card = read_card(file.read())
+        card = read_card(file.read(), source)
     if card.weights is None:
         raise WeightsError("its card names no weights", path=source)
+    _check_network(card, source)
     listed = _listed(card, card.weights, source)
     own = listed or _own(card, card.weights, source)
     with member(source, card.weights.file) as (file, size):
@@ -175,6 +177,18 @@ def _import(source: Path, member: _Member) -> ModelCard:
     if listed is None:
         _store_card(own)
     return own
+
+
+def _check_network(card: ModelCard, source: Path) -> None:
+    """Refuse a network that this version does not know."""
+    try:
+        find_preset(card.architecture, card.preset)
+    except UsageError as error:
+        raise WeightsError(
+            f"its network is unknown here: {error.what}",
+            path=source,
+            hint="a newer version of medenh may know it",
+        ) from error
 
 
 def _listed(card: ModelCard, weights: Weights, source: Path) -> ModelCard | None:

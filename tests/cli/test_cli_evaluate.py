@@ -200,6 +200,16 @@ def test_the_terminal_marks_what_the_page_marks(folders, capsys):
     }
 
 
+def test_one_figure_among_several_files_has_no_interval(folders, capsys):
+    found = medenh.evaluate(folders / "enhanced", folders / "clean", metrics="psnr")
+    (row,) = found.rows
+    first, *others = found.files
+    scores = {"psnr": {first: 30.0, **dict.fromkeys(others)}}
+    write_tables(replace(found, rows=(replace(row, scores=scores),)))
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if "30.00" in x)
+    assert line.split() == ["enhanced", "30.00", "n=1"]
+
+
 def test_p_values_are_those_of_the_page(folders, capsys):
     found = medenh.evaluate(
         folders / "enhanced", folders / "clean", baselines=[folders / "low"]

@@ -125,8 +125,8 @@ def test_headers_that_place_a_pair_apart_are_noted(tmp_path):
 
     assert notes("same") == notes("nearly") == ()
     (told,) = notes("turned")
-    assert "1 files lie elsewhere" in told
-    assert "a.nii of enhanced, 38 mm" in told
+    assert "headers place 1 of the files elsewhere" in told
+    assert f"38 mm apart ({tmp_path / 'turned' / 'a.nii'})" in told
     assert "180 mm" in notes("moved")[0]
 
 
