@@ -235,7 +235,10 @@ def _store_weights(file: IO[bytes], weights: Weights, source: Path) -> None:
                 left -= len(chunk)
         if left != 1 or sha256_file(part) != weights.sha256:
             raise WeightsError("its weights are not as hashed", path=source)
-        check_header(part)
+        try:
+            check_header(part)
+        except WeightsError as error:  # of a part that is gone when it is told
+            raise WeightsError(error.what, path=source, hint=error.hint) from error
 
 
 def _store_card(card: ModelCard) -> None:

@@ -135,11 +135,14 @@ def test_bad_bundles_are_refused_and_store_nothing(content, tmp_path, cache):
         "no licence": ({**good, "licence": ""}, (name, content)),
         "method": ({**good, "weights": None}, (name, content)),
         "unknown field": ({**good, "run": "me"}, (name, content)),
+        "unknown network": ({**good, "architecture": "nope"}, (name, content)),
+        "unknown preset": ({**good, "preset": "nope"}, (name, content)),
     }
     for what, (card, *members) in bundles.items():
         path = bundle(tmp_path / f"{what}.zip", card, *members)
-        with pytest.raises(WeightsError):
+        with pytest.raises(WeightsError) as caught:
             import_model(path)
+        assert str(path) in str(caught.value), what
         assert [p for p in cache.rglob("*") if p.is_file()] == [], what
     import_model(bundle(tmp_path / "good.zip", good, (name, content)))
 
