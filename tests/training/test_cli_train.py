@@ -79,13 +79,19 @@ def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):
         verb._run(settings, Path(name), resume=False, **asked)
         assert f"{name} " in capsys.readouterr().err  # before the bar
 
-    def run(*_, on_run, on_diverged, **__):
+    def run(_, folder, *, on_run, **__):
         on_run(sweep.SweepRun(name, 0, 1, 1))
+        folder.mkdir(parents=True)
+        (folder / "summary.csv").touch()
         return True
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweep, "load_sweep", lambda _: SimpleNamespace(name=name))
     monkeypatch.setattr(sweep, "run_sweep", run)
     verb._sweep("a.toml", None, [], **asked)
     said = capsys.readouterr().err
     assert f"1/1: {name}, seed 0" in said
     assert f"{name}/summary.csv" in said
+    monkeypatch.setattr(sweep, "run_sweep", lambda *_, **__: False)
+    verb._sweep("a.toml", tmp_path / "none", [], **asked)
+    assert "the same command goes on; no run measured" in capsys.readouterr().err
