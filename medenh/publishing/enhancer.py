@@ -27,7 +27,6 @@ from medenh.evaluation.protocols import Protocol
 from medenh.evaluation.result import Evaluation, Row
 from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
 from medenh.pipeline.fidelity import told_apart
-from medenh.publishing.images import FEWEST_FOR_LIMITS
 from medenh.publishing.memory import measure_memory
 from medenh.publishing.options import PublishOptions
 from medenh.types import FloatArray
@@ -36,6 +35,7 @@ from medenh.zoo.transfer import import_model, pack
 
 __all__ = ["measure_enhancer", "result_table"]
 
+_FEWEST_FOR_LIMITS = 20  # [chosen] pictures; 99 of 100 answers are spoken of
 _FEWEST_FOR_BF16 = 5  # [chosen]
 _UNDER_TEST = "model-under-test"
 
@@ -56,8 +56,7 @@ def measure_enhancer(
         Without figures.
     weights : path
     held : list of float32 array, shape (H, W, C), in [0, 1]
-        Pictures for limits and certificate, as `EnhancerImages` has them; of too few
-        there is none.
+        Pictures for limits and certificate; of too few there is none.
     plan : list of (Protocol, path)
     options : PublishOptions
         Its ``limit``; without its ``draft`` a model that loses is measured no further.
@@ -111,14 +110,14 @@ def _fidelity(
     """Return limits and certificate of a model, as far as the pictures suffice."""
     fields: dict[str, Any] = {}
     count = len(held)
-    if count < FEWEST_FOR_LIMITS:
-        on_step(f"no limits: {count} held back, and {FEWEST_FOR_LIMITS} are needed")
+    if count < _FEWEST_FOR_LIMITS:
+        on_step(f"no limits: {count} held back, and {_FEWEST_FOR_LIMITS} are needed")
     if count < _FEWEST_FOR_BF16:
         on_step(f"bf16 uncertified: {count} held back, {_FEWEST_FOR_BF16} are needed")
         return fields
     exact = [_answers(name, held, "fp32", engine) for engine in _engines()]
-    if count >= FEWEST_FOR_LIMITS:
-        on_step(f"limits on {count} answers to held-back pictures")
+    if count >= _FEWEST_FOR_LIMITS:
+        on_step(f"limits on {count} held-back pictures")
         fields["limits"] = _limits(held, exact[0])
     if cpu_has_bf16():
         on_step("certifying bf16")

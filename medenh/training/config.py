@@ -190,8 +190,8 @@ class TrainConfig(Section):
                 "a folder's answers are data.masks of a segmentation, "
                 "data.labels of a classification"
             )
-        for name in {"masks", "labels"} - {wanted}:
-            if getattr(data, name):
+        for name in ("masks", "labels"):
+            if name != wanted and getattr(data, name):
                 raise ValueError(
                     f"data.{name} holds answers, and nothing here learns from them: "
                     "leave it out, or name a task (promote.task with promote.loss "

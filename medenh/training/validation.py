@@ -122,14 +122,10 @@ def sample_grid(columns: Sequence[Sequence[FloatArray]]) -> FloatArray:
     return np.concatenate(tiles, axis=1)
 
 
-def degraded_copy(image: CleanImage, config: DataConfig, draw: int = 0) -> FloatArray:
-    """Return an image degraded by a draw of its own name, (H, W, C) in [0, 1].
-
-    Draw 0 is the one of validation.
-    """
+def degraded_copy(image: CleanImage, config: DataConfig) -> FloatArray:
+    """Return an image degraded by the draw of its own name, (H, W, C) in [0, 1]."""
     clean = to_unit(image.pixels)
-    seed = f"validation/{image.name}" + (f"/{draw}" if draw else "")
-    digest = hashlib.sha256(seed.encode()).digest()
+    digest = hashlib.sha256(f"validation/{image.name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     recipe = pick_recipe(config.recipes, image.modality, rng)
     field = find_shown_field(clean) if image.modality == "fundus" else None

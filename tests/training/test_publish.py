@@ -26,7 +26,6 @@ from medenh.publishing.record import data_sources
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
 from medenh.training.sources import load_sources
-from medenh.training.validation import PairValidation
 from medenh.zoo.manifest import load_manifest
 from medenh.zoo.transfer import import_model
 
@@ -385,35 +384,6 @@ def test_pictures_of_an_unknown_kind_are_refused_before_the_work(tmp_path, monke
     options = PublishOptions(target=tmp_path / "a.zip", data=others, words=_MINE)
     with pytest.raises(UsageError, match="what these pictures show is not known"):
         publish(run.folder, options)
-
-
-@pytest.mark.parametrize(("count", "fewest"), [(4, 1), (18, 5), (60, 20)])
-def test_few_held_back_pictures_are_degraded_several_times(tmp_path, count, fewest):
-    good = tmp_path / "good"
-    good.mkdir()
-    for index in range(count):
-        cv2.imwrite(str(good / f"{index}.png"), scene(index)[0])
-    config = load_config(
-        "dpe-general",
-        [
-            "data.packs=[]",
-            f"data.high='{good.as_posix()}'",
-            "data.holdout_share=0.49",
-            "data.max_side=64",
-            "data.validation_images=64",
-        ],
-    )
-    held = load_sources(config).held
-    lows = load_images(config).held
-    assert len(held) >= fewest
-    if fewest == 5:
-        assert 20 <= len(lows) < 20 + len(held)
-        assert len(lows) % len(held) == 0
-    else:
-        assert len(lows) == len(held)
-    assert len({low.tobytes() for low in lows}) == len(lows)
-    for low, image in zip(lows, PairValidation(held, config.data).pairs, strict=False):
-        np.testing.assert_array_equal(low, image.low)
 
 
 def test_real_pictures_are_counted_under_their_own_folder(tmp_path):
