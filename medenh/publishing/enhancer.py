@@ -7,7 +7,6 @@ the pipeline, under an id that no model has.
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medenh.device import cpu_has_bf16
 from medenh.errors import UsageError
@@ -25,8 +23,9 @@ from medenh.evaluation.output import summarise
 from medenh.evaluation.packs import is_pack
 from medenh.evaluation.protocols import Protocol
 from medenh.evaluation.result import Evaluation, Row
-from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
 from medenh.pipeline.fidelity import told_apart
+from medenh.publishing import limits
+from medenh.publishing.images import EnhancerImages
 from medenh.publishing.memory import measure_memory
 from medenh.publishing.options import PublishOptions
 from medenh.types import FloatArray
@@ -35,7 +34,6 @@ from medenh.zoo.transfer import import_model, pack
 
 __all__ = ["measure_enhancer", "result_table"]
 
-_FEWEST_FOR_LIMITS = 20  # [chosen] pictures; 99 of 100 answers are spoken of
 _FEWEST_FOR_BF16 = 5  # [chosen]
 _UNDER_TEST = "model-under-test"
 
@@ -43,7 +41,7 @@ _UNDER_TEST = "model-under-test"
 def measure_enhancer(
     card: ModelCard,
     weights: Path,
-    held: Sequence[FloatArray],
+    images: EnhancerImages,
     plan: Sequence[tuple[Protocol, Path]],
     options: PublishOptions,
     on_step: Callable[[str], None],
@@ -55,7 +53,7 @@ def measure_enhancer(
     card : ModelCard
         Without figures.
     weights : path
-    held : list of float32 array, shape (H, W, C), in [0, 1]
+    images : EnhancerImages
         Pictures for limits and certificate; of too few there is none.
     plan : list of (Protocol, path)
     options : PublishOptions
@@ -96,7 +94,7 @@ def measure_enhancer(
             lost += _losses(found, place)
         if lost and not options.draft:
             return {"results": results}, lost
-        fields = {"results": results, **_fidelity(name, held, on_step)}
+        fields = {"results": results, **_fidelity(name, images, on_step)}
         if card.input.largest_side is None:  # else every frame takes alike
             on_step("measuring memory")
             engines = tuple(e.replace("auto", "openvino") for e in _engines())
@@ -105,22 +103,26 @@ def measure_enhancer(
 
 
 def _fidelity(
-    name: str, held: Sequence[FloatArray], on_step: Callable[[str], None]
+    name: str, images: EnhancerImages, on_step: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return limits and certificate of a model, as far as the pictures suffice."""
+    from medenh.pipeline.enhance import load_model
+
     fields: dict[str, Any] = {}
-    count = len(held)
-    if count < _FEWEST_FOR_LIMITS:
-        on_step(f"no limits: {count} held back, and {_FEWEST_FOR_LIMITS} are needed")
-    if count < _FEWEST_FOR_BF16:
-        on_step(f"bf16 uncertified: {count} held back, {_FEWEST_FOR_BF16} are needed")
-        return fields
-    exact = [_answers(name, held, "fp32", engine) for engine in _engines()]
-    if count >= _FEWEST_FOR_LIMITS:
-        on_step(f"limits on {count} held-back pictures")
-        fields["limits"] = _limits(held, exact[0])
-    if cpu_has_bf16():
+    count = sum(len(group) for group in images.usual)
+    if count < limits.FEWEST:
+        on_step(f"no limits: {count} pictures, and {limits.FEWEST} are needed")
+    else:
+        on_step(f"limits on {count} pictures")
+        model = load_model(name, "cpu", "fp32", engine=_engines()[0])
+        fields["limits"] = limits.limits_on(images.usual, model.enhance)
+    held = images.held
+    if len(held) < _FEWEST_FOR_BF16:
+        few = f"{len(held)} held back, {_FEWEST_FOR_BF16} are needed"
+        on_step(f"bf16 uncertified: {few}")
+    elif cpu_has_bf16():
         on_step("certifying bf16")
+        exact = [_answers(name, held, "fp32", engine) for engine in _engines()]
         fast = [_answers(name, held, "bf16", engine) for engine in _engines()]
         fields["precision"] = {"bf16": _certificate(exact, fast)}
     return fields
@@ -248,35 +250,6 @@ def _answers(
 
     model = load_model(name, "cpu", precision, engine=engine)
     return [np.clip(model.enhance(picture), 0, 1) for picture in pictures]
-
-
-def _limits(
-    inputs: Sequence[FloatArray], answers: Sequence[FloatArray]
-) -> dict[str, float]:
-    """Return bounds that 99 of 100 answers kept, rounded outwards.
-
-    What they catch is an answer beyond anything that undoing the degradation takes.
-    """
-    figures = [
-        (
-            structure_correlation(answer, before),
-            clipped_share(answer, before),
-            abs(mean_shift(answer, before)),
-        )
-        for answer, before in zip(answers, inputs, strict=True)
-    ]
-    structure, clipped, shift = np.array(figures).T
-    return {
-        "min_structure_correlation": math.floor(1000 * np.percentile(structure, 1))
-        / 1000,
-        "max_clipped": _at_most(clipped),
-        "max_mean_shift": _at_most(shift),
-    }
-
-
-def _at_most(shares: NDArray[np.float64]) -> float:
-    """Return their 99th percentile, rounded up; never 0, which rounding surpasses."""
-    return max(1, math.ceil(1000 * np.percentile(shares, 99))) / 1000
 
 
 def _certificate(

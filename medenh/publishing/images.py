@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medenh.errors import UsageError
+from medenh.publishing.limits import Usual, usual_pictures
 from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage
 from medenh.training.sources import load_sources
@@ -28,6 +29,8 @@ class EnhancerImages:
         What the weights come from.
     held : list of float32 array, shape (H, W, C), in [0, 1]
         Low-quality pictures that chose the weights and taught them nothing.
+    usual : list of Usual
+        Low-quality pictures of all that the run learnt to enhance.
     seen : list of CleanImage
         All of the run, as it read them.
     digests : dict of str to str
@@ -36,6 +39,7 @@ class EnhancerImages:
 
     learnt: list[CleanImage]
     held: list[FloatArray]
+    usual: list[Usual]
     seen: list[CleanImage]
     digests: dict[str, str]
 
@@ -60,11 +64,13 @@ def load_images(config: TrainConfig) -> EnhancerImages:
     plain = config.model_copy(update={"data": data})
     sources = load_sources(plain)
     seen = sources.learnt + sources.held + sources.real
+    usual = usual_pictures(plain, sources)
     if config.strategy in _UNPAIRED:
         real, held = part_real(sources.real, data.holdout_share)
         shown = [pixels for pixels, _ in shown_low(held, plain)]
-        return EnhancerImages(sources.learnt + real, shown, seen, sources.digests())
+        learnt = sources.learnt + real
+        return EnhancerImages(learnt, shown, usual, seen, sources.digests())
     pairs = PairValidation(sources.held, data).pairs
     lows = [pair.low for pair in pairs]
     learnt = sources.learnt + sources.real
-    return EnhancerImages(learnt, lows, seen, sources.digests())
+    return EnhancerImages(learnt, lows, usual, seen, sources.digests())

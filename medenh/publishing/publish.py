@@ -166,9 +166,7 @@ def _enhancer(
     card = _card(fields)
     places = [place for _, place in plan]
     refuse_copies(places, found.seen, config.data, options.limit)
-    measured, lost = measure_enhancer(
-        card, run.weights, found.held, plan, options, on_step
-    )
+    measured, lost = measure_enhancer(card, run.weights, found, plan, options, on_step)
     for table in measured["results"]:
         table["literature"] = words.literature.get(table["protocol"], "")
     return fields | measured, lost

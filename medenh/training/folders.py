@@ -159,22 +159,21 @@ def _is_drawn(path: Path) -> bool:
     return bool(beside) and all((path.parent / name).is_file() for name in beside)
 
 
-def _tell_strays(listing: Listing, what: str, there: set[str]) -> None:
+def _tell_strays(listing: Listing, what: str, place: str, there: set[str]) -> None:
     """Warn of partners, masks or labels that belong to no image."""
     known = {*listing.files, *listing.damaged}
     names: set[str] = set()
-    if "label" in what:  # a row may stand for a file in another folder
+    if what == "label":  # a row may stand for a file in another folder
         names = {Path(key).name for key in known}
         there = there - {Path(key).name for key in there if "/" in key}
     strays = [one for one in sorted(there - known) if Path(one).name not in names]
     if strays:
-        one, place = what.split(" in ")
         _log.warning(
             "%d of %d %ss in %s belong to no image in data.high and are left out, %s "
             "for one",
             len(strays),
             len(there),
-            one,
+            what,
             place,
             strays[0],
         )
@@ -191,25 +190,25 @@ def _check_names(
 
     Those that belong to no image are warned about.
     """
-    names = {"partner in data.low": set(partners.files) if partners else None}
+    names = {("partner", "data.low"): set(partners.files) if partners else None}
     if task is not None and task.kind == "classification":
-        names["label in data.labels"] = set(known)
+        names["label", "data.labels"] = set(known)
     elif task is not None:
-        names["mask in data.masks"] = set(truths.files) if truths else None
-    for what, there in names.items():
-        by_name = {Path(key).name for key in listing.files} if "label" in what else ()
+        names["mask", "data.masks"] = set(truths.files) if truths else None
+    for (what, place), there in names.items():
+        by_name = {Path(key).name for key in listing.files} if what == "label" else ()
         if there is None or there & {*listing.files, *by_name}:
             continue
         one, two = next(iter(listing.files)), min(there, default="nothing")
         raise UsageError(
-            f"no image has a {what} of the same name "
+            f"no image has a {what} in {place} of the same name "
             f"(for example {one!r} here, {two!r} there)",
             path=listing.root,
             hint="names must be equal but for the extension and '.enhanced'",
         )
-    for what, there in names.items():
+    for (what, place), there in names.items():
         if there is not None:
-            _tell_strays(listing, what, there)
+            _tell_strays(listing, what, place, there)
 
 
 def _identity(key: str, image: Image) -> str:

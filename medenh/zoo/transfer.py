@@ -273,7 +273,8 @@ def remove_model(name: str) -> tuple[ModelCard, int]:
     imported = card.full_id in manifest.imported
     if not imported and (card.weights is None or card.weights.bundled):
         raise UsageError(f"{card.full_id} is part of the installation")
-    hashes = [one.weights.sha256 for one in manifest.cards if one.weights is not None]
+    fetched = [one.weights for one in manifest.cards if one.weights is not None]
+    hashes = [one.sha256 for one in fetched if not one.bundled]  # those lie elsewhere
     names = []
     if imported:  # first: weights that no card names harm nobody
         names.append(Path("models", f"{card.full_id}.json"))

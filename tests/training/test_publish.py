@@ -21,11 +21,14 @@ from medenh.evaluation.api import evaluate_protocol
 from medenh.metrics import psnr
 from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correlation
 from medenh.publishing import PublishOptions, enhancer, publish
-from medenh.publishing.images import load_images
+from medenh.publishing.images import EnhancerImages, load_images
+from medenh.publishing.limits import limits_on, usual_pictures
 from medenh.publishing.record import data_sources
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
+from medenh.training.sampler import to_unit
 from medenh.training.sources import load_sources
+from medenh.zoo.card import Limits
 from medenh.zoo.manifest import load_manifest
 from medenh.zoo.transfer import import_model
 
@@ -122,19 +125,43 @@ def test_the_figures_are_those_of_the_protocol(published, trained, own_cache):
         assert table.rows[row]["psnr"].mean == pytest.approx(np.mean(values), abs=2e-4)
 
 
-def test_the_answer_that_limits_come_from_keeps_them():
-    picture = np.random.default_rng(0).random((40, 40, 3), dtype=np.float32)
-    answer = np.clip(1.3 * picture - 0.05 * picture[::-1], 0, 1)
-    limits = enhancer._limits([picture], [answer])
-    structure = structure_correlation(answer, picture)
-    assert structure - 0.001 < limits["min_structure_correlation"] <= structure
-    clipped = clipped_share(answer, picture)
-    assert clipped <= limits["max_clipped"] < clipped + 0.001
-    shift = abs(mean_shift(answer, picture))
-    assert shift <= limits["max_mean_shift"] < shift + 0.001
-    assert (
-        enhancer._limits([picture], [picture])["max_clipped"] > 0
-    )  # one pixel is no fault
+def test_answers_that_limits_come_from_keep_them():
+    picture, other = np.random.default_rng(0).random((2, 40, 40, 3), dtype=np.float32)
+    stronger = {id(picture): 0.05, id(other): 0.2}
+
+    def enhance(one):
+        return 1.3 * one - stronger[id(one)] * one[::-1]
+
+    found = limits_on([[picture], [other]], enhance)  # of two groups the loosest
+    answer = np.clip(enhance(other), 0, 1)
+    lost = 1.1 * (1 - structure_correlation(answer, other))
+    assert lost <= 1 - found["min_structure_correlation"] < lost + 0.001
+    answers = [(np.clip(enhance(one), 0, 1), one) for one in (picture, other)]
+    clipped = 1.1 * max(clipped_share(*pair) for pair in answers)
+    assert clipped <= found["max_clipped"] < clipped + 0.001
+    shift = 1.1 * max(abs(mean_shift(*pair)) for pair in answers)
+    assert shift <= found["max_mean_shift"] < shift + 0.001
+    assert limits_on([[picture]], lambda one: one)["max_clipped"] > 0  # a pixel's worth
+    white = limits_on([[picture]], np.ones_like)
+    assert max(white.values()) <= 1
+    assert Limits(**white)
+
+
+def test_limits_rest_on_every_recipe_as_much(trained):
+    config = TrainConfig.model_validate_json(
+        (trained.folder / "config.json").read_text()
+    )
+    recipes = {"dpe": 0.99, "gauss-0.3": 0.01}
+    data = config.data.model_copy(update={"recipes": recipes})
+    sources = load_sources(config)
+    every = sources.learnt + sources.held
+    dark, noisy = usual_pictures(config.model_copy(update={"data": data}), sources)
+    assert len(dark) == len(noisy) == len(every)
+    clean = {image.name: to_unit(image.pixels) for image in every}
+    for group, grainy in ((dark, False), (noisy, True)):
+        for image, picture in zip(group.images, group, strict=True):
+            change = np.diff(picture - clean[image.name], axis=0).std()
+            assert (change > 0.2) == grainy
 
 
 def test_only_images_learnt_from_are_counted(published, trained):
@@ -161,22 +188,26 @@ def test_the_record_repeats_the_run_and_names_no_place(published, trained):
     assert again == TrainConfig.model_validate(card.training.config)
 
 
-@pytest.mark.parametrize("count", [4, 5, 19, 20])
-def test_few_pictures_give_no_limits_and_no_certificate(count, one_engine):
+@pytest.mark.parametrize(("usual", "held"), [(49, 5), (50, 4)])
+def test_few_pictures_give_no_limits_and_no_certificate(usual, held, one_engine):
     from medenh.device import cpu_has_bf16
 
-    noise = np.random.default_rng(0)
-    held = [noise.random((32, 32, 3), dtype=np.float32) for _ in range(count)]
+    rng = np.random.default_rng(0)
+    noise = [rng.random((32, 32, 3), dtype=np.float32) for _ in range(usual)]
+    images = EnhancerImages(
+        learnt=[], held=noise[:held], usual=[noise[:9], noise[9:]], seen=[], digests={}
+    )
     said = []
-    found = enhancer._fidelity("dpe-general", held, said.append)
-    assert ("limits" in found) == (count >= 20)
-    assert any(s.startswith("no limits: ") for s in said) == (count < 20)
-    assert any(s.startswith("bf16 uncertified: ") for s in said) == (count < 5)
-    assert ("precision" in found) == (count >= 5 and cpu_has_bf16())
+    found = enhancer._fidelity("dpe-general", images, said.append)
+    assert ("limits" in found) == (usual >= 50)
+    assert any(s.startswith("no limits: 49 ") for s in said) == (usual < 50)
+    assert any(s.startswith("bf16 uncertified: ") for s in said) == (held < 5)
+    assert ("precision" in found) == (held >= 5 and cpu_has_bf16())
     for proof in found.get("precision", {}).values():
         assert proof["psnr_db"] > 30
         assert proof["max_levels"] == round(proof["max_levels"])
     if "limits" in found:
+        assert Limits(**found["limits"])
         assert -1 <= found["limits"]["min_structure_correlation"] <= 1
         assert 0 < found["limits"]["max_clipped"] <= 1
         assert 0 <= found["limits"]["max_mean_shift"] <= 1

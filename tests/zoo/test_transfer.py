@@ -225,6 +225,17 @@ def test_weights_that_two_models_have_stay(listed, content, tmp_path):
         remove_model("twin")
 
 
+def test_weights_that_a_bundled_model_has_too_are_removed(tmp_path, cache):
+    bundled = load_manifest().get("gradprom-sr-x2")
+    data = weights_path(bundled).read_bytes()
+    mine = bundled.to_dict() | {"id": "mine", "aliases": [], "default_for": []}
+    mine["weights"] = mine["weights"] | {"bundled": False}
+    import_model(bundle(tmp_path / "m.zip", mine, (mine["weights"]["file"], data)))
+    assert remove_model("mine")[1] > len(data)  # the card goes, too
+    assert not list((cache / "weights").iterdir())
+    assert weights_path(bundled).read_bytes() == data
+
+
 def test_what_cannot_be_removed_is_said(listed, monkeypatch):
     with pytest.raises(UsageError, match="clahe@1 is part of the installation"):
         remove_model("clahe")
