@@ -100,6 +100,7 @@ def limits_on(
     """Return bounds that all answers keep, a tenth further out, rounded outwards.
 
     What they catch is an answer beyond anything that undoing the degradation takes.
+    Answers are rounded to 8 bits, as in most files: more is black or white then.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def limits_on(
         Fields of `medenh.zoo.card.Limits`.
     """
     figures = [
-        _figures(picture, np.clip(enhance(picture), 0, 1))
+        _figures(picture, eight_bits(np.clip(enhance(picture), 0, 1)))
         for group in groups
         for picture in group
     ]

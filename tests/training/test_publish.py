@@ -26,7 +26,7 @@ from medenh.publishing.limits import limits_on, usual_pictures
 from medenh.publishing.record import data_sources
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
-from medenh.training.sampler import to_unit
+from medenh.training.sampler import eight_bits, to_unit
 from medenh.training.sources import load_sources
 from medenh.zoo.card import Limits
 from medenh.zoo.manifest import load_manifest
@@ -133,15 +133,18 @@ def test_answers_that_limits_come_from_keep_them():
         return 1.3 * one - stronger[id(one)] * one[::-1]
 
     found = limits_on([[picture], [other]], enhance)  # of two groups the loosest
-    answer = np.clip(enhance(other), 0, 1)
+    answer = eight_bits(np.clip(enhance(other), 0, 1))
     lost = 1.1 * (1 - structure_correlation(answer, other))
     assert lost <= 1 - found["min_structure_correlation"] < lost + 0.001
-    answers = [(np.clip(enhance(one), 0, 1), one) for one in (picture, other)]
+    outputs = [eight_bits(np.clip(enhance(one), 0, 1)) for one in (picture, other)]
+    answers = list(zip(outputs, (picture, other), strict=True))
     clipped = 1.1 * max(clipped_share(*pair) for pair in answers)
     assert clipped <= found["max_clipped"] < clipped + 0.001
     shift = 1.1 * max(abs(mean_shift(*pair)) for pair in answers)
     assert shift <= found["max_mean_shift"] < shift + 0.001
     assert limits_on([[picture]], lambda one: one)["max_clipped"] > 0  # a pixel's worth
+    near = limits_on([[picture]], lambda one: np.full_like(one, 0.999))
+    assert near["max_clipped"] == 1  # as a file of 8 bits has it
     white = limits_on([[picture]], np.ones_like)
     assert max(white.values()) <= 1
     assert Limits(**white)
