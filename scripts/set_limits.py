@@ -4,7 +4,7 @@
 
 DATA holds the data packs. What `medenh models publish` does for a new model is done for
 those in the manifest: each card's configuration tells what its run learnt from. Those
-whose configuration names no pack are left as they are.
+that learnt from too few pictures are left as they are.
 """
 
 from __future__ import annotations

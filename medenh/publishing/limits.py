@@ -22,7 +22,7 @@ __all__ = ["FEWEST", "Usual", "limits_on", "usual_pictures"]
 FEWEST = 50  # [chosen] pictures of all groups
 _MOST = 240  # [chosen] of all groups: an answer to one of a large picture takes seconds
 _FEWEST_OF_GROUP = 30  # [chosen]
-_MARGIN = 1.1  # [chosen] what no limit rests on is some pictures more extreme
+_MARGIN = 1.1  # [chosen] new pictures may be a little more extreme
 
 
 @dataclass(frozen=True, slots=True, eq=False)
