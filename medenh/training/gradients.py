@@ -22,6 +22,8 @@ __all__ = ["Promoter", "Reference", "Rule", "Stats", "average_gradients", "combi
 Reference = Literal["batch", "ema"]
 
 _BETA = 0.95  # of the running mean
+_ENOUGH = 50  # compared steps before anything is said of a gate [chosen]
+_FLAT, _HALF = 0.05, 0.1  # of the mean cosine; of the share of open steps from .5
 
 
 class Promoter:
@@ -81,6 +83,7 @@ class Promoter:
         self._auxiliary: list[Tensor | None] | None = None
         self._loss_scale = 1.0
         self._seen = [0.0] * 4  # steps; sums of cosine, open, ratio
+        self._whole = [0.0] * 4  # the same since the run began
 
     @property
     def gates(self) -> bool:
@@ -197,13 +200,24 @@ class Promoter:
         if not stats.skipped:
             new = (1.0, stats.cosine, stats.open, stats.ratio)
             self._seen = [a + b for a, b in zip(self._seen, new, strict=True)]
+            self._whole = [a + b for a, b in zip(self._whole, new, strict=True)]
+
+    @property
+    def follows_noise(self) -> bool:
+        """Whether "hard" gated on the noise of the batches, over a whole run.
+
+        Then the mean cosine is within 0.05 of zero and the gate was open in half of the
+        steps, give or take a tenth (of fifty and more) [chosen].
+        """
+        count, cosine, opened, _ = self._whole
+        if self.rule != "hard" or count < _ENOUGH:
+            return False
+        return abs(cosine) < _FLAT * count and abs(opened / count - 0.5) < _HALF
 
     def summary(self) -> dict[str, float]:
         """Return the means since the last call, for a log: cosine, open and ratio.
 
-        NaN where nothing was compared; ``skipped`` counts all steps of the run. A mean
-        cosine within 0.05 of zero with half of the steps open means that "hard" gates
-        on the noise of the mini-batches; then say so in the log.
+        NaN where nothing was compared; ``skipped`` counts all steps of the run.
         """
         (count, *sums), self._seen = self._seen, [0.0] * 4
         means = [total / count if count else math.nan for total in sums]
@@ -212,13 +226,14 @@ class Promoter:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: tensors and plain numbers."""
-        return {"mean": self._mean, "skipped": self.skipped}
+        return {"mean": self._mean, "skipped": self.skipped, "whole": self._whole}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave; the settings are the caller's."""
         mean = state["mean"]
         self._mean = None if mean is None else [m.clone() for m in mean]
         self.skipped = state["skipped"]
+        self._whole = list(state.get("whole", self._whole))  # older states have none
 
 
 def average_gradients(params: Iterable[Tensor]) -> None:

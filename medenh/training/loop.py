@@ -255,19 +255,25 @@ def _train(
             saved = time.monotonic()
         if stop:
             break
-    _tell_skipped(update, world)
+    _tell_of_task(update, world)
     done = step >= config.steps
     return TrainResult(step, strategy.figures[0], reached, done, identity)
 
 
-def _tell_skipped(update: Update, world: World) -> None:
-    """Warn where a task's part was left out: its steps were plain enhancement."""
-    count = update.promoters["network"].skipped
-    if count and world.leads:
+def _tell_of_task(update: Update, world: World) -> None:
+    """Warn where a task's part was left out, or taken by chance."""
+    promoter = update.promoters["network"]
+    if promoter.skipped and world.leads:
         _log.warning(
             "the loss or gradient of the task was not finite %d times in this run, "
             "and was left out: precision fp32 or a smaller promote.weight may help",
-            count,
+            promoter.skipped,
+        )
+    if promoter.follows_noise and world.leads:
+        _log.warning(
+            "the gate of the task was open in half of the steps at a mean cosine near "
+            "0: it followed the noise of the batches; promote.rule=project with "
+            "promote.reference=ema, or a larger batch, may help"
         )
 
 

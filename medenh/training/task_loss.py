@@ -265,6 +265,16 @@ class TaskLoss:
         self.network.eval().requires_grad_(False)
 
     @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Have the recogniser look as it does at the enhancer's work, if it learns."""
+        learns = self.network.training
+        self.network.eval()  # by its own statistics, not the batch's
+        try:
+            yield
+        finally:
+            self.network.train(learns)
+
+    @contextmanager
     def _learning(self) -> Iterator[None]:
         self.network.train().requires_grad_(True)
         try:

@@ -1,12 +1,16 @@
-"""What a frozen recogniser says of enhanced held-back images."""
+"""What recognisers say of enhanced held-back images."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from medenh.tasks.recogniser import Recogniser, load
 from medenh.tasks.scoring import area_under_curve
+from medenh.training.config import TrainConfig
 from medenh.training.data import CleanImage
 from medenh.training.sampler import to_unit
 from medenh.types import FloatArray
@@ -14,10 +18,14 @@ from medenh.types import FloatArray
 __all__ = ["TaskValidation"]
 
 _TINY = 1e-6
+_FIGURES = ("task_auc", "task_loss")
 
 
 class TaskValidation:
-    """Scores of the zoo's recogniser, which no run changes, on answers of a network.
+    """Scores of recognisers on a network's answers to images with masks or labels.
+
+    Two where one learns along (HQG-Net's paper asks for both): the zoo's, which learnt
+    from good pictures and no run changes, and the one that learns (``joint_``).
 
     Parameters
     ----------
@@ -25,13 +33,33 @@ class TaskValidation:
         As `medenh.tasks.find_task` takes it.
     images : list of CleanImage
         With their masks or labels, in the order of the answers.
+    device : str
+        Where the recognisers run.
+    joint : torch.nn.Module, optional
+        The recogniser of the task that learns along, on ``device``.
     """
 
-    figures = ("task_auc", "task_loss")
-
-    def __init__(self, task: str, images: list[CleanImage]) -> None:
-        self._recogniser: Recogniser = load(task)
+    def __init__(
+        self,
+        task: str,
+        images: list[CleanImage],
+        device: str = "cpu",
+        joint: nn.Module | None = None,
+    ) -> None:
+        fixed = load(task, device=device)
+        self._recognisers: dict[str, Recogniser] = {"": fixed}
+        if joint is not None:
+            self._recognisers["joint_"] = replace(fixed, network=joint)
         self._images = images
+
+    @staticmethod
+    def figures_of(config: TrainConfig) -> tuple[str, ...]:
+        """Return the names of the figures: none where images come without answers."""
+        if not config.promote.task or config.promote.loss != "supervised":
+            return ()
+        if not config.promote.train:
+            return _FIGURES
+        return (*_FIGURES, *(f"joint_{name}" for name in _FIGURES))
 
     def run(self, answers: list[FloatArray]) -> dict[str, float]:
         """Return the area under the curve and the cross-entropy, means over classes.
@@ -39,7 +67,16 @@ class TaskValidation:
         Of a segmentation over all pixels of all images together. NaN where only one
         class is there.
         """
-        guesses = [self._recogniser.predict(answer) for answer in answers]
+        return {
+            first + name: value
+            for first, recogniser in self._recognisers.items()
+            for name, value in self._scores(recogniser, answers).items()
+        }
+
+    def _scores(
+        self, recogniser: Recogniser, answers: list[FloatArray]
+    ) -> dict[str, float]:
+        guesses = [recogniser.predict(answer) for answer in answers]
         truths = [self._truth(image) for image in self._images]
         flat = np.concatenate([g.reshape(-1, g.shape[-1]) for g in guesses])
         true = np.concatenate([t.reshape(-1, t.shape[-1]) for t in truths])
@@ -50,7 +87,7 @@ class TaskValidation:
         ]
         area = float(np.mean(areas)) if areas else float("nan")
         likely = np.clip(flat, _TINY, 1 - _TINY)
-        if self._recogniser.task.kind == "classification":
+        if recogniser.task.kind == "classification":
             loss = -np.log(likely[true]).mean()
         else:
             loss = -np.log(np.where(true, likely, 1 - likely)).mean()
@@ -59,5 +96,5 @@ class TaskValidation:
     def _truth(self, image: CleanImage) -> NDArray[np.bool_]:
         if image.mask is not None:
             return np.asarray(to_unit(image.mask) >= 0.5)
-        classes = np.arange(len(self._recogniser.task.classes))
+        classes = np.arange(len(self._recognisers[""].task.classes))
         return np.asarray(classes[None] == image.label)

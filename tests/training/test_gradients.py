@@ -520,3 +520,26 @@ def test_two_processes_equal_one_on_the_joined_batch(tmp_path):
     torch.testing.assert_close(one["uneven"], torch.full((2,), 1.75))
     assert torch.equal(one["uneven"], two["uneven"])
     assert torch.equal(one["plain"], torch.full((2,), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("rule", "signs", "told"),
+    [
+        ("hard", (1, -1), True),
+        ("hard", (1, 1), False),  # agrees throughout
+        ("project", (1, -1), False),  # has no gate
+    ],
+)
+def test_a_gate_that_follows_the_noise_is_noticed(rule, signs, told):
+    promoter = Promoter(rule, 0.5)
+    weight = nn.Parameter(torch.ones(3))
+    for step in range(60):
+        if step == 30:  # a resumed run counts on
+            state = promoter.state_dict()
+            promoter = Promoter(rule, 0.5)
+            promoter.load_state_dict(state)
+        loss = weight.sum()
+        promoter.accumulate(loss, signs[step % 2] * weight.sum(), [weight])
+        promoter.finish([weight])
+        weight.grad = None
+        assert promoter.follows_noise is (told and step >= 49)

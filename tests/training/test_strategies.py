@@ -13,6 +13,7 @@ from torch import nn
 
 from medenh import models
 from medenh.errors import UsageError
+from medenh.losses.illumination import illumination
 from medenh.metrics import METRICS
 from medenh.training.bilevel import look_ahead_gradient
 from medenh.training.config_file import load_config
@@ -340,6 +341,73 @@ def test_a_recogniser_learns_along_in_all_ways(settings, tmp_path, bilevel, stra
     assert float(rows[-1]["task"]) > 0
     assert 0 <= float(rows[-1]["open"]) <= 1
     assert float(rows[-1]["recogniser"]) > 0
+    # the zoo's own, and the one that learnt, on the same answers
+    assert 0 <= float(rows[-1]["task_auc"]) <= 1
+    assert float(rows[-1]["task_loss"]) != float(rows[-1]["joint_task_loss"])
+
+
+def test_the_lower_level_is_what_the_enhancer_learns_from(settings, monkeypatch):
+    """The task on enhanced pictures alone, at the weight that has risen so far."""
+    more = ["promote.rule=sum", "promote.train=true", "promote.task=lesion-derm",
+            "promote.bilevel=unrolled", "promote.weight=0.5", "promote.warmup=4",
+            "data.identity_share=0"]  # fmt: skip
+    promotion = Promotion.create(_config(settings, "supervised", *more))
+    network = nn.Conv2d(3, 3, 1)
+    update = Update.create(Networks(network, {}), OptimiserConfig())
+    batch = {n: torch.rand(2, 3, 32, 32) for n in ("low", "high")}
+    batch["mask"] = torch.rand(2, 1, 32, 32)
+
+    def losses(network, batch):
+        enhanced = network(batch["low"])
+        own = (enhanced - batch["high"]).abs().mean()
+        return Losses({"l1": own}, None, None, enhanced)
+
+    levels = {}
+
+    def look(theta, w, lower, upper, rate):
+        levels.update(lower=lower(), found=learns(network, batch), upper=upper())
+        return [torch.zeros_like(one) for one in w]
+
+    place = "medenh.training.strategies.promotion.look_ahead_gradient"
+    monkeypatch.setattr(place, look)
+    learns = promotion.beside(losses, 1, update)
+    promotion.teach(1, [batch], update, losses)
+    found = levels["found"]
+    expected = found.terms["l1"] + 0.5 * 2 / 4 * found.auxiliary
+    torch.testing.assert_close(levels["lower"], expected)
+    assert levels["upper"] != found.auxiliary  # good pictures are in it, too
+
+
+def test_codes_are_held_to_their_prior_slowly_after_pairs(settings, monkeypatch):
+    """The weight of the KL rises over a tenth of the run, from where it comes in."""
+    place = "medenh.training.strategies.hq_guided.code_kl"
+    monkeypatch.setattr(place, lambda mean, spread: torch.ones(()))
+    more = ["guided.pair_steps=50", "steps=100", "guided.kl=1", "guided.features=0"]
+    config = _config(settings, "hq-guided", *more)
+    strategy = KINDS["hq-guided"](config)
+    network = models.create("hqg", "tiny")
+    batch = {n: torch.rand(2, 3, 48, 48) for n in ("low", "reference")}
+
+    def kl(step):
+        torch.manual_seed(0)
+        found = strategy._losses(network, batch, step=step, discriminator=None)
+        return float(found.terms["kl"].detach())
+
+    assert [kl(step) for step in (50, 55, 60, 90)] == [0, 0.5, 1, 1]
+
+
+def test_light_of_stillgan_is_weighed_on_the_published_scale(settings):
+    """Its loss maps [-1, 1] to [0, 1] before it measures, so nothing is doubled."""
+    config = _config(settings, "still-gan", "still_gan.illumination=3")
+    strategy = KINDS["still-gan"](config)
+    networks = [models.create("stillgan", "tiny") for _ in range(2)]
+    judge = nn.Conv2d(3, 1, 1)
+    batch = {n: torch.rand(1, 3, 48, 48) for n in ("low", "reference")}
+    found = strategy._losses(
+        networks[0], batch, back=networks[1], judges=(judge, judge)
+    )
+    expected = 3 * illumination(found.enhanced)
+    torch.testing.assert_close(found.terms["illumination"], expected)
 
 
 def test_a_look_ahead_compares_passes_of_equal_chance(settings):

@@ -207,7 +207,8 @@ class HQGuided(Unpaired):
         if weights.wavelet:
             terms["wavelet"] = weights.wavelet * wavelet(enhanced, low)
         if weights.kl and spread is not None:
-            rise = min(1.0, step / max(1.0, weights.kl_warmup * self.config.steps))
+            alone = step - weights.pair_steps  # codes come in after pairs
+            rise = min(1.0, alone / max(1.0, weights.kl_warmup * self.config.steps))
             terms["kl"] = weights.kl * rise * code_kl(mean, spread)
         if weights.illumination:
             terms["illumination"] = weights.illumination * illumination(enhanced)

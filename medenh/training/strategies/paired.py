@@ -32,14 +32,12 @@ class Paired(Promoted):
             self._upper = PairSampler(upper, config.data, config.seed)
         self.pairs = PairSampler(learnt, config.data, config.seed)
         self._validation = PairValidation(self.sources.held, config.data)
-        task, held = config.promote.task, self._validation.images
-        self._scores = TaskValidation(task, held) if _asks_task(config) else None
+        self._scores = self.task_scores(self._validation.images, device)
 
     @classmethod
     def figures_of(cls, config: TrainConfig) -> tuple[str, ...]:
         """Return the names of what `validate` measures."""
-        more = TaskValidation.figures if _asks_task(config) else ()
-        return (*PairValidation.figures, *more)
+        return (*PairValidation.figures, *TaskValidation.figures_of(config))
 
     def draw(self, step: int, positions: range) -> Batch:
         """Return low and high, (B, 3, S, S), and masks and labels where known."""
@@ -100,11 +98,6 @@ class Paired(Promoted):
             return update("network", losses, batches)
         logged = update("network", promotion.beside(losses, step, update), batches)
         return logged | promotion.teach(step, batches, update, losses)
-
-
-def _asks_task(config: TrainConfig) -> bool:
-    """Say whether images come with the answers of `promote.task`."""
-    return bool(config.promote.task) and config.promote.loss == "supervised"
 
 
 def stack(samples: list[dict[str, Any]]) -> Batch:

@@ -17,6 +17,7 @@ from medenh.training.sections import PromoteConfig
 from medenh.training.sources import load_sources
 from medenh.training.strategies.base import Tensors
 from medenh.training.task_loss import TaskLoss
+from medenh.training.task_validation import TaskValidation
 from medenh.training.update import Losses, Update
 
 __all__ = ["FindLosses", "Promoted", "Promotion", "two_levels"]
@@ -105,10 +106,14 @@ class Promotion:
     def _look_ahead(self, batch: Tensors, update: Update, losses: FindLosses) -> float:
         """Learn from what the task would say after the enhancer's next step.
 
-        Every pass draws the same chance: in a difference of two passes, codes or noise
-        drawn anew would stand for the slope.
+        The lower level is what the enhancer learns from: its own terms, and the task's
+        on enhanced pictures alone, at the weight of this step. The upper level is the
+        task's on enhanced and good pictures. Of an accumulated batch the first part is
+        taken. Every pass draws the same chance: in a difference of two passes, codes or
+        noise drawn anew would stand for the slope.
         """
         network = update.networks["network"]
+        weight = update.promoters["network"].lam
         seed = torch.initial_seed()
         theta = [p for p in network.parameters() if p.requires_grad]
         rate = update.optimisers["network"].param_groups[0]["lr"]
@@ -123,10 +128,11 @@ class Promotion:
 
         def lower() -> Tensor:
             at = found()
-            images, label, mask = _answered(_enhanced(at), batch)
-            task = self.task.supervised(images, label=label, mask=mask)
+            label, mask = batch.get("label"), batch.get("mask")
+            with self.task.judging():
+                task = self.task.supervised(_enhanced(at), label=label, mask=mask)
             own = torch.stack(list(at.terms.values())).sum()
-            return own + self._config.weight * task
+            return own + weight * task
 
         return self.task.learn_by(
             upper, lambda w: look_ahead_gradient(theta, w, lower, upper, rate)
@@ -164,6 +170,16 @@ class Promoted:
     def figures(self) -> tuple[str, ...]:
         """Names of what `validate` measures."""
         return self.figures_of(self.config)
+
+    def task_scores(
+        self, images: list[CleanImage], device: str
+    ) -> TaskValidation | None:
+        """Return what scores answers to images by the task, if that is asked for."""
+        if not TaskValidation.figures_of(self.config):
+            return None
+        learns = self.promotion is not None and self.config.promote.train
+        joint = self.promotion.task.network if self.promotion and learns else None
+        return TaskValidation(self.config.promote.task, images, device, joint)
 
     def companions(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return the recogniser of the task that helps, if there is one."""

@@ -20,7 +20,7 @@ from medenh.training.update import Losses, Update, frozen
 
 __all__ = ["StillGan"]
 
-_SCALE = 2  # published terms are on [-1, 1]
+_SCALE = 2  # published cycle and identity terms are on [-1, 1]
 
 
 class StillGan(Unpaired):
@@ -113,6 +113,6 @@ class StillGan(Unpaired):
                 structure(enhanced, low) + structure(worse, high)
             )
         if weights.illumination:
-            uneven = illumination(enhanced)
-            terms["illumination"] = weights.illumination * _SCALE * uneven
+            # published on [0, 1] too, so not scaled
+            terms["illumination"] = weights.illumination * illumination(enhanced)
         return Losses(terms, enhanced=enhanced)

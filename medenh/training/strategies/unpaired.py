@@ -12,6 +12,7 @@ from medenh.training.sampler import SingleSampler, eight_bits, to_unit
 from medenh.training.strategies.base import Batch, Measured
 from medenh.training.strategies.paired import stack
 from medenh.training.strategies.promotion import Promoted, two_levels
+from medenh.training.task_validation import TaskValidation
 from medenh.training.update import Networks
 from medenh.training.validation import (
     PairValidation,
@@ -56,9 +57,11 @@ class Unpaired(Promoted):
         self._held = shown_low(held, config)
         self._identity = [self._quality(*one) for one in self._held]
         hidden = data.model_copy(update={"recipes": data.real_recipes})
-        self._pairs = (
-            PairValidation(self.sources.held, hidden) if data.real_recipes else None
-        )
+        self._pairs: PairValidation | None = None
+        self._scores: TaskValidation | None = None
+        if data.real_recipes:
+            self._pairs = PairValidation(self.sources.held, hidden)
+            self._scores = self.task_scores(self._pairs.images, device)
 
     def _samplers(
         self, low: list[CleanImage], good: list[CleanImage]
@@ -72,8 +75,11 @@ class Unpaired(Promoted):
     @classmethod
     def figures_of(cls, config: TrainConfig) -> tuple[str, ...]:
         """Return the names of what `validate` measures."""
-        more = PairValidation.figures if config.data.real_recipes else ()
-        return ("score", "quality_gain", "structure_kept", *more)
+        figures = ("score", "quality_gain", "structure_kept")
+        if not config.data.real_recipes:
+            return figures
+        more = TaskValidation.figures_of(config)
+        return (*figures, *PairValidation.figures, *more)
 
     def draw(self, step: int, positions: range) -> Batch:
         """Return low and reference, (B, 3, S, S), with masks and labels where known."""
@@ -109,6 +115,8 @@ class Unpaired(Promoted):
             answers = self._pairs.answers(network, device)
             more, grid = self._pairs.measure(answers)
             figures |= more | {"score": more["psnr"] - more["psnr_identity"]}
+            if self._scores is not None:
+                figures |= self._scores.run(answers)
         return Measured(figures, grid)
 
     @staticmethod
