@@ -37,7 +37,7 @@ __all__ = ["OPERATORS", "RECIPES"]
 
 OPERATORS: tuple[type[Operator], ...] = HAIR
 
-_SOURCE = "ranges of DermaSR-GAN 2025 and MedMNIST-C derma [paper], at 512 px [C]"
+_SOURCE = "blur and Gaussian noise of DermaSR-GAN 2025 [paper], the rest [C]"
 
 
 _gaussian_blur = Drawn(

@@ -37,8 +37,8 @@ class DpeParameters:
     noise_seed : int
         Seed of the noise field.
     gaussian : bool
-        Noise is Gaussian with this sigma, as the paper says, instead of uniform, as
-        its code has it.
+        Noise is Gaussian with this sigma instead of uniform, as the code has it. The
+        paper's abstract says "noise" only [guessed].
     """
 
     brightness: float
@@ -179,13 +179,13 @@ RECIPES = (
     Recipe(
         name="dpe",
         title="Brightness and contrast loss, faint one-sided noise (DPE)",
-        source="DPE paper, Algorithm 1 and released code [code]",
+        source="DPE, released code [code]",
         plan=in_order(DpeParameters),
     ),
     Recipe(
         name="dpe-gauss",
         title="Like dpe, with zero-mean Gaussian noise of the same sigma",
-        source="DPE paper, Algorithm 1, with the noise it names [paper]",
+        source="DPE's released code [code] with Gaussian noise [guessed]",
         plan=in_order(Drawn(_draw_gaussian)),
     ),
     Recipe(

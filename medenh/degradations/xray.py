@@ -71,7 +71,7 @@ RECIPES = (
     _recipe(
         "xray-exposure",
         "Wrong gamma and contrast",
-        "MedMNIST-C's chest settings: gamma .4 to 2, contrast .4 to 1.6 [known]",
+        "Gamma .4 to 2 (MedMNIST-C's chest: .4 to 1.6 [known]), contrast .4 to 1.6 [C]",
         in_order(Drawn(_draw_gamma), Drawn(_draw_contrast)),
     ),
     _recipe(

@@ -31,6 +31,7 @@ __all__ = [
 
 BEST = "best.safetensors"
 OTHER_IMAGES = "bring them back, or begin another run with network.start_from"
+_SEGMENTER = "rsp"  # MAGE-Net's AG-Net
 _PARTS = {"update", "strategy", "step", "best", "config"}
 
 
@@ -131,6 +132,8 @@ def weights_file(name: str) -> Path:
 def start_from(path: Path, network: nn.Module) -> int:
     """Take over the tensors of a file that fit a network by name and shape.
 
+    Those of an AG-Net fit the one inside a MAGE-Net: its paper trains that one first.
+
     Returns
     -------
     int
@@ -147,9 +150,10 @@ def start_from(path: Path, network: nn.Module) -> int:
         raise UsageError(f"cannot start from it: {error}", path=path) from error
     own = network.state_dict()
     fitting = {
-        name: tensor
+        place: tensor
         for name, tensor in tensors.items()
-        if name in own and own[name].shape == tensor.shape
+        for place in (name, f"{_SEGMENTER}.{name}")
+        if place in own and own[place].shape == tensor.shape
     }
     if not fitting:
         raise UsageError("no tensor in it fits the network", path=path)

@@ -72,7 +72,8 @@ class NetworkConfig(Section):
     ----------
     start_from : str
         Safetensors file, or id of a model of the zoo, whose tensors replace the random
-        start where name and shape agree; empty for none.
+        start where name and shape agree (an AG-Net's those in a MAGE-Net); empty for
+        none.
     trained : list of str
         Parts of the network that learn, by name (`estimator`, `encoder.0`); the others
         stay as they start. Empty for all.
@@ -437,6 +438,8 @@ class OptimiserConfig(Section):
         Of discriminators and the like; 0 is the same.
     schedule : str
         "cosine" or "constant".
+    clip : float
+        Largest norm of the gradient; 0 lets any pass.
     ema : float
         Decay of the averaged weights, which are what is validated and published.
     """
@@ -449,5 +452,5 @@ class OptimiserConfig(Section):
     weight_decay: float = Field(default=1e-4, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = Field(default=200, ge=0)
-    clip: float = Field(default=1.0, gt=0)
+    clip: float = Field(default=1.0, ge=0)
     ema: float = Field(default=0.999, ge=0, lt=1)

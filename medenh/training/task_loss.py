@@ -3,7 +3,7 @@
 GradProm's auxiliary loss (Zhang and Cheng, IEEE TPAMI 2025, supervised and
 unsupervised [paper]); the unsupervised form is ESTR's (Liu et al., IEEE TPAMI 2023
 [code]). With ``train=True`` the recogniser learns as well, by turns: first-order
-bi-level training, as HQG-Net describes it.
+bi-level training. HQG-Net has two levels; how it solves them is not known.
 """
 
 from __future__ import annotations

@@ -260,7 +260,8 @@ class Update:
         if self.scaler is not None:
             for one in optimisers:
                 self.scaler.unscale_(one)
-        nn.utils.clip_grad_norm_(parameters, self.clip)
+        if self.clip:
+            nn.utils.clip_grad_norm_(parameters, self.clip)
         for one in optimisers:
             if self.scaler is None:
                 one.step()

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 from run_states import assert_same_state
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from medenh import models
 from medenh.errors import MedenhError, OutputError, UsageError
 from medenh.training import loop
-from medenh.training.checkpoint import save_state, save_weights
+from medenh.training.checkpoint import save_state, save_weights, start_from
 from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage, load_pack, split_holdout
 from medenh.training.gradients import Promoter
@@ -659,6 +659,20 @@ def test_starting_from_weights_takes_what_fits(tiny_settings, tmp_path):
     other = f"network.start_from='{(tmp_path / 'none.safetensors').as_posix()}'"
     with pytest.raises(UsageError, match="cannot start from"):
         train(load_config("dpe-general", [*frozen, other]), tmp_path / "third")
+
+
+def test_mage_starts_from_a_segmenter_that_learnt_alone(tmp_path):
+    """The first of the paper's two phases: AG-Net's tensors, at their place inside."""
+    torch.manual_seed(1)
+    alone, whole = models.create("agnet", "default"), models.create("mage", "default")
+    save_file(alone.state_dict(), tmp_path / "segmenter.safetensors")
+    before = {name: t.clone() for name, t in whole.state_dict().items()}
+    taken = start_from(tmp_path / "segmenter.safetensors", whole)
+    assert taken == len(alone.state_dict())
+    for name, tensor in whole.state_dict().items():
+        inside = name.removeprefix("rsp.")
+        expected = alone.state_dict()[inside] if inside != name else before[name]
+        assert torch.equal(tensor, expected)
 
 
 def test_a_start_from_part_of_a_model_is_told(tiny_settings, tmp_path, caplog):

@@ -258,6 +258,18 @@ def test_updating_one_network_leaves_the_others_alone():
     assert not torch.equal(judge.weight, before)
 
 
+@pytest.mark.parametrize(("clip", "moved"), [(1e-3, 1e-4), (0.0, 0.1 * 30**0.5)])
+def test_a_gradient_is_cut_to_the_norm_that_is_asked_for(clip, moved):
+    network = nn.Linear(30, 1, bias=False)
+    update = Update.create(Networks(network, {}), OptimiserConfig(clip=clip))
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    update.optimisers["network"] = optimiser
+    before = network.weight.detach().clone()
+    update("network", lambda net, x: Losses({"l1": net(x).sum()}), [torch.ones(1, 30)])
+    distance = float((network.weight.detach() - before).norm())
+    assert distance == pytest.approx(moved, rel=1e-3)
+
+
 # --- unpaired -------------------------------------------------------------------------
 
 
