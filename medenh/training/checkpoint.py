@@ -119,6 +119,8 @@ def _half(tensor: Tensor) -> Tensor:
 def weights_file(name: str) -> Path:
     """Return a safetensors file by its path or by the id of a model of the zoo."""
     if name.endswith(".safetensors"):
+        if not Path(name).is_file():
+            raise UsageError("cannot start from it: there is no such file", path=name)
         return Path(name)
     if (Path(name) / BEST).is_file():
         raise UsageError(

@@ -172,6 +172,8 @@ def _train(
     *,
     resume: bool,
 ) -> TrainResult:
+    if config.network.start_from:  # reading images may take minutes
+        weights_file(config.network.start_from)
     parts = [world.part(positions) for positions in _micro_batches(config)]
     before = load_state(run_dir / "last.pt") if resume else None
     config = _with_precision(config, world.device, before)

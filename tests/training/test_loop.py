@@ -657,8 +657,9 @@ def test_starting_from_weights_takes_what_fits(tiny_settings, tmp_path):
     for name, tensor in load_file(weights).items():
         torch.testing.assert_close(second[name], tensor, atol=1e-3, rtol=1e-3)
     other = f"network.start_from='{(tmp_path / 'none.safetensors').as_posix()}'"
+    nowhere = "data.root='/nowhere'"  # told before images are read
     with pytest.raises(UsageError, match="cannot start from"):
-        train(load_config("dpe-general", [*frozen, other]), tmp_path / "third")
+        train(load_config("dpe-general", [*frozen, other, nowhere]), tmp_path / "third")
 
 
 def test_mage_starts_from_a_segmenter_that_learnt_alone(tmp_path):
