@@ -138,7 +138,8 @@ def train(
     validates and writes.
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-
+    if config.network.start_from:  # known before images are read, which takes minutes
+        weights_file(config.network.start_from)
     world = join(device)
     try:
         # networks compute in `precision`; what losses ask of float32, differences of
@@ -172,8 +173,6 @@ def _train(
     *,
     resume: bool,
 ) -> TrainResult:
-    if config.network.start_from:  # reading images may take minutes
-        weights_file(config.network.start_from)
     parts = [world.part(positions) for positions in _micro_batches(config)]
     before = load_state(run_dir / "last.pt") if resume else None
     config = _with_precision(config, world.device, before)
