@@ -16,8 +16,10 @@ from medenh.types import FloatArray
 __all__ = [
     "BoolArray",
     "field_radius",
+    "filled_background",
     "fov_mask",
     "guarded",
+    "guided_filter",
     "masked_gaussian",
     "noise_sigma",
     "on_lightness",
@@ -181,6 +183,92 @@ def _blur(planes: FloatArray, sigma: float, step: int) -> FloatArray:
     if step > 1:
         out = cv2.resize(out, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(out, np.float32).reshape(planes.shape)
+
+
+def filled_background(pixels: FloatArray, mask: BoolArray) -> FloatArray:
+    """Return the picture with its foreground carried on into the background.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, C)
+    mask : bool array, shape (H, W)
+        Foreground; at least one pixel of it.
+
+    Returns
+    -------
+    float32 array, same shape
+        Every background pixel is a copy of the nearest foreground pixel (to a few
+        per cent of the distance), as at the border of a picture that ends there.
+    """
+    import cv2
+
+    background = (~mask).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(
+        background, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.empty((int(labels.max()) + 1, pixels.shape[2]), np.float32)
+    colours[labels[mask]] = pixels[mask]  # each of them has a label of its own
+    out = pixels.copy()
+    out[~mask] = colours[labels[~mask]]
+    return out
+
+
+def guided_filter(
+    guide: NDArray[Any],
+    plane: NDArray[Any],
+    radius: int,
+    eps: float,
+    mask: BoolArray | None = None,
+) -> FloatArray:
+    """Smooth a plane along the edges of a guide.
+
+    Parameters
+    ----------
+    guide, plane : float arrays, shape (H, W)
+        Finite in the background too.
+    radius : int
+        Of the square windows, px: they are 2 radius + 1 a side.
+    eps : float
+        Variance of the guide below which it counts as flat.
+    mask : bool array, shape (H, W), optional
+        Windows see the foreground only.
+
+    Returns
+    -------
+    float32 array, shape (H, W)
+        mean(a) guide + mean(b), with a guide + b the window's least-squares fit of
+        the plane. Of use in the foreground only.
+
+    Notes
+    -----
+    He, Sun, Tang, IEEE TPAMI 35(6), 2013, with mirrored borders. In doubles: the
+    variances are small differences of large numbers.
+    """
+    weight = None if mask is None else mask.astype(np.float64)
+    area = None if weight is None else np.maximum(_box_mean(weight, radius), 1e-9)
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        if weight is None or area is None:
+            return _box_mean(values, radius)
+        return _box_mean(values * weight, radius) / area
+
+    lead, wanted = guide.astype(np.float64), plane.astype(np.float64)
+    mean_lead, mean_wanted = mean(lead), mean(wanted)
+    shared = mean(lead * wanted) - mean_lead * mean_wanted
+    variance = np.maximum(mean(lead * lead) - mean_lead * mean_lead, 0.0)
+    slope = shared / (variance + eps)
+    offset = mean_wanted - slope * mean_lead
+    out: FloatArray = (mean(slope) * lead + mean(offset)).astype(np.float32)
+    return out
+
+
+def _box_mean(plane: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
+    """Return the mean over squares of 2 radius + 1 a side, borders mirrored."""
+    import cv2
+
+    side = 2 * radius + 1
+    mean = cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(mean, np.float64).reshape(plane.shape)
 
 
 def noise_sigma(plane: NDArray[Any], mask: BoolArray | None = None) -> float:

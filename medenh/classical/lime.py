@@ -29,7 +29,7 @@ def lime(
 
 
 def illumination(
-    brightest: FloatArray, *, alpha: float, smoothing: float
+    brightest: FloatArray, *, alpha: float, smoothing: float, radius: int | None = None
 ) -> FloatArray:
     """Return the illumination map, in [0.001, 1].
 
@@ -41,6 +41,8 @@ def illumination(
         Weight of smoothness.
     smoothing : float
         Sigma of the Gaussian of the weights, px.
+    radius : int, optional
+        Where that Gaussian is cut off, px; by default at its sigma.
 
     Notes
     -----
@@ -49,23 +51,26 @@ def illumination(
     symmetric; it is solved by the separable fast global smoother (Min et al., IEEE
     TIP 23(12), 2014) at lambda = 2 alpha, 35 to 50 dB from the exact solution.
     """
-    across = edge_weights(brightest, smoothing)
-    down = edge_weights(np.ascontiguousarray(brightest.T), smoothing)
+    across = edge_weights(brightest, smoothing, radius)
+    down = edge_weights(np.ascontiguousarray(brightest.T), smoothing, radius)
     light: FloatArray = smooth(brightest, across, down, 2.0 * alpha)
     np.clip(light, _EPS, 1.0, out=light)
     return light
 
 
-def edge_weights(plane: FloatArray, sigma: float) -> FloatArray:
+def edge_weights(
+    plane: FloatArray, sigma: float, radius: int | None = None
+) -> FloatArray:
     """Return the weight of the edge from each pixel to the next in its row.
 
     1 / (|G * d| + eps) / (|d| + eps), d the forward difference; 0 in the last column.
+    G is cut off at ``radius`` px, by default at its sigma.
     """
     import cv2
 
     difference = np.zeros_like(plane)
     np.subtract(plane[:, 1:], plane[:, :-1], out=difference[:, :-1])
-    side = 2 * max(1, round(sigma)) + 1
+    side = 2 * (max(1, round(sigma)) if radius is None else radius) + 1
     mean = cv2.GaussianBlur(
         difference, (side, side), sigma, borderType=cv2.BORDER_REFLECT
     )

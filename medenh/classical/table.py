@@ -55,6 +55,18 @@ INFO: dict[str, MethodInfo] = {
         ),
         limits="Brightness no longer compares between places; amplifies noise.",
     ),
+    "clahe-green": MethodInfo(
+        title="Contrast-limited adaptive histogram equalisation of green",
+        reference="Setiawan et al., ICISS, 2013",
+        summary="Equalises green (or grey) locally, leaves red and blue alone.",
+        modalities=("fundus",),
+        options=(
+            Option("clip", 2.0, 1.0, 256.0, "largest slope of the tile maps"),
+            Option("tiles", 8, 1, 64, "tiles along each side", whole=True),
+            Option("bins", 256, 16, 4096, "histogram bins", whole=True),
+        ),
+        limits="Changes hues, mostly towards green; amplifies noise.",
+    ),
     "ben-graham": MethodInfo(
         title="Local average subtraction (Graham)",
         reference="Graham, Kaggle diabetic retinopathy detection report, 2015",
@@ -67,6 +79,22 @@ INFO: dict[str, MethodInfo] = {
         ),
         limits="The output is a map of detail for machines, not a natural image.",
     ),
+    "lcn": MethodInfo(
+        title="Luminosity and contrast normalisation",
+        reference="Foracchia, Grisan, Ruggeri, Medical Image Analysis 9(3), 2005",
+        summary="Evens out mean and contrast of the retinal background.",
+        modalities=("fundus",),
+        natural=False,
+        options=(
+            Option("scale", 4.0, 1.0, 50.0, "field radius over the windows' side"),
+            Option("spread", 0.5, 0.01, 5.0, "background, in standard deviations"),
+            Option("ceiling", 0.75, 0.0, 1.0, "green above it is no background"),
+            Option("contrast", 0.07, 0.001, 0.5, "standard deviation of the output"),
+            Option("floor", 0.01, 1e-4, 1.0, "smallest deviation divided by"),
+        ),
+        limits="The output is for machines: every picture gets the same contrast; "
+        "large lesions fade, noise of dark places grows.",
+    ),
     "lime": MethodInfo(
         title="Low-light image enhancement by illumination map",
         reference="Guo, Li, Ling, IEEE TIP 26(2), 2017; solver after Min et al., 2014",
@@ -78,6 +106,119 @@ INFO: dict[str, MethodInfo] = {
             Option("smoothing", 2.0, 0.5, 20.0, "Gaussian sigma of the weights, px"),
         ),
         limits="Brightens whatever is dark, its noise and its vignette included.",
+    ),
+    "dual": MethodInfo(
+        title="Dual illumination estimation with exposure fusion",
+        reference="Zhang, Nie, Zheng, Computer Graphics Forum 38(7), 2019; fusion "
+        "after Mertens, Kautz, Van Reeth, 2009",
+        summary="Corrects under- and over-exposure by illumination maps, fuses both.",
+        modalities=("fundus", "dermoscopy", "endoscopy", "microscopy", "xray"),
+        options=(
+            Option("alpha", 0.15, 0.001, 10.0, "smoothness of the illumination maps"),
+            Option("gamma", 0.6, 0.0, 1.0, "share of the darkness taken away"),
+            Option("smoothing", 3.0, 0.5, 20.0, "Gaussian sigma of the weights, px"),
+        ),
+        limits="Amplifies noise in the dark, its vignette included; flat places, and "
+        "grey ones in colour pictures, are a plain mean of the three exposures.",
+    ),
+    "dcp": MethodInfo(
+        title="Dehazing by the dark channel prior",
+        reference="He, Sun, Tang, IEEE TPAMI 33(12), 2011; refined by the guided "
+        "filter, 35(6), 2013",
+        summary="Takes away haze whose density the darkest channel nearby tells.",
+        modalities=("endoscopy",),
+        options=(
+            Option("omega", 0.95, 0.0, 1.0, "share of the haze that is taken away"),
+            Option("window", 15.0, 1.0, 101.0, "dark channel's square, px at 512 px"),
+            Option("eps", 1e-3, 1e-6, 1.0, "variance that counts as flat"),
+            Option("floor", 0.1, 0.01, 1.0, "smallest transmission divided by"),
+        ),
+        limits="Made for haze over colourful scenes; darkens others, and fundus "
+        "photographs with them (`dcp-illum` and `dpfr` are made for those).",
+    ),
+    "dcp-illum": MethodInfo(
+        title="Illumination correction by dehazing the inverted picture",
+        reference="Savelli et al., IEEE CBMS 2017; constants of a public toolkit",
+        summary="Divides by a smoothed local maximum of the channels.",
+        modalities=("fundus",),
+        options=(
+            Option("omega", 1.0, 0.0, 1.0, "share of the darkness taken away"),
+            Option("window", 25.0, 1.0, 201.0, "dark channel's square, px at 1000 px"),
+            Option("radius", 80.0, 1.0, 500.0, "smoothing's radius, px at 1000 px"),
+            Option("eps", 1e-2, 1e-6, 1.0, "variance that counts as flat"),
+            Option("floor", 0.05, 0.01, 1.0, "smallest transmission divided by"),
+        ),
+        limits="The brightest channel, red in fundus photographs, comes close to 1 "
+        "everywhere; amplifies noise.",
+    ),
+    "dpfr": MethodInfo(
+        title="Double-pass fundus reflection model",
+        reference="Zhang, Webers, Berendschot, Signal Processing 192, 2022",
+        summary="Evens the light, takes stray light away, equalises lightness locally.",
+        modalities=("fundus",),
+        options=(
+            Option("omega", 0.95, 0.0, 1.0, "share of the darkness taken away"),
+            Option("scatter", 0.55, 0.0, 1.0, "share of the stray light taken away"),
+            Option("window", 7.0, 1.0, 101.0, "dark channel's square, px to 1000 px"),
+            Option("radius", 15.0, 1.0, 500.0, "smoothing's radius, px to 1000 px"),
+            Option("eps", 1e-3, 1e-6, 1.0, "variance that counts as flat"),
+            Option("floor", 0.1, 0.01, 1.0, "smallest transmission divided by"),
+            Option("clip", 3.55, 1.0, 256.0, "largest slope of the CLAHE's maps"),
+        ),
+        limits="Strong local contrast, of noise as well; take a smaller omega where "
+        "the optic disc or bright lesions wash out.",
+    ),
+    "msrcp": MethodInfo(
+        title="Multi-scale retinex with chromaticity preservation",
+        reference="Petro, Sbert, Morel, IPOL 4, 2014; Jobson et al., IEEE TIP 6(7), "
+        "1997",
+        summary="Divides intensity by its surroundings at three scales, keeps hues.",
+        modalities=("dermoscopy", "endoscopy"),
+        options=(
+            Option("small", 15.0, 0.5, 1000.0, "first surround's sigma, px at 512 px"),
+            Option("medium", 80.0, 0.5, 1000.0, "second surround's sigma"),
+            Option("large", 250.0, 0.5, 1000.0, "third surround's sigma"),
+            Option("clipped", 1.0, 0.0, 20.0, "% made black, and made white"),
+        ),
+        limits="Always uses the whole range, so contrast no longer compares between "
+        "pictures; amplifies noise in the dark. Where one channel is near white "
+        "already, as in red fundus photographs, contrast is lost instead.",
+    ),
+    "shades-of-gray": MethodInfo(
+        title="Shades of gray",
+        reference="Finlayson, Trezzi, Color Imaging Conference 12, 2004",
+        summary="Takes a colour cast away: one Minkowski mean for all channels.",
+        modalities=("dermoscopy", "endoscopy", "microscopy"),
+        options=(
+            Option("power", 6.0, 1.0, 20.0, "1 is plain means; more, the brightest"),
+            Option("limit", 2.0, 1.0, 10.0, "largest gain, and 1 over the smallest"),
+        ),
+        limits="Takes a colour that the tissue itself has for a cast, in part: not "
+        "for fundus photographs or stained slides. Leaves grey pictures as they are.",
+    ),
+    "gray-world": MethodInfo(
+        title="Gray world",
+        reference="Buchsbaum, Journal of the Franklin Institute 310(1), 1980",
+        summary="Takes a colour cast away: one mean for all channels.",
+        modalities=("dermoscopy", "endoscopy", "microscopy"),
+        options=(
+            Option("limit", 2.0, 1.0, 10.0, "largest gain, and 1 over the smallest"),
+        ),
+        limits="Takes the tissue's own colour for a cast: only where there is one, not "
+        "for fundus photographs or stained slides. Leaves grey pictures as they are.",
+    ),
+    "flat-field": MethodInfo(
+        title="Flat-field correction without a reference",
+        reference="",
+        summary="Divides by the light's low frequencies, read from the picture.",
+        modalities=("xray", "microscopy"),
+        options=(
+            Option("sigma", 0.1, 0.01, 1.0, "Gaussian sigma over the diagonal"),
+            Option("floor", 0.2, 0.01, 1.0, "smallest light, over its mean"),
+        ),
+        limits="Takes broad structures for light and evens them out too; amplifies "
+        "noise in the dark; leaves some fall-off at the very border. For bright "
+        "fields: in fluorescence it lifts what is empty.",
     ),
     "nlm": MethodInfo(
         title="Non-local means",

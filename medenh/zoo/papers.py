@@ -100,12 +100,92 @@ _BEN_GRAHAM = """@techreport{graham2015kaggle,
   institution = {University of Warwick},
   year        = {2015}
 }"""
+_CLAHE_GREEN = """@inproceedings{setiawan2013color,
+  author    = {Setiawan, Agung W. and Mengko, Tati R. and Santoso, Oerip S. and
+               Suksmono, Andriyan B.},
+  title     = {Color Retinal Image Enhancement Using {CLAHE}},
+  booktitle = {International Conference on {ICT} for Smart Society (ICISS)},
+  year      = {2013}
+}"""
+_LCN = """@article{foracchia2005luminosity,
+  author  = {Foracchia, Marco and Grisan, Enrico and Ruggeri, Alfredo},
+  title   = {Luminosity and Contrast Normalization in Retinal Images},
+  journal = {Medical Image Analysis},
+  volume  = {9}, number = {3}, pages = {179--190}, year = {2005},
+  doi     = {10.1016/j.media.2004.07.001}
+}"""
+_MSRCP = """@article{petro2014multiscale,
+  author  = {Petro, Ana Bel{\\'e}n and Sbert, Catalina and Morel, Jean-Michel},
+  title   = {Multiscale Retinex},
+  journal = {Image Processing On Line},
+  volume  = {4}, pages = {71--88}, year = {2014},
+  doi     = {10.5201/ipol.2014.107}
+}"""
+_RETINEX = """@article{jobson1997multiscale,
+  author  = {Jobson, Daniel J. and Rahman, Zia-ur and Woodell, Glenn A.},
+  title   = {A Multiscale Retinex for Bridging the Gap Between Color Images and the
+             Human Observation of Scenes},
+  journal = {IEEE Transactions on Image Processing},
+  volume  = {6}, number = {7}, pages = {965--976}, year = {1997},
+  doi     = {10.1109/83.597272}
+}"""
+_SHADES_OF_GRAY = """@inproceedings{finlayson2004shades,
+  author    = {Finlayson, Graham D. and Trezzi, Elisabetta},
+  title     = {Shades of Gray and Colour Constancy},
+  booktitle = {Color and Imaging Conference},
+  volume    = {12}, pages = {37--41}, year = {2004}
+}"""
+_GRAY_WORLD = """@article{buchsbaum1980spatial,
+  author  = {Buchsbaum, Gershon},
+  title   = {A Spatial Processor Model for Object Colour Perception},
+  journal = {Journal of the Franklin Institute},
+  volume  = {310}, number = {1}, pages = {1--26}, year = {1980},
+  doi     = {10.1016/0016-0032(80)90058-7}
+}"""
 _LIME = """@article{guo2017lime,
   author  = {Guo, Xiaojie and Li, Yu and Ling, Haibin},
   title   = {{LIME}: Low-Light Image Enhancement via Illumination Map Estimation},
   journal = {IEEE Transactions on Image Processing},
   volume  = {26}, number = {2}, pages = {982--993}, year = {2017},
   doi     = {10.1109/TIP.2016.2639450}
+}"""
+_DUAL = """@article{zhang2019dual,
+  author  = {Zhang, Qing and Nie, Yongwei and Zheng, Wei-Shi},
+  title   = {Dual Illumination Estimation for Robust Exposure Correction},
+  journal = {Computer Graphics Forum},
+  volume  = {38}, number = {7}, pages = {243--252}, year = {2019}
+}"""
+_FUSION = """@article{mertens2009exposure,
+  author  = {Mertens, Tom and Kautz, Jan and Van Reeth, Frank},
+  title   = {Exposure Fusion: A Simple and Practical Alternative to High Dynamic
+             Range Photography},
+  journal = {Computer Graphics Forum},
+  volume  = {28}, number = {1}, pages = {161--171}, year = {2009}
+}"""
+_DCP = """@article{he2011dark,
+  author  = {He, Kaiming and Sun, Jian and Tang, Xiaoou},
+  title   = {Single Image Haze Removal Using Dark Channel Prior},
+  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  volume  = {33}, number = {12}, pages = {2341--2353}, year = {2011}
+}"""
+_GUIDED = """@article{he2013guided,
+  author  = {He, Kaiming and Sun, Jian and Tang, Xiaoou},
+  title   = {Guided Image Filtering},
+  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  volume  = {35}, number = {6}, pages = {1397--1409}, year = {2013}
+}"""
+_DCP_ILLUM = """@inproceedings{savelli2017illumination,
+  author    = {Savelli, Benedetta and others},
+  title     = {Illumination Correction by Dehazing for Retinal Vessel Segmentation},
+  booktitle = {IEEE International Symposium on Computer-Based Medical Systems (CBMS)},
+  year      = {2017}
+}"""
+_DPFR = """@article{zhang2022double,
+  author  = {Zhang, Shuhe and Webers, Carroll A. B. and Berendschot, Tos T. J. M.},
+  title   = {A Double-Pass Fundus Reflection Model for Efficient Single Retinal
+             Image Enhancement},
+  journal = {Signal Processing},
+  volume  = {192}, year = {2022}
 }"""
 _NLM = """@inproceedings{buades2005nonlocal,
   author    = {Buades, Antoni and Coll, Bartomeu and Morel, Jean-Michel},
@@ -133,8 +213,17 @@ _CYCLE_SPINNING = """@incollection{coifman1995translation,
 _OF_METHOD = {
     "ben-graham": (_BEN_GRAHAM,),
     "clahe": (_CLAHE,),
+    "clahe-green": (_CLAHE_GREEN, _CLAHE),
+    "dcp": (_DCP, _GUIDED),
+    "dcp-illum": (_DCP_ILLUM, _GUIDED),
+    "dpfr": (_DPFR, _GUIDED),
+    "dual": (_DUAL, _FUSION),
+    "gray-world": (_GRAY_WORLD,),
+    "lcn": (_LCN,),
     "lime": (_LIME,),
+    "msrcp": (_MSRCP, _RETINEX),
     "nlm": (_NLM,),
+    "shades-of-gray": (_SHADES_OF_GRAY,),
     "wavelet": (_BAYES_SHRINK, _CYCLE_SPINNING),
 }
 _OF_ARCHITECTURE = {

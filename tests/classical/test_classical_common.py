@@ -6,13 +6,16 @@ from scipy import ndimage
 
 from medenh.classical.common import (
     field_radius,
+    filled_background,
     fov_mask,
+    guided_filter,
     masked_gaussian,
     noise_sigma,
 )
 from medenh.colour import lab_to_rgb, luma, rgb_to_lab, strips
 
 RNG = np.random.default_rng(7)
+FILLED = ((10, 10), (15, 15), (0, 0))
 
 
 @pytest.mark.parametrize("sigma", [0.5, 3.0, 40.0])
@@ -29,6 +32,54 @@ def test_masked_gaussian_is_the_normalised_convolution(sigma):
     )
     wanted = weighted[mask] / weight[mask]
     np.testing.assert_allclose(out[mask], wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("radius", "eps"), [(1, 1e-6), (5, 1e-3), (60, 0.1)])
+def test_guided_filter_is_the_local_least_squares_fit(radius, eps, masked):
+    guide, plane = (RNG.random((45, 70)).astype(np.float32) for _ in range(2))
+    weight = np.ones((45, 70))
+    if masked:
+        weight[:, 50:] = 0
+
+    def mean(values):
+        total, area = (
+            ndimage.uniform_filter(v, 2 * radius + 1, mode="reflect")
+            for v in (values * weight, weight)
+        )
+        return total / np.maximum(area, 1e-9)
+
+    lead, wanted = guide.astype(np.float64), plane.astype(np.float64)
+    slope = mean(lead * wanted) - mean(lead) * mean(wanted)
+    slope /= mean(lead**2) - mean(lead) ** 2 + eps
+    offset = mean(wanted) - slope * mean(lead)
+    expected = mean(slope) * lead + mean(offset)
+
+    out = guided_filter(guide, plane, radius, eps, weight > 0 if masked else None)
+
+    np.testing.assert_allclose(out[weight > 0], expected[weight > 0], atol=1e-5)
+
+
+def test_guided_filter_keeps_the_edges_of_the_guide():
+    step = np.repeat([0.2, 0.8], 40)[None].repeat(60, 0)
+    rough = (step + RNG.normal(0, 0.05, step.shape)).astype(np.float32)
+    out = guided_filter(step, rough, 8, 1e-4)
+    assert np.abs(out - step).max() < 0.05
+    assert np.abs(out - step).std() < 0.3 * np.abs(rough - step).std()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_background_is_filled_from_the_nearest_foreground(channels):
+    mask = np.zeros((40, 50), bool)
+    mask[10:30, 15:35] = True
+    pixels = RNG.random((40, 50, channels)).astype(np.float32)
+
+    out = filled_background(pixels, mask)
+
+    np.testing.assert_array_equal(out, np.pad(pixels[10:30, 15:35], FILLED, "edge"))
+    alone = np.zeros((40, 50), bool)
+    alone[3, 4] = True
+    assert (filled_background(pixels, alone) == pixels[3, 4]).all()
 
 
 def test_masked_gaussian_makes_no_dark_rim():
