@@ -194,7 +194,8 @@ def bit_depth_range(
 
     8-bit types are 0-255. 16-bit unsigned pictures have the smallest usual depth (8,
     10, 12, 14 or 16 bits) that holds their largest value: detectors of fewer bits are
-    stored in 16. Other integer types have no natural white: their percentiles are used.
+    stored in 16. So have wider unsigned ones of which the file says it. Other integer
+    types have no natural white: their percentiles are used.
 
     Parameters
     ----------
@@ -209,7 +210,8 @@ def bit_depth_range(
         return UnitRange(0.0, 255.0, inverted, "8-bit")
     if pixels.dtype == np.bool_:
         return UnitRange(0.0, 1.0, inverted, "1-bit")
-    if pixels.dtype == np.uint16:
+    told = pixels.dtype.kind == "u" and pixels.max(initial=0) <= top <= _DEEPEST
+    if pixels.dtype == np.uint16 or told:
         return _smallest_depth(pixels, inverted=inverted, top=top)
     return percentile_range(pixels, inverted=inverted)
 

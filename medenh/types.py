@@ -93,8 +93,8 @@ class Storage:
         """True where native values are the stored numbers."""
         return bool(np.all(self.slope == 1.0) and np.all(self.intercept == 0.0))
 
-    def of(self, frames: slice) -> Storage:
-        """Return the storage of some of the frames."""
+    def of(self, frames: slice | list[int]) -> Storage:
+        """Return the storage of some of the frames, in an order that may be another."""
         slope, intercept = (
             one[frames] if isinstance(one, np.ndarray) else one
             for one in (self.slope, self.intercept)

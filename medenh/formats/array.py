@@ -35,6 +35,7 @@ __all__ = [
     "from_array",
     "guess_at_channels",
     "guessed_range",
+    "misfit",
     "read",
     "to_array",
     "write",
@@ -282,6 +283,13 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     return shape, fortran, dtype, stream.tell()
 
 
+def misfit(image: Image) -> str:
+    """Return what NPY cannot say of an image, "" where nothing is lost."""
+    if image.unit_range.inverted and not isinstance(image.header, ArrayHeader):
+        return "NPY cannot say that larger values are darker"
+    return ""
+
+
 def write(image: Image, path: Path) -> None:
     """Write the pixels, in native units, as a .npy file.
 
@@ -290,15 +298,11 @@ def write(image: Image, path: Path) -> None:
     UnsupportedError
         Larger values are darker, as in DICOM's MONOCHROME1: NPY cannot say so.
     """
+    if problem := misfit(image):
+        raise UnsupportedError(problem, path=path, hint="write DICOM or TIFF")
     array = to_array(image)
     if isinstance(image.header, ArrayHeader):
         array = array.astype(image.header.dtype, copy=False)
-    elif image.unit_range.inverted:
-        raise UnsupportedError(
-            "NPY cannot say that larger values are darker",
-            path=path,
-            hint="write DICOM or TIFF",
-        )
     with files.atomic_output(path) as part, part.open("wb") as stream:
         np.lib.format.write_array(
             stream, np.ascontiguousarray(array), allow_pickle=False

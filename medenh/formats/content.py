@@ -154,8 +154,9 @@ def _is_image_half(path: Path) -> bool:
 
 
 def _is_dicom(head: bytes) -> bool:
-    # cheap first: a data set without preamble begins with group 0002 or 0008
-    if head[:2] not in (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"):
+    # cheap first: without preamble it begins with group 0002 or 0008, or with DICM
+    starts = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08", b"DICM")
+    if not head.startswith(starts):
         return False
     from medenh.formats import dicom
 

@@ -16,7 +16,7 @@ from medenh.errors import (
     UnreadableError,
     UnsupportedError,
 )
-from medenh.formats import EXTENSIONS, files, sniff
+from medenh.formats import EXTENSIONS, sniff
 from medenh.formats.content import find_partner
 
 if TYPE_CHECKING:
@@ -416,6 +416,7 @@ def _series(
 ) -> tuple[list[tuple[Path, ...]], set[Path]]:
     """Return the series, each sorted by position, and the files that stand alone."""
     from medenh.formats import dicom
+    from medenh.formats.dicom.header import no_pixels
 
     groups: dict[tuple[Any, ...], list[DicomHeader]] = defaultdict(list)
     lone: set[Path] = set()
@@ -431,9 +432,7 @@ def _series(
         elif header.is_image:
             lone.add(path)
         elif header.claims_image:
-            what = "is cut short before its pixels"
-            cut = UnreadableError(what, path=path, hint=files.COPY_AGAIN)
-            found.rejected.append((path, cut))
+            found.rejected.append((path, no_pixels(path)))
         else:
             found.passed_over.append(path)
     series = []

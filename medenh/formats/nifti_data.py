@@ -35,9 +35,8 @@ _LEVEL = 1  # of isal: 13 times quicker than zlib's default at the same size
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file's content, inflated where it is gzip; errors become ours."""
-    from isal import igzip, isal_zlib
+    from isal import isal_zlib
 
-    gzip_file: Any = igzip.GzipFile
     damage: Any = (EOFError, OSError, zlib.error, struct.error, isal_zlib.error)
     try:
         with path.open("rb") as plain:
@@ -46,12 +45,60 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             if head != b"\x1f\x8b":
                 yield plain
                 return
-            with gzip_file(fileobj=plain, mode="rb") as inflated:
+            with io.BufferedReader(_Members(plain)) as inflated:
                 yield inflated
     except damage as error:
         reason = getattr(error, "strerror", None)  # what the system says, if it is that
         what = f"cannot be read: {reason}" if reason else "damaged or truncated"
         raise UnreadableError(what, path=path) from error
+
+
+class _Members(io.RawIOBase):
+    """Content of a gzip file's members; what follows the last is left, as gunzip does.
+
+    Each must be whole and have its check sum and length.
+    """
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        super().__init__()
+        self._packed = packed
+        self._waiting = b""
+        self._begin()
+
+    def _begin(self) -> None:
+        from isal import isal_zlib
+
+        inflater: Any = isal_zlib.decompressobj
+        self._member = inflater(wbits=zlib.MAX_WBITS | 16)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        view = memoryview(room).cast("B")
+        while not self._member.eof or self._next():
+            waiting = self._waiting or self._packed.read(_PACKED_BLOCK)
+            piece = self._member.decompress(waiting, len(view))
+            eof = self._member.eof
+            rest = self._member.unused_data if eof else self._member.unconsumed_tail
+            self._waiting = rest
+            if piece:
+                view[: len(piece)] = piece
+                return len(piece)
+            if not waiting and not eof:
+                raise EOFError
+        return 0
+
+    def _next(self) -> bool:
+        """Begin the next member, if there is one, beyond zeros that pad the last."""
+        rest = self._waiting.lstrip(b"\0")
+        while len(rest) < 2 and (more := self._packed.read(_PACKED_BLOCK)):
+            rest = (rest + more).lstrip(b"\0")
+        if not rest.startswith(b"\x1f\x8b"):
+            return False
+        self._waiting = rest
+        self._begin()
+        return True
 
 
 def read_header(path: Path, limits: Limits) -> bytes:
@@ -141,8 +188,8 @@ def _aligned(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _is_short(stream: IO[bytes], path: Path, needed: int) -> bool:
     """Tell by its size, before memory is taken, that a plain file lacks voxels."""
-    plain = isinstance(stream, io.BufferedReader)
-    return plain and path.stat().st_size < needed
+    packed = isinstance(getattr(stream, "raw", None), _Members)
+    return not packed and path.stat().st_size < needed
 
 
 def _filled(stream: IO[bytes], count: int, path: Path) -> bytearray:

@@ -13,7 +13,24 @@ from medenh.formats.array import plain_storage
 from medenh.formats.nifti import NiftiHeader, interpret
 from medenh.types import Image
 
-__all__ = ["float_header", "header_for"]
+__all__ = ["float_header", "header_for", "misfit"]
+
+
+def misfit(image: Image) -> tuple[str, str]:
+    """Return why NIfTI has no word for an image, and what has; "" twice where it has.
+
+    Parameters
+    ----------
+    image : Image
+        Of any format but NIfTI.
+    """
+    if image.channels == 3 and image.pixels.dtype != np.uint8:
+        return f"NIfTI has no {image.pixels.dtype} colour", "write TIFF or NPY"
+    if image.unit_range.inverted:
+        return "NIfTI cannot say that larger values are darker", "write DICOM or TIFF"
+    if image.channels == 1 and image.alpha is not None:
+        return "NIfTI has no grey with opacity", "write PNG, TIFF or NPY"
+    return "", ""
 
 
 def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
@@ -30,25 +47,14 @@ def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
     Raises
     ------
     UnsupportedError
-        Colour that is not 8-bit, or inverted grey: NIfTI has no word for them.
+        NIfTI has no word for it: see `misfit`. A side is too long.
     """
     from nibabel.nifti1 import Nifti1Header
 
     pixels = image.pixels
-    if image.channels == 3 and pixels.dtype != np.uint8:
-        raise UnsupportedError(
-            f"NIfTI has no {pixels.dtype} colour", path=path, hint="write TIFF or NPY"
-        )
-    if image.unit_range.inverted:
-        raise UnsupportedError(
-            "NIfTI cannot say that larger values are darker",
-            path=path,
-            hint="write DICOM or TIFF",
-        )
-    if image.channels == 1 and image.alpha is not None:
-        raise UnsupportedError(
-            "NIfTI has no grey with opacity", path=path, hint="write PNG, TIFF or NPY"
-        )
+    problem, hint = misfit(image)
+    if problem:
+        raise UnsupportedError(problem, path=path, hint=hint)
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
     elif pixels.dtype == np.float16:

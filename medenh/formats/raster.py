@@ -6,6 +6,7 @@ never goes through Pillow, which opens it as 8-bit without a word.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,8 @@ def _read_bmp(
 def _decode(kind: str, data: bytes, path: Path) -> NDArray[Any]:
     import imagecodecs
 
+    # libpng warns of what is no damage: interlaced rows, profiles it does not like
+    logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
     decode = imagecodecs.png_decode if kind == "png" else imagecodecs.jpeg8_decode
     try:
         samples: NDArray[Any] = decode(data)

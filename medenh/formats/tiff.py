@@ -10,7 +10,7 @@ import logging
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from medenh import intensity
 from medenh.errors import InputError, UnreadableError, UnsupportedError
-from medenh.formats import files, tiff_frames, tiff_pages, tiff_told
+from medenh.formats import files, opacity, tiff_frames, tiff_pages, tiff_told
 from medenh.formats.array import plain_storage
 from medenh.formats.limits import Limits
 from medenh.formats.viewing import CENTIMETRE, Viewing, resolution
@@ -33,7 +33,7 @@ _COMPLEX = (5, 6)  # SampleFormat: of integers, of floats
 
 # PHOTOMETRIC and EXTRASAMPLE values (TIFF 6.0 sections 8 and 18)
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
-_ALPHAS = (1, 2)
+_ASSOCIATED, _STRAIGHT = 1, 2  # alpha: colours are multiplied by it, or not
 _MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 281, 341
 
 # What viewers need (TIFF 6.0 section 8; ICC.1 annex B): see `medenh.formats.viewing`
@@ -77,8 +77,9 @@ class TiffHeader:
         True where neighbours were subtracted before compression.
     planar : bool
         True where colours lie in separate planes.
-    premultiplied : bool
-        True where the colours are multiplied by alpha already.
+    premultiplied : array or None
+        Colours as the file has them, where it has them multiplied by alpha: pixels are
+        what they are without it.
     tile : tuple of int, or None
         Length and width of the tiles that the pixels stand in; None for strips.
     pages : tuple of PageTags
@@ -92,7 +93,7 @@ class TiffHeader:
     compression: str
     predictor: bool
     planar: bool
-    premultiplied: bool
+    premultiplied: NDArray[Any] | None = field(compare=False, repr=False)
     tile: tuple[int, int] | None
     pages: tuple[PageTags, ...]
     told: tuple[str, ...] = ()
@@ -166,7 +167,7 @@ def read(path: Path, *, limits: Limits) -> Image:
     -------
     Image
         1-, 2- and 4-bit grey becomes 8-bit, palettes become RGB; WhiteIsZero is kept
-        as an inverted range.
+        as an inverted range. Colours that are multiplied by alpha are divided by it.
 
     Raises
     ------
@@ -237,6 +238,9 @@ def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
     if samples.shape[3] in (2, 4):
         samples, alpha = samples[..., :-1], samples[..., -1]
     pixels = np.ascontiguousarray(samples)
+    veiled = None
+    if alpha is not None and _ASSOCIATED in (int(one) for one in first.extrasamples):
+        veiled, pixels = pixels, opacity.straight(pixels, alpha)
     frozen = None
     if pixels.dtype.kind == "f":
         frozen = ~np.isfinite(pixels).all(axis=-1)
@@ -250,7 +254,7 @@ def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
         frozen=frozen,
         channel_of=tiff_told.channel_of(pages),
         source=path,
-        header=_header(tiff, pages),
+        header=_header(tiff, pages, veiled),
     )
 
 
@@ -263,7 +267,9 @@ def _unit_range(pixels: NDArray[Any], inverted: bool, top: int) -> UnitRange:
 def _top(pages: list[Any]) -> int:
     """Return the largest value that the tags of a page speak of, or 0."""
     bits = int(pages[0].bitspersample)
-    top = (1 << bits) - 1 if 8 < bits < 16 else 0
+    if not 8 < bits < 16:
+        bits = tiff_told.significant_bits(pages[0])
+    top = (1 << bits) - 1
     for page in pages:
         for code in (_MAX_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE):
             told = np.asarray(page.tags[code].value if code in page.tags else 0)
@@ -295,7 +301,11 @@ def _check_photometric(page: Any, path: Path) -> None:
     grey = kind in (_WHITE_IS_0, _BLACK_IS_0) and opaque == 1
     colour = kind == _RGB or (kind == _YCBCR and page.compression == tiff_pages.JPEG)
     known = grey or (colour and opaque == 3) or (kind == _PALETTE and samples == 1)
-    if not known or len(extra) > 1 or any(one not in _ALPHAS for one in extra):
+    if (
+        not known
+        or len(extra) > 1
+        or any(one not in (_ASSOCIATED, _STRAIGHT) for one in extra)
+    ):
         raise UnsupportedError(
             f"TIFF of {page.photometric.name} with {samples} samples",
             path=path,
@@ -324,7 +334,7 @@ def _page_samples(page: Any) -> NDArray[Any]:
     return native
 
 
-def _header(tiff: Any, pages: list[Any]) -> TiffHeader:
+def _header(tiff: Any, pages: list[Any], veiled: NDArray[Any] | None) -> TiffHeader:
     """Return what is kept; of pages out of place, or changed, no word on their axes."""
     first = pages[0]
     told = _changes(first)
@@ -338,7 +348,7 @@ def _header(tiff: Any, pages: list[Any]) -> TiffHeader:
         compression=_LOSSLESS.get(int(first.compression), "zlib"),
         predictor=int(first.predictor) > 1,
         planar=int(first.planarconfig) == 2 and int(first.samplesperpixel) > 1,
-        premultiplied=1 in tuple(int(one) for one in first.extrasamples),
+        premultiplied=veiled,
         tile=_tile(first),
         pages=tags,
         told=(*told, *tiff_told.remarks(pages)),

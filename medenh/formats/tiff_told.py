@@ -11,7 +11,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["channel_of", "promised", "remarks", "teller"]
+__all__ = ["channel_of", "promised", "remarks", "significant_bits", "teller"]
 
 _UIC2 = 33629  # MetaMorph: counts the planes of a stack
 _SHAPE = re.compile(r'shape"?[:=] ?[\[(]([\d, ]+)')
@@ -68,6 +68,23 @@ def teller(text: bytes) -> str:
         return "ImageJ"
     shaped = text.startswith(b"{") and b'"shape":' in text
     return "tifffile" if shaped or text.startswith(b"shape=") else ""
+
+
+def significant_bits(page: Any) -> int:
+    """Return how many bits of its integers OME says are in use, 0 where it does not.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        Many programs write the size of the type there, which says nothing.
+    """
+    root = _ome(page)
+    sets = [] if root is None else root.findall("{*}Image/{*}Pixels")
+    words = [pixels.get("SignificantBits", "") for pixels in sets]
+    if not words or not all(_NUMBER.fullmatch(word) for word in words):
+        return 0
+    told = max(int(word) for word in words)
+    return told if 1 < told < int(page.bitspersample) else 0
 
 
 def remarks(pages: list[Any]) -> list[str]:

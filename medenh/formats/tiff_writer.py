@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.errors import UnsupportedError
-from medenh.formats import files
+from medenh.formats import files, opacity
 from medenh.formats.tiff import PageTags, TiffHeader, viewing_tags
 from medenh.formats.viewing import viewing_of
 from medenh.types import Image
 
 __all__ = ["write"]
 
-_PLAIN = TiffHeader("<", False, "zlib", False, False, False, None, ())
+_PLAIN = TiffHeader("<", False, "zlib", False, False, None, None, ())
 _CLASSIC_LIMIT = 2**32 - 2**25  # offsets of classic TIFF have 32 bits
-_DESCRIPTION, _X, _Y, _UNIT = 270, 282, 283, 296
+_X, _Y, _UNIT = 282, 283, 296
 _RATIONALS = {5: "I", 10: "i"}  # types of two numbers each
 
 
@@ -51,7 +51,7 @@ def write(image: Image, path: Path) -> None:
         raise UnsupportedError(
             f"{image.pixels.dtype} pixels do not fit into TIFF", path=path
         )
-    samples = _samples(image)
+    samples = _samples(image, header.premultiplied)
     big = header.big or samples.nbytes > _CLASSIC_LIMIT
     order: Any = header.order
     with (
@@ -65,11 +65,14 @@ def write(image: Image, path: Path) -> None:
             tiff.write(plane, metadata=None, software=False, **options)
 
 
-def _samples(image: Image) -> NDArray[Any]:
+def _samples(image: Image, veiled: NDArray[Any] | None) -> NDArray[Any]:
     if image.alpha is None:
         return image.pixels
+    pixels = image.pixels
+    if veiled is not None:
+        pixels = opacity.multiplied(pixels, image.alpha, veiled)
     alpha = image.alpha[..., None].astype(image.pixels.dtype)
-    return np.concatenate([image.pixels, alpha], axis=-1)
+    return np.concatenate([pixels, alpha], axis=-1)
 
 
 def _plane(frame: NDArray[Any], planar: bool) -> NDArray[Any]:
@@ -86,9 +89,8 @@ def _layout(header: TiffHeader, image: Image, frame: NDArray[Any]) -> dict[str, 
     if samples > 1:
         layout["planarconfig"] = "separate" if header.planar else "contig"
     if image.alpha is not None:
-        layout["extrasamples"] = [
-            "assocalpha" if header.premultiplied else "unassalpha"
-        ]
+        straight = header.premultiplied is None
+        layout["extrasamples"] = ["unassalpha" if straight else "assocalpha"]
     if header.tile is not None and _fits(header.tile, frame):
         layout["tile"] = header.tile
     if header.compression != "none":
@@ -107,15 +109,15 @@ def _tags(page: PageTags | None, order: str) -> dict[str, Any]:
         return {}
     named = {code: (kind, value) for code, kind, _, value in page.tags}
     options: dict[str, Any] = {"subfiletype": page.subfile_type}
-    if _DESCRIPTION in named:
-        options["description"] = named[_DESCRIPTION][1]
     across, down = (_rational(named.get(code), order) for code in (_X, _Y))
     if across and down:
         options["resolution"] = (across, down)
         unit = named.get(_UNIT)
         code = struct.unpack_from(order + "H", unit[1])[0] if unit else 2
         options["resolutionunit"] = code if code in (1, 2, 3) else 1
-    own = (_DESCRIPTION, _X, _Y, _UNIT)
+    # descriptions are among the extra tags: tifffile's own argument takes one only, and
+    # its files have the user's and one of its own
+    own = (_X, _Y, _UNIT)
     options["extratags"] = [
         (code, kind, count, _numbers(kind, value, order), False)
         for code, kind, count, value in page.tags

@@ -181,16 +181,15 @@ def _write_raster(
     kept: np.dtype[Any] | None,
     provenance: Provenance | None,
 ) -> None:
-    from medenh.formats import raster
+    from medenh.formats import opacity, raster
 
     if kept is None:
         image = _as_grey_levels(image, kind)
     elif kept != image.pixels.dtype:
-        alpha = image.alpha
         image = replace(
             image,
             pixels=image.pixels.astype(kept),
-            alpha=None if alpha is None else alpha.astype(kept),
+            alpha=opacity.as_type(image, kept),
             header=viewing_of(image),
         )
     raster.write(image, path, kind, provenance=provenance)
@@ -231,11 +230,6 @@ def lost_numbers(image: Image, kind: str) -> list[str]:
             f"{count} pixels that are no finite numbers become black or white in "
             f"{kind.upper()}"
         )
-    if getattr(image.header, "premultiplied", False):
-        found.append(
-            "its colours are multiplied by the opacity, which is not how "
-            f"{kind.upper()} shows them"
-        )
     return found
 
 
@@ -261,6 +255,7 @@ def _as_grey_levels(image: Image, kind: str) -> Image:
     """Return pixels of 8 or 16 bits that look as the image should."""
     import numpy as np
 
+    from medenh.formats import opacity
     from medenh.formats.array import plain_storage
 
     dtype = image.pixels.dtype
@@ -269,18 +264,10 @@ def _as_grey_levels(image: Image, kind: str) -> Image:
     top = 65535.0 if wide else 255.0
     unit = np.moveaxis(image.to_unit(), 1, -1)
     levels = np.rint(unit * np.float32(top)).astype(target)
-    alpha = image.alpha
-    if alpha is not None and alpha.dtype != target:
-        whole = (
-            float(2 ** (8 * alpha.dtype.itemsize) - 1)
-            if alpha.dtype.kind in "iu"
-            else 1.0
-        )
-        alpha = np.rint(alpha / whole * top).astype(target)
     return replace(
         image,
         pixels=levels,
-        alpha=alpha,
+        alpha=opacity.as_type(image, target),
         storage=plain_storage(target),
         header=viewing_of(image),
     )

@@ -126,7 +126,7 @@ class Judge:
     def _made_of(self, item: WorkItem) -> set[int]:
         """Return which sources, as they are now, all that is there was made of.
 
-        None where any of it is of another request or source, or was changed.
+        Empty where any of it is of another request or source, or was changed.
         """
         found: set[int] = set()
         for path in item.outputs:

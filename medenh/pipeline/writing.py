@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from medenh.errors import OutputError, UnsupportedError
-from medenh.formats import dicom, writers
+from medenh.formats import array, dicom, nifti_new, writers
 from medenh.formats.maps import write_map
 from medenh.formats.readers import count_frames, said_of
 from medenh.formats.viewing import viewing_of
@@ -166,10 +164,10 @@ def _misfit(image: Image, kind: str, count: int) -> str:
         return _too_many(image.frames, kind)
     if kind == "jpeg" and image.alpha is not None:
         return "JPEG cannot keep the alpha channel"
-    if kind == "nifti" and colour and image.pixels.dtype != np.uint8:
-        return f"NIfTI has no {image.pixels.dtype} colour"
-    if kind == "nifti" and inverted:
-        return "NIfTI cannot say that larger values are darker"
+    if kind == "nifti":
+        return nifti_new.misfit(image)[0]
+    if kind == "npy":
+        return array.misfit(image)
     if kind == "tiff" and inverted and colour:
         return "TIFF has no inverted colour"
     return ""
@@ -222,13 +220,18 @@ class Ledger:
         _refuse_newcomers(item)
         if self.journal is not None:
             self.journal.begin(item.origins(reading.prints), self.request)
-        writers.write(
-            enhanced,
-            item.targets,
-            format=item.kind or None,
-            provenance=made_by,
-            deidentify=self.deidentify,
-        )
+        try:
+            writers.write(
+                enhanced,
+                item.targets,
+                format=item.kind or None,
+                provenance=made_by,
+                deidentify=self.deidentify,
+            )
+        except UnsupportedError as error:
+            # it is about the image, which users know by its input's name
+            error.path = item.path
+            raise
         if spread is not None:
             write_map(spread, enhanced, item.maps, format=item.map_format, top=TOP)
         if self.journal is None or self.root is None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -354,7 +355,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
     [
         ({"BitsAllocated": 32, "BitsStored": 32, "Rows": 4}, UnsupportedError),
         ({"BitsAllocated": 1, "BitsStored": 1}, UnsupportedError),
-        ({"BitsAllocated": 12, "BitsStored": 12}, UnreadableError),
+        ({"BitsAllocated": 12, "BitsStored": 12}, UnsupportedError),
         ({"BitsStored": 17}, UnreadableError),
         ({"Rows": 0}, UnreadableError),
         ({"Columns": 7}, UnreadableError),
@@ -449,12 +450,13 @@ def deflated_bomb(payload: bytes) -> bytes:
     ) + squeezer.flush()
 
 
-def test_deflated_bombs_are_refused(tmp_path):
+@pytest.mark.parametrize("preamble", [True, False])
+def test_deflated_bombs_are_refused(tmp_path, preamble):
     path = tmp_path / "bomb"
     limits = Limits(ratio_floor_bytes=1 << 20, max_dataset_bytes=1 << 22)
     one_value = b"\x09\0\x10\0OB\0\0" + (8 << 20).to_bytes(4, "little") + bytes(8 << 20)
     for payload in (one_value, bytes(8 << 20)):
-        path.write_bytes(deflated_bomb(payload))
+        path.write_bytes(deflated_bomb(payload)[0 if preamble else 128 :])
         for call in (dicom.read_header, lambda one, **how: dicom.read([one], **how)):
             with pytest.raises(OverBudgetError):
                 call(path, limits=limits)
@@ -496,6 +498,52 @@ def test_dicom_is_told_from_its_content(tmp_path):
         np.testing.assert_array_equal(dicom.read([bare]).pixels[0, :, :, 0], ramp())
     for other in (b"", b"\x89PNG\r\n\x1a\n" + bytes(200), bytes(400), b"\x08\0" * 100):
         assert not dicom.is_dicom(other)
+    assert not dicom.is_dicom(b"DICM is a magic word" + bytes(200))
     rng = np.random.default_rng(2)
     noise = [b"\x08\0" + rng.bytes(200) for _ in range(2000)]
     assert sum(map(dicom.is_dicom, noise)) <= 2
+
+
+@pytest.mark.parametrize("name", [None, "image_dfl.dcm", "MR_small_bigendian.dcm"])
+def test_a_file_without_its_preamble_is_read(tmp_path, name):
+    whole = save(tmp_path / "whole", ramp())
+    if name is not None:
+        whole = Path(pydicom.data.get_testdata_file(name, download=False))
+    cut = tmp_path / "in" / "IM0001"
+    cut.parent.mkdir()
+    cut.write_bytes(whole.read_bytes()[128:])
+    (item,) = discover([cut.parent]).items
+    assert item.paths == (cut,)
+    image, expected = formats.read(cut), formats.read(whole)
+    np.testing.assert_array_equal(image.pixels, expected.pixels)
+    formats.write(image, tmp_path / "b.dcm")
+    formats.write(expected, tmp_path / "c.dcm")
+    assert (tmp_path / "b.dcm").read_bytes() == (tmp_path / "c.dcm").read_bytes()
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_jpeg_that_says_rgb_by_the_names_of_components_is_read(
+    tmp_path, photometric, frames
+):
+    colours = noise((24, 40, 3), "u1", 256)
+    stream = imagecodecs.jpeg8_encode(colours, level=90, outcolorspace="RGB")
+    start = stream.index(b"\xff\xee")  # Adobe's marker, which says RGB otherwise
+    size = 2 + int.from_bytes(stream[start + 2 : start + 4], "big")
+    bare = stream[:start] + stream[start + size :]
+
+    def encode(made):
+        made.PixelData = encapsulate([bare] * frames)
+        made["PixelData"].VR = "OB"
+        made["PixelData"].is_undefined_length = True
+
+    path = save(
+        tmp_path / "a",
+        np.stack([colours] * frames),
+        syntax=pydicom.uid.JPEGBaseline8Bit,
+        encode=encode,
+        photometric=photometric,
+    )
+    expected = imagecodecs.jpeg8_decode(stream)
+    for frame in dicom.read([path]).pixels:
+        np.testing.assert_array_equal(frame, expected)

@@ -277,10 +277,156 @@ def test_frames_of_one_file_may_be_volumes_too(tmp_path, places, depth, spacing)
     assert dicom.lost_meaning(image, "nifti") == []
 
 
-def test_frames_of_one_file_that_change_places_slowly_are_told(tmp_path):
-    frames = ramp((4, 4, 4))
-    image = formats.read(save(tmp_path / "a", frames, **plane_groups((0, 0, 2, 2))))
-    assert "one place" in dicom.lost_meaning(image, "nifti")[0]
+def with_indices(groups, indices):
+    """Give frames their DimensionIndexValues."""
+    for group, values in zip(
+        groups["PerFrameFunctionalGroupsSequence"], indices, strict=True
+    ):
+        content = Dataset()
+        content.DimensionIndexValues = list(values)
+        group.FrameContentSequence = Sequence([content])
+    return groups
+
+
+def with_echoes(groups, times):
+    for group, time in zip(
+        groups["PerFrameFunctionalGroupsSequence"], times, strict=True
+    ):
+        echo = Dataset()
+        echo.EffectiveEchoTime = time
+        group.MREchoSequence = Sequence([echo])
+    return groups
+
+
+def numbered(count):
+    """Return frames that hold their own number."""
+    return np.repeat(np.arange(count, dtype="u2"), 16).reshape(count, 4, 4)
+
+
+SLOWLY = (0, 0, 2, 2, 4, 4)  # all of one place, then all of the next
+MIXED = (2, 4, 0, 4, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("groups", "order", "depth"),
+    [
+        (plane_groups((4, 0, 6, 2)), [1, 3, 0, 2], None),
+        (plane_groups(SLOWLY), [0, 2, 4, 1, 3, 5], 3),
+        (with_echoes(plane_groups(SLOWLY), [9, 5] * 3), [1, 3, 5, 0, 2, 4], 3),
+        (plane_groups(MIXED), [2, 0, 1, 4, 5, 3], 3),
+        (
+            with_indices(
+                plane_groups(MIXED), [(2, 2), (3, 2), (1, 1), (3, 1), (1, 2), (2, 1)]
+            ),
+            [2, 5, 3, 4, 0, 1],
+            3,
+        ),
+    ],
+    ids=["shuffled", "slowly", "by echo", "mixed", "by index"],
+)
+def test_frames_of_one_file_are_sorted_by_their_place(tmp_path, groups, order, depth):
+    path = save(tmp_path / "a", numbered(len(order)), **groups)
+    image = formats.read(path)
+    assert image.pixels[:, 0, 0, 0].tolist() == order
+    assert image.geometry.depth == depth
+    assert image.geometry.spacing_mm == (2, 0.5, 0.5)
+    assert dicom.lost_meaning(image, "nifti") == []
+    formats.write(image, tmp_path / "a.nii")
+    loaded = nibabel.load(tmp_path / "a.nii")
+    assert loaded.shape == ((4, 4, 3, 2) if depth else (4, 4, 4))
+    np.testing.assert_allclose(placed(loaded.affine, 1), [0, 0, 2], atol=1e-5)
+    formats.write(image, tmp_path / "b.dcm")
+    before, after = pydicom.dcmread(path), pydicom.dcmread(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(after.pixel_array, before.pixel_array)
+    for one, other in zip(
+        before.PerFrameFunctionalGroupsSequence,
+        after.PerFrameFunctionalGroupsSequence,
+        strict=True,
+    ):
+        assert one.PlanePositionSequence == other.PlanePositionSequence
+
+
+def test_frames_are_sorted_without_a_spacing_of_pixels_too(tmp_path):
+    groups = plane_groups((4, 0, 2))
+    del groups["SharedFunctionalGroupsSequence"][0].PixelMeasuresSequence
+    image = formats.read(save(tmp_path / "a", numbered(3), **groups))
+    assert image.pixels[:, 0, 0, 0].tolist() == [1, 2, 0]
+    np.testing.assert_array_equal(image.geometry.spacing_mm, (2, np.nan, np.nan))
+
+
+def test_sorted_frames_keep_their_rescales_and_padding(tmp_path):
+    slopes, places = (1, 2, 0.5, 4), (4, 0, 6, 2)
+    groups = plane_groups(places)
+    for group, slope in zip(
+        groups["PerFrameFunctionalGroupsSequence"], slopes, strict=True
+    ):
+        rescale = Dataset()
+        rescale.RescaleSlope, rescale.RescaleIntercept = slope, 0
+        group.PixelValueTransformationSequence = Sequence([rescale])
+    frames = noise((4, 6, 6)) + 1
+    frames[2, :2] = 0
+    path = save(tmp_path / "a", frames, PixelPaddingValue=0, **groups)
+    image = formats.read(path)
+    order = np.argsort(places)
+    expected = (frames * np.reshape(slopes, (4, 1, 1)))[order]
+    np.testing.assert_array_equal(image.pixels[..., 0], expected)
+    np.testing.assert_array_equal(image.frozen, frames[order] == 0)
+    formats.write(image, tmp_path / "b.dcm")
+    stored = pydicom.dcmread(tmp_path / "b.dcm").pixel_array
+    np.testing.assert_array_equal(stored, frames)
+
+
+def test_frames_that_no_order_makes_volumes_are_told_in_truth(tmp_path):
+    groups = plane_groups((2, 0, 2, 4))
+    image = formats.read(save(tmp_path / "a", numbered(4), **groups))
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "several of its slices lie in one place, and are no whole volumes" in word
+    groups = plane_groups((6, 0, 2, 8))
+    image = formats.read(save(tmp_path / "b", numbered(4), **groups))
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "slices are missing: 1 after slice 2" in word
+
+
+def test_volumes_stay_as_they_lie_in_the_file(tmp_path):
+    for index, places in enumerate([(4, 2, 0), (0, 2, 0, 2), (2, 0, 2, 0)]):
+        path = save(
+            tmp_path / f"{index}", numbered(len(places)), **plane_groups(places)
+        )
+        pixels = formats.read(path).pixels
+        assert pixels[:, 0, 0, 0].tolist() == list(range(len(places)))
+
+
+def test_frames_in_one_shared_place_have_it(tmp_path):
+    groups = plane_groups((5,) * 3)
+    shared = groups["SharedFunctionalGroupsSequence"][0]
+    for group in groups["PerFrameFunctionalGroupsSequence"]:
+        shared.PlanePositionSequence = group.PlanePositionSequence
+        del group.PlanePositionSequence
+    image = formats.read(save(tmp_path / "a", numbered(3), **groups))
+    assert image.geometry.depth == 1
+    np.testing.assert_array_equal(image.geometry.affine[:3, 3], [0, 0, 5])
+
+
+@pytest.mark.parametrize("spoil", ["item", "value", "frame"])
+def test_a_frame_without_a_place_is_told_and_strict_refuses(tmp_path, spoil):
+    groups = plane_groups((0, 2, 4, 6))
+    frames = groups["PerFrameFunctionalGroupsSequence"]
+    if spoil == "item":
+        del frames[2].PlanePositionSequence
+    elif spoil == "value":
+        del frames[2].PlanePositionSequence[0].ImagePositionPatient
+    else:
+        del frames[3]
+    path = save(tmp_path / "a.dcm", noise((4, 64, 64)), **groups)
+    image = formats.read(path)
+    assert image.geometry.affine is None
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "some of its slices tell no place" in word
+    with pytest.warns(UserWarning, match="tell no place"):
+        enhance(image, tmp_path / "b.nii", model="clahe")
+    with pytest.raises(RefusedError, match="tell no place"):
+        enhance(image, tmp_path / "c.nii", model="clahe", strict=True)
+    assert dicom.lost_meaning(image, "dicom") == []
 
 
 GAP = (0, 3, 9, 12)

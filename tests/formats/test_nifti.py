@@ -318,6 +318,27 @@ def test_gzip_in_several_members_is_read_whole(tmp_path):
         assert image.header.tail == b"more, which is kept"
 
 
+@pytest.mark.parametrize(
+    "garbage", [b"x", b"\0\0\0", b"\0" * 600 + b"\1", b"\x1f", b"G" * 99]
+)
+def test_what_follows_a_gzip_file_is_passed_over(tmp_path, garbage):
+    data = numbers((9, 8, 7))
+    raw = save(tmp_path / "a.nii", data).read_bytes() + b"more, which is kept"
+    whole, path = gzip.compress(raw), tmp_path / "b.nii.gz"
+    for packed in (whole, gzip.compress(raw[:400]) + gzip.compress(raw[400:])):
+        path.write_bytes(packed + garbage)
+        image = formats.read(path)
+        np.testing.assert_array_equal(image.pixels[..., 0], data.T)
+        assert image.header.tail == b"more, which is kept"
+        for damaged in (packed[:-6], packed[:-9], packed[:-8] + b"crc?" + packed[-4:]):
+            path.write_bytes(damaged + garbage)
+            with pytest.raises(UnreadableError, match="damaged or truncated"):
+                formats.read(path)
+    path.write_bytes(whole + b"\x1f\x8b" + garbage)  # a member that is none
+    with pytest.raises(UnreadableError, match="damaged or truncated"):
+        formats.read(path)
+
+
 def test_a_gzip_file_that_lies_of_its_content_is_refused(tmp_path):
     data = bytearray(
         gzip.compress(save(tmp_path / "a.nii", numbers((9, 8, 7))).read_bytes())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import time
 import zlib
@@ -107,20 +108,79 @@ def make_png(chunks):
     return b"".join(parts)
 
 
-def test_png_interlaced(tmp_path):
-    # Pillow writes no Adam7; seven passes by hand
-    array = colours(11, 9, channels=1)[..., 0]
-    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4)]
-    passes += [(2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+PNG_DEPTHS = {
+    0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16),
+}  # fmt: skip
+PASSES = (
+    (0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)  # fmt: skip
+SIZES = ((21, 13), (1, 1), (1, 5), (3, 2), (8, 8))
+
+
+def packed_rows(array, depth):
+    """Return rows as PNG has them, each behind the filter "none"."""
     rows = b""
-    for top, left, down, across in passes:
-        for row in array[top::down, left::across]:
-            rows += b"\0" + row.tobytes() if row.size else b""
-    head = struct.pack(">IIBBBBB", 9, 11, 8, 0, 0, 0, 1)
-    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    for row in array:
+        bits = (row.reshape(-1, 1) >> np.arange(depth)[::-1]) & 1
+        rows += b"\0" + np.packbits(bits.astype(bool)).tobytes() if row.size else b""
+    return rows
+
+
+def adam7_png(size, depth, colour, seen_through, interlaced, share=1.0):
+    # Pillow writes no Adam7; seven passes by hand
+    rng = np.random.default_rng(3)
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    array = rng.integers(0, 2**depth, (*size, samples))
+    passes = PASSES if interlaced else [(0, 0, 1, 1)]
+    rows = b"".join(packed_rows(array[t::d, x::a], depth) for t, x, d, a in passes)
+    head = struct.pack(">IIBBBBB", *size[::-1], depth, colour, 0, 0, interlaced)
+    chunks = [(b"IHDR", head)]
+    if colour == 3:
+        chunks.append((b"PLTE", rng.bytes(3 * 2**depth)))
+    if seen_through:
+        veil = array[0, 0].astype(">u2").tobytes()
+        chunks.append((b"tRNS", rng.bytes(2**depth) if colour == 3 else veil))
+    rows = zlib.compress(rows[: int(len(rows) * share)])
+    return make_png([*chunks, (b"IDAT", rows), (b"IEND", b"")])
+
+
+def test_png_interlaced_is_read_as_plain_ones_are_and_in_silence(tmp_path, caplog):
     path = tmp_path / "adam.png"
-    path.write_bytes(make_png(chunks))
-    np.testing.assert_array_equal(formats.read(path).pixels[0, ..., 0], array)
+    for depth, colour, seen_through in itertools.product(
+        (1, 2, 4, 8, 16), (0, 2, 3, 4, 6), (False, True)
+    ):
+        if depth not in PNG_DEPTHS[colour] or (seen_through and colour in (4, 6)):
+            continue
+        for size in SIZES:
+            found = []
+            for interlaced in (True, False):
+                data = adam7_png(size, depth, colour, seen_through, interlaced)
+                path.write_bytes(data)
+                found.append(formats.read(path))
+            one, other = found
+            assert one.pixels.dtype == other.pixels.dtype
+            np.testing.assert_array_equal(one.pixels, other.pixels)
+            assert (one.alpha is None) == (other.alpha is None)
+            if one.alpha is not None:
+                np.testing.assert_array_equal(one.alpha, other.alpha)
+    assert caplog.records == []
+
+
+def test_png_interlaced_agrees_with_opencv(tmp_path):
+    path = tmp_path / "adam.png"
+    path.write_bytes(adam7_png((21, 13), 16, 2, False, True))
+    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(formats.read(path).pixels[0], found[..., ::-1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_png_interlaced_without_all_its_rows_is_refused(tmp_path, share):
+    path = tmp_path / "adam.png"
+    path.write_bytes(adam7_png((21, 13), 8, 2, False, True, share))
+    with pytest.raises(UnreadableError, match="damaged PNG"):
+        formats.read(path)
 
 
 def test_png_keeps_profile_density_gamma_and_text(tmp_path):

@@ -396,3 +396,79 @@ def test_a_page_that_is_called_a_mask_is_written_as_a_page(tmp_path):
     path.write_bytes(raw)
     again = formats.read(write_back(path, tmp_path / "b.tif"))
     np.testing.assert_array_equal(again.pixels, formats.read(path).pixels)
+
+
+def ome_of(dtype, *told):
+    """Return OME's words on one picture for each number of significant bits."""
+    pixels = "".join(
+        f'<Image ID="Image:{i}"><Pixels DimensionOrder="XYCZT" Type="{dtype}" '
+        f'SizeX="8" SizeY="9" SizeC="1" SizeZ="1" SizeT="1" {words}>'
+        f'<TiffData IFD="{i}"/></Pixels></Image>'
+        for i, words in enumerate(told)
+    )
+    head = '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy'
+    return f'{head}.org/Schemas/OME/2016-06">{pixels}</OME>'
+
+
+@pytest.mark.parametrize(
+    ("words", "high", "reason"),
+    [
+        ('SignificantBits="12"', 4095, "12 bits, told"),
+        ('SignificantBits="14"', 16383, "14 bits, told"),
+        ('SignificantBits="16"', 1023, "10 bits in 16"),  # the size of the type
+        ('SignificantBits="1"', 1023, "10 bits in 16"),
+        ('SignificantBits="0"', 1023, "10 bits in 16"),
+        ('SignificantBits="-4"', 1023, "10 bits in 16"),
+        ('SignificantBits="many"', 1023, "10 bits in 16"),
+        ('SignificantBits="99999999999"', 1023, "10 bits in 16"),
+        ('SignificantBits="8"', 1023, "10 bits in 16"),  # its values are beyond it
+        ("", 1023, "10 bits in 16"),
+    ],
+)
+def test_ome_tells_the_depth(tmp_path, words, high, reason):
+    data = numbers((9, 8)) + 600
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, data, description=ome_of("uint16", words), **GREY)
+    found = formats.read(path).unit_range
+    assert (found.high, found.reason) == (high, reason)
+    assert found.guessed == (reason == "10 bits in 16")
+    back = formats.read(write_back(path, tmp_path / "b.tif"))
+    assert back.unit_range == found
+
+
+def test_ome_tells_the_depth_of_all_pictures_or_of_none(tmp_path):
+    for second, high in (("14", 16383), ("", 1023), ("16", 1023)):
+        words = ['SignificantBits="12"', f'SignificantBits="{second}"']
+        description = ome_of("uint16", *words)
+        with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tiff:
+            tiff.write(numbers((9, 8)) + 600, description=description, **GREY)
+            tiff.write(numbers((9, 8)), **GREY)
+        assert formats.read(tmp_path / "a.ome.tif").unit_range.high == high
+
+
+@pytest.mark.parametrize(("dtype", "high"), [("uint32", 4095), ("uint8", 255)])
+def test_ome_tells_the_depth_of_other_types(tmp_path, dtype, high):
+    bits = 12 if dtype == "uint32" else 6
+    data = numbers((9, 8), dtype) // 8
+    words = ome_of(dtype, f'SignificantBits="{bits}"')
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, data, description=words, **GREY)
+    assert formats.read(path).unit_range.high == high
+
+
+def test_both_of_two_descriptions_are_kept(tmp_path):
+    data = numbers((3, 9, 8))
+    tifffile.imwrite(
+        tmp_path / "a.tif", data, photometric="minisblack", description="left knee"
+    )
+    write_back(tmp_path / "a.tif", tmp_path / "b.tif")
+    with (
+        tifffile.TiffFile(tmp_path / "a.tif") as before,
+        tifffile.TiffFile(tmp_path / "b.tif") as after,
+    ):
+        page = after.pages[0]
+        assert page.description == "left knee"
+        assert page.description1 == before.pages[0].description1
+        assert after.is_shaped
+        np.testing.assert_array_equal(after.asarray(), data)
+        assert [one.aspage().description for one in after.pages[1:]] == ["", ""]

@@ -45,10 +45,11 @@ def is_dicom(head: bytes) -> bool:
     Returns
     -------
     bool
-        True for "DICM" after the preamble, and for files without preamble that begin
-        with a plausible first element of group 0002 or 0008.
+        True for "DICM" after the preamble, or where the preamble is cut off, and for
+        files without both that begin with a plausible first element of group 0002 or
+        0008.
     """
-    if head[128:132] == b"DICM":
+    if head[128:132] == b"DICM" or head.startswith(b"DICM\x02\0"):
         return True
     if len(head) < 16:
         return False
@@ -79,9 +80,11 @@ def read(paths: Sequence[Path], *, limits: Limits = DEFAULT) -> Image:
     Returns
     -------
     Image
-        Frames sorted by position along the slice normal, else by instance number,
-        else by file name. Grey pixels after a linear rescale (HU for CT), colour as
-        RGB. Its header remembers which frame came from which file.
+        Slices sorted by position along their normal, else by instance number, else by
+        file name. Frames of one file as they lie, if they are a volume or volumes
+        that follow one another, else by position where all have one. Grey pixels after
+        a linear rescale (HU for CT), colour as RGB. Its header remembers which frame
+        came from which file.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from medenh.errors import UnreadableError, UnsupportedError
 from medenh.formats import isolation
 from medenh.formats.dicom.dataset import damage_guard
 from medenh.formats.dicom.frames import DAMAGED, PLUGIN, frames_of
-from medenh.formats.dicom.header import Layout
+from medenh.formats.dicom.header import Layout, no_pixels, text
 from medenh.formats.dicom.overlays import embedded_overlays, lift_overlays
 
 __all__ = ["check_syntax", "decode"]
@@ -51,6 +51,13 @@ _NATIVE = (
 )
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+_REQUIRED = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsStored",
+    "PixelRepresentation",
+)
 
 # where compressed frames are decoded: in another process
 _DECODE = "medenh.formats.dicom.frames:decode_encapsulated"
@@ -103,14 +110,29 @@ def decode(
     UnreadableError, UnsupportedError
     """
     check_syntax(syntax, path)
-    _check_colour(layout, path)
     if "PixelData" not in dataset:
         if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
             raise UnsupportedError("holds real numbers, not a picture", path=path)
-        raise UnreadableError("the pixel data are missing or cut short", path=path)
+        raise no_pixels(path)
+    _check_described(dataset, path)
+    _check_colour(layout, path)
     with damage_guard(path, DAMAGED):
         pixels = _collect(dataset, layout, syntax, path)
     return pixels, _seen(pixels, layout, path)
+
+
+def _check_described(dataset: Dataset, path: Path) -> None:
+    """Name what a header lacks that pixels cannot be told without; copies lack it too.
+
+    Only of files that have pixels: others may be cut short before it.
+    """
+    lacking = [keyword for keyword in _REQUIRED if not text(dataset, keyword)]
+    if lacking:
+        raise UnreadableError(
+            f"its header lacks {' and '.join(lacking)}, which every picture must have",
+            path=path,
+            hint="export it from where it was made again",
+        )
 
 
 def _check_colour(layout: Layout, path: Path) -> None:
@@ -125,8 +147,13 @@ def _check_colour(layout: Layout, path: Path) -> None:
 
 
 def _plugin(dataset: Dataset, layout: Layout, syntax: uid.UID) -> str:
-    twelve = syntax == uid.JPEGExtended12Bit and layout.bits_allocated == 16
-    return PLUGIN if twelve else _PLUGINS.get(syntax, "")
+    """Return which decoder is asked: Pillow cannot read all of JPEG."""
+    if syntax == uid.JPEGExtended12Bit and layout.bits_allocated == 16:
+        return PLUGIN
+    frames = generate_frames(dataset.PixelData, number_of_frames=layout.frames)
+    if syntax in _JPEG and layout.samples == 3 and _names_rgb(next(frames, b"")):
+        return PLUGIN
+    return _PLUGINS.get(syntax, "")
 
 
 def _collect(
@@ -244,6 +271,26 @@ def _check_code_streams(
 
 def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:
     """Return rows, columns and components of a JPEG or JPEG-LS stream."""
+    offset = _jpeg_frame_header(stream)
+    if offset is None:
+        return None
+    rows, columns = struct.unpack_from(">HH", stream, offset + 5)
+    return rows, columns, stream[offset + 9]
+
+
+def _names_rgb(stream: bytes) -> bool:
+    """Tell whether a JPEG stream says RGB by nothing but its components' names.
+
+    libjpeg knows it then, and does not turn it into the YCbCr that Pillow asks for.
+    """
+    offset = _jpeg_frame_header(stream)
+    if offset is None or b"JFIF\0" in stream[:offset] or b"Adobe" in stream[:offset]:
+        return False
+    return stream[offset + 10 : offset + 19 : 3] == b"RGB"
+
+
+def _jpeg_frame_header(stream: bytes) -> int | None:
+    """Return where the frame header (SOF) of a JPEG or JPEG-LS stream begins."""
     offset = 2
     if stream[:2] != b"\xff\xd8":
         return None
@@ -255,8 +302,7 @@ def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:
             offset += 1
             continue
         if (0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC)) or code == 0xF7:
-            rows, columns = struct.unpack_from(">HH", stream, offset + 5)
-            return rows, columns, stream[offset + 9]
+            return offset
         if code == 0xDA:
             return None
         offset += 2 + int.from_bytes(stream[offset + 2 : offset + 4], "big")

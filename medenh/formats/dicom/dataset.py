@@ -88,9 +88,13 @@ def damage_guard(
 
 
 class _MeteredReader(io.BufferedReader):
-    """A stream that refuses to be read in more than so many pieces."""
+    """A stream that refuses to be read in more than so many pieces.
+
+    It begins ``start`` bytes into the file.
+    """
 
     left = 0
+    start = 0
     path = Path()
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -98,6 +102,13 @@ class _MeteredReader(io.BufferedReader):
         if self.left < 0:
             raise OverBudgetError("too many data elements", path=self.path)
         return super().read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = self.start if whence == io.SEEK_SET else 0
+        return super().seek(offset + start, whence) - self.start
+
+    def tell(self) -> int:
+        return super().tell() - self.start
 
 
 class _Inflating(io.RawIOBase):
@@ -208,7 +219,13 @@ def load(path: Path, limits: Limits) -> Iterator[Source]:
             raise UnreadableError("its file meta information is damaged", path=path)
         stream = stack.enter_context(_MeteredReader(raw))
         stream.path = path
+        stream.start = _start(head)
         yield Source(path, stream, size)
+
+
+def _start(head: bytes) -> int:
+    """Return where the elements of a file begin that has lost its preamble, or 0."""
+    return 4 if head.startswith(b"DICM") and head[128:132] != b"DICM" else 0
 
 
 def _uid_at(head: bytes, span: tuple[int, int, int]) -> str:
@@ -217,7 +234,7 @@ def _uid_at(head: bytes, span: tuple[int, int, int]) -> str:
 
 def _transfer_syntax_span(head: bytes) -> tuple[int, int, int] | None:
     """Return where the transfer syntax begins and ends, and where group 0002 ends."""
-    offset = 132 if head[128:132] == b"DICM" else 0
+    offset = 132 if head[128:132] == b"DICM" else _start(head)
     found: tuple[int, int] | None = None
     while offset + 8 <= len(head):
         group, element = struct.unpack_from("<HH", head, offset)

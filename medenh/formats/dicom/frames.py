@@ -34,6 +34,7 @@ PLUGIN = "medenh"
 DAMAGED = "the pixel data are damaged"
 DECODER_DEPENDENCIES = dict.fromkeys(
     (
+        uid.JPEGBaseline8Bit,
         uid.JPEGLossless,
         uid.JPEGLosslessSV1,
         uid.JPEGExtended12Bit,
@@ -182,6 +183,7 @@ def _register() -> None:
     """Make the plugin known to pydicom; its own method is not safe in threads."""
     with _lock:
         for name in (
+            "JPEGBaseline8BitDecoder",
             "JPEGLosslessDecoder",
             "JPEGLosslessSV1Decoder",
             "JPEGExtended12BitDecoder",

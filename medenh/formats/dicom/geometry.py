@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medenh.formats.dicom.header import integer, numbers, slice_position, text
+from medenh.formats.dicom.header import integer, numbers, slice_position
 from medenh.formats.dicom.meaning import functional_groups
 from medenh.types import Geometry
 
-__all__ = ["geometry_of", "slice_order"]
+__all__ = ["frame_order", "geometry_of", "slice_order"]
 
 # Of slices in one place, what makes them parts of different volumes; in this order.
+# Enhanced files have words of their own for some of it.
 _TOLD_APART_BY = (
     "EchoNumbers",
     "EchoTime",
+    "EffectiveEchoTime",
     "DiffusionBValue",
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
     "AcquisitionNumber",
 )
 _APART_MM = 1e-3
@@ -30,6 +34,7 @@ _WHOLE = 0.05  # of a step, to be called missing slices
 _GAPS_TOLD = 3
 
 _Plane = tuple[tuple[float, ...] | None, tuple[float, ...] | None]
+_Kind = tuple[tuple[str, ...] | tuple[float, ...] | float, ...]
 
 
 def slice_order(
@@ -49,14 +54,43 @@ def slice_order(
     known = [place for place in places if place is not None]
     if len(known) == len(datasets) and max(known) - min(known) > _APART_MM:
         order = sorted(indices, key=lambda i: (known[i], numbered[i], names[i]))
-        return _as_volumes(order, known, datasets)
+        return _as_volumes(order, known, [_kind(dataset) for dataset in datasets])
     if None not in counts:
         return sorted(indices, key=lambda i: (numbered[i], names[i])), None
     return sorted(indices, key=lambda i: names[i]), None
 
 
+def frame_order(dataset: Dataset, frames: int) -> tuple[list[int], int | None] | None:
+    """Return the order of the frames of one file as `slice_order` does that of files.
+
+    By position, then as they lie in the file. None where a frame tells no place, or
+    they are not parallel: nothing sorts them then.
+    """
+    located = _located(_planes([dataset], frames))
+    if len(located) != frames:
+        return None
+    turns = np.array([turn for _, turn in located], float)
+    if np.abs(turns - turns[0]).max() > _PARALLEL:
+        return None
+    normal = np.cross(turns[0, :3], turns[0, 3:])
+    places = (np.array([place for place, _ in located], float) @ normal).tolist()
+    order = sorted(range(frames), key=places.__getitem__)
+    groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[:frames]
+    groups += [Dataset()] * (frames - len(groups))
+    return _as_volumes(order, places, [_kind(*_contents(group)) for group in groups])
+
+
+def _contents(group: Dataset) -> list[Dataset]:
+    """Return the items of a frame's functional groups; makers' own may contradict."""
+    return [
+        element.value[0]
+        for element in group
+        if element.VR == "SQ" and not element.tag.is_private and element.value
+    ]
+
+
 def _as_volumes(
-    order: list[int], places: Sequence[float], datasets: Sequence[Dataset]
+    order: list[int], places: Sequence[float], kinds: Sequence[_Kind]
 ) -> tuple[list[int], int | None]:
     """Return slices in order of their places as volumes, and slices in a volume."""
     stacks = [[order[0]]]
@@ -68,27 +102,40 @@ def _as_volumes(
     if volumes == 1 or any(len(stack) != volumes for stack in stacks):
         return order, None
     # sorting is stable: what has no such attributes stays in order of its numbers
-    stacks = [sorted(stack, key=lambda i: _kind(datasets[i])) for stack in stacks]
+    stacks = [sorted(stack, key=kinds.__getitem__) for stack in stacks]
     return [stack[k] for k in range(volumes) for stack in stacks], len(stacks)
 
 
-def _kind(dataset: Dataset) -> tuple[tuple[str, ...] | float, ...]:
-    """Return what tells the volumes of one series apart, as it sorts."""
-    kinds = dataset.get("ImageType") or ()
-    told = (text(dataset, keyword) for keyword in _TOLD_APART_BY)
-    return (tuple(map(str, kinds)), *(_as_number(value) for value in told))
+def _kind(*told: Dataset) -> _Kind:
+    """Return what tells the volumes of one series or file apart, as it sorts."""
+
+    def value_of(keyword: str) -> Any:
+        return next((one.get(keyword) for one in told if keyword in one), None)
+
+    # an index of the place is among them, and the same in one place
+    indices = value_of("DimensionIndexValues")
+    several = indices if isinstance(indices, Iterable) else (indices,)
+    types = value_of("ImageType") or value_of("FrameType") or ()
+    return (
+        tuple(map(_as_number, several)),
+        tuple(map(str, types)),
+        *(_as_number(value_of(keyword)) for keyword in _TOLD_APART_BY),
+    )
 
 
-def _as_number(value: str) -> float:
+def _as_number(value: Any) -> float:
     try:
         found = float(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         return -np.inf
     return found if np.isfinite(found) else -np.inf
 
 
 def geometry_of(
-    datasets: Sequence[Dataset], frames: int, depth: int | None
+    datasets: Sequence[Dataset],
+    frames: int,
+    depth: int | None,
+    order: Sequence[int] | None = None,
 ) -> tuple[Geometry, str]:
     """Return spacing and affine of the frames, in their order, and what is wrong.
 
@@ -100,6 +147,8 @@ def geometry_of(
         Number of frames.
     depth : int or None
         Frames of one volume, where it is known that there are several.
+    order : sequence of int, optional
+        That of the frames of a multi-frame file, where it is not the file's.
 
     Returns
     -------
@@ -112,8 +161,10 @@ def geometry_of(
     """
     row, column = _pixel_spacing(datasets[0])
     planes = _planes(datasets, frames)
-    located = [plane for plane in planes if plane[0] and plane[1]]
-    if len(located) != frames or not planes:
+    if order is not None:
+        planes = [planes[index] for index in order]
+    located = _located(planes)
+    if len(located) != frames:
         thickness = _thickness(datasets[0]) if frames == 1 else np.nan
         problem = "some of its slices tell no place" if located else ""
         return Geometry((thickness, row, column), depth=depth), problem
@@ -129,7 +180,7 @@ def geometry_of(
     if problem or (len(places[:depth]) == 1 and np.isnan(_thickness(datasets[0]))):
         between = np.nan
     if np.isnan(row):
-        return Geometry((between, row, column), depth=depth), ""
+        return Geometry((between, row, column), depth=depth), problem
     affine = np.eye(4)
     # the first value of PixelSpacing is the distance between rows
     affine[:3, 0] = turns[0, :3] * column
@@ -178,12 +229,8 @@ def _planes(datasets: Sequence[Dataset], frames: int) -> list[_Plane]:
         ]
         if frames > 1 or flat[0][0] is not None:
             return flat
-    places = functional_groups(datasets[0], "PlanePositionSequence")
-    turns = functional_groups(datasets[0], "PlaneOrientationSequence")
-    if len(places) != frames or len(turns) not in (1, frames):
-        return []
-    if len(turns) == 1:
-        turns = turns * frames
+    places = _of_each(datasets[0], "PlanePositionSequence", frames)
+    turns = _of_each(datasets[0], "PlaneOrientationSequence", frames)
     return [
         (
             numbers(place, "ImagePositionPatient", 3),
@@ -191,6 +238,21 @@ def _planes(datasets: Sequence[Dataset], frames: int) -> list[_Plane]:
         )
         for place, turn in zip(places, turns, strict=True)
     ]
+
+
+def _of_each(dataset: Dataset, keyword: str, frames: int) -> list[Dataset]:
+    """Return the item of a functional group for each frame, empty where it has none."""
+    for item in dataset.get("SharedFunctionalGroupsSequence") or []:
+        if item.get(keyword):
+            return [item.get(keyword)[0]] * frames
+    groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[:frames]
+    found = [(group.get(keyword) or [Dataset()])[0] for group in groups]
+    return found + [Dataset()] * (frames - len(found))
+
+
+def _located(planes: Sequence[_Plane]) -> list[_Plane]:
+    """Return those planes of which the place and the orientation are known."""
+    return [plane for plane in planes if plane[0] and plane[1]]
 
 
 def _period(places: NDArray[np.float64]) -> int | None:

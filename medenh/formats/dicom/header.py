@@ -15,7 +15,14 @@ from medenh.formats import files
 from medenh.formats.dicom.dataset import load
 from medenh.formats.limits import DEFAULT, Limits
 
-__all__ = ["DicomHeader", "Layout", "layout_of", "read_header", "slice_position"]
+__all__ = [
+    "DicomHeader",
+    "Layout",
+    "layout_of",
+    "no_pixels",
+    "read_header",
+    "slice_position",
+]
 
 _RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 _SEGMENTATIONS = (
@@ -226,6 +233,15 @@ def transfer_syntax(dataset: Dataset) -> UID:
     return ImplicitVRLittleEndian
 
 
+def no_pixels(path: Path) -> UnreadableError:
+    """Return the error of a picture's object without pixels.
+
+    Where a file ends between two elements nothing tells whether it is cut short.
+    """
+    hint = f"if it should, it was cut short: {files.COPY_AGAIN}"
+    return UnreadableError("holds no pixel data", path=path, hint=hint)
+
+
 def _refuse_nonsense(dataset: Dataset, path: Path) -> None:
     """With force=True anything parses; a file without SOP class is no DICOM object."""
     if "SOPClassUID" not in dataset and "Rows" not in dataset:
@@ -276,7 +292,7 @@ def _refuse_non_pictures(dataset: Dataset, path: Path) -> None:
         raise UnsupportedError("is a segmentation, not a picture", path=path)
     if "Rows" not in dataset:
         if _claims_image(dataset):
-            raise UnreadableError("is cut short before its pixels", path=path)
+            raise no_pixels(path)
         raise UnsupportedError(
             "holds no pixel data (a report, a plan or a list)", path=path
         )
@@ -285,6 +301,16 @@ def _refuse_non_pictures(dataset: Dataset, path: Path) -> None:
 def _check_layout(layout: Layout, path: Path) -> None:
     if min(layout.rows, layout.columns, layout.frames) < 1:
         raise UnreadableError("rows, columns or frames are not positive", path=path)
+    _check_allocated(layout, path)
+    if not 1 <= layout.bits_stored <= layout.bits_allocated:
+        raise UnreadableError("an impossible number of bits stored", path=path)
+    if layout.samples not in (1, 3):
+        raise UnsupportedError(
+            f"{layout.samples} samples a pixel are not supported", path=path
+        )
+
+
+def _check_allocated(layout: Layout, path: Path) -> None:
     if layout.bits_allocated == 1:
         raise UnsupportedError(
             "holds a 1-bit mask, not a picture",
@@ -297,11 +323,11 @@ def _check_layout(layout: Layout, path: Path) -> None:
             path=path,
             hint="give it as NIfTI, or as TIFF of floats",
         )
+    if 1 < layout.bits_allocated < 64 and layout.bits_allocated not in (8, 16):
+        raise UnsupportedError(
+            f"BitsAllocated of {layout.bits_allocated} is not supported",
+            path=path,
+            hint="convert it to 8 or 16 first",
+        )
     if layout.bits_allocated not in (8, 16):
         raise UnreadableError("an impossible number of bits allocated", path=path)
-    if not 1 <= layout.bits_stored <= layout.bits_allocated:
-        raise UnreadableError("an impossible number of bits stored", path=path)
-    if layout.samples not in (1, 3):
-        raise UnsupportedError(
-            f"{layout.samples} samples a pixel are not supported", path=path
-        )

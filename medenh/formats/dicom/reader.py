@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from medenh.formats.dicom.dataset import (
     to_bytes,
     to_little_endian,
 )
-from medenh.formats.dicom.geometry import geometry_of, slice_order
+from medenh.formats.dicom.geometry import frame_order, geometry_of, slice_order
 from medenh.formats.dicom.header import (
     Layout,
     integer,
@@ -80,8 +80,10 @@ class DicomFiles:
     parts : tuple of DicomPart
         The files, in the order they were given.
     frame_of : tuple of int
-        For each frame of the image, the file it came from. Frames of one file keep
-        their order.
+        For each frame of the image, the file it came from.
+    order : tuple of int
+        For each frame of the image, its place in the one file it came from. Empty
+        where the frames have the order of the file.
     rescaled : bool
         False where pixels are stored numbers because the files' modality lookup table
         or damaged rescale is not undone by a line.
@@ -95,6 +97,7 @@ class DicomFiles:
 
     parts: tuple[DicomPart, ...]
     frame_of: tuple[int, ...]
+    order: tuple[int, ...] = ()
     rescaled: bool = True
     damaged_rescale: bool = False
     coloured: bool = False
@@ -227,7 +230,7 @@ def _image(
             raise UnreadableError("its window is not a range", path=path)
         hounsfield = meaning.is_hounsfield(unique, rescaled=rescaled)
         geometry, misplaced = geometry_of(unique, len(frame_of), depth)
-        return Image(
+        image = Image(
             pixels=pixels,
             unit_range=unit_range,
             storage=storage,
@@ -246,6 +249,28 @@ def _image(
                 misplaced=misplaced,
             ),
         )
+        return _sorted(image) if misplaced and len(parts) == 1 else image
+
+
+def _sorted(image: Image) -> Image:
+    """Return the frames of one file, no volumes as they lie, by their place.
+
+    Those that are volumes, the last slice first too, stay as they lie.
+    """
+    dataset = image.header.parts[0].dataset
+    found = frame_order(dataset, image.frames)
+    if found is None:
+        return image
+    order, depth = found
+    geometry, misplaced = geometry_of([dataset], image.frames, depth, order)
+    return replace(
+        image,
+        pixels=image.pixels[order],
+        storage=image.storage.of(order),
+        frozen=None if image.frozen is None else image.frozen[order],
+        geometry=geometry,
+        header=replace(image.header, order=tuple(order), misplaced=misplaced),
+    )
 
 
 def _either(

@@ -45,8 +45,10 @@ def write(
     silence()
     stored = intensity.to_stored(image.pixels, image.storage)
     owner = np.array(header.frame_of)
+    # the frames of one file go back to their places in it
+    whole = np.argsort(header.order) if header.order else np.s_[:]
     for index, path in enumerate(paths):
-        of_file = np.s_[:] if len(paths) == 1 else owner == index
+        of_file = whole if len(paths) == 1 else owner == index
         frozen = None if image.frozen is None else image.frozen[of_file]
         frames = _without_new_colours(
             stored[of_file], frozen, header.parts[index].dataset
