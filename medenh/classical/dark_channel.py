@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.classical.common import BoolArray, fov_mask, guided_filter
+from medenh.classical.common import BoolArray, guided_filter, illuminated_field
 from medenh.colour import luma
 from medenh.types import FloatArray
 
@@ -13,14 +13,11 @@ __all__ = [
     "dark_channel",
     "dcp",
     "dcp_illum",
-    "illuminated_field",
     "scaled",
     "transmission",
 ]
 
 _HAZIEST = 1e-3  # share of the pixels that the light of the haze is read from
-_FIELD_PEAK = 0.75  # the field is looked for in a picture at least as bright
-_DARKEST_PEAK = 0.02  # and brightened by no more than this allows
 _DARKEST = 1e-3  # light of the haze in a channel, as a divisor
 
 
@@ -102,16 +99,6 @@ def dcp_illum(
     even = pixels / np.clip(seen, np.float32(floor), np.float32(1.0))[..., None]
     even[~field] = pixels[~field]
     return even
-
-
-def illuminated_field(pixels: FloatArray) -> BoolArray:
-    """Return the field of view of a picture that may be very dark.
-
-    `fov_mask` has a fixed limit for surrounds, under which most of a dark field falls.
-    """
-    peak = float(np.percentile(pixels.max(axis=2), 99))
-    gain = np.float32(max(1.0, _FIELD_PEAK / max(peak, _DARKEST_PEAK)))
-    return fov_mask(np.minimum(pixels * gain, np.float32(1.0)))
 
 
 def dark_channel(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from medenh.classical.clahe import equalise
-from medenh.classical.common import BoolArray, on_lightness
-from medenh.classical.dark_channel import illuminated_field, scaled, transmission
+from medenh.classical.common import BoolArray, illuminated_field, on_lightness
+from medenh.classical.dark_channel import scaled, transmission
 from medenh.types import FloatArray
 
 __all__ = ["dpfr", "reflectance"]

@@ -6,8 +6,7 @@ from math import hypot
 
 import numpy as np
 
-from medenh.classical.common import BoolArray, masked_gaussian
-from medenh.classical.dark_channel import illuminated_field
+from medenh.classical.common import BoolArray, illuminated_field, masked_gaussian
 from medenh.colour import luma
 from medenh.types import FloatArray
 

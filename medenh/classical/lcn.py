@@ -6,8 +6,12 @@ from math import sqrt
 
 import numpy as np
 
-from medenh.classical.common import BoolArray, field_radius, masked_gaussian
-from medenh.classical.dark_channel import illuminated_field
+from medenh.classical.common import (
+    BoolArray,
+    field_radius,
+    illuminated_field,
+    masked_gaussian,
+)
 from medenh.types import FloatArray
 
 __all__ = ["lcn"]

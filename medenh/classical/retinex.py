@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medenh.classical.common import BoolArray, masked_gaussian
-from medenh.classical.dark_channel import illuminated_field
+from medenh.classical.common import BoolArray, illuminated_field, masked_gaussian
 from medenh.types import FloatArray
 
 __all__ = ["msrcp", "multi_scale_retinex"]

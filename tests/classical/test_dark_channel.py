@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from medenh.classical import METHODS
-from medenh.classical.dark_channel import dark_channel, illuminated_field, scaled
+from medenh.classical.common import illuminated_field
+from medenh.classical.dark_channel import dark_channel, scaled
 from medenh.classical.dpfr import reflectance
 
 cv2 = pytest.importorskip("cv2")
