@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
@@ -26,16 +27,10 @@ from medenh.errors import (
     UsageError,
     is_out_of_memory,
 )
-from medenh.formats.array import (
-    CHANNELS_HINT,
-    check_own_range,
-    guess_at_channels,
-    guessed_range,
-    plain_storage,
-)
+from medenh.formats.array import check_own_range, from_array, guessed_range, to_array
 from medenh.formats.nifti import told_as
 from medenh.paths import kind_of
-from medenh.types import FloatArray, Image, Modality, UnitRange
+from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["apply", "degrade"]
 
@@ -84,8 +79,9 @@ def degrade(
     Parameters
     ----------
     image : Image, picture of Pillow, or array
-        Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1 or 3; pictures of
-        Pillow, of mode L, I;16, RGB or F, are taken as `numpy.asarray` gives them.
+        Arrays are (H, W), (H, W, C), (N, H, W) or (N, H, W, C), C 1, 3 or 4 (RGB and
+        alpha, which stays as it is, and is left out where ``size`` is given); pictures
+        of Pillow, of mode L, I;16, RGB or F, are taken as `numpy.asarray` gives them.
         Integers that are never negative have the range of their bit depth, floats that
         lie in it [0, 1]; they stay in it, but for recipes of MRI, which may pass the
         upper end. Booleans are 0 and 1, and come back as booleans.
@@ -125,10 +121,11 @@ def degrade(
     Raises
     ------
     UsageError
-        Unknown recipe, option or modality; a negative seed or draw; an array that is
-        no picture, or is masked (`numpy.ma`); a path, which `medenh.read` takes; no
-        range, or one of an Image, which has its own; a size below 1; a mask of another
-        size, or in colours.
+        Unknown recipe, option or modality; a negative seed or draw; a masked array
+        (`numpy.ma`); a path, which `medenh.read` takes; no range, or one of an Image,
+        which has its own; a size below 1; a mask of another size, or in colours.
+    UnreadableError, UnsupportedError
+        An array without pixels, or of a shape or type that is no picture.
     NonFiniteError
         No number in the array.
     OutOfMemoryError
@@ -211,7 +208,9 @@ def apply(
     Raises
     ------
     UsageError
-        Not a record, or one of steps that do not exist; an array that is no picture.
+        Not a record, or one of steps that do not exist.
+    UnreadableError, UnsupportedError
+        An array that is no picture.
     """
     picture = _taken(image)
     known = _as_record(record, picture)
@@ -334,64 +333,16 @@ def _as_image(
     check_own_range(image, data_range)
     if isinstance(image, Image):
         return image if kind is None else told_as(image, kind)
-    pixels = _frames(unmasked(image))
-    frozen = None
-    if pixels.dtype.kind == "f":
-        frozen = ~np.isfinite(pixels).all(axis=-1)
-        if frozen.all():
-            raise NonFiniteError("the array holds no number, only NaN or infinity")
-    in_hu = domain == "hu" and pixels.dtype.kind in "if"
-    if data_range is not None:
-        unit_range = intensity.told_range(data_range)
-    else:
-        unit_range = intensity.soft_tissue_range() if in_hu else _unit_range(pixels)
-    return Image(
-        pixels=pixels,
-        unit_range=unit_range,
-        storage=plain_storage(pixels.dtype),
-        modality=kind or Modality.UNKNOWN,
-        units="HU" if in_hu else "",
-        frozen=frozen if frozen is not None and frozen.any() else None,
+    picture = from_array(
+        image, data_range=data_range, modality=kind or Modality.UNKNOWN
     )
-
-
-def _frames(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array as (frames, height, width, channels), in native byte order."""
-    if guess_at_channels(array.shape):
-        raise UsageError(
-            f"an array of shape {array.shape} has {array.shape[2]} channels, or frames "
-            f"{array.shape[2]} wide",
-            hint=CHANNELS_HINT,
-        )
-    colour = array.shape[-1:] in ((1,), (3,), (4,))
-    axes = {2: "HW", 3: "HWC" if colour else "NHW", 4: "NHWC" if colour else ""}
-    if not axes.get(array.ndim) or 0 in array.shape:
-        raise UsageError(
-            f"an array of shape {array.shape} is not a picture",
-            hint="(H, W), (H, W, 3), (N, H, W) or (N, H, W, C)",
-        )
-    if axes[array.ndim].endswith("C") and array.shape[-1] == 4:
-        raise UsageError(
-            f"an array of shape {array.shape} has an alpha channel",
-            hint="give the colours alone: array[..., :3]",
-        )
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise UsageError(
-            f"an array of {array.dtype} is not a picture",
-            hint="integers, floats or booleans",
-        )
-    pixels = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.ndim == 2 or axes[array.ndim] == "HWC":
-        pixels = pixels[None]
-    return pixels if colour and array.ndim > 2 else pixels[..., None]
-
-
-def _unit_range(pixels: NDArray[Any]) -> UnitRange:
-    if pixels.dtype.kind == "f":
-        finite = pixels[np.isfinite(pixels)]
-        if finite.min() >= 0.0 and finite.max() <= 1.0:
-            return UnitRange(0.0, 1.0, reason="0-1")
-    return intensity.array_range(pixels)
+    if picture.frozen is not None and picture.frozen.all():
+        raise NonFiniteError("the array holds no number, only NaN or infinity")
+    if domain != "hu" or image.dtype.kind not in "if":
+        return picture
+    if data_range is None:
+        picture = replace(picture, unit_range=intensity.soft_tissue_range())
+    return replace(picture, units="HU")
 
 
 def _modality(word: str) -> Modality:
@@ -406,8 +357,4 @@ def _like(source: Image | NDArray[Any], degraded: Image) -> Image | NDArray[Any]
     """Return an array with the axes and type of the source, or the image itself."""
     if isinstance(source, Image):
         return degraded
-    pixels = degraded.pixels.astype(source.dtype, copy=False)
-    if source.shape[-1] not in (1, 3) or source.ndim == 2:
-        pixels = pixels[..., 0]
-    framed = source.ndim == 4 or (source.ndim == 3 and source.shape[-1] not in (1, 3))
-    return pixels if framed else pixels[0]
+    return to_array(degraded).astype(source.dtype, copy=False)

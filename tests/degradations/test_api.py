@@ -13,7 +13,7 @@ import medenh
 from medenh import degradations
 from medenh.degradations.api import as_field
 from medenh.degradations.training import degrade_crop
-from medenh.errors import NonFiniteError, OutOfMemoryError, UsageError
+from medenh.errors import InputError, NonFiniteError, OutOfMemoryError, UsageError
 
 
 def ramp(shape, dtype):
@@ -58,8 +58,6 @@ def test_nan_and_infinity_stay_where_they_are():
 @pytest.mark.parametrize(
     ("array", "word"),
     [
-        (np.zeros((8, 8, 4), np.uint8), "alpha"),
-        (np.zeros((2, 8, 8, 4), np.uint8), "alpha"),
         (np.zeros((8, 8), complex), "complex"),
         (np.zeros((0, 8), np.uint8), "shape"),
         (np.zeros(8, np.uint8), "shape"),
@@ -67,9 +65,22 @@ def test_nan_and_infinity_stay_where_they_are():
     ],
 )
 def test_arrays_that_are_no_pictures_are_refused(array, word):
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(InputError) as refused:
         medenh.degrade(array, "dpe")
     assert word in str(refused.value)
+
+
+@pytest.mark.parametrize("frames", [(), (2,)])
+def test_the_alpha_of_an_array_stays_as_it_is(frames):
+    clean = ramp((*frames, 16, 20, 4), "u1")
+    low, record = medenh.degrade(clean, "dpe", seed=1)
+    assert low.shape == clean.shape
+    np.testing.assert_array_equal(low[..., 3], clean[..., 3])
+    colours, _ = medenh.degrade(clean[..., :3], "dpe", seed=1)
+    np.testing.assert_array_equal(low[..., :3], colours)
+    np.testing.assert_array_equal(degradations.apply(clean, record), low)
+    small, _ = medenh.degrade(clean, "dpe", seed=1, size=8)
+    assert small.shape == (*frames, 6, 8, 3)
 
 
 def test_the_range_of_an_array_can_be_told():
