@@ -15,8 +15,8 @@ from medenh import formats
 from medenh.errors import UsageError
 from medenh.evaluation.answers import Answers
 from medenh.formats.array import from_array
-from medenh.formats.names import Listing, list_pictures
 from medenh.formats.outputs import is_output_folder
+from medenh.formats.pairing import Listing, list_pictures
 from medenh.formats.viewing import viewing_of
 from medenh.tasks import Task
 from medenh.tasks.labels import read_labels

@@ -16,7 +16,7 @@ from medenh.evaluation.measuring import describe_range, measure_image
 from medenh.evaluation.pictures import keep_picture, middle_frame
 from medenh.evaluation.regained import CLEAN
 from medenh.formats.files import safe_output_path
-from medenh.formats.names import key_of
+from medenh.formats.pairing import key_of
 from medenh.metrics.registry import METRICS
 from medenh.types import Image
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from medenh.errors import NothingReadableError, UsageError, spelled
 from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
 from medenh.evaluation.regions import Region, checked_region
-from medenh.formats.names import (
+from medenh.formats.pairing import (
     Listing,
     Pairing,
     list_pictures,

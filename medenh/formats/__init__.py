@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medenh.formats.extensions import EXTENSIONS
 from medenh.formats.limits import DEFAULT, Limits
 from medenh.paths import StrPath, as_path, as_paths
 
@@ -29,17 +30,6 @@ PROFILES = ("basic",)
 
 UID_SECRET = "MEDENH_UID_SECRET"
 """Environment variable with the key of the UIDs that de-identified files get."""
-
-# The first of each is what medenh gives a file that had no extension of its own.
-EXTENSIONS: dict[str, tuple[str, ...]] = {
-    "png": (".png",),
-    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "bmp": (".bmp", ".dib"),
-    "tiff": (".tif", ".tiff", ".btf", ".tf8"),
-    "nifti": (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img"),
-    "npy": (".npy",),
-    "dicom": (".dcm", ".dicom", ".dic", ".ima"),
-}
 
 
 def sniff(path: StrPath) -> str:

@@ -23,6 +23,7 @@ from medenh.errors import (
     UsageError,
 )
 from medenh.formats.discover import none_found
+from medenh.formats.extensions import stem_of
 from medenh.formats.files import (
     atomic_output,
     output_error,
@@ -30,7 +31,6 @@ from medenh.formats.files import (
     sync_folder,
     try_lock,
 )
-from medenh.pipeline.degrade_companions import stem_of
 from medenh.pipeline.degrade_crew import Crew, carry_out_here
 from medenh.pipeline.degrade_draft import DegradePlan
 from medenh.pipeline.degrade_options import DegradeOptions

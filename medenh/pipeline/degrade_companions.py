@@ -7,27 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medenh.errors import InputError, UnreadableError, UsageError
-from medenh.formats import EXTENSIONS, sniff
+from medenh.formats import sniff
 from medenh.formats.discover import Item
+from medenh.formats.extensions import stem_of
 
-__all__ = ["Companions", "stem_of"]
+__all__ = ["Companions"]
 
 _MARKS = ("", "_mask", "-mask", ".mask")
-
-
-def stem_of(name: str) -> str:
-    """Return a file name without its image's or JSON's extension.
-
-    Examples
-    --------
-    >>> stem_of("a.b.nii.gz"), stem_of("a.json"), stem_of("a.b")
-    ('a.b', 'a', 'a.b')
-    """
-    endings = [ending for known in EXTENSIONS.values() for ending in known]
-    for ending in sorted([*endings, ".json"], key=len, reverse=True):
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)]
-    return name
 
 
 class Companions:

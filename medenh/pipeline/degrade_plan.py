@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from medenh.errors import MedenhError, UsageError
 from medenh.formats.discover import Discovery, Item, discover
+from medenh.formats.extensions import split_name
 from medenh.formats.files import real_path
 from medenh.formats.outputs import is_output_folder
 from medenh.pipeline.degrade_companions import Companions
@@ -222,16 +223,6 @@ def _marked(
     changed = renamed(relative, kind, wanted)
     if not marks and not ending:
         return changed.as_posix()
-    bare = _without_extension(changed, wanted)
-    extension = changed.name[len(bare) :]
+    bare, extension = split_name(changed.name, wanted)
     name = ".".join([bare + ending, *marks]) + extension
     return changed.with_name(name).as_posix()
-
-
-def _without_extension(path: Path, kind: str) -> str:
-    from medenh.formats import EXTENSIONS
-
-    for ending in sorted(EXTENSIONS[kind], key=len, reverse=True):
-        if path.name.lower().endswith(ending) and len(path.name) > len(ending):
-            return path.name[: -len(ending)]
-    return path.name

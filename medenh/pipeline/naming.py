@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from medenh.formats import EXTENSIONS
+from medenh.formats.extensions import EXTENSIONS, split_name
 
 __all__ = [
     "enhanced_name",
@@ -20,23 +20,14 @@ _LONGEST = 5  # letters and digits of an extension that is not known
 _PAIRS = (".hdr", ".img", ".hdr.gz", ".img.gz")
 
 
-def _split_name(name: str, kind: str) -> tuple[str, str]:
-    """Return stem and extension; ".nii.gz" is one extension."""
-    for ending in sorted(EXTENSIONS.get(kind, ()), key=len, reverse=True):
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            return name[: -len(ending)], name[-len(ending) :]
-    return name, ""
-
-
-def _split_any(name: str, kind: str) -> tuple[str, str]:
+def _split_any(name: str) -> tuple[str, str]:
     """Return stem and extension, of whatever format or none that is known.
 
     "1.2.840" and "slice.0001", as DICOM files are named, have none.
     """
-    for one in (kind, *EXTENSIONS):
-        stem, extension = _split_name(name, one)
-        if extension:
-            return stem, extension
+    stem, extension = split_name(name)
+    if extension:
+        return stem, extension
     stem, dot, last = name.rpartition(".")
     if stem and last[:1].isalpha() and last.isalnum() and len(last) <= _LONGEST:
         return stem, dot + last
@@ -52,20 +43,19 @@ def _extension(kind: str, own: str, wanted: str) -> str:
 
 def renamed(relative: Path, kind: str, wanted: str) -> Path:
     """Return a relative path with the extension of the format wanted."""
-    stem, own = _split_any(relative.name, kind)
+    stem, own = _split_any(relative.name)
     return relative.with_name(stem + _extension(kind, own, wanted))
 
 
 def enhanced_name(name: str, kind: str, wanted: str) -> str:
     """Return ``NAME.enhanced.EXT``."""
-    stem, own = _split_any(name, kind)
+    stem, own = _split_any(name)
     return f"{stem}.enhanced{_extension(kind, own, wanted)}"
 
 
 def numbered(target: Path, number: int) -> Path:
     """Return ``NAME-1.EXT`` and so on."""
-    kind = next((k for k in EXTENSIONS if _split_name(target.name, k)[1]), "")
-    stem, extension = _split_name(target.name, kind)
+    stem, extension = split_name(target.name)
     return target.with_name(f"{stem}-{number}{extension}")
 
 
@@ -81,7 +71,7 @@ def map_paths(targets: Sequence[Path], kind: str) -> tuple[Path, ...]:
 
 
 def _map_path(target: Path, kind: str) -> Path:
-    stem, extension = _split_name(target.name, kind)
+    stem, extension = split_name(target.name, kind)
     if not extension or extension.lower() in _PAIRS:
         stem, extension = target.name, EXTENSIONS[kind][0]
     return target.with_name(f"{stem}.uncertainty{extension}")
@@ -89,12 +79,12 @@ def _map_path(target: Path, kind: str) -> Path:
 
 def has_image_name(path: Path) -> bool:
     """Tell whether a name ends as an image's does."""
-    return any(_split_name(path.name, kind)[1] for kind in EXTENSIONS)
+    return bool(split_name(path.name)[1])
 
 
 def target_kind(target: Path, own: str, wanted: str) -> str:
     """Return the format that an output gets, by what is asked, else by its name."""
     if wanted != "same":
         return wanted
-    fitting = [kind for kind in EXTENSIONS if _split_name(target.name, kind)[1]]
+    fitting = [kind for kind in EXTENSIONS if split_name(target.name, kind)[1]]
     return own if own in fitting or not fitting else fitting[0]

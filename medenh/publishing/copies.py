@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medenh.errors import MedenhError, UsageError
 from medenh.evaluation.cases import Case, choose, read_folder
 from medenh.evaluation.packs import is_pack, read_set
-from medenh.formats.names import key_of
+from medenh.formats.pairing import key_of
 from medenh.training.data import CleanImage, digest_of, is_grey
 from medenh.training.folders import levels_of, load_folder
 from medenh.training.sections import DataConfig

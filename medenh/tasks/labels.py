@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medenh.errors import UsageError
-from medenh.formats.names import key_of
+from medenh.formats.pairing import key_of
 from medenh.tasks.table import Task
 
 __all__ = ["class_of", "read_labels"]
@@ -58,7 +58,7 @@ def read_labels(path: Path, tasks: Sequence[Task]) -> dict[str, str]:
     Returns
     -------
     dict
-        Name, as `medenh.formats.names.key_of` returns it -> label.
+        Name, as `medenh.formats.pairing.key_of` returns it -> label.
 
     Raises
     ------

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from medenh import formats, intensity
 from medenh.errors import InputError, UsageError
 from medenh.formats.discover import IsOutput
-from medenh.formats.names import Listing, list_pictures
 from medenh.formats.outputs import is_output_folder
+from medenh.formats.pairing import Listing, list_pictures
 from medenh.tasks.labels import class_of, read_labels
 from medenh.tasks.masks import read_mask
 from medenh.tasks.table import Task

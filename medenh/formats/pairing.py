@@ -12,7 +12,6 @@ from medenh.errors import (
     NothingReadableError,
     UnsupportedError,
 )
-from medenh.formats import EXTENSIONS
 from medenh.formats.discover import (
     OUTPUTS,
     Discovery,
@@ -21,17 +20,13 @@ from medenh.formats.discover import (
     in_words,
     none_found,
 )
+from medenh.formats.extensions import split_name
 
 __all__ = ["Listing", "Pairing", "key_of", "list_pictures", "match", "named_like"]
 
 _log = logging.getLogger(__name__)
 
 _ENHANCED = ".enhanced"  # what `enhance` adds to a name beside its input
-_ENDINGS = sorted(
-    (ending for endings in EXTENSIONS.values() for ending in endings),
-    key=len,
-    reverse=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +94,7 @@ def key_of(relative: str | Path) -> str:
     ('left/eye', 'left/eye')
     """
     name = Path(relative).as_posix()
-    lower = name.lower()
-    ending = next((end for end in _ENDINGS if lower.endswith(end)), "")
-    stem = name[: len(name) - len(ending)]
-    return stem.removesuffix(_ENHANCED) or name
+    return split_name(name)[0].removesuffix(_ENHANCED) or name
 
 
 def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> Listing:

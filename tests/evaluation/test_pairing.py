@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medenh.errors import NothingReadableError
-from medenh.formats.names import key_of, list_pictures, match, named_like
+from medenh.formats.pairing import key_of, list_pictures, match, named_like
 
 GREY = np.zeros((4, 4), np.uint8)
 
