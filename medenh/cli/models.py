@@ -154,6 +154,18 @@ def _needs(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "tiling", _tiling(card)
     if card.bytes_per_pixel:
         yield "memory", _memory(card)
+    if card.method:
+        yield from _method_options(card.method)
+
+
+def _method_options(method: str) -> Iterator[tuple[str, str]]:
+    """Say what a weight-free method takes in Python."""
+    from medenh.classical import INFO
+
+    for option in INFO[method].options:
+        default = "" if option.default is None else f"{option.default:g}, "
+        span = f"{default}{option.low:g} to {option.high:g}"
+        yield "Python option", f"{option.name} ({span}): {option.help}"
 
 
 def _takes(card: ModelCard) -> str:

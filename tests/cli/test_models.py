@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from medenh.classical import INFO
 from medenh.cli import doctor as doctor_module
 from medenh.cli import main as main_module
 from medenh.cli.console import one_line, to_json
@@ -121,6 +122,14 @@ def test_show_has_results_with_the_do_nothing_row_first(zoo, run):
     assert lines[at].split(maxsplit=1) == ["identity", "17 [16.5, 17.5]"]
     assert lines[at + 1].split() == ["toy-fundus", "25.25"]
     assert "SET: 7 images, research only" in out
+
+
+def test_show_says_what_a_weight_free_method_takes_in_python(run):
+    _, out, _ = run("models", "show", "unsharp")
+    said = [line for line in out.splitlines() if line.startswith("Python option")]
+    named = [line.split()[2] for line in said]
+    assert named == [option.name for option in INFO["unsharp"].options]
+    assert "(0.05, 0 to 1)" in said[-1]
 
 
 def test_show_json_is_the_card(zoo, run):
