@@ -92,11 +92,15 @@ METHODS: dict[str, Method] = {
         ("dcp-illum", "dark_channel", "dcp_illum"),
         ("dpfr", "dpfr", "dpfr"),
         ("msrcp", "retinex", "msrcp"),
+        ("msrcr", "retinex", "msrcr"),
         ("shades-of-gray", "colour_constancy", "shades_of_gray"),
         ("gray-world", "colour_constancy", "gray_world"),
         ("flat-field", "flat_field", "flat_field"),
         ("nlm", "denoise", "nlm"),
         ("wavelet", "denoise", "wavelet"),
+        ("median", "denoise", "median"),
+        ("bilateral", "denoise", "bilateral"),
+        ("tv", "denoise", "tv"),
         ("unsharp", "unsharp", "unsharp"),
     )
 }

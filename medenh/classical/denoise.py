@@ -1,4 +1,4 @@
-"""Weight-free denoising: non-local means and wavelet shrinkage."""
+"""Weight-free denoising: means, medians, total variation, wavelet shrinkage."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.classical.common import BoolArray, noise_sigma
+from medenh.classical.common import BoolArray, filled_background, noise_sigma
 from medenh.types import FloatArray
 
-__all__ = ["nlm", "wavelet"]
+__all__ = ["bilateral", "median", "nlm", "tv", "wavelet"]
 
 _WAVELET = "sym8"
+_TV_STEPS = 100  # of Chambolle's dual ascent
 _ZERO = 1e-6  # coefficients below are of a surround without any content; grey is 0 to 1
 
 # orthonormal: white noise has the same strength in every plane
@@ -64,6 +65,130 @@ def _noise(pixels: FloatArray, mask: BoolArray | None) -> float:
     """Mean noise of the channels."""
     planes = np.moveaxis(pixels, 2, 0)
     return float(np.mean([noise_sigma(plane, mask) for plane in planes]))
+
+
+def _carried_on(pixels: FloatArray, mask: BoolArray | None) -> FloatArray:
+    """Return the picture with copies of the foreground in its background."""
+    return pixels if mask is None else filled_background(pixels, mask)
+
+
+def median(pixels: FloatArray, mask: BoolArray | None, *, radius: int) -> FloatArray:
+    """Return the median of the square around each pixel, channel by channel.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, C), in [0, 1]
+    mask : bool array, shape (H, W), or None
+        The background counts as the foreground nearest to it.
+    radius : int
+        1 or 2: squares of 3 x 3 or 5 x 5 px.
+
+    Returns
+    -------
+    float32 array, shape (H, W, C), in [0, 1]
+        No value that ``pixels`` does not have. Beyond a border the outermost pixels
+        are taken to go on.
+
+    Notes
+    -----
+    Common practice against impulse noise: an outlier goes without a trace where fewer
+    than half of its square are outliers.
+    """
+    import cv2
+
+    out = cv2.medianBlur(_carried_on(pixels, mask), 2 * radius + 1)
+    return np.asarray(out, np.float32).reshape(pixels.shape)
+
+
+def bilateral(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    sigma: float | None,
+    strength: float,
+    space: float,
+) -> FloatArray:
+    """Average near places that have a like value; all channels at once.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, C), in [0, 1]
+    mask : bool array, shape (H, W), or None
+        The background counts as the foreground nearest to it.
+    sigma : float or None
+        Noise, in [0, 1]; measured if None.
+    strength : float
+        Sigma of the weights by value, over the noise.
+    space : float
+        Sigma of the weights by distance, px; discs have 1.5 times this as radius.
+
+    Returns
+    -------
+    float32 array, shape (H, W, C), in [0, 1]
+
+    Notes
+    -----
+    Tomasi, Manduchi, ICCV 1998, by OpenCV on floats. Chosen: the width by value follows
+    the noise; colours are as far apart as the mean over the channels, in place of a
+    perceptual distance, so that grey comes out alike in one channel and in three.
+    """
+    import cv2
+
+    seen = _carried_on(pixels, mask)
+    noise = _noise(seen, mask) if sigma is None else sigma
+    if noise <= 0.0:
+        return pixels
+    width = strength * noise * pixels.shape[2]  # OpenCV sums over the channels
+    out = cv2.bilateralFilter(seen, 0, width, space)
+    return np.asarray(out, np.float32).reshape(pixels.shape)
+
+
+def tv(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    sigma: float | None,
+    strength: float,
+) -> FloatArray:
+    """Return the picture nearby with the least total variation, channel by channel.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, C), in [0, 1]
+    mask : bool array, shape (H, W), or None
+        The background counts as the foreground nearest to it.
+    sigma : float or None
+        Noise, in [0, 1]; measured if None.
+    strength : float
+        Weight of the variation, over the noise.
+
+    Returns
+    -------
+    float32 array, shape (H, W, C)
+        About [0, 1].
+
+    Notes
+    -----
+    The model of Rudin, Osher, Fatemi, Physica D 60, 1992, solved by the dual method of
+    Chambolle, JMIV 20, 2004, in scikit-image: the least sum of |u - f|^2 / 2 + weight
+    |grad u| for the picture f. Chosen: a weight in proportion to the noise, so that a
+    picture of half the contrast and noise is treated alike; 100 steps. (Its own rule
+    for when to stop ended early at some weights and lost up to 1.4 dB.)
+    """
+    from skimage.restoration import denoise_tv_chambolle
+
+    seen = _carried_on(pixels, mask)
+    noise = _noise(seen, mask) if sigma is None else sigma
+    if noise <= 0.0:
+        return pixels
+    clean = denoise_tv_chambolle(  # type: ignore[no-untyped-call]
+        seen,
+        weight=strength * noise,
+        eps=0.0,  # all the steps, always
+        max_num_iter=_TV_STEPS,
+        channel_axis=2,
+    )
+    return np.asarray(clean, np.float32)
 
 
 def wavelet(

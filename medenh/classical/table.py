@@ -184,6 +184,29 @@ INFO: dict[str, MethodInfo] = {
         "pictures; amplifies noise in the dark. Where one channel is near white "
         "already, as in red fundus photographs, contrast is lost instead.",
     ),
+    "msrcr": MethodInfo(
+        title="Multi-scale retinex with colour restoration",
+        reference="Jobson et al., IEEE TIP 6(7), 1997; constants after Petro, Sbert, "
+        "Morel, IPOL 4, 2014",
+        summary="Divides each channel by its surroundings, gives some colour back.",
+        modalities=("endoscopy",),
+        options=(
+            Option("small", 15.0, 0.5, 1000.0, "first surround's sigma, px at 512 px"),
+            Option("medium", 80.0, 0.5, 1000.0, "second surround's sigma"),
+            Option("large", 250.0, 0.5, 1000.0, "third surround's sigma"),
+            Option(
+                "alpha",
+                125.0,
+                5.0,
+                1000.0,
+                "the smaller, the more the colour restoration weighs",
+            ),
+            Option("spread", 2.0, 0.1, 10.0, "deviations from the mean to 0 and to 1"),
+        ),
+        limits="Greys pictures of one dominant colour, as of skin and the fundus, and "
+        "shifts hues; uses the same range in every picture, so contrast no longer "
+        "compares; amplifies noise in the dark.",
+    ),
     "shades-of-gray": MethodInfo(
         title="Shades of gray",
         reference="Finlayson, Trezzi, Color Imaging Conference 12, 2004",
@@ -245,6 +268,40 @@ INFO: dict[str, MethodInfo] = {
             Option("chroma", 1.0, 0.0, 5.0, "factor on sigma for the chroma planes"),
         ),
         limits="Made for additive noise of one strength.",
+    ),
+    "median": MethodInfo(
+        title="Median filter",
+        reference="",
+        summary="Takes the median of the small square around each pixel.",
+        modalities=_NOISY,
+        options=(Option("radius", 1, 1, 2, "1: 3 x 3 px; 2: 5 x 5 px", whole=True),),
+        limits="Made for single wrong pixels (impulse noise); lines thinner than half "
+        "the square go, and noise in every pixel mostly stays.",
+    ),
+    "bilateral": MethodInfo(
+        title="Bilateral filter",
+        reference="Tomasi, Manduchi, ICCV 1998",
+        summary="Averages near pixels whose values are alike.",
+        modalities=_NOISY,
+        options=(
+            _SIGMA,
+            Option("strength", 3.0, 0.05, 20.0, "width by value over sigma"),
+            Option("space", 3.0, 0.3, 10.0, "width by distance, px"),
+        ),
+        limits="Leaves single pixels of strong noise; faint texture goes. Made for "
+        "additive noise of one strength.",
+    ),
+    "tv": MethodInfo(
+        title="Total variation denoising",
+        reference="Rudin, Osher, Fatemi, Physica D 60, 1992; Chambolle, JMIV 20, 2004",
+        summary="Looks for the smoothest picture, edges apart, that is near enough.",
+        modalities=_NOISY,
+        options=(
+            _SIGMA,
+            Option("strength", 1.0, 0.05, 10.0, "weight of the variation over sigma"),
+        ),
+        limits="Makes flat patches with steps of slopes, lowers the contrast of what "
+        "is small; faint texture goes. Made for additive noise of one strength.",
     ),
     "unsharp": MethodInfo(
         title="Unsharp masking with a noise threshold",

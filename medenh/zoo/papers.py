@@ -209,9 +209,31 @@ _CYCLE_SPINNING = """@incollection{coifman1995translation,
   pages     = {125--150}, year = {1995},
   doi       = {10.1007/978-1-4612-2544-7_9}
 }"""
+_BILATERAL_FILTER = """@inproceedings{tomasi1998bilateral,
+  author    = {Tomasi, Carlo and Manduchi, Roberto},
+  title     = {Bilateral Filtering for Gray and Color Images},
+  booktitle = {IEEE International Conference on Computer Vision (ICCV)},
+  pages     = {839--846}, year = {1998},
+  doi       = {10.1109/ICCV.1998.710815}
+}"""
+_TOTAL_VARIATION = """@article{rudin1992nonlinear,
+  author  = {Rudin, Leonid I. and Osher, Stanley and Fatemi, Emad},
+  title   = {Nonlinear Total Variation Based Noise Removal Algorithms},
+  journal = {Physica D: Nonlinear Phenomena},
+  volume  = {60}, number = {1--4}, pages = {259--268}, year = {1992},
+  doi     = {10.1016/0167-2789(92)90242-F}
+}"""
+_CHAMBOLLE = """@article{chambolle2004algorithm,
+  author  = {Chambolle, Antonin},
+  title   = {An Algorithm for Total Variation Minimization and Applications},
+  journal = {Journal of Mathematical Imaging and Vision},
+  volume  = {20}, pages = {89--97}, year = {2004},
+  doi     = {10.1023/B:JMIV.0000011325.36760.1e}
+}"""
 
 _OF_METHOD = {
     "ben-graham": (_BEN_GRAHAM,),
+    "bilateral": (_BILATERAL_FILTER,),
     "clahe": (_CLAHE,),
     "clahe-green": (_CLAHE_GREEN, _CLAHE),
     "dcp": (_DCP, _GUIDED),
@@ -222,8 +244,10 @@ _OF_METHOD = {
     "lcn": (_LCN,),
     "lime": (_LIME,),
     "msrcp": (_MSRCP, _RETINEX),
+    "msrcr": (_RETINEX, _MSRCP),
     "nlm": (_NLM,),
     "shades-of-gray": (_SHADES_OF_GRAY,),
+    "tv": (_TOTAL_VARIATION, _CHAMBOLLE),
     "wavelet": (_BAYES_SHRINK, _CYCLE_SPINNING),
 }
 _OF_ARCHITECTURE = {

@@ -43,14 +43,22 @@ def fine_ramp(channels):
 
 @pytest.mark.parametrize(
     "name",
-    ["clahe-green", "lcn", "msrcp", "shades-of-gray", "gray-world", "flat-field"],
+    [
+        "clahe-green",
+        "lcn",
+        "msrcp",
+        "msrcr",
+        "shades-of-gray",
+        "gray-world",
+        "flat-field",
+    ],
 )
 def test_depth_survives(name):
     out = METHODS[name](fine_ramp(3))
     assert np.unique(out[..., 1]).size > 10_000
 
 
-@pytest.mark.parametrize("name", ["lcn", "msrcp", "flat-field"])
+@pytest.mark.parametrize("name", ["lcn", "msrcp", "msrcr", "flat-field"])
 def test_even_field_in_a_black_surround_gets_no_rim(name):
     pixels = np.where(BLACK_DISC, 0.0, 0.4)[..., None].astype(np.float32)
     pixels = pixels * np.array([1.0, 0.7, 0.5], np.float32)
@@ -338,3 +346,72 @@ class TestMsrcp:
             return np.abs(reduced - wanted).mean()
 
         assert distance() < 0.5 * distance(small=7.5, medium=40, large=125)
+
+
+class TestMsrcr:
+    @staticmethod
+    def longhand(pixels, alpha=125.0):
+        """Return the published retinex with its beta of 46, before gain and offset."""
+        values = 255 * pixels.astype(np.float64)
+        factor = min(pixels.shape[:2]) / 512
+        retinex = sum(
+            np.log(values + 1)
+            - np.log(
+                ndimage.gaussian_filter(values, (s * factor, s * factor, 0)) + 1,
+            )
+            for s in (15, 80, 250)
+        )
+        total = values.sum(axis=2, keepdims=True) + 3
+        return retinex / 3 * 46 * (np.log(alpha * (values + 1)) - np.log(total))
+
+    @pytest.mark.parametrize(("alpha", "spread"), [(125.0, 2.0), (20.0, 1.0)])
+    def test_agrees_with_the_plain_formula(self, alpha, spread):
+        pixels = (
+            0.1
+            + 0.5
+            * texture(128, 150, 3)
+            * np.linspace(0.3, 1, 150, dtype=np.float32)[:, None]
+        ) * np.array([1.0, 0.7, 0.5], np.float32)
+        wanted = self.longhand(pixels, alpha)
+        wanted = 0.5 + (wanted - wanted.mean()) / (2 * spread * wanted.std())
+
+        out = METHODS["msrcr"](pixels, alpha=alpha, spread=spread)
+
+        np.testing.assert_allclose(out, wanted.clip(0, 1), atol=0.03)
+        assert np.abs(out - wanted.clip(0, 1)).mean() < 4e-3
+
+    def test_grey_comes_out_alike_in_one_channel_and_in_three(self):
+        grey = 0.2 + 0.6 * texture(100, 120)
+        three = METHODS["msrcr"](grey.repeat(3, 2))
+        np.testing.assert_allclose(
+            three, METHODS["msrcr"](grey).repeat(3, 2), atol=1e-5
+        )
+
+    def test_plain_colour_is_given_back(self):
+        pixels = np.full((40, 50, 3), [0.7, 0.3, 0.2], np.float32)
+        np.testing.assert_array_equal(METHODS["msrcr"](pixels), pixels)
+
+    def test_the_surround_has_no_part_in_mean_and_deviation(self):
+        mask = ~BLACK_DISC
+        pixels = (0.2 + 0.6 * texture(121, 121, 3)).astype(np.float32)
+        out = METHODS["msrcr"](np.where(mask[..., None], pixels, 0), mask)[mask]
+        assert out.mean() == pytest.approx(0.5, abs=0.01)
+        assert out.std() == pytest.approx(1 / 4, abs=0.02)
+
+    def test_smaller_spread_is_more_contrast(self):
+        pixels = 0.2 + 0.6 * texture(100, 120, 3)
+        wide, usual, narrow = (
+            METHODS["msrcr"](pixels, spread=spread).std() for spread in (6, 2, 1)
+        )
+        assert wide == pytest.approx(1 / 12, rel=0.02)
+        assert narrow > 1.5 * usual > 4 * wide
+
+    def test_uneven_light_is_evened(self):
+        scene = 0.3 + 0.5 * texture(160, 160)
+        shade = np.linspace(0.15, 1, 160, dtype=np.float32)[:, None]
+        seen = scene * shade
+
+        def likeness(picture):
+            return np.corrcoef(picture.ravel(), scene.ravel())[0, 1]
+
+        assert likeness(METHODS["msrcr"](seen)) > 2 * likeness(seen)
