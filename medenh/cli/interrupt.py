@@ -25,12 +25,15 @@ _AT_ONCE_S = 0.1
 @contextmanager
 def interruptible(
     further: str = "the same command goes on with the files that are not done",
+    *,
+    started: threading.Event | None = None,
 ) -> Iterator[threading.Event]:
     """Give an event that the first Ctrl-C or SIGTERM sets; the second quits.
 
     Not where it comes at once: `timeout` sends one to the process and one to its group.
 
-    ``further`` is what an interrupted user is told to do.
+    ``further`` is what an interrupted user is told to do. Until ``started`` is set, by
+    work that has nothing to save before, already the first ends it where it is.
 
     The KeyboardInterrupt that the work raises because of it becomes exit code 130
     (Ctrl-C) or 143 (SIGTERM).
@@ -50,13 +53,18 @@ def interruptible(
         first = now
         received.append(number)
         stop.set()
+        if started is not None and not started.is_set():
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield stop
     except KeyboardInterrupt:
         number = received[0] if received else signal.SIGINT
-        warn(f"interrupted; {further}", kind="error")
+        told = further
+        if started is not None and not started.is_set():
+            told = "the same command starts again from where this one did"
+        warn(f"interrupted; {told}", kind="error")
         answer_error("interrupted", "interrupted")
         _leave(128 + number)
     finally:

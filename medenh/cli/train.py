@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -145,7 +146,10 @@ def _run(
     follows = os.environ.get("RANK", "0") != "0"  # under torchrun the first one tells
     console = Console(stderr=True, quiet=follows, markup=False, emoji=False)
     measured = ""
-    again = interruptible("the same command with --resume goes on from here")
+    started = threading.Event()
+    again = interruptible(
+        "the same command with --resume goes on from here", started=started
+    )
     with again as stop, Meter(settings.name, quiet=follows, unit="steps") as meter:
         if not resume:
             meter.update(0, settings.steps)
@@ -162,6 +166,10 @@ def _run(
                 f"{progress.images_per_second:.1f} images/s{measured}",
             )
 
+        def asked() -> bool:
+            started.set()  # a step is done: from now on its state is saved first
+            return stop.is_set()
+
         result = loop.train(
             settings,
             run_dir,
@@ -169,7 +177,7 @@ def _run(
             max_minutes=max_minutes,
             device=pick_device(device).name,
             on_progress=show,
-            should_stop=stop.is_set,
+            should_stop=asked,
         )
         if stop.is_set():
             raise KeyboardInterrupt
@@ -202,7 +210,10 @@ def _sweep(
     folder = output or Path("runs") / sweep.name
     console = Console(stderr=True, markup=False, emoji=False)
 
+    started = threading.Event()
+
     def tell(run: SweepRun) -> None:
+        started.clear()  # it reads its images first
         console.print(f"{run.number}/{run.runs}: {run.variant}, seed {run.seed}")
 
     diverged: list[SweepRun] = []
@@ -217,7 +228,12 @@ def _sweep(
         failed.append(run)
         console.print(f"failed: {run.variant}, seed {run.seed}: {error}")
 
-    with interruptible() as stop:
+    with interruptible("the same command goes on", started=started) as stop:
+
+        def asked() -> bool:
+            started.set()
+            return stop.is_set()
+
         finished = run_sweep(
             sweep,
             folder,
@@ -227,7 +243,7 @@ def _sweep(
             on_run=tell,
             on_diverged=tell_diverged,
             on_failed=tell_failed,
-            should_stop=stop.is_set,
+            should_stop=asked,
         )
         if stop.is_set():
             raise KeyboardInterrupt

@@ -218,6 +218,7 @@ class Workshop:
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
         wrong, lost = ([], []) if task.draw else losses(image, task.format)
+        lost = [*lost, *_nothing_done(record)]
         warnings = (*_warnings(task, image), *remaining, *wrong, *lost)
         return Outcome(task.index, record, read.failures, (*task.remarks, *warnings))
 
@@ -409,6 +410,13 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
                 hint=f"the record wants sha256 {expected[:12]}..., this is "
                 f"{found[:12]}...",
             )
+
+
+def _nothing_done(record: Record) -> list[str]:
+    """Warn where steps left all as it was: thick slices of a single one, say."""
+    if record.steps and record.metrics.get("psnr_in", 0.0) is None:
+        return [f"{record.preset} changed nothing in it: this makes no pair"]
+    return []
 
 
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:

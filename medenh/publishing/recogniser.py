@@ -25,6 +25,7 @@ from medenh.errors import UsageError
 from medenh.evaluation.cases import choose
 from medenh.metrics import bootstrap_ci
 from medenh.pipeline.fidelity import told_apart
+from medenh.publishing.record import OWN
 from medenh.publishing.run_folder import Run
 from medenh.training.config import TrainConfig
 from medenh.training.data import hold_back, split_holdout
@@ -271,7 +272,7 @@ def _score_segmentation(
             ]
             tables.append(
                 {
-                    "data": f"{dataset}, {split}",
+                    "data": f"{dataset or OWN}, {split}",
                     "region": "field of view" if fields else "whole",
                     "target": name,
                     "n": len(chosen),
@@ -316,7 +317,7 @@ def _score_classification(
         counts = "/".join(str(n) for n in counted)
         tables.append(
             {
-                "data": f"{dataset}, {split}, classes {counts}",
+                "data": f"{dataset or OWN}, {split}, classes {counts}",
                 "region": "whole",
                 "target": "",
                 "n": len(chosen),

@@ -15,9 +15,10 @@ from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config, named_configs
 from medenh.training.data import read_rows
 
-__all__ = ["data_sources", "training_record"]
+__all__ = ["OWN", "data_sources", "training_record"]
 
 _UNSTATED = "not stated"
+OWN = "own images"  # the set of images that name none
 # settings that name files or folders: of a machine, and of no use on another
 _PATHS = (
     ("data", "root"),
@@ -54,7 +55,7 @@ def data_sources(
             name = image.dataset or image.name.partition("/")[0]
             counts[name, terms[image.name]] += 1
         else:
-            counts[image.dataset or "own images", _UNSTATED] += 1
+            counts[image.dataset or OWN, _UNSTATED] += 1
     return [
         {"name": name, "terms": stated, "images": count}
         for (name, stated), count in sorted(counts.items())

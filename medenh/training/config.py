@@ -126,7 +126,8 @@ class TrainConfig(Section):
     def _check(self) -> Self:
         if self.batch % self.accumulate:
             raise ValueError(
-                f"batch {self.batch} does not part into accumulate {self.accumulate}"
+                f"batch {self.batch} does not part into accumulate {self.accumulate}: "
+                "give accumulate=1, or a multiple of it as batch"
             )
         if self.strategy in _RECOGNITION:
             self._check_recogniser()

@@ -133,7 +133,8 @@ def load_parts(
         raise UsageError(
             f"{len(learnt)} images to learn from and {len(held)} held back for "
             "validation: neither may be none",
-            hint="check data.packs or data.high, and their answers",
+            hint="images without an answer do not count; "
+            + ("check data.high" if config.high else config.told()),
         )
     tell_parts(learnt, held, config.holdout_share)
     if task.kind == "segmentation":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,20 +55,31 @@ def with_pseudo_masks(
     version = weights.sha256 if weights is not None else ""
     folder = writable_cache() / "masks" / f"{task}-{version[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
-    marked, drawn = [], 0
+    marked, drawn, begun = [], 0, time.monotonic()
     for place, image in enumerate(images, 1):
         shape = (*image.pixels.shape[:2], len(recogniser.task.classes))
         path = folder / f"{_digest(image, shape)}.npy"
         mask = _kept(path, shape)
         if mask is None:
             if drawn % _EVERY == 0:
-                _log.info("drawing masks of %s, %d of %d", task, place, len(images))
+                left = _left(drawn, len(images) - place, begun)
+                _log.info(
+                    "drawing masks of %s, %d of %d%s", task, place, len(images), left
+                )
             mask = _draw(recogniser, image)
             with publishing(path) as part, part.open("wb") as handle:
                 np.save(handle, mask, allow_pickle=False)
             drawn += 1
         marked.append(replace(image, mask=mask))
     return marked
+
+
+def _left(done: int, rest: int, begun: float) -> str:
+    """Say how long the rest takes, once some are done."""
+    if not done:
+        return ""
+    minutes = (time.monotonic() - begun) / done * rest / 60
+    return f", about {minutes:.0f} min left" if minutes >= 1 else ""
 
 
 def _digest(image: CleanImage, shape: tuple[int, ...]) -> str:

@@ -235,6 +235,13 @@ class DataConfig(Section):
             raise ValueError("whole_share and native_share are more than 1 together")
         return self
 
+    def told(self) -> str:
+        """Say which images of the packs are taken, for those who miss some."""
+        kinds = f"data.qualities ({', '.join(self.qualities)})"
+        if self.datasets:
+            kinds += f" and data.datasets ({', '.join(self.datasets)})"
+        return f"of data.packs only those of {kinds} are taken"
+
 
 class AugmentConfig(Section):
     """How a recogniser's samples are varied; clean variations only, no noise or blur.

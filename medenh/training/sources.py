@@ -88,7 +88,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             f"{len(learnt)} images to learn from and {len(held)} held back for "
             "validation: neither may be none",
             hint="images of one patient stay together: give those of two at least; "
-            "check data.packs and data.qualities, or data.high",
+            + ("check data.high" if data.high else data.told()),
         )
     tell_parts(learnt, held, data.holdout_share)
     _check_answers(learnt, config.promote)

@@ -73,6 +73,20 @@ def test_pictures_unlike_what_a_recipe_is_for_are_warned_about(tmp_path):
     assert not any(one.warnings for one in summary.written)
 
 
+def test_a_step_that_changes_nothing_is_told(tmp_path):
+    noise = np.random.default_rng(0).integers(-200, 200, (1, 32, 32), np.int16)
+    thin = tmp_path / "slice.npy"
+    np.save(thin, noise)
+    several = tmp_path / "volume.npy"
+    np.save(several, np.concatenate([noise, noise[:, ::-1], noise[:, :, ::-1]]))
+    asked_for = asked("ct-thick-slice", modality="ct")
+    summary = degrade_files([thin, several], tmp_path / "out", asked_for)
+    said = {one.input.name: one.warnings for one in summary.written}
+    (warning,) = said["slice.npy"]
+    assert "ct-thick-slice changed nothing" in warning
+    assert said["volume.npy"] == ()
+
+
 def test_a_folder_is_mirrored_and_jpeg_becomes_png(folder, done):
     names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     names = (names - {"sub/camera.jpg"}) | {"sub/camera.png"}

@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+import typer
+
 from medenh.cli import train as verb
 from medenh.training import loop, sweep
 
@@ -61,6 +64,32 @@ def test_an_interrupted_run_is_told_how_to_go_on(tiny_settings, tmp_path):
     assert run.returncode == 130, told
     assert "the same command with --resume goes on" in told
     assert (tmp_path / "run" / "last.pt").exists()
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_ctrl_c_before_the_first_step_ends_a_run_at_once(
+    tmp_path, monkeypatch, capsys, steps
+):
+    reached = []
+
+    def train(*_, should_stop, **__):
+        for _ in range(steps):
+            assert not should_stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append(should_stop())  # with a state to be saved
+        return SimpleNamespace(
+            finished=False, best=0.0, identity=None, step=1, score="psnr"
+        )
+
+    monkeypatch.setattr(loop, "train", train)
+    settings = SimpleNamespace(name="mine", steps=2)
+    with pytest.raises(typer.Exit) as ended:
+        verb._run(settings, tmp_path, resume=False, max_minutes=None, device="cpu")
+    assert ended.value.exit_code == 130
+    assert reached == [True] * steps
+    said = capsys.readouterr().err
+    assert ("with --resume goes on" in said) == bool(steps)
+    assert ("starts again" in said) == (not steps)
 
 
 def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):

@@ -188,8 +188,10 @@ def test_impossible_settings_are_named(settings, change, message):
 
 def test_empty_parts_and_damaged_packs_are_usage_errors(settings, labelled_root):
     config = load_config("lesion-derm", [*settings, "data.datasets={NONE=1.0}"])
-    with pytest.raises(UsageError, match="0 images to learn from"):
+    with pytest.raises(UsageError, match="0 images to learn from") as none:
         load_parts(config.data, tasks.TASKS["lesion-derm"])
+    assert "data.datasets (NONE)" in none.value.hint
+    assert "data.qualities (high, small)" in none.value.hint
     manifest = labelled_root / "derm" / "manifest.csv"
     manifest.write_text(manifest.read_text().replace("masks/5.png", "masks/99.png"))
     config = load_config("lesion-derm", settings)
