@@ -15,6 +15,8 @@ from medenh.cli.console import write
 from medenh.cli.options import named_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from medenh.errors import MedenhError
     from medenh.training.config import TrainConfig
 
@@ -166,10 +168,6 @@ def _run(
                 f"{progress.images_per_second:.1f} images/s{measured}",
             )
 
-        def asked() -> bool:
-            started.set()  # a step is done: from now on its state is saved first
-            return stop.is_set()
-
         result = loop.train(
             settings,
             run_dir,
@@ -177,7 +175,7 @@ def _run(
             max_minutes=max_minutes,
             device=pick_device(device).name,
             on_progress=show,
-            should_stop=asked,
+            should_stop=_asked_after_a_step(stop, started),
         )
         if stop.is_set():
             raise KeyboardInterrupt
@@ -189,6 +187,18 @@ def _run(
         f"{state} at step {result.step}; best validation {result.score} "
         f"{best}; {run_dir}"
     )
+
+
+def _asked_after_a_step(
+    stop: threading.Event, started: threading.Event
+) -> Callable[[], bool]:
+    """Return what tells whether to stop, and that there is a state to save by now."""
+
+    def asked() -> bool:
+        started.set()
+        return stop.is_set()
+
+    return asked
 
 
 def _sweep(
@@ -229,11 +239,6 @@ def _sweep(
         console.print(f"failed: {run.variant}, seed {run.seed}: {error}")
 
     with interruptible("the same command goes on", started=started) as stop:
-
-        def asked() -> bool:
-            started.set()
-            return stop.is_set()
-
         finished = run_sweep(
             sweep,
             folder,
@@ -243,7 +248,7 @@ def _sweep(
             on_run=tell,
             on_diverged=tell_diverged,
             on_failed=tell_failed,
-            should_stop=asked,
+            should_stop=_asked_after_a_step(stop, started),
         )
         if stop.is_set():
             raise KeyboardInterrupt

@@ -218,8 +218,8 @@ class Workshop:
         pair = self._pair(task, image)
         record = self._write(task, pair, image, read.hashes)
         wrong, lost = ([], []) if task.draw else losses(image, task.format)
-        lost = [*lost, *_nothing_done(record)]
-        warnings = (*_warnings(task, image), *remaining, *wrong, *lost)
+        idle = _nothing_done(record)
+        warnings = (*_warnings(task, image), *remaining, *wrong, *lost, *idle)
         return Outcome(task.index, record, read.failures, (*task.remarks, *warnings))
 
     def _profile(self, task: Task) -> str | None:
