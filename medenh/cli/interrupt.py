@@ -40,7 +40,10 @@ def interruptible(
     """
     stop = threading.Event()
     received: list[int] = []
-    first = 0.0
+    first, owner = 0.0, os.getpid()
+
+    def idle() -> bool:
+        return started is not None and not started.is_set()
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal first
@@ -53,7 +56,8 @@ def interruptible(
         first = now
         received.append(number)
         stop.set()
-        if started is not None and not started.is_set():
+        # not in workers forked since: they get a terminal's Ctrl-C too, and are needed
+        if idle() and os.getpid() == owner:
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
@@ -62,7 +66,7 @@ def interruptible(
     except KeyboardInterrupt:
         number = received[0] if received else signal.SIGINT
         told = further
-        if started is not None and not started.is_set():
+        if idle():
             told = "the same command starts again from where this one did"
         warn(f"interrupted; {told}", kind="error")
         answer_error("interrupted", "interrupted")

@@ -228,3 +228,32 @@ with interruptible() as stop:
     )
     assert ended.returncode == 130, ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_forked_before_the_first_step_outlives_ctrl_c():
+    script = """
+import os, signal, threading, time
+import typer
+from medenh.cli.interrupt import interruptible
+
+try:
+    with interruptible(started=threading.Event()) as stop:
+        worker = os.fork()
+        if not worker:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            os._exit(7 if stop.is_set() else 8)
+        print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))
+        os.kill(os.getpid(), signal.SIGINT)
+        print("was not interrupted")
+except typer.Exit as ended:
+    print(ended.exit_code)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ended.stdout == "7\n130\n", ended.stderr
