@@ -41,8 +41,7 @@ def slices(folder, places, pixels=None, each=None, **more):
                 SOPInstanceUID=f"1.2.3.4.{index}",
                 ImagePositionPatient=[f"{one:.6f}" for one in where],
                 ImageOrientationPatient=TILTED,
-                PixelSpacing=SPACING,
-                **{**more, **own},
+                **{"PixelSpacing": SPACING, **more, **own},
             )
         )
     return paths
@@ -427,6 +426,47 @@ def test_a_frame_without_a_place_is_told_and_strict_refuses(tmp_path, spoil):
     with pytest.raises(RefusedError, match="tell no place"):
         enhance(image, tmp_path / "c.nii", model="clahe", strict=True)
     assert dicom.lost_meaning(image, "dicom") == []
+
+
+def measured(places, spacings):
+    """Return groups as `plane_groups` does; each frame tells its pixels' spacing."""
+    groups = plane_groups(places)
+    shared = groups["SharedFunctionalGroupsSequence"][0]
+    del shared.PixelMeasuresSequence
+    frames = groups["PerFrameFunctionalGroupsSequence"]
+    for frame, spacing in zip(frames, spacings, strict=True):
+        measures = Dataset()
+        measures.PixelSpacing, measures.SliceThickness = [spacing] * 2, 4
+        frame.PixelMeasuresSequence = Sequence([measures])
+    return groups
+
+
+def test_frames_with_pixels_of_several_sizes_are_told_and_strict_refuses(tmp_path):
+    groups = measured((6, 4, 2, 0), (0.5, 0.5, 0.7, 0.5))
+    path = save(tmp_path / "a.dcm", noise((4, 64, 64)), **groups)
+    image = formats.read(path)
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "pixels of its slices differ in size" in word
+    assert dicom.lost_meaning(image, "dicom") == []
+    assert image.header.order == ()  # they lie well: nothing is to be sorted
+    with pytest.warns(UserWarning, match="differ in size"):
+        enhance(image, tmp_path / "b.nii", model="clahe")
+    with pytest.raises(RefusedError, match="differ in size"):
+        enhance(image, tmp_path / "c.nii", model="clahe", strict=True)
+
+
+def test_sizes_of_pixels_that_differ_by_rounding_are_one(tmp_path):
+    groups = measured((0, 2), (0.703125, 0.7031))
+    image = formats.read(save(tmp_path / "a.dcm", noise((2, 8, 8)), **groups))
+    assert dicom.lost_meaning(image, "nifti") == []
+
+
+def test_a_series_with_pixels_of_several_sizes_is_told(tmp_path):
+    each = [{}, {"PixelSpacing": [0.5, 0.5]}, {}]
+    image = formats.read(slices(tmp_path / "in", (0, 3, 9), each=each))
+    missing, sizes = dicom.lost_meaning(image, "nifti")
+    assert "slices are missing" in missing
+    assert "differ in size" in sizes
 
 
 GAP = (0, 3, 9, 12)

@@ -183,10 +183,10 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
     Returns
     -------
     list of str
-        One sentence for each: places of slices that are not evenly spaced, which
-        NIfTI has no words for, stored numbers that are no real values, and those that
-        stand for colours. In DICOM each slice keeps its own header and nothing is
-        lost; that the rescale is damaged is told of every format.
+        One sentence for each: places of slices that are not evenly spaced and sizes of
+        pixels that differ, which NIfTI has no words for, stored numbers that are no
+        real values, and those that stand for colours. In DICOM each slice keeps its own
+        header and nothing is lost; that the rescale is damaged is told of every format.
     """
     if image.format != "dicom":  # pydicom takes 0.1 s to load
         return []
@@ -196,11 +196,13 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
     if not isinstance(header, DicomFiles):
         return []
     lost = []
-    if header.misplaced and "nifti" in (kind, map_kind):
-        lost.append(
-            f"{header.misplaced}: NIfTI has one spacing for all, so that not all "
-            "slices lie in their place there"
-        )
+    if "nifti" in (kind, map_kind):
+        lost = [
+            f"{problem}: NIfTI has one spacing for all, so that not all slices lie in "
+            "their place there"
+            for problem in (header.misplaced, header.uneven)
+            if problem
+        ]
     if header.damaged_rescale:
         lost.append(
             "its RescaleSlope or RescaleIntercept is no number that can be used: its "

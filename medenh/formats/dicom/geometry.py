@@ -14,7 +14,7 @@ from medenh.formats.dicom.header import integer, numbers, slice_position
 from medenh.formats.dicom.meaning import functional_groups
 from medenh.types import Geometry
 
-__all__ = ["frame_order", "geometry_of", "slice_order"]
+__all__ = ["frame_order", "geometry_of", "slice_order", "uneven_pixels"]
 
 # Of slices in one place, what makes them parts of different volumes; in this order.
 # Enhanced files have words of their own for some of it.
@@ -30,6 +30,7 @@ _TOLD_APART_BY = (
 _APART_MM = 1e-3
 _SAME_PLACE_MM = 0.01
 _PARALLEL = 1e-3  # greatest difference of direction cosines
+_SAME_SIZE = 1e-3  # of a pixel: by its other side a picture is half a pixel off
 _WHOLE = 0.05  # of a step, to be called missing slices
 _GAPS_TOLD = 3
 
@@ -159,7 +160,7 @@ def geometry_of(
     str
         Why the affine is not true of all frames; empty where it is.
     """
-    row, column = _pixel_spacing(datasets[0])
+    row, column = _pixel_spacings(datasets[0])[0]
     planes = _planes(datasets, frames)
     if order is not None:
         planes = [planes[index] for index in order]
@@ -190,9 +191,28 @@ def geometry_of(
     return Geometry((between, row, column), affine, depth), problem
 
 
-def _pixel_spacing(dataset: Dataset) -> tuple[float, float]:
+def uneven_pixels(datasets: Sequence[Dataset]) -> str:
+    """Return why one size of pixels is not that of all slices; empty where it is.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        As for `geometry_of`.
+    """
+    told = np.array([one for each in datasets for one in _pixel_spacings(each)])
+    if len(told) == 1 or np.allclose(told, told[0], rtol=_SAME_SIZE, equal_nan=True):
+        return ""
+    return "the pixels of its slices differ in size"
+
+
+def _pixel_spacings(dataset: Dataset) -> list[tuple[float, float]]:
+    """Return rows' and columns' distance in mm, for each frame where they are told."""
     items = functional_groups(dataset, "PixelMeasuresSequence")
-    for source in [*items[:1], dataset]:
+    return [_pixel_spacing((item, dataset)) for item in items or [dataset]]
+
+
+def _pixel_spacing(sources: Iterable[Dataset]) -> tuple[float, float]:
+    for source in sources:
         for keyword in (
             "PixelSpacing",
             "ImagerPixelSpacing",

@@ -24,7 +24,12 @@ from medenh.formats.dicom.dataset import (
     to_bytes,
     to_little_endian,
 )
-from medenh.formats.dicom.geometry import frame_order, geometry_of, slice_order
+from medenh.formats.dicom.geometry import (
+    frame_order,
+    geometry_of,
+    slice_order,
+    uneven_pixels,
+)
 from medenh.formats.dicom.header import (
     Layout,
     integer,
@@ -92,7 +97,10 @@ class DicomFiles:
     coloured : bool
         Some pixels of grey frames stand for colours; they are frozen.
     misplaced : str
-        Why the image's affine is not true of all its frames; empty where it is.
+        Why the frames do not lie as the image's affine says; empty where they do.
+    uneven : str
+        Why the image's spacing of pixels is not that of all its frames; empty where
+        it is.
     """
 
     parts: tuple[DicomPart, ...]
@@ -102,6 +110,7 @@ class DicomFiles:
     damaged_rescale: bool = False
     coloured: bool = False
     misplaced: str = ""
+    uneven: str = ""
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -247,6 +256,7 @@ def _image(
                 damaged_rescale=not rescaled and meaning.has_damaged_rescale(unique),
                 coloured=colours is not None,
                 misplaced=misplaced,
+                uneven=uneven_pixels(unique),
             ),
         )
         return _sorted(image) if misplaced and len(parts) == 1 else image
