@@ -13,7 +13,6 @@ from medenh.errors import (
     UnsupportedError,
 )
 from medenh.formats.discover import (
-    OUTPUTS,
     Discovery,
     IsOutput,
     discover,
@@ -100,7 +99,7 @@ def key_of(relative: str | Path) -> str:
 def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> Listing:
     """List the pictures of a folder, or take one file.
 
-    ``is_output`` is that of `discover`; what is passed over by it is warned about.
+    ``is_output`` is that of `discover`; what is passed over is warned about.
 
     Each file of a DICOM series stands for itself. Files that have the same name but for
     the extension are rejected: nothing tells which of them is meant.
@@ -114,10 +113,6 @@ def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> L
     if not root.exists():
         raise NothingReadableError("no such file or folder", path=root)
     found = discover([root], is_output=is_output)
-    words = in_words(found.kinds)
-    if words:
-        told = any(kind.startswith(OUTPUTS) for kind in found.kinds)
-        _log.log(logging.WARNING if told else logging.INFO, "%s: %s", root, words)
     named: dict[str, list[Path]] = {}
     for item in found.items:
         for path, relative in zip(item.paths, item.relative, strict=True):
@@ -135,6 +130,8 @@ def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> L
         found.rejected.extend((path, error) for path in named[key])
     if not files:
         raise _nothing(root, found)
+    if found.kinds:
+        _log.warning("%s: %s", root, in_words(found.kinds))
     return Listing(root, files, found.rejected, root.is_file())
 
 

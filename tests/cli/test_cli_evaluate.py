@@ -134,6 +134,21 @@ def test_one_pair_says_that_it_is_one(run):
     assert "[" not in out
 
 
+def test_what_a_folder_holds_beside_pictures_is_told_once_but_for_quiet(run, folders):
+    for name in ("a.csv", "b.csv", "c.zip"):
+        (folders / "clean" / name).write_text("none")
+    told = "warning: clean: passed over: 2 .csv, 1 .zip"
+    pairs, protocol = ("enhanced", "clean"), ("--protocol", "dpe", "--data", "clean")
+    for words in (pairs, (*pairs, "--json"), (*protocol, "--models", "clahe")):
+        code, _, err = run(*words)
+        assert code == 0
+        assert err.splitlines().count(told) == 1
+    assert run(*pairs, "--quiet")[2] == ""
+    for path in (folders / "clean").glob("*.png"):
+        path.unlink()
+    assert run(*pairs)[2].count("passed over") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [
