@@ -1,4 +1,7 @@
-"""Whether an enhanced image still shows what its input showed; no reference needed."""
+"""Whether an enhanced image still shows what its input showed; no reference needed.
+
+`structure`, `clipped` and `shift` are called as all metrics of the registry are.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,18 @@ from numpy.typing import NDArray
 
 from medenh.colour import luma
 from medenh.errors import NonFiniteError, UsageError
-from medenh.metrics._arrays import checked_mask, checked_pair
+from medenh.metrics._arrays import checked_mask, checked_pair, checked_range
 from medenh.types import FloatArray
 
-__all__ = ["brightness_excess", "clipped_share", "mean_shift", "structure_correlation"]
+__all__ = [
+    "brightness_excess",
+    "clipped",
+    "clipped_share",
+    "mean_shift",
+    "shift",
+    "structure",
+    "structure_correlation",
+]
 
 _MOST_PIXELS = 2_000_000
 _SIGMA, _RADIUS = 1.8, 4  # a Gaussian window of 9 px
@@ -239,6 +250,56 @@ def brightness_excess(unit_after: NDArray[Any], unit_before: NDArray[Any]) -> fl
         return 0.0
     room = 1.0 - float(np.percentile(unit_before, 99))
     return max(0.0, rise - room)
+
+
+def structure(
+    image: NDArray[Any],
+    reference: NDArray[Any],
+    *,
+    data_range: float | None = None,
+    mask: NDArray[Any] | None = None,
+) -> float:
+    """Return `structure_correlation`; the data range changes nothing."""
+    if data_range is not None:
+        checked_range(data_range)
+    return structure_correlation(image, reference, mask=mask)
+
+
+def clipped(
+    image: NDArray[Any],
+    reference: NDArray[Any],
+    *,
+    data_range: float | None = None,
+    mask: NDArray[Any] | None = None,
+) -> float:
+    """Return `clipped_share` of two images in [0, data_range]."""
+    return clipped_share(*_unit_pair(image, reference, data_range, mask))
+
+
+def shift(
+    image: NDArray[Any],
+    reference: NDArray[Any],
+    *,
+    data_range: float | None = None,
+    mask: NDArray[Any] | None = None,
+) -> float:
+    """Return `mean_shift` of two images in [0, data_range]."""
+    return mean_shift(*_unit_pair(image, reference, data_range, mask))
+
+
+def _unit_pair(
+    image: NDArray[Any],
+    reference: NDArray[Any],
+    data_range: float | None,
+    mask: NDArray[Any] | None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return both images over the data range, float32; only the mask's pixels."""
+    one, other = checked_pair(image, reference)
+    white = checked_range(data_range, one, other)
+    region = checked_mask(mask, one.shape)
+    if region is not None:
+        one, other = one[region], other[region]
+    return (one / white).astype("float32"), (other / white).astype("float32")
 
 
 def _same_shape(after: NDArray[Any], before: NDArray[Any]) -> None:

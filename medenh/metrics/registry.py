@@ -256,7 +256,7 @@ METRICS: dict[str, Metric] = {
             title="Structure kept",
             kind="fidelity",
             better="higher",
-            module="uniform",
+            module="fidelity",
             attribute="structure",
         ),
         Metric(
@@ -280,7 +280,7 @@ METRICS: dict[str, Metric] = {
             title="Share of newly clipped values",
             kind="fidelity",
             better="lower",
-            module="uniform",
+            module="fidelity",
             attribute="clipped",
         ),
         Metric(
@@ -288,7 +288,7 @@ METRICS: dict[str, Metric] = {
             title="Shift of the mean",
             kind="fidelity",
             better="zero",
-            module="uniform",
+            module="fidelity",
             attribute="shift",
         ),
         Metric(
