@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from medenh.degradations.api import unit_severity
@@ -28,15 +25,14 @@ def degrade_crop(
     eight_bit: bool = False,
     field: FloatArray | None = None,
     whole_side: int | None = None,
-    window_hu: tuple[float, float] = SOFT_TISSUE_HU,
-    options: Mapping[str, Any] | None = None,
 ) -> FloatArray:
     """Return a crop degraded by a fresh draw of a recipe.
 
     Parameters
     ----------
     crop : float32 array, shape (H, W, C), in [0, 1], C 1 or 3
-        Not changed. Of a fundus photograph it counts as inside the disc.
+        Not changed. Of a fundus photograph it counts as inside the disc. For recipes
+        in HU 0 and 1 stand for the ends of the window of soft tissue [chosen].
     recipe : str
         A key of `RECIPES`.
     rng : Generator
@@ -52,10 +48,6 @@ def degrade_crop(
     whole_side : int, optional
         Long side of the picture the crop was cut from. Lengths are in proportion to
         it: without it a crop is blurred less than the whole picture would be.
-    window_hu : (float, float)
-        For recipes in HU, what 0 and 1 stand for: soft tissue [chosen].
-    options : mapping, optional
-        The recipe's own options.
 
     Returns
     -------
@@ -64,8 +56,7 @@ def degrade_crop(
     Raises
     ------
     UsageError
-        Unknown recipe or option, a severity outside 1 to 5, or a crop of another
-        shape.
+        Unknown recipe, a severity outside 1 to 5, or a crop of another shape.
 
     Examples
     --------
@@ -85,9 +76,9 @@ def degrade_crop(
         field=field,
         eight_bit=eight_bit,
         whole_side=whole_side,
-        options=checked_options(chosen, options or {}),
+        options=checked_options(chosen, {}),
     )
-    low, high = window_hu if chosen.domain == "hu" else (0.0, 1.0)
+    low, high = SOFT_TISSUE_HU if chosen.domain == "hu" else (0.0, 1.0)
     frames = crop[None] if (low, high) == (0.0, 1.0) else _stretched(crop, low, high)
     degraded, _ = sample_frames(frames, chosen, scene, rng, share)
     out = degraded[0]

@@ -23,6 +23,8 @@ __all__ = [
 
 Maps = Sequence[Tensor]
 
+_STEPS = (1, 2, 4, 8)  # pixels between the taps of a level's filters
+
 
 class FeatureExtractor(Protocol):
     """Something that sees a picture as a list of maps.
@@ -38,11 +40,6 @@ class FeatureExtractor(Protocol):
 class AnalyticFeatures(nn.Module):
     """Fixed filters: what a picture looks like at several scales, without weights.
 
-    Parameters
-    ----------
-    levels : int
-        Scales; the filters' taps are 1, 2, 4... pixels apart.
-
     Notes
     -----
     Our choice where the papers take an ImageNet network. A map holds, for each channel:
@@ -53,9 +50,8 @@ class AnalyticFeatures(nn.Module):
     haar: Tensor
     sobel: Tensor
 
-    def __init__(self, levels: int = 4) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.levels = levels
         low, high = torch.tensor([0.5, 0.5]), torch.tensor([-0.5, 0.5])
         pairs = ((low, low), (high, low), (low, high), (high, high))
         haar = torch.stack([torch.outer(*pair) for pair in pairs]).unsqueeze(1)
@@ -69,8 +65,7 @@ class AnalyticFeatures(nn.Module):
         """Map (B, C, H, W) in [0, 1] to one (B, 6C, H, W) map a level."""
         x, maps = image.float(), []
         with torch.autocast(x.device.type, enabled=False):
-            for level in range(self.levels):
-                step = 2**level
+            for step in _STEPS:
                 low, *details = _filter(x, self.haar, step)
                 down, along = _filter(x, self.sobel, step)
                 magnitude = torch.sqrt(down.square() + along.square() + 1e-8)
@@ -172,7 +167,6 @@ def regularised_features(
     *,
     rf_mode: Literal["product", "sum"] = "product",
     feature_weight: float = 1.0,
-    gradient_weight: float = 1.0,
 ) -> Tensor:
     """Return DPE's regularised feature loss.
 
@@ -184,8 +178,7 @@ def regularised_features(
     rf_mode : "product" or "sum"
         The published product of `gradient_difference` and weighted `feature_distance`,
         which fades as gradients match, or their weighted sum (ours).
-    feature_weight, gradient_weight : float
-        The latter for the sum only.
+    feature_weight : float
 
     Notes
     -----
@@ -197,4 +190,4 @@ def regularised_features(
     gradients = gradient_difference(enhanced, reference)
     if rf_mode == "product":
         return gradients * features
-    return gradient_weight * gradients + features
+    return gradients + features

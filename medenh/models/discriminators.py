@@ -26,8 +26,6 @@ class PatchDiscriminator(nn.Module):
 
     Parameters
     ----------
-    channels : int
-        Of the pictures.
     norm : "instance", "spectral" or "none"
         Instance normalisation of the second to fourth layer is StillGAN's (its figure
         says batch normalisation, its code this); spectral normalisation of all weights
@@ -40,11 +38,9 @@ class PatchDiscriminator(nn.Module):
     Pictures of 24 pixels or more a side; works on [0, 1], centred inside.
     """
 
-    def __init__(
-        self, *, channels: int = 3, norm: Norm = "instance", width: int = 64
-    ) -> None:
+    def __init__(self, *, norm: Norm = "instance", width: int = 64) -> None:
         super().__init__()
-        widths = (channels, width, 2 * width, 4 * width, 8 * width, 1)
+        widths = (3, width, 2 * width, 4 * width, 8 * width, 1)
         strides = (2, 2, 2, 1, 1)
         convs: list[nn.Module] = [
             nn.Conv2d(a, b, 4, stride=stride, padding=1)

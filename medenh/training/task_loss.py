@@ -99,10 +99,8 @@ class TaskLoss:
         task: str,
         mode: Mode = "supervised",
         *,
-        device: str = "cpu",
         precision: str = "fp32",
         train: bool = False,
-        lr: float = 1e-4,
     ) -> Self:
         """Take the recogniser that `medenh.tasks.find_task` knows by a name.
 
@@ -115,14 +113,13 @@ class TaskLoss:
         """
         from medenh import tasks
 
-        found = tasks.load(task, device=device)
+        found = tasks.load(task)
         return cls(
             found.network,
             found.task.kind,
             mode,
             precision=precision,
             train=train,
-            lr=lr,
             side=found.task.side if found.task.kind == "classification" else None,
         )
 

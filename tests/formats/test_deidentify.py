@@ -187,7 +187,7 @@ def test_uids_that_are_equal_stay_equal_and_others_differ():
     second.SOPClassUID, second.CodingSchemeUID = CT, "2.16.840.1.113883.6.96"
     second.FrameOfReferenceUID = next(iter(UID_dictionary))
     for one in (first, second):
-        deidentify(one, "")
+        deidentify(one)
     made = second.ReferencedImageSequence[0]
     assert first.StudyInstanceUID == second.StudyInstanceUID != "1.2.3.1"
     assert made.ReferencedSOPInstanceUID == first.SOPInstanceUID
@@ -221,7 +221,7 @@ def test_dummies_are_legal_values_of_their_kind():
         if value is not None and rules().get(tag) == "D":
             made.add(DataElement(tag, vr, value))
     before = len(made)
-    deidentify(made, "")
+    deidentify(made)
     assert before > 80
     for element in made.iterall():
         assert not element.is_empty

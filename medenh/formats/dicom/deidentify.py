@@ -68,26 +68,22 @@ def rules() -> Mapping[int, Action]:
         return found
 
 
-def deidentify(dataset: Dataset, secret: str | None = None) -> None:
+def deidentify(dataset: Dataset) -> None:
     """Take out of a data set, in place, what the profile takes out; pixels stay.
 
     Parameters
     ----------
     dataset : Dataset
         Without pixel data; nested data sets are gone through too.
-    secret : str, optional
-        Key of the new UIDs; by default that of the environment variable
-        ``MEDENH_UID_SECRET``, else none. Equal UIDs become equal UIDs wherever they
-        stand, in every file and every run with the same secret.
 
     Notes
     -----
-    New UIDs are 2.25 and 122 bits of HMAC-SHA-256 of the old ones (PS3.5 B.2).
+    New UIDs are 2.25 and 122 bits of HMAC-SHA-256 of the old ones (PS3.5 B.2); its key
+    is the environment variable ``MEDENH_UID_SECRET``, the secret. Equal UIDs become
+    equal UIDs wherever they stand, in every file and every run with the same secret.
     Without a secret anybody who knows, or guesses, an old UID can compute its new one.
     """
-    if secret is None:
-        secret = os.environ.get(UID_SECRET, "")
-    _Cleaner(secret.encode()).clean(dataset)
+    _Cleaner(os.environ.get(UID_SECRET, "").encode()).clean(dataset)
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = f"medenh: PS3.15 {EDITION} Basic Profile"
     code = Dataset()
