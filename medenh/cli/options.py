@@ -101,6 +101,7 @@ Report = Annotated[
     typer.Option("--report", help="HTML page to write.", show_default=False),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
+# the words of model cards, whose module takes too long to load; a test compares
 _KINDS = "fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound, nuclear"
 
 

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from medenh import models
 from medenh.errors import UsageError
+from medenh.zoo.card import ModalityWord
 
 __all__ = [
     "AdversarialConfig",
@@ -198,18 +199,7 @@ class DataConfig(Section):
     real: str = ""
     real_qualities: list[str] = []
     real_recipes: dict[RecipeName, Frequency] = {}
-    modality: Literal[
-        "",
-        "fundus",
-        "xray",
-        "ct",
-        "mri",
-        "dermoscopy",
-        "microscopy",
-        "endoscopy",
-        "ultrasound",
-        "nuclear",
-    ] = ""
+    modality: Literal["", ModalityWord] = ""
     masks: str = ""
     labels: str = ""
     pseudo_masks: str = ""

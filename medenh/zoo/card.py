@@ -7,7 +7,7 @@ because `medenh.types` needs numpy, which listing models does without; a test co
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,18 +30,6 @@ __all__ = [
 
 CLASSICAL = "classical"
 BUNDLED_LIMIT = 24 * 2**20  # what is bundled travels in every install
-MODALITIES = (
-    "fundus",
-    "xray",
-    "ct",
-    "mri",
-    "dermoscopy",
-    "microscopy",
-    "endoscopy",
-    "ultrasound",
-    "nuclear",
-)
-
 ModalityWord = Literal[
     "fundus",
     "xray",
@@ -53,6 +41,7 @@ ModalityWord = Literal[
     "ultrasound",
     "nuclear",
 ]
+MODALITIES: tuple[str, ...] = get_args(ModalityWord)
 Identifier = Annotated[
     str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", min_length=2, max_length=64)
 ]
