@@ -101,6 +101,7 @@ METHODS: dict[str, Method] = {
         ("median", "denoise", "median"),
         ("bilateral", "denoise", "bilateral"),
         ("tv", "denoise", "tv"),
+        ("bm3d", "bm3d", "bm3d"),
         ("unsharp", "unsharp", "unsharp"),
     )
 }

@@ -14,6 +14,7 @@ from medenh.errors import NonFiniteError, UsageError
 from medenh.types import FloatArray
 
 __all__ = [
+    "OPPONENT",
     "BoolArray",
     "field_radius",
     "filled_background",
@@ -27,6 +28,17 @@ __all__ = [
 ]
 
 BoolArray = NDArray[np.bool_]
+
+# RGB to an intensity and two opponent planes; orthonormal: white noise has the same
+# strength in each
+OPPONENT = np.array(
+    [
+        [3**-0.5, 3**-0.5, 3**-0.5],
+        [2**-0.5, 0.0, -(2**-0.5)],
+        [6**-0.5, -2 * 6**-0.5, 6**-0.5],
+    ],
+    np.float32,
+)
 
 _ROUNDING = 1e-3  # outside [0, 1] by so little is arithmetic, not another unit
 _FOV_SIDE = 1024  # a field of view needs no more detail than this

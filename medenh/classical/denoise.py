@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.classical.common import BoolArray, filled_background, noise_sigma
+from medenh.classical.common import (
+    OPPONENT,
+    BoolArray,
+    filled_background,
+    noise_sigma,
+)
 from medenh.types import FloatArray
 
 __all__ = ["bilateral", "median", "nlm", "tv", "wavelet"]
@@ -15,16 +20,6 @@ __all__ = ["bilateral", "median", "nlm", "tv", "wavelet"]
 _WAVELET = "sym8"
 _TV_STEPS = 100  # of Chambolle's dual ascent
 _ZERO = 1e-6  # coefficients below are of a surround without any content; grey is 0 to 1
-
-# orthonormal: white noise has the same strength in every plane
-_OPPONENT = np.array(
-    [
-        [3**-0.5, 3**-0.5, 3**-0.5],
-        [2**-0.5, 0.0, -(2**-0.5)],
-        [6**-0.5, -2 * 6**-0.5, 6**-0.5],
-    ],
-    np.float32,
-)
 
 
 def nlm(
@@ -211,12 +206,12 @@ def wavelet(
         return _spun(pixels[..., 0], noise, levels, shifts)[..., None]
     if sigma == 0.0:
         return pixels
-    planes: FloatArray = pixels @ _OPPONENT.T
+    planes: FloatArray = pixels @ OPPONENT.T
     for at, factor in enumerate((1.0, chroma, chroma)):
         plane = np.ascontiguousarray(planes[..., at])
         noise = noise_sigma(plane, mask) if sigma is None else sigma
         planes[..., at] = _spun(plane, factor * noise, levels, shifts)
-    out: FloatArray = planes @ _OPPONENT
+    out: FloatArray = planes @ OPPONENT
     return out
 
 

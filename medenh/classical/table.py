@@ -303,6 +303,19 @@ INFO: dict[str, MethodInfo] = {
         limits="Makes flat patches with steps of slopes, lowers the contrast of what "
         "is small; faint texture goes. Made for additive noise of one strength.",
     ),
+    "bm3d": MethodInfo(
+        title="Block matching and 3-D filtering",
+        reference="Dabov, Foi, Katkovnik, Egiazarian, IEEE TIP 16(8), 2007",
+        summary="Stacks blocks that look alike and shrinks what they do not share.",
+        modalities=_NOISY,
+        options=(
+            _SIGMA,
+            Option("strength", 1.0, 0.05, 5.0, "factor on sigma"),
+            Option("search", 19, 3, 40, "how far it looks, px", whole=True),
+        ),
+        limits="Slow. Made for additive noise of one strength; faint texture goes, "
+        "and strong noise leaves patterns in flat places.",
+    ),
     "unsharp": MethodInfo(
         title="Unsharp masking with a noise threshold",
         reference="",

@@ -230,10 +230,19 @@ _CHAMBOLLE = """@article{chambolle2004algorithm,
   volume  = {20}, pages = {89--97}, year = {2004},
   doi     = {10.1023/B:JMIV.0000011325.36760.1e}
 }"""
+_BM3D = """@article{dabov2007image,
+  author  = {Dabov, Kostadin and Foi, Alessandro and Katkovnik, Vladimir and
+             Egiazarian, Karen},
+  title   = {Image Denoising by Sparse 3-D Transform-Domain Collaborative Filtering},
+  journal = {IEEE Transactions on Image Processing},
+  volume  = {16}, number = {8}, pages = {2080--2095}, year = {2007},
+  doi     = {10.1109/TIP.2007.901238}
+}"""
 
 _OF_METHOD = {
     "ben-graham": (_BEN_GRAHAM,),
     "bilateral": (_BILATERAL_FILTER,),
+    "bm3d": (_BM3D,),
     "clahe": (_CLAHE,),
     "clahe-green": (_CLAHE_GREEN, _CLAHE),
     "dcp": (_DCP, _GUIDED),
