@@ -43,6 +43,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "as_ours",
+    "counted",
     "exit_code",
     "first_problem",
     "is_out_of_memory",
@@ -212,6 +213,17 @@ def first_problem(error: ValidationError) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many there are of something, as messages say it.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(0, "image")
+    ('1 image', '0 images')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def spelled(**options: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import InputError, NonFiniteError, UsageError, spelled
+from medenh.errors import InputError, NonFiniteError, UsageError, counted, spelled
 from medenh.evaluation.result import Better, Column
 from medenh.metrics.registry import METRICS, Metric
 from medenh.types import FloatArray, Image, Modality, UnitRange
@@ -149,7 +149,7 @@ def _check_sizes(image: Image, reference: Image) -> None:
         )
     if image.frames != reference.frames:
         raise InputError(
-            f"{image.frames} frames, its reference {reference.frames}",
+            f"{counted(image.frames, 'frame')}, its reference {reference.frames}",
             path=image.source,
         )
     if image.units != reference.units:

@@ -15,6 +15,7 @@ from medenh.errors import (
     NothingReadableError,
     UnreadableError,
     UnsupportedError,
+    counted,
 )
 from medenh.formats import EXTENSIONS, sniff
 from medenh.formats.content import find_partner
@@ -189,7 +190,8 @@ def in_words(kinds: Mapping[str, int]) -> str:
     told = [f"{count} {kind}" for kind, count in kinds.items()]
     if len(told) > _MOST_KINDS:
         rest = sum(list(kinds.values())[_MOST_KINDS:])
-        told[_MOST_KINDS:] = [f"{rest} of {len(told) - _MOST_KINDS} other kinds"]
+        others = counted(len(told) - _MOST_KINDS, "other kind")
+        told[_MOST_KINDS:] = [f"{rest} of {others}"]
     return f"passed over: {', '.join(told)}" if told else ""
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medenh.errors import OutputError, UnsupportedError, UsageError
+from medenh.errors import OutputError, UnsupportedError, UsageError, counted
 from medenh.formats import EXTENSIONS, PROFILES
 from medenh.formats.content import find_partner
 from medenh.formats.viewing import Viewing, viewing_of
@@ -79,7 +79,7 @@ def write(
         _write_one(image, paths[0], kind, provenance)
     elif kind not in _RASTERS or len(paths) != image.frames:
         raise UsageError(
-            f"{len(paths)} outputs for {image.frames} frames as {kind}",
+            f"{len(paths)} outputs for {counted(image.frames, 'frame')} as {kind}",
             hint="give one output",
         )
     else:
@@ -227,8 +227,8 @@ def lost_numbers(image: Image, kind: str) -> list[str]:
     if image.pixels.dtype.kind == "f" and image.frozen is not None:
         count = int(np.count_nonzero(image.frozen))
         found.append(
-            f"{count} pixels that are no finite numbers become black or white in "
-            f"{kind.upper()}"
+            f"pixels that are no finite numbers become black or white in "
+            f"{kind.upper()}: {count}"
         )
     return found
 

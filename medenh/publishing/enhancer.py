@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from medenh.device import cpu_has_bf16
-from medenh.errors import UsageError
+from medenh.errors import UsageError, counted
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.output import summarise
 from medenh.evaluation.packs import is_pack
@@ -111,7 +111,9 @@ def _fidelity(
     fields: dict[str, Any] = {}
     count = sum(len(group) for group in images.usual)
     if count < limits.FEWEST:
-        on_step(f"no limits: {count} pictures, and {limits.FEWEST} are needed")
+        on_step(
+            f"no limits: {counted(count, 'picture')}, and {limits.FEWEST} are needed"
+        )
     else:
         on_step(f"limits on {count} pictures")
         model = load_model(name, "cpu", "fp32", engine=_engines()[0])

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medenh.errors import UsageError, first_problem
+from medenh.errors import UsageError, counted, first_problem
 from medenh.hashing import sha256_file
 from medenh.publishing import images, recogniser
 from medenh.publishing.copies import refuse_copies
@@ -189,7 +189,7 @@ def _recogniser(
     }
     fields["title"] = words.title or task.title
     _card(fields)  # wrong words are known before the work
-    on_step(f"scoring {len(found.unseen)} images of split {found.split}")
+    on_step(f"scoring {counted(len(found.unseen), 'image')} of split {found.split}")
     recognition, lost = recogniser.measure_recogniser(
         run, found, words.literature, options.limit
     )

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, counted
 from medenh.tasks.masks import class_masks, read_mask
 from medenh.tasks.table import Task
 
@@ -186,7 +186,7 @@ def load_pack(
     rows = [r for r in read_pack(folder, qualities) if r["split"] in splits]
     if task is not None:
         rows = [row for row in rows if has_answer(row, task)]
-    _log.info("reading %d images of %s", len(rows), folder)
+    _log.info("reading %s of %s", counted(len(rows), "image"), folder)
     images = []
     for shard in sorted({row["shard"] for row in rows}):
         with open_shard(folder / shard) as tar:
@@ -375,7 +375,8 @@ def hold_back(
 
 def tell_parts(learnt: list[_Image], held: list[_Image], share: float) -> None:
     """Log the sizes of both parts; warn where far more than asked is held back."""
-    _log.info("%d images to learn from, %d held back", len(learnt), len(held))
+    first = counted(len(learnt), "image")
+    _log.info("%s to learn from, %d held back", first, len(held))
     found = len(held) / (len(learnt) + len(held))
     if found <= max(_LARGE_SHARE, 3 * share):
         return

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats, intensity
-from medenh.errors import InputError, UsageError
+from medenh.errors import InputError, UsageError, counted
 from medenh.formats.discover import IsOutput
 from medenh.formats.outputs import is_output_folder
 from medenh.formats.pairing import Listing, list_pictures
@@ -118,11 +118,11 @@ def load_folder(
     for count, what in ((lonely, "partner"), (unanswered, "answer")):
         if count and images:
             _log.warning(
-                "%d of %d files in %s have no %s and are left out",
-                count,
-                len(listing.files),
-                root,
+                "left out, without %s: %d of %s in %s",
                 what,
+                count,
+                counted(len(listing.files), "file"),
+                root,
             )
     if not images:
         asked = {"a partner": low, "an answer": task}
@@ -147,7 +147,8 @@ def _list_own(root: str, is_output: IsOutput | None = None) -> Listing:
     kept = {key: path for key, path in listing.files.items() if not _is_drawn(path)}
     drawn = len(listing.files) - len(kept)
     if drawn:
-        _log.info("%s: %d pictures that training drew are left out", root, drawn)
+        told = counted(drawn, "picture")
+        _log.info("%s: left out %s that training drew", root, told)
     if not kept:
         raise UsageError("no image to learn from", path=root)
     return replace(listing, files=kept)
@@ -332,23 +333,23 @@ class _Pairs:
             rest = f"; and {more} more" if more > 0 else ""
             named = f"{'; '.join(self._unequal[:_SHOWN])}{rest}"
             what = (
-                f"{len(self._unequal)} of {self._count} pairs differ in frames, size "
-                "or channels"
+                "pairs that differ in frames, size or channels: "
+                f"{len(self._unequal)} of {self._count}"
             )
             if not some_left:
                 raise UsageError(f"{what}: {named}", path=root)
-            _log.warning("%s and are left out: %s", what, named)
+            _log.warning("left out, %s: %s", what, named)
         if self._far:
             _log.warning(
-                "the values of %d clean pictures are far from those of their "
-                "low-quality partners, the first %s: save pairs in the same units",
+                "clean pictures with values far from those of their low-quality "
+                "partners: %d, the first %s: save pairs in the same units",
                 len(self._far),
                 self._far[0],
             )
         if self._shallow:
             _log.warning(
-                "%d low-quality pictures hold no value that needs the bit depth of "
-                "their clean partner, and are read with it all the same, the first %s: "
+                "low-quality pictures without a value that needs the bit depth of "
+                "their clean partner, read with it all the same: %d, the first %s: "
                 "`medenh enhance --bits` tells the depth there",
                 len(self._shallow),
                 self._shallow[0],
@@ -356,20 +357,22 @@ class _Pairs:
         if self._clipped:
             share, worst = max(self._clipped)
             _log.warning(
-                "%d clean pictures are clipped in more than %.0f %% of their pixels, "
-                "which lie beyond the range of their low-quality partner, %s in %.0f "
-                "%%: save pairs with equal brightness, or as PNG or TIFF of 16 bits, "
-                "whose range is that of the depth",
-                len(self._clipped),
+                "clean pictures clipped in more than %.0f %% of their pixels, which "
+                "lie beyond the range of their low-quality partner: %d, the worst %s "
+                "in %.0f %%: save pairs with equal brightness, or as PNG or TIFF of 16 "
+                "bits, whose range is that of the depth",
                 100 * _CLIPPED,
+                len(self._clipped),
                 worst,
                 100 * share,
             )
 
 
 def _described(image: Image) -> str:
-    frames = f"{image.frames} frame{'s' if image.frames > 1 else ''}"
-    channels = f"{image.channels} channel{'s' if image.channels > 1 else ''}"
+    frames, channels = (
+        counted(image.frames, "frame"),
+        counted(image.channels, "channel"),
+    )
     return f"{frames} of {image.height} x {image.width} with {channels}"
 
 

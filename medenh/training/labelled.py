@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, counted
 from medenh.tasks.masks import class_masks, read_mask
 from medenh.tasks.recogniser import to_working_size
 from medenh.tasks.table import Task
@@ -131,8 +131,8 @@ def load_parts(
     learnt, held = hold_back(images, config.holdout_share)
     if not learnt or not held:
         raise UsageError(
-            f"{len(learnt)} images to learn from and {len(held)} held back for "
-            "validation: neither may be none",
+            f"{counted(len(learnt), 'image')} to learn from and {len(held)} held back "
+            "for validation: neither may be none",
             hint="images without an answer do not count; "
             + ("check data.high" if config.high else config.told()),
         )
@@ -141,15 +141,15 @@ def load_parts(
         check_masks((one.mask for one in learnt if one.mask is not None), task)
     if task.kind == "classification" and len({image.label for image in learnt}) < 2:
         raise UsageError(
-            f"all {len(learnt)} images to learn from are of one class: there is "
+            f"all images to learn from ({len(learnt)}) are of one class: there is "
             "nothing to tell apart",
             hint="check data.labels, or lower data.holdout_share where the others are "
             "held back",
         )
     if task.kind == "classification" and len({image.label for image in held}) < 2:
         _log.warning(
-            "all %d images held back are of one class: without an AUC the best weights "
-            "are not known (raise data.holdout_share)",
+            "all images held back (%d) are of one class: without an AUC the best "
+            "weights are not known (raise data.holdout_share)",
             len(held),
         )
     return learnt, held

@@ -24,7 +24,13 @@ from torch.backends import cudnn
 
 from medenh import models
 from medenh.device import Device, cpu_flags, has_bf16
-from medenh.errors import MedenhError, OutputError, UsageError, is_out_of_memory
+from medenh.errors import (
+    MedenhError,
+    OutputError,
+    UsageError,
+    counted,
+    is_out_of_memory,
+)
 from medenh.formats.files import open_alone, remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
@@ -266,9 +272,9 @@ def _tell_of_task(update: Update, world: World) -> None:
     promoter = update.promoters["network"]
     if promoter.skipped and world.leads:
         _log.warning(
-            "the loss or gradient of the task was not finite %d times in this run, "
-            "and was left out: precision fp32 or a smaller promote.weight may help",
-            promoter.skipped,
+            "the loss or gradient of the task was not finite %s in this run, and was "
+            "left out: precision fp32 or a smaller promote.weight may help",
+            counted(promoter.skipped, "time"),
         )
     if promoter.follows_noise and world.leads:
         _log.warning(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medenh.degradations import find_recipe
-from medenh.errors import UsageError
+from medenh.errors import UsageError, counted
 from medenh.tasks import find_task
 from medenh.training.config import TrainConfig
 from medenh.training.data import (
@@ -85,8 +85,8 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
         learnt, real = hold_back(learnt, 0.5, "unpaired")
     if not learnt or not held:
         raise UsageError(
-            f"{len(learnt)} images to learn from and {len(held)} held back for "
-            "validation: neither may be none",
+            f"{counted(len(learnt), 'image')} to learn from and {len(held)} held back "
+            "for validation: neither may be none",
             hint="images of one patient stay together: give those of two at least; "
             + ("check data.high" if data.high else data.told()),
         )

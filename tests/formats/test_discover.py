@@ -47,6 +47,8 @@ def test_what_is_no_picture_is_counted_by_kind(tmp_path):
 def test_many_kinds_stay_on_a_short_line():
     kinds = {f".{index}": 20 - index for index in range(10)}
     assert in_words(kinds).endswith(", 13 .7, 23 of 2 other kinds")
+    del kinds[".9"]
+    assert in_words(kinds).endswith(", 13 .7, 12 of 1 other kind")
     assert in_words({}) == ""
 
 

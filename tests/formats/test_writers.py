@@ -154,7 +154,7 @@ def test_numbers_that_become_other_levels_are_told_of(numbers, name, tmp_path):
 def test_nan_in_a_picture_format_is_told_of(tmp_path):
     array = np.full((20, 30), 0.5)
     array[3, 4:6] = np.nan
-    with pytest.warns(UserWarning, match="2 pixels that are no finite numbers"):
+    with pytest.warns(UserWarning, match="black or white in PNG: 2"):
         medenh.write(array, tmp_path / "a.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

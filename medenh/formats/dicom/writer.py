@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 
 from medenh import intensity
-from medenh.errors import MedenhError, OutputError, UsageError, spelled
+from medenh.errors import MedenhError, OutputError, UsageError, counted, spelled
 from medenh.formats.dicom.dataset import silence
 from medenh.formats.dicom.derive import derived, file_meta_of
 from medenh.formats.dicom.meaning import first_colour
@@ -40,7 +40,8 @@ def write(
         )
     if len(paths) != len(header.parts):
         raise UsageError(
-            f"{len(header.parts)} files were read, {len(paths)} output paths given"
+            f"{counted(len(paths), 'output path')} for the "
+            f"{counted(len(header.parts), 'file')} that made the image"
         )
     silence()
     stored = intensity.to_stored(image.pixels, image.storage)

@@ -212,7 +212,7 @@ def two_levels(
     lower, upper = split_holdout(images, 0.5, "levels")
     if not lower or not upper:
         raise UsageError(
-            f"{len(images)} images are too few for two levels of training",
+            f"too few images for two levels of training: {len(images)}",
             hint="promote.bilevel=joint",
         )
     return lower, upper
