@@ -140,6 +140,8 @@ def test_calls_that_mean_nothing_are_refused(call, words):
         ({"bits": "9"}, "bits is an int, not '9'"),
         ({"axis": 1.0}, "axis is an int"),
         ({"shard": "1/2"}, "shard is two ints"),
+        ({"settings": "clip=3"}, "settings is numbers by name"),
+        ({"settings": {"clip": "3"}}, "settings is numbers by name"),
         ({"reference": 3}, "reference: int is no path"),
     ],
 )

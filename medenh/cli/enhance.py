@@ -21,6 +21,15 @@ _Strength = Annotated[
     float,
     typer.Option(min=0.0, max=1.0, help="0 gives the input back, 1 the full effect."),
 ]
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=NUMBER",
+        help="Option of a weight-free method, as clip=3; `models show` lists them.",
+        show_default=False,
+    ),
+]
 _Reference = Annotated[
     Path | None,
     typer.Option(
@@ -110,6 +119,7 @@ def enhance(
     device: options.Device = "auto",
     reference: _Reference = None,
     strength: _Strength = 1.0,
+    settings: _Settings = None,
     tile: _Tile = "auto",
     batch: _Batch = "auto",
     precision: options.Precision = "auto",
@@ -146,6 +156,7 @@ def enhance(
         device=device,
         reference=reference,
         strength=strength,
+        settings=pipeline_options.parse_settings(settings or ()),
         tile=pipeline_options.parse_tile(tile),
         batch="auto"
         if batch == "auto"

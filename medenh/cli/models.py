@@ -165,7 +165,7 @@ def _method_options(method: str) -> Iterator[tuple[str, str]]:
     for option in INFO[method].options:
         default = "" if option.default is None else f"{option.default:g}, "
         span = f"{default}{option.low:g} to {option.high:g}"
-        yield "Python option", f"{option.name} ({span}): {option.help}"
+        yield "option", f"{option.name} ({span}): {option.help}"
 
 
 def _takes(card: ModelCard) -> str:

@@ -141,11 +141,14 @@ class ZooModels:
         Raises
         ------
         UsageError
-            The name is unknown, or a recogniser's, which gives no picture back.
+            The name is unknown, or a recogniser's, which gives no picture back; or the
+            model has not the settings that are asked for.
         """
-        return self._manifest.resolve_enhancer(
+        found = self._manifest.resolve_enhancer(
             self._options.model, modality.value, volume=volume
         )
+        _check_settings(found.card, self._options)
+        return found
 
     def computation(self, card: ModelCard) -> str:
         """Return engine, precision and kind of device; nothing is loaded for it.
@@ -203,6 +206,24 @@ class ZooModels:
         return Prepared(card, runner, enhancer, slots, batch)
 
 
+def _check_settings(card: ModelCard, options: EnhanceOptions) -> None:
+    if not options.settings:
+        return
+    if options.model == "auto":
+        raise UsageError(
+            "settings are a weight-free method's: name it",
+            hint=f"as {spelled(model='clahe')}",
+        )
+    if card.method is None:
+        raise UsageError(
+            f"{card.id} has no settings",
+            hint="weight-free methods do; `medenh models show clahe` lists them",
+        )
+    from medenh.classical import INFO
+
+    INFO[card.method].checked(options.settings)
+
+
 def _computation(card: ModelCard, options: EnhanceOptions, device: Device) -> str:
     if card.method is not None:
         return "classical"
@@ -226,7 +247,9 @@ def make_runner(card: ModelCard, options: EnhanceOptions, device: Device) -> Run
             raise UsageError(
                 f"{card.id} follows no reference picture", hint="models of HQG-Net do"
             )
-        return ClassicalRunner(card.method, card.options)
+        return ClassicalRunner(
+            card.method, {**card.options, **(options.settings or {})}
+        )
     precision = pick_precision(options.precision, device, certified=certified(card))
     if _wants_openvino(options.engine, device):
         from medenh.pipeline.openvino_cache import UnconvertibleError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +23,7 @@ __all__ = [
     "ON_EXISTS",
     "EnhanceOptions",
     "parse_number",
+    "parse_settings",
     "parse_shard",
     "parse_tile",
 ]
@@ -48,6 +49,9 @@ class EnhanceOptions:
         Where and how; "auto" picks.
     strength : float
         0 gives the input back, 1 the model's answer.
+    settings : mapping, optional
+        A weight-free method's own options, as `medenh models show` lists them:
+        ``{"clip": 3}``. Only with the name of such a method.
     reference : path, Image or array, optional
         Picture of high quality that guides models of HQG-Net.
     tile : int, "auto" or "off"
@@ -88,6 +92,7 @@ class EnhanceOptions:
     precision: str = "auto"
     engine: str = "auto"
     strength: float = 1.0
+    settings: Mapping[str, float] | None = None
     reference: Reference | None = None
     tile: int | Literal["auto", "off"] = "auto"
     batch: int | Literal["auto"] = "auto"
@@ -153,6 +158,8 @@ class EnhanceOptions:
     def pixel_settings(self) -> str:
         """The options that change pixels, in one stable line."""
         parts = [f"strength={self.strength:g}"]
+        for name, value in sorted((self.settings or {}).items()):
+            parts.append(f"{name}:{value:.9g}")
         if self.tile != "auto":
             parts.append(f"tile={self.tile}")
         if self.axis is not None:
@@ -202,6 +209,13 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def _are_settings(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return value is None
+    numbers = [v for v in value.values() if isinstance(v, Real)]
+    return len(numbers) == len(value) and all(isinstance(name, str) for name in value)
+
+
 def _is_shard(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value))
 
@@ -224,6 +238,7 @@ _KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
         '"auto", "off" or an int',
     ),
     (("batch",), lambda value: _is_whole(value) or value == "auto", '"auto" or an int'),
+    (("settings",), _are_settings, 'numbers by name, as {"clip": 3}'),
     (("axis", "bits"), lambda value: value is None or _is_whole(value), "an int"),
     (
         ("shard",),
@@ -255,6 +270,33 @@ def parse_number(name: str, text: str) -> int:
         return int(text)
     except ValueError as error:
         raise UsageError(f"{name} must be a whole number, not {text!r}") from error
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, float]:
+    """Return the values of --set.
+
+    Raises
+    ------
+    UsageError
+        One is no NAME=NUMBER, or a name is there twice.
+
+    Examples
+    --------
+    >>> parse_settings(["clip=3", "tiles=4"])
+    {'clip': 3.0, 'tiles': 4.0}
+    """
+    settings: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name in settings:
+            raise UsageError(f"{name} is set twice")
+        try:
+            settings[name] = float(number)
+        except ValueError as error:
+            raise UsageError(
+                f"a setting must look like clip=3, not {text!r}"
+            ) from error
+    return settings
 
 
 def parse_tile(text: str) -> int | Literal["auto", "off"]:

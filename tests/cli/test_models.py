@@ -124,10 +124,10 @@ def test_show_has_results_with_the_do_nothing_row_first(zoo, run):
     assert "SET: 7 images, research only" in out
 
 
-def test_show_says_what_a_weight_free_method_takes_in_python(run):
+def test_show_says_what_a_weight_free_method_takes(run):
     _, out, _ = run("models", "show", "unsharp")
-    said = [line for line in out.splitlines() if line.startswith("Python option")]
-    named = [line.split()[2] for line in said]
+    said = [line for line in out.splitlines() if line.startswith("option")]
+    named = [line.split()[1] for line in said]
     assert named == [option.name for option in INFO["unsharp"].options]
     assert "(0.05, 0 to 1)" in said[-1]
 

@@ -58,6 +58,8 @@ def test_what_is_in_the_way_says_where_it_comes_from(folder, tmp_path):
     assert "which would not be run so now" in other.failed[2].reason
     strength, _ = enhance(folder, out, strength=0.5)
     assert "with other options" in strength.failed[2].reason
+    settings, _ = enhance(folder, out, settings={"clip": 3})
+    assert "with other options" in settings.failed[2].reason
 
 
 @pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (3, None), (None, 2)])

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import torch
 from fakes_pipeline import FakeRunner, make_card, put_into_zoo
+from PIL import Image
 
 import medenh
 from medenh import device as device_module
 from medenh import models
+from medenh.classical import METHODS
 from medenh.cli.main import main
 from medenh.errors import OutOfMemoryError, WeightsError
 from medenh.pipeline.loading import ZooModels, certified, contract_of
@@ -152,3 +154,60 @@ def test_a_picture_larger_than_the_memory_is_refused_with_what_it_takes(monkeypa
     array = np.zeros((600, 500), np.uint8)
     with pytest.raises(OutOfMemoryError, match=r"500x600 .*of 9.5 MiB"):
         medenh.enhance(array, model="clahe")
+
+
+class TestSettings:
+    """Options of weight-free methods: `--set clip=3`."""
+
+    PICTURE = np.random.default_rng(0).integers(0, 255, (70, 90), np.uint8)
+
+    def test_reach_the_method(self, tmp_path):
+        settings = {"clip": 9, "tiles": 3}
+        unit = self.PICTURE[..., None].astype(np.float32) / 255
+        wanted = METHODS["clahe"](unit, **settings)[..., 0]
+        cv2.imwrite(str(tmp_path / "a.png"), self.PICTURE)
+
+        array = medenh.enhance(self.PICTURE, model="clahe", settings=settings)
+        loaded = medenh.load_model("clahe", settings=settings).enhance(self.PICTURE)
+        flags = ["-m", "clahe", "--set", "clip=9", "--set", "tiles=3"]
+        with pytest.raises(SystemExit, match="0"):
+            main(["enhance", str(tmp_path / "a.png"), *flags])
+        written = cv2.imread(str(tmp_path / "a.enhanced.png"), cv2.IMREAD_UNCHANGED)
+
+        for out in (array, loaded, written):
+            np.testing.assert_allclose(out, wanted * 255, atol=0.51)
+        plain = medenh.enhance(self.PICTURE, model="clahe")
+        assert np.abs(array.astype(int) - plain).max() > 10
+
+    @pytest.mark.parametrize(
+        ("model", "flags", "words"),
+        [
+            ("clahe", ["clip=300"], "outside its range"),
+            ("clahe", ["clop=3"], "no option 'clop'"),
+            ("clahe", ["clip"], "must look like"),
+            ("clahe", ["clip=much"], "must look like"),
+            ("clahe", ["clip=2", "clip=3"], "set twice"),
+            ("clahe", ["tiles=2.5"], "whole number"),
+            ("dpe-general", ["clip=3"], "no settings"),
+            ("auto", ["clip=3"], "name it"),
+        ],
+    )
+    def test_wrong_ones_are_one_error_before_anything_is_done(
+        self, model, flags, words, tmp_path, capsys
+    ):
+        for name in "ab":
+            cv2.imwrite(str(tmp_path / f"{name}.png"), self.PICTURE)
+        given = [part for flag in flags for part in ("--set", flag)]
+        out = tmp_path / "out"
+        with pytest.raises(SystemExit, match="2"):
+            main(["enhance", str(tmp_path), "-o", str(out), "-m", model, *given])
+        said = capsys.readouterr().err
+        assert said.count("error: ") == 1
+        assert words in said
+        assert not out.exists()
+
+    def test_are_in_the_record_of_the_output(self, tmp_path):
+        target = tmp_path / "out.png"
+        medenh.enhance(self.PICTURE, target, model="nlm", settings={"sigma": 0.125})
+        with Image.open(target) as picture:
+            assert "sigma:0.125" in picture.info["Processing"]
