@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medenh.cli import console, options
+from medenh.errors import counted
 
 if TYPE_CHECKING:
     from medenh.pipeline.degrade_options import DegradeOptions
@@ -295,10 +296,13 @@ def _tell(
     if json:
         return
     console.tell_passed_over(summary.passed_over)
+    failed = f"{len(summary.failed)} failed"
+    if summary.not_made not in (0, len(summary.failed)):
+        failed += f" ({counted(summary.not_made, 'picture')} not made)"
     parts = [
         f"{len(summary.written)} written",
         f"{len(summary.skipped)} skipped",
-        f"{len(summary.failed)} failed",
+        failed,
     ]
     if summary.written:
         pace = console.pace(len(summary.written), summary.seconds)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medenh.degradations.cofe_record import to_cofe
 from medenh.errors import (
@@ -45,6 +46,9 @@ from medenh.pipeline.degrade_results import (
 from medenh.pipeline.degrade_work import Outcome, Task
 from medenh.pipeline.journal import with_partners
 from medenh.pipeline.results import Failure
+
+if TYPE_CHECKING:
+    from medenh.degradations import Record
 
 __all__ = ["degrade_files", "plan_degrade"]
 
@@ -125,6 +129,7 @@ def degrade_files(
     summary.inputs = plan.inputs
     summary.passed_over = plan.passed_over
     summary.skipped.extend(plan.skipped)
+    summary.not_made = plan.not_made
     for failure in plan.failed:
         summary.fail(failure)
     if not plan.inputs:
@@ -217,18 +222,21 @@ class _Run:
             self._summary.fail(failure)
         folder = staging / str(task.index)
         try:
-            if outcome.record is not None:
-                self._publish(task, outcome, folder)
+            if outcome.record is None:
+                self._summary.not_made += 1
+            else:
+                self._publish(task, outcome.record, outcome.warnings, folder)
         except OutputError as error:
+            self._summary.not_made += 1
             self._summary.fail(Failure(task.path, error))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._listener.finished(task.path)
 
-    def _publish(self, task: Task, outcome: Outcome, folder: Path) -> None:
-        record, root = outcome.record, self._plan.root
-        if record is None:
-            return
+    def _publish(
+        self, task: Task, record: Record, warnings: tuple[str, ...], folder: Path
+    ) -> None:
+        root = self._plan.root
         self._plan.store.add(record)
         for name, _ in files_of(record):
             target = root / name
@@ -236,7 +244,6 @@ class _Run:
             for made in reversed(with_partners([folder / name])):
                 _move(made, target.with_name(made.name))
             sync_folder(target.parent)
-        warnings = outcome.warnings
         if task.record is not None and files_of(record) != files_of(task.record):
             hint = (
                 f"it was made by medenh {record.tool_version}; other versions of "

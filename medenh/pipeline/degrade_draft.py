@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medenh import __version__
 from medenh.degradations.record import FileEntry
-from medenh.errors import MedenhError, OutputError, UnsupportedError, UsageError
+from medenh.errors import (
+    MedenhError,
+    OutputError,
+    UnsupportedError,
+    UsageError,
+    counted,
+)
 from medenh.formats.files import ignores_case, name_key, safe_output_path
 from medenh.formats.outputs import RECORDS
 from medenh.pipeline.degrade_options import DegradeOptions
@@ -44,6 +50,8 @@ class DegradePlan:
         First output of everything asked for, done before or not.
     skipped, failed : list
         Needs nothing; cannot be done.
+    not_made : int
+        Pictures that were asked for and cannot be made; a file may stand for several.
     inputs : int
         Files found, readable or not; each slice of a series is one.
     passed_over : dict
@@ -64,9 +72,20 @@ class DegradePlan:
     order: list[str] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    not_made: int = 0
     inputs: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
     searched: tuple[Path, ...] = ()
+
+    def fail(self, failures: Iterable[Failure], *, pictures: int = 1) -> None:
+        """Note pictures that cannot be made, and why.
+
+        One failure for each file is enough, whatever is made of it.
+        """
+        self.not_made += pictures
+        for one in failures:
+            if all(one.path != known.path for known in self.failed):
+                self.failed.append(one)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as ``--dry-run --json`` prints it."""
@@ -120,13 +139,7 @@ class Draft:
         except MedenhError as error:
             if isinstance(error, UsageError):
                 raise
-            for path in task.sources:
-                self._fail(path, error)
-
-    def _fail(self, path: Path, error: MedenhError) -> None:
-        """Note a failure; one for each file is enough, whatever is made of it."""
-        if all(failure.path != path for failure in self._plan.failed):
-            self._plan.failed.append(Failure(path, error))
+            self._plan.fail(Failure(path, error) for path in task.sources)
 
     def _check(self, task: Task, name: str) -> None:
         if not name.isascii() and any("\ud800" <= one <= "\udfff" for one in name):
@@ -199,6 +212,7 @@ class Draft:
     def _keep(self, task: Task, done: Collection[str]) -> None:
         """Let what is there stand, and say so of each source."""
         skipping = self._options.on_exists == "skip"
+        failed = []
         self._plan.order.append(task.outputs[0])
         for index, path in enumerate(task.sources):
             target, there = self._target(task, index), self._has_output(task, index)
@@ -213,7 +227,9 @@ class Draft:
             if done:
                 what += f", and {_change(task, done)}"
                 hint = "--on-exists skip or overwrite: the whole is made again"
-            self._fail(path, OutputError(what, path=target, hint=hint))
+            failed.append(Failure(path, OutputError(what, path=target, hint=hint)))
+        if failed:
+            self._plan.fail(failed)
 
     def _has_output(self, task: Task, index: int) -> bool:
         """Tell whether what a source becomes is there, alone or in a volume."""
@@ -299,7 +315,7 @@ def _names(record: Record) -> list[str]:
 
 def _change(task: Task, done: Collection[str]) -> str:
     return (
-        f"its series had {len(done)} files when that was made, and has "
+        f"its series had {counted(len(done), 'file')} when that was made, and has "
         f"{len(task.names)} now"
     )
 

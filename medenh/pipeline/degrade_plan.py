@@ -107,7 +107,9 @@ def make_plan(
     items = found.items
     _check_size(items, options)
     rejected = [Failure(path, error) for path, error in found.rejected]
-    plan = DegradePlan(root, RecordStore(root), failed=rejected)
+    plan = DegradePlan(root, RecordStore(root))
+    pictures = len(recipes) * options.copies  # of each file
+    plan.fail(rejected, pictures=pictures * len(rejected))
     plan.passed_over, plan.searched = found.kinds, tuple(map(Path, inputs))
     plan.recipe, plan.seed = ",".join(options.recipes), options.seed
     plan.inputs = len(rejected) + sum(len(item.paths) for item in items)
@@ -125,7 +127,7 @@ def make_plan(
             mask = None if masks is None else masks.find(item)
             records = [("", None)] if legacy is None else legacy.find_typed(item)
         except MedenhError as error:
-            plan.failed.extend(Failure(path, error) for path in item.paths)
+            plan.fail((Failure(path, error) for path in item.paths), pictures=pictures)
             continue
         for recipe, draw, (mark, record) in product(
             recipes, range(options.copies), records

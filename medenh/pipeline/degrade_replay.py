@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medenh.degradations import Record
-from medenh.errors import MedenhError, OutputError, UnreadableError, UsageError
+from medenh.errors import (
+    InputError,
+    MedenhError,
+    OutputError,
+    UnreadableError,
+    UsageError,
+)
 from medenh.formats.discover import Item
 from medenh.pipeline.degrade_companions import Companions
 from medenh.pipeline.degrade_draft import DegradePlan, Draft
@@ -55,25 +61,23 @@ def make_replay_plan(
     items = found.items
     names = {name for record in wanted for name in _names(record)}
     # files that no record is about may be anything
-    rejected = [
-        Failure(path, error) for path, error in found.rejected if _is_named(path, names)
-    ]
-    plan = DegradePlan(root, RecordStore(root), failed=rejected)
+    rejected = [one for one in found.rejected if _is_named(one[0], names)]
+    plan = DegradePlan(root, RecordStore(root))
     plan.passed_over, plan.searched = found.kinds, tuple(map(Path, inputs))
     plan.recipe = ",".join(dict.fromkeys(record.preset for record in wanted))
     plan.seed = wanted[0].seed
     plan.inputs = len(rejected) + sum(len(item.paths) for item in items)
-    files = _Files(items)
+    files = _Files(items, rejected)
     masks = None if options.mask is None else Companions.images(options.mask)
     draft = Draft(plan, options, sources=[p for item in items for p in item.paths])
     for record in wanted:
         try:
             draft.place(_task(record, files, masks))
         except OutputError as error:
-            plan.failed.append(Failure(Path(record.output), error))
+            plan.fail([Failure(Path(record.output), error)])
         except MedenhError as error:
             where = error.path or Path(record.source)
-            plan.failed.append(Failure(where, error))
+            plan.fail([Failure(where, error)])
     return plan
 
 
@@ -102,9 +106,12 @@ def _refuse_fixed(options: DegradeOptions) -> None:
 
 
 class _Files:
-    """The clean files, by relative name and by content."""
+    """The clean files, by relative name and by content, and those that are none."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(
+        self, items: Sequence[Item], rejected: Sequence[tuple[Path, InputError]]
+    ) -> None:
+        self._rejected = rejected
         self._by_name: dict[str, Path] = {}
         self._kinds: dict[Path, str] = {}
         for item in items:
@@ -118,15 +125,16 @@ class _Files:
 
         Raises
         ------
-        UnreadableError
-            No input is it.
+        InputError
+            No input is it, or one of that name is no picture.
         """
         path = self._by_name.get(name) or self._by_content().get(digest)
-        if path is None:
-            raise UnreadableError(
-                "is in the records and not among the inputs", path=name
-            )
-        return path
+        if path is not None:
+            return path
+        for damaged, error in self._rejected:
+            if _is_named(damaged, [name]):
+                raise error
+        raise UnreadableError("is in the records and not among the inputs", path=name)
 
     def kind(self, path: Path) -> str:
         """Return a file's format."""
@@ -142,7 +150,7 @@ def _names(record: Record) -> tuple[str, ...]:
     return (record.source, *(one.name for one in record.more_sources))
 
 
-def _is_named(path: Path, names: set[str]) -> bool:
+def _is_named(path: Path, names: Iterable[str]) -> bool:
     place = path.as_posix()
     return any(place == name or place.endswith(f"/{name}") for name in names)
 

@@ -57,6 +57,9 @@ class DegradeSummary:
     written : list of Degraded
         In the order of the inputs; a series is one.
     skipped, failed : list
+    not_made : int
+        Pictures that were asked for and could not be made; a file that failed stands
+        for one of each recipe and copy.
     passed_over : dict
         What folders hold that is not taken: kind -> number of files.
     seconds : float
@@ -71,6 +74,7 @@ class DegradeSummary:
     written: list[Degraded] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    not_made: int = 0
     passed_over: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
@@ -102,6 +106,7 @@ class DegradeSummary:
             "skipped": len(self.skipped),
             "skipped_files": [skip.to_json() for skip in self.skipped],
             "failed": [failure.to_json() for failure in self.failed],
+            "not_made": self.not_made,
             "passed_over": dict(self.passed_over),
             "files": [
                 {

@@ -63,7 +63,7 @@ def test_json_alone_is_on_stdout(undisturbed):
     assert err == ""
     assert set(document) == {
         "recipe", "seed", "inputs", "written", "skipped", "skipped_files", "failed",
-        "passed_over", "files", "seconds",
+        "not_made", "passed_over", "files", "seconds",
     }  # fmt: skip
     assert document["written"] == document["inputs"] == COUNT
     lines = (out / "records.jsonl").read_text().splitlines()
@@ -137,9 +137,11 @@ def test_nothing_readable_is_3_and_some_is_1(folder, tmp_path):
     alone = medenh(bad, "-o", out, "--recipe", "dpe", "--json")
     assert alone.returncode == 3
     assert json.loads(alone.stdout)["failed"][0]["code"] == "unreadable"
-    both = medenh(bad, folder / "00.png", "-o", out, "--recipe", "dpe")
+    recipes = ("--recipe", "dpe,gauss-0.1")
+    both = medenh(bad, folder / "00.png", "-o", out, *recipes)
     assert both.returncode == 1
     assert "failed: " in both.stderr
+    assert "2 written, 0 skipped, 1 failed (2 pictures not made), " in both.stderr
     (tmp_path / "empty").mkdir()
     none = medenh(tmp_path / "empty", "-o", out, "--recipe", "dpe")
     assert none.returncode == 3

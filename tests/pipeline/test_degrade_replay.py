@@ -15,7 +15,7 @@ from skimage import data
 from medenh.degradations import RECIPES
 from medenh.errors import MedenhError, UsageError
 from medenh.formats.discover import discover
-from medenh.pipeline.degrade import degrade_files
+from medenh.pipeline.degrade import degrade_files, plan_degrade
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import read_records
 
@@ -162,6 +162,39 @@ def test_records_that_cofe_cannot_say_are_refused_before_the_work(fundus, tmp_pa
     with pytest.raises(UsageError, match="no place for what dpe does"):
         degrade_files([fundus / "x.png"], tmp_path / "out", options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fault", ["changed", "damaged", "no picture", "missing"])
+def test_a_file_that_is_not_the_records_is_told_once_and_all_of_its_pictures_counted(
+    tmp_path, fault
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    grey = np.arange(900, dtype=np.uint8).reshape(30, 30)
+    for name in ("a", "b"):
+        cv2.imwrite(str(folder / f"{name}.png"), grey + ord(name))
+    two = DegradeOptions(recipes=("gauss-0.1", "defocus"), copies=2, workers=1)
+    assert degrade_files([folder], tmp_path / "made", two).not_made == 0
+    path = folder / "a.png"
+    whole = path.read_bytes()
+    path.unlink()
+    if fault == "changed":
+        cv2.imwrite(str(path), grey)
+    elif fault == "damaged":
+        path.write_bytes(whole[:-30])
+    elif fault == "no picture":
+        path.write_bytes(b"text")
+    records = tmp_path / "made" / "records.jsonl"
+    summary = degrade_files([folder], tmp_path / "again", ONE, replay=records)
+    assert [one.path.name for one in summary.failed] == ["a.png"]
+    assert (len(summary.written), summary.not_made) == (4, 4)
+    assert summary.to_json()["not_made"] == 4
+    plan = plan_degrade([folder], tmp_path / "third", ONE, replay=records)
+    unseen = fault in ("no picture", "missing")  # before pixels are read
+    assert (len(plan.failed), plan.not_made) == ((1, 4) if unseen else (0, 0))
+    if fault in ("damaged", "no picture"):
+        summary = degrade_files([folder], tmp_path / "anew", two)
+        assert (len(summary.failed), summary.not_made) == (1, 4)
 
 
 @pytest.mark.parametrize(
