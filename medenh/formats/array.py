@@ -260,12 +260,6 @@ def read(path: Path, *, limits: Limits) -> Image:
     return _image(array, "npy", source=path)
 
 
-def count_frames(path: Path) -> int:
-    """Return how many frames `read` would make of a file, as its header tells."""
-    shape, _, dtype, _ = _header(path)
-    return shape[0] if _axes(shape, dtype, path).startswith("N") else 1
-
-
 def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     stream = io.BytesIO(files.read_head(path, _HEAD))
     try:

@@ -161,14 +161,6 @@ def read(path: Path, *, axis: int | None, limits: Limits) -> Image:
     return _image(header, meta, data, path)
 
 
-def count_frames(path: Path, *, axis: int | None, limits: Limits) -> int:
-    """Return how many frames `read` would make of a file, as its header tells."""
-    head_path, _ = _halves(path)
-    raw = nifti_data.read_header(head_path, limits)
-    header = _checked_header(raw, interpret(raw, head_path), axis, head_path)
-    return header.size[0]
-
-
 def _halves(path: Path) -> tuple[Path, Path]:
     """Return the file with the header and the file with the data."""
     lower = path.name.lower()

@@ -17,7 +17,7 @@ from medenh.paths import kind_of
 if TYPE_CHECKING:
     from medenh.types import Image
 
-__all__ = ["count_frames", "read", "said_of"]
+__all__ = ["read", "said_of"]
 
 
 def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
@@ -38,42 +38,6 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
         _only_dicom(paths, kind)
     with _damage_told(kind, paths[0]):
         return _read_as(kind, paths, axis, limits)
-
-
-def count_frames(path: Path, kind: str, *, axis: int | None, limits: Limits) -> int:
-    """Return how many frames the picture of a file has, as its header tells.
-
-    Parameters
-    ----------
-    path : path
-    kind : str
-        Its format, as `medenh.formats.sniff` tells it.
-    axis, limits
-        As for `medenh.formats.read`.
-
-    Raises
-    ------
-    InputError
-        The header cannot be read, or is of a kind that is not read.
-    """
-    with _damage_told(kind, path):
-        if kind == "dicom":
-            from medenh.formats import dicom
-
-            return dicom.read_header(path, limits=limits).frames
-        if kind == "nifti":
-            from medenh.formats import nifti
-
-            return nifti.count_frames(path, axis=axis, limits=limits)
-        if kind == "tiff":
-            from medenh.formats import tiff
-
-            return tiff.count_frames(path)
-        if kind == "npy":
-            from medenh.formats import array
-
-            return array.count_frames(path)
-        return 1
 
 
 @contextmanager

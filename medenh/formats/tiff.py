@@ -185,12 +185,6 @@ def read(path: Path, *, limits: Limits) -> Image:
         return _image(tiff, pages, path)
 
 
-def count_frames(path: Path) -> int:
-    """Return how many frames `read` would make of a file, as its pages tell."""
-    with _opened(path, files.regular_size(path)) as (_, pages):
-        return len(pages)
-
-
 @contextmanager
 def _opened(path: Path, size: int) -> Iterator[tuple[Any, list[Any]]]:
     """Yield a file and the pages that are its frames, not yet decoded."""

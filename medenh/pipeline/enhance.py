@@ -34,7 +34,6 @@ from medenh.pipeline.uncertainty import TOP, Ensemble
 from medenh.pipeline.work import Plan, WorkItem
 from medenh.pipeline.writing import (
     check_fits,
-    check_frames,
     losses,
     lost_meaning,
     provenance_of,
@@ -81,8 +80,8 @@ def foresee(
 ) -> tuple[Plan, list[tuple[str, str]]]:
     """Return a plan without what cannot be read or ``strict`` would refuse unseen.
 
-    With it come the models of what is left, and why. What a run needs not read to know
-    its model is not read here, but for headers.
+    With it come the models of what is left, and why. What keeps its format is not read
+    here where the model is known without.
 
     Only a run knows whether a result is outside the card's limits.
     """
@@ -108,13 +107,11 @@ def chosen_model(
     RefusedError
         ``strict`` is set, and the image is outside the model's card.
     InputError
-        It is one file, which cannot be read. Or its outputs cannot hold it, as far as
-        its header tells where it need not be read.
+        It is one file, which cannot be read; or its outputs cannot hold it.
     """
     plain = models.resolve(Modality.UNKNOWN)
     named = options.model in (plain.card.id, plain.card.full_id)
-    if named and not options.strict:
-        check_frames(item, options)
+    if named and not options.strict and item.kind in ("", item.format):
         return plain.card.id, plain.reason
     try:
         image = formats.read(item.sources, axis=options.axis, limits=options.limits)

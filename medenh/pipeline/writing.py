@@ -9,7 +9,7 @@ from pathlib import Path
 from medenh.errors import OutputError, UnsupportedError
 from medenh.formats import array, dicom, nifti_new, writers
 from medenh.formats.maps import write_map
-from medenh.formats.readers import count_frames, said_of
+from medenh.formats.readers import said_of
 from medenh.formats.viewing import viewing_of
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.journal import (
@@ -31,7 +31,6 @@ __all__ = [
     "ONLY_FROM_DICOM",
     "Ledger",
     "check_fits",
-    "check_frames",
     "losses",
     "lost_meaning",
     "provenance_of",
@@ -69,25 +68,6 @@ def check_fits(image: Image, targets: Sequence[Path], kind: str) -> None:
     problem = _misfit(image, kind, len(targets))
     if problem:
         raise UnsupportedError(problem, path=image.source, hint=_OTHER_FORMAT)
-
-
-def check_frames(item: WorkItem, options: EnhanceOptions) -> None:
-    """Pass in silence if an item's targets can hold the frames its header promises.
-
-    Raises
-    ------
-    InputError
-        They cannot, or the header cannot be read.
-    """
-    if len(item.sources) > 1 or item.format in _SINGLE_FRAME:
-        return  # slices of a series are a frame each
-    if item.kind not in _SINGLE_FRAME:
-        return
-    axis, limits = options.axis, options.limits
-    frames = count_frames(item.path, item.format, axis=axis, limits=limits)
-    if frames > 1:
-        problem = _too_many(frames, item.kind)
-        raise UnsupportedError(problem, path=item.path, hint=_OTHER_FORMAT)
 
 
 def losses(
@@ -161,7 +141,7 @@ def _misfit(image: Image, kind: str, count: int) -> str:
     if kind == "dicom":
         return ONLY_FROM_DICOM
     if kind in _SINGLE_FRAME and image.frames != count:
-        return _too_many(image.frames, kind)
+        return f"{image.frames} frames do not fit into one {kind.upper()} file"
     if kind == "jpeg" and image.alpha is not None:
         return "JPEG cannot keep the alpha channel"
     if kind == "nifti":
@@ -171,10 +151,6 @@ def _misfit(image: Image, kind: str, count: int) -> str:
     if kind == "tiff" and inverted and colour:
         return "TIFF has no inverted colour"
     return ""
-
-
-def _too_many(frames: int, kind: str) -> str:
-    return f"{frames} frames do not fit into one {kind.upper()} file"
 
 
 @dataclass(frozen=True, slots=True)

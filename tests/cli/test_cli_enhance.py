@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import nibabel
 import numpy as np
+import PIL.Image
 import pydicom
 import pytest
 import skimage
@@ -653,6 +654,24 @@ def test_a_dry_run_knows_which_frames_do_not_fit(capsys, tmp_path, model):
     assert foreseen["failed"] == sorted(found["failed"], key=lambda one: one["path"])
     assert all("frames do not fit" in one["error"] for one in foreseen["failed"])
     assert len(foreseen["work"]) == found["written"] == 4
+
+
+@pytest.mark.parametrize("model", ["stretch", "auto"])
+def test_a_dry_run_knows_which_opacity_does_not_fit(capsys, tmp_path, model):
+    root, out = tmp_path / "in", tmp_path / "out"
+    root.mkdir()
+    levels = np.random.default_rng(0).integers(0, 255, (36, 40), np.uint8)
+    picture = PIL.Image.fromarray(levels)
+    picture.save(root / "opaque.png")
+    picture.putalpha(200)
+    picture.save(root / "veiled.png")
+    asked = ("enhance", root, "-o", out, "-m", model, "--format", "nifti", "--json")
+    foreseen = json.loads(run(capsys, *asked, "--dry-run")[1])
+    found = json.loads(run(capsys, *asked)[1])
+    assert foreseen["failed"] == found["failed"]
+    (failure,) = found["failed"]
+    assert "no grey with opacity" in failure["error"]
+    assert len(foreseen["work"]) == found["written"] == 1
 
 
 def test_equal_warnings_of_many_files_are_one_line(capsys, tmp_path):
