@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.formats.files import atomic_output
 from medenh.tasks.recogniser import Recogniser, load
 from medenh.tasks.table import get_task
 from medenh.training.data import CleanImage
 from medenh.training.sampler import to_unit
-from medenh.zoo.cache import publishing, writable_cache
+from medenh.zoo.cache import writable_cache
 from medenh.zoo.load import recogniser_card
 
 __all__ = ["with_pseudo_masks"]
@@ -44,6 +45,8 @@ def with_pseudo_masks(
     ------
     UsageError, WeightsError
         No such task, or its weights are missing.
+    OutputError
+        The cache has no room for a mask.
 
     Notes
     -----
@@ -54,7 +57,6 @@ def with_pseudo_masks(
     weights = recogniser_card(get_task(task).model).weights
     version = weights.sha256 if weights is not None else ""
     folder = writable_cache() / "masks" / f"{task}-{version[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
     marked, drawn, begun = [], 0, time.monotonic()
     for place, image in enumerate(images, 1):
         shape = (*image.pixels.shape[:2], len(recogniser.task.classes))
@@ -67,7 +69,7 @@ def with_pseudo_masks(
                     "drawing masks of %s, %d of %d%s", task, place, len(images), left
                 )
             mask = _draw(recogniser, image)
-            with publishing(path) as part, part.open("wb") as handle:
+            with atomic_output(path) as part, part.open("wb") as handle:
                 np.save(handle, mask, allow_pickle=False)
             drawn += 1
         marked.append(replace(image, mask=mask))

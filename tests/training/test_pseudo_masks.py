@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from medenh import tasks
+from medenh.errors import OutputError
 from medenh.training import pseudo_masks
 from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage
@@ -49,6 +50,13 @@ def test_masks_are_the_recognisers_answer_and_are_kept(
     assert len(asked) == 1
     for one, two in zip(marked, again, strict=True):
         np.testing.assert_array_equal(one.mask, two.mask)
+
+
+def test_a_cache_that_cannot_be_written_is_told(images, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDENH_CACHE", str(tmp_path))
+    (tmp_path / "masks").write_text("in the way")
+    with pytest.raises(OutputError, match="part of the path is a file"):
+        pseudo_masks.with_pseudo_masks(images, "lesion-derm", "cpu")
 
 
 @pytest.mark.parametrize("strategy", ["supervised", "mean-teacher"])
