@@ -328,7 +328,24 @@ def _numbered(task: Task, number: int) -> Task:
     if not number:
         return task
 
-    def names(of: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(numbered(Path(name), number).as_posix() for name in of)
+    def name(of: str) -> str:
+        return numbered(Path(of), number).as_posix()
 
-    return replace(task, outputs=names(task.outputs), references=names(task.references))
+    def entries(of: tuple[FileEntry, ...]) -> tuple[FileEntry, ...]:
+        return tuple(FileEntry(name=name(one.name), sha256=one.sha256) for one in of)
+
+    record = task.record
+    if record is not None:  # what is made is that of the record but for the names
+        record = record.model_copy(
+            update={
+                "output": name(record.output),
+                "more_outputs": entries(record.more_outputs),
+                "references": entries(record.references),
+            }
+        )
+    return replace(
+        task,
+        outputs=tuple(map(name, task.outputs)),
+        references=tuple(map(name, task.references)),
+        record=record,
+    )

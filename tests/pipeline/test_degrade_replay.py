@@ -164,6 +164,27 @@ def test_records_that_cofe_cannot_say_are_refused_before_the_work(fundus, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_replay_under_other_names_is_the_records_and_is_made_once(tmp_path):
+    folder = make_folder(tmp_path / "in")
+    two = DegradeOptions(recipes=("gauss-0.1",), pairs=True, workers=1)
+    degrade_files([folder], tmp_path / "made", two)
+    out, records = tmp_path / "out", tmp_path / "made" / "records.jsonl"
+    for name, made in contents(tmp_path / "made").items():
+        if name != "records.jsonl":
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(made[:20])  # something else of that name
+    rename = DegradeOptions(on_exists="rename", workers=1)
+    first = degrade_files([folder], out, rename, replay=records)
+    assert (first.failed, len(first.written)) == ([], 9)
+    assert (out / "low" / "a-1.png").read_bytes() == (
+        tmp_path / "made" / "low" / "a.png"
+    ).read_bytes()
+    before = contents(out)
+    again = degrade_files([folder], out, rename, replay=records)
+    assert (again.failed, again.written) == ([], [])
+    assert contents(out) == before
+
+
 @pytest.mark.parametrize("fault", ["changed", "damaged", "no picture", "missing"])
 def test_a_file_that_is_not_the_records_is_told_once_and_all_of_its_pictures_counted(
     tmp_path, fault
