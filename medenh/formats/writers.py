@@ -227,7 +227,7 @@ def lost_numbers(image: Image, kind: str) -> list[str]:
     if image.pixels.dtype.kind == "f" and image.frozen is not None:
         count = int(np.count_nonzero(image.frozen))
         found.append(
-            f"pixels that are no finite numbers become black or white in "
+            "pixels that are no finite numbers become black or white in "
             f"{kind.upper()}: {count}"
         )
     return found
