@@ -190,7 +190,8 @@ class FieldNet(nn.Module):
     are those of the size that it was trained at. The black surround of a photograph is
     left as it is.
 
-    ``forward(x) == refined(x, condition(x))``.
+    ``forward(x) == local(x, condition(x))``. A condition is spread over the picture
+    that it is given with: frames of a volume may share one, tiles of a picture may not.
     """
 
     multiple_of = 8
@@ -224,6 +225,8 @@ class FieldNet(nn.Module):
         float32 tensor, shape (B, 12, side / 4, side / 4)
             Changes: the columns of the matrix for red, green and blue, the offset.
         """
+        # fields of what they are spread over, padding included
+        image = pad_to_multiple(image, self.multiple_of)
         thumb = F.adaptive_avg_pool2d(image.float(), self.side)
         inside = _lightness(thumb)
         mean, deviation = _statistics(thumb, inside)
@@ -269,12 +272,28 @@ class FieldNet(nn.Module):
         return fields
 
     def refined(self, image: Tensor, condition: Tensor) -> Tensor:
-        """Enhance a batch under given fields; see `forward`."""
+        """Enhance a batch whose sides are multiples of 8 under given fields."""
         lit = self.corrected(image, condition)
         both = torch.cat([image, lit], 1) * 2 - 1
         detail = self.detail(F.pixel_unshuffle(both, 2))[0]
         out = lit + F.pixel_shuffle(detail, 2)
         return out if self.training else out.clamp(0.0, 1.0)
+
+    def local(self, image: Tensor, condition: Tensor) -> Tensor:
+        """Enhance a batch under fields that were found on it, or on others like it.
+
+        Parameters
+        ----------
+        image : float tensor, shape (B, 3, H, W), in [0, 1]
+        condition : float tensor, shape (B, 12, h, w)
+            From `condition`.
+
+        Returns
+        -------
+        float tensor, same shape as ``image``, in [0, 1] (unclamped while training)
+        """
+        x = pad_to_multiple(image, self.multiple_of)
+        return crop_to(self.refined(x, condition), image)
 
     def forward(self, image: Tensor) -> Tensor:
         """Enhance a batch.
@@ -288,6 +307,4 @@ class FieldNet(nn.Module):
         float tensor, same shape
             In [0, 1]; unclamped in training mode, where a clamp would stop gradients.
         """
-        x = pad_to_multiple(image, self.multiple_of)
-        # fields of what they are spread over, padding included
-        return crop_to(self.refined(x, self.condition(x)), image)
+        return self.local(image, self.condition(image))

@@ -52,6 +52,8 @@ class Contract:
         Frames with a longer side are enhanced on a copy reduced to it.
     bytes_per_pixel : int
         Memory that each pixel of a call takes; 0 if not known.
+    each_by_itself : bool
+        True where every frame gets light and contrast of its own.
     """
 
     channels: int | None = None
@@ -60,6 +62,7 @@ class Contract:
     halo: int | None = None
     largest_side: int | None = None
     bytes_per_pixel: int = 0
+    each_by_itself: bool = False
 
 
 class FrameEnhancer:
@@ -178,18 +181,29 @@ class FrameEnhancer:
         if side is not None and side < max(tasks[0].shape[1:]):
             for task in tasks:
                 copy = reduced_copy(task, side)
-                answer = self._answer(copy, task.condition, alone)
+                answer = self._answer(copy, task.condition, alone, grey=task.grey)
                 carry_over(task, copy[0], answer[0])
                 report(1.0)
         elif core is not None:
             for task in tasks:
                 self._enhance_tiled(task, core, alone, report)
         else:
-            for _, group in groupby(tasks, key=lambda task: id(task.condition)):
+            alike = groupby(tasks, key=lambda task: (id(task.condition), task.grey))
+            for _, group in alike:
                 self._enhance_whole(list(group), alone, report)
 
     def caveats(self, image: Image) -> list[str]:
         """Return what a user must know of how an image is cut; empty if nothing."""
+        told = self._of_tiles(image)
+        channels = len(set(image.channel_of or ())) or 1
+        if self._contract.each_by_itself and image.frames > channels:
+            told.append(
+                "each frame gets light and contrast of its own: values do not compare "
+                "from one to the next"
+            )
+        return told
+
+    def _of_tiles(self, image: Image) -> list[str]:
         longest = max(image.height, image.width)
         if not isinstance(self._tile, int) or longest <= self._tile:
             return []
@@ -229,7 +243,8 @@ class FrameEnhancer:
     ) -> None:
         try:
             batch = np.concatenate([task.unit() for task in tasks])
-            answer = self._answer(batch, tasks[0].condition, alone)
+            grey = tasks[0].grey
+            answer = self._answer(batch, tasks[0].condition, alone, grey=grey)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -326,18 +341,19 @@ class FrameEnhancer:
             halo=_FORCED_OVERLAP if contract.halo is None else contract.halo,
             multiple=contract.multiple_of,
         )
-        condition = task.condition
-        if condition is None and self._runner.has_condition:
+        # elsewhere a condition may be a field, spread over all that it is given with
+        condition = task.condition if exact else None
+        if condition is None and exact and self._runner.has_condition:
             condition = self._runner.condition(
                 as_network(task.unit(), contract.channels)
             )
         blend = None if exact else Blend(task, tiles)
-        done = 0
+        done, grey = 0, task.grey
         for group in _equal_shapes(tiles, self._batch):
             batch = np.concatenate(
                 [task.unit(tile.rows.seen, tile.columns.seen) for tile in group]
             )
-            answer = self._answer(batch, condition, alone)
+            answer = self._answer(batch, condition, alone, grey=grey)
             for tile, source, enhanced in zip(group, batch, answer, strict=True):
                 if blend is not None:
                     blend.add(tile, enhanced - source)
@@ -349,8 +365,16 @@ class FrameEnhancer:
         if blend is not None:
             blend.finish()
 
-    def _answer(self, batch: FloatArray, condition: Any, alone: bool) -> FloatArray:
-        """Return the model's answer at the wanted strength, finite and in [0, 1]."""
+    def _answer(
+        self, batch: FloatArray, condition: Any, alone: bool, *, grey: bool
+    ) -> FloatArray:
+        """Return the model's answer at the wanted strength, finite and in [0, 1].
+
+        Grey frames stored as colours are run as grey ones, and stay grey.
+        """
+        if grey:
+            one = self._answer(batch[:, :1], condition, alone, grey=False)
+            return np.repeat(one, batch.shape[1], axis=1)
         if self._cancelled():
             raise KeyboardInterrupt
         if self._strength == 0.0:

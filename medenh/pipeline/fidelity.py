@@ -56,7 +56,8 @@ def measure(before: Image, after: Image) -> dict[str, float]:
         Of CT in Hounsfield units also ``flat_bias_hu``, by how much the means of flat
         tissue moved, unless there is none inside the window.
         Means over at most nine frames of a volume; for the structure each frame counts
-        by its contrast, since near-empty slices at the ends have little to keep.
+        by its contrast, since near-empty slices at the ends have little to keep. The
+        shift is that of the frame which moved most: opposite ones would cancel out.
     """
     structure, clipped, shift, excess, contrast = [], [], [], [], []
     for index in _frames_of(before):
@@ -71,7 +72,7 @@ def measure(before: Image, after: Image) -> dict[str, float]:
             float(np.average(structure, weights=contrast)), 6
         ),
         "clipped_share": round(float(np.mean(clipped)), 6),
-        "mean_shift": round(float(np.mean(shift)), 6),
+        "mean_shift": round(float(max(shift, key=abs)), 6),
         "brightness_excess": round(float(np.mean(excess)), 6),
         **_moved_tissue(before, after),
     }

@@ -52,6 +52,14 @@ class FrameTask:
         """Channels, height and width; tasks of one shape can share a batch."""
         return (self.image.channels, self.image.height, self.image.width)
 
+    @property
+    def grey(self) -> bool:
+        """Whether the frame is in colour, and all its pixels are grey."""
+        if self.image.channels != 3:
+            return False
+        red, green, blue = np.moveaxis(self.image.pixels[self.index], -1, 0)
+        return np.array_equal(red, green) and np.array_equal(red, blue)
+
     def unit(self, rows: slice = _WHOLE, columns: slice = _WHOLE) -> FloatArray:
         """Return a part of the frame as float32 (1, channels, h, w) in [0, 1]."""
         part = self.image.pixels[self.index : self.index + 1, rows, columns]

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _MIN_PSNR_DB = 55.0
 _MAX_LEVELS = 2.0
+_RELIGHTING = ("enhance", "normalise")  # tasks that change light and contrast
 _DEVICE_BATCH = 8  # frames or tiles in one call where batches pay
 
 
@@ -92,6 +93,7 @@ def certified(card: ModelCard) -> frozenset[str]:
 def contract_of(card: ModelCard, runner: Runner) -> Contract:
     """Return what a model wants of its input, and the halo that makes tiles exact."""
     exact = not card.global_ops or runner.has_condition
+    relights = card.task in _RELIGHTING and card.global_ops
     return Contract(
         channels=card.input.channels,
         multiple_of=card.input.multiple_of,
@@ -99,6 +101,7 @@ def contract_of(card: ModelCard, runner: Runner) -> Contract:
         halo=card.receptive_field if exact else None,
         largest_side=card.input.largest_side,
         bytes_per_pixel=card.bytes_per_pixel.get(runner.engine, 0),
+        each_by_itself=relights and not runner.has_condition,
     )
 
 

@@ -294,13 +294,14 @@ def _prove(
 
     # smaller pictures than twice the multiple never come: a card's least size
     least = 2 * multiple_of
+    tiled = getattr(network, "receptive_field", None) is not None
     sizes = [[n if n >= least else n + least for n in size] for size in _PROOFS]
     for seed, size in enumerate(sizes, start=1):
         proof = _noise(channels, size, seed=seed)
         with torch.inference_mode():
             expected = network(proof).numpy()
         try:
-            answer = _run(parts, proof.numpy(), multiple_of)
+            answer = _run(parts, proof.numpy(), multiple_of, tiled=tiled)
         except RuntimeError as error:
             raise UnconvertibleError("it does not run at another size") from error
         difference = float(np.abs(answer - expected).max())
@@ -317,14 +318,16 @@ def _noise(channels: int, size: Sequence[int], *, seed: int) -> torch.Tensor:
     return torch.rand(shape, generator=generator, dtype=torch.float32)
 
 
-def _run(parts: dict[str, Any], x: FloatArray, multiple_of: int) -> FloatArray:
-    """Run the parts once, in float32."""
+def _run(
+    parts: dict[str, Any], x: FloatArray, multiple_of: int, *, tiled: bool
+) -> FloatArray:
+    """Run the parts once, in float32, as `OpenVinoRunner` does."""
     core = import_openvino().Core()
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
     call = {name: core.compile_model(part, "CPU", hint) for name, part in parts.items()}
     inputs = [pad_to_multiple(x, multiple_of)]
     if "condition" in call:
-        inputs.append(call["condition"]([x])[0])
+        inputs.append(call["condition"]([x if tiled else inputs[0]])[0])
     answer = call["local" if "condition" in call else "whole"](inputs)[0]
     return np.asarray(answer, np.float32)[:, :, : x.shape[2], : x.shape[3]]
 

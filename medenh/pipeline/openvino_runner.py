@@ -54,6 +54,9 @@ class OpenVinoRunner:
         Frames are padded to it, as the network itself would.
     global_ops : bool
         True where the order of a sum over the image enters: threads would show.
+    tiled : bool
+        True where the part "local" takes tiles: then it has no such sum, and the
+        condition is one of the picture without padding.
     """
 
     engine = "openvino"
@@ -66,6 +69,7 @@ class OpenVinoRunner:
         *,
         multiple_of: int = 1,
         global_ops: bool = True,
+        tiled: bool = True,
     ) -> None:
         if precision == "bf16" and not cpu_has_bf16():
             raise UsageError(
@@ -77,7 +81,8 @@ class OpenVinoRunner:
         self.has_condition = "local" in parts
         self._parts = parts
         self._multiple = multiple_of
-        self._global = global_ops and not self.has_condition
+        self._tiled = self.has_condition and tiled
+        self._global = global_ops and not self._tiled
         self._core = import_openvino().Core()
         self._lock = threading.Lock()
         self._alone = threading.Lock()
@@ -139,6 +144,7 @@ class OpenVinoRunner:
             precision,
             multiple_of=card.input.multiple_of,
             global_ops=card.global_ops,
+            tiled=card.receptive_field is not None,
         )
 
     def condition(self, batch: FloatArray) -> Any:
@@ -172,7 +178,7 @@ class OpenVinoRunner:
         if self.has_condition:
             if condition is None:
                 self._compile_beside(name, alone=alone)
-                condition = self.condition(x)
+                condition = self.condition(x if self._tiled else inputs[0])
             inputs.append(condition)
         answer = self._infer(name, self.precision, inputs, alone=alone)
         if answer.shape != inputs[0].shape:
@@ -249,6 +255,7 @@ class OpenVinoRunner:
             "fp32",
             multiple_of=self._multiple,
             global_ops=self._global,
+            tiled=self._tiled,
         )
 
 

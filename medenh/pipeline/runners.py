@@ -31,8 +31,8 @@ class Runner(Protocol):
     workers : int
         How many threads may call `run` at once and gain from it.
     has_condition : bool
-        True where whole-image statistics can be computed apart, so that tiles are
-        exact although the model has global operations.
+        True where whole-image statistics can be computed apart, so that the frames of a
+        volume can share them.
     batches : bool
         False where more than one image in a call gains nothing.
     """
@@ -57,7 +57,7 @@ class Runner(Protocol):
         Parameters
         ----------
         batch : float32 array, shape (B, C, H, W), in [0, 1]
-            Whole images, or tiles of one image where a condition is given.
+            Whole images; or tiles of one, where the model's halo makes them exact.
         condition : object, optional
             From `condition`, of one whole image.
         alone : bool

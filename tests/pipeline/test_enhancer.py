@@ -233,6 +233,30 @@ def test_grey_stays_grey_through_a_colour_model():
     np.testing.assert_allclose(out, image.pixels * 0.9, atol=0.51)
 
 
+@pytest.mark.parametrize("tile", ["off", 64])
+def test_grey_stored_as_colour_is_enhanced_as_grey(tile):
+    """Else a model of colours tints it; a frame in colour beside it keeps them."""
+    tint = np.array([0.3, 0.0, -0.2], np.float32).reshape(1, 3, 1, 1)
+    rng = np.random.default_rng(0)
+    plane = rng.uniform(0.3, 0.6, (100, 90)).astype(np.float32)
+    colours = rng.uniform(0.3, 0.6, (100, 90, 3)).astype(np.float32)
+    pixels = np.stack([plane[..., None].repeat(3, 2), colours])
+    enhancer = FrameEnhancer(FakeRunner(lambda x: x + tint), Contract(3), tile=tile)
+
+    def run(pixels):
+        image = make_image(pixels)
+        out = np.zeros_like(image.pixels)
+        enhancer.enhance(enhancer.tasks(image, out))
+        return out
+
+    grey, coloured = run(pixels)
+    np.testing.assert_array_equal(np.ptp(grey, axis=-1), 0)
+    np.testing.assert_array_equal(grey[..., :1], run(plane[None, ..., None])[0])
+    np.testing.assert_allclose(
+        coloured - colours, tint.ravel() + 0 * colours, atol=1e-5
+    )
+
+
 def test_colour_keeps_its_hue_through_a_grey_model():
     image = random_image(channels=3)
     out = run(image, FakeRunner(lambda x: x * 0.5 + 0.25), Contract(channels=1))
@@ -307,3 +331,14 @@ def test_channels_have_exposures_of_their_own():
         np.testing.assert_array_equal(together[channel::2], answer)
     one = medenh.enhance(replace(image, channel_of=None), model="dpe-general").pixels
     assert abs(one[1].mean() - together[1].mean()) > 10
+
+
+@pytest.mark.parametrize(
+    ("frames", "channel_of", "told"),
+    [(1, None, False), (3, None, True), (2, (0, 1), False), (4, (0, 1, 0, 1), True)],
+)
+def test_frames_that_do_not_compare_any_more_are_told(frames, channel_of, told):
+    image = replace(make_image(np.zeros((frames, 8, 8, 1))), channel_of=channel_of)
+    relit = FrameEnhancer(FakeRunner(), Contract(each_by_itself=True))
+    assert bool(relit.caveats(image)) == told
+    assert not FrameEnhancer(FakeRunner(), Contract()).caveats(image)

@@ -81,3 +81,10 @@ def test_tissue_that_moved_is_told_in_hounsfield_units():
     wide = replace(image.unit_range, low=-1350.0, high=150.0)  # air inside, and flat
     image, moved = (replace(one, unit_range=wide) for one in (image, moved))
     assert measure(image, moved)["flat_bias_hu"] == pytest.approx(3, abs=1e-2)
+
+
+def test_frames_that_moved_in_opposite_ways_do_not_cancel_out():
+    before = from_array(np.full((3, 40, 50), 0.5, np.float32))
+    moved = before.pixels + np.array([0.1, 0.0, -0.3]).reshape(3, 1, 1, 1)
+    after = replace(before, pixels=moved.astype(np.float32))
+    assert measure(before, after)["mean_shift"] == pytest.approx(-0.3, abs=1e-5)

@@ -122,6 +122,22 @@ def test_tiles_are_automatic_only_where_exact(global_ops, field, apart, halo):
     assert contract_of(card, runner).halo == halo
 
 
+@pytest.mark.parametrize(
+    ("task", "global_ops", "apart", "told"),
+    [
+        ("enhance", True, False, True),
+        ("enhance", True, True, False),
+        ("enhance", False, False, False),
+        ("denoise", True, False, False),
+    ],
+)
+def test_which_models_light_each_frame_by_itself(task, global_ops, apart, told):
+    runner = FakeRunner()
+    runner.has_condition = apart
+    card = make_card(task=task, global_ops=global_ops)
+    assert contract_of(card, runner).each_by_itself == told
+
+
 def test_the_computation_is_told_without_loading_anything(monkeypatch):
     monkeypatch.setattr(device_module, "cpu_has_bf16", lambda: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -71,8 +71,22 @@ def conditioned():
     return network.eval()
 
 
-NETWORKS = {"local": Local, "normed": Normed, "conditioned": conditioned}
-MULTIPLE = {"local": 2, "normed": 1, "conditioned": 16}
+def fields():
+    torch.manual_seed(2)
+    network = models.create("fieldnet", preset="tiny")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    return network.eval()
+
+
+NETWORKS = {
+    "local": Local,
+    "normed": Normed,
+    "conditioned": conditioned,
+    "fields": fields,
+}
+MULTIPLE = {"local": 2, "normed": 1, "conditioned": 16, "fields": 8}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +113,7 @@ def openvino_runner(kept, name, precision="fp32"):
         precision,
         multiple_of=MULTIPLE[name],
         global_ops=name != "local",
+        tiled=name != "fields",
     )
 
 
@@ -408,33 +423,49 @@ def test_a_classical_method_is_a_runner():
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
-def test_slices_of_a_volume_share_one_condition(engine, tmp_path):
+@pytest.mark.parametrize("name", ["conditioned", "fields"])
+def test_slices_of_a_volume_share_one_condition(kept, name, engine):
     """The same slice gets the same answer wherever it stands between others."""
-    network = conditioned()
+    network = NETWORKS[name]()
     if engine == "torch":
         runner = TorchRunner(network, Device("cpu", "cpu"))
     else:
-        runner = OpenVinoRunner(
-            load_parts(tmp_path, "volume", lambda: network, multiple_of=16),
-            "fp32",
-            multiple_of=16,
-        )
+        runner = openvino_runner(kept, name)
     rng = np.random.default_rng(0)
     scale = np.array([1.0, 0.2, 0.5, 0.8, 0.4]).reshape(5, 1, 1, 1)
     volume = (rng.random((5, 48, 64, 1)) * scale).astype(np.float32)
     image = make_image(volume)
     out = np.zeros_like(volume)
-    enhancer = FrameEnhancer(runner, Contract(channels=3, multiple_of=16, halo=128))
+    halo = 128 if name == "conditioned" else None
+    enhancer = FrameEnhancer(runner, Contract(channels=3, multiple_of=16, halo=halo))
     tasks = enhancer.tasks(image, out)
     for task in tasks:
         enhancer.enhance([task])
     planes = torch.from_numpy(image.to_unit()).expand(-1, 3, -1, -1)
     with torch.inference_mode():
         condition = network.condition(planes).median(0, keepdim=True).values
-        expected = network.local(planes, condition.expand(5, -1)).mean(1)
+        shared = condition.expand(5, *condition.shape[1:])
+        expected = network.local(planes, shared).mean(1)
     np.testing.assert_allclose(out[..., 0], expected.numpy(), atol=2e-5)
     single = enhancer.tasks(make_image(volume[:1]), out[:1])
     assert single[0].condition is None
+
+
+def test_tiles_are_not_given_fields_of_the_whole(kept):
+    """They would be spread over each tile, as if it were the picture."""
+    runner = openvino_runner(kept, "fields")
+    volume = random_batch(128, 128, count=3).transpose(0, 2, 3, 1).copy()
+    volume[:, :, 64:] *= 0.2
+    contract = Contract(channels=3, multiple_of=8)
+
+    def run(count):
+        image = make_image(volume[:count])
+        out = np.zeros_like(image.pixels)
+        enhancer = FrameEnhancer(runner, contract, tile=64)
+        enhancer.enhance(enhancer.tasks(image, out))
+        return out
+
+    np.testing.assert_array_equal(run(3)[0], run(1)[0])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ __all__ = ["Supervised"]
 class Conditioned(Protocol):
     """A network that corrects the whole picture first, then what is left of it.
 
-    `dpe-plus` and `fieldnet`: ``network(x) == refined(x, condition(x))``.
+    `dpe-plus` and `fieldnet`: ``network(x) == refined(x, condition(x))`` where the
+    sides of x are multiples of what the network wants.
     """
 
     def condition(self, image: Tensor) -> Tensor:
