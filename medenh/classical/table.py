@@ -17,7 +17,6 @@ _ALL = (
     "ultrasound",
     "nuclear",
 )
-_NOISY = ("xray", "ct", "mri", "dermoscopy", "microscopy", "fundus", "nuclear")
 
 _SIGMA = Option(
     "sigma", None, 0.0, 1.0, "noise standard deviation in [0, 1]; measured if not given"
@@ -247,7 +246,7 @@ INFO: dict[str, MethodInfo] = {
         title="Non-local means",
         reference="Buades, Coll, Morel, CVPR 2005",
         summary="Averages places whose neighbourhoods look alike.",
-        modalities=_NOISY,
+        modalities=_ALL,
         options=(
             _SIGMA,
             Option("strength", 0.6, 0.05, 5.0, "filter width h over sigma"),
@@ -260,7 +259,7 @@ INFO: dict[str, MethodInfo] = {
         title="Wavelet shrinkage (BayesShrink) with cycle spinning",
         reference="Chang, Yu, Vetterli, IEEE TIP 9(9), 2000; Coifman, Donoho, 1995",
         summary="Shrinks the wavelet details by what noise explains of them.",
-        modalities=_NOISY,
+        modalities=_ALL,
         options=(
             _SIGMA,
             Option("levels", 4, 1, 8, "levels of decomposition", whole=True),
@@ -273,7 +272,7 @@ INFO: dict[str, MethodInfo] = {
         title="Median filter",
         reference="",
         summary="Takes the median of the small square around each pixel.",
-        modalities=_NOISY,
+        modalities=_ALL,
         options=(Option("radius", 1, 1, 2, "1: 3 x 3 px; 2: 5 x 5 px", whole=True),),
         limits="Made for single wrong pixels (impulse noise); lines thinner than half "
         "the square go, and noise in every pixel mostly stays.",
@@ -282,7 +281,7 @@ INFO: dict[str, MethodInfo] = {
         title="Bilateral filter",
         reference="Tomasi, Manduchi, ICCV 1998",
         summary="Averages near pixels whose values are alike.",
-        modalities=_NOISY,
+        modalities=_ALL,
         options=(
             _SIGMA,
             Option("strength", 3.0, 0.05, 20.0, "width by value over sigma"),
@@ -295,7 +294,7 @@ INFO: dict[str, MethodInfo] = {
         title="Total variation denoising",
         reference="Rudin, Osher, Fatemi, Physica D 60, 1992; Chambolle, JMIV 20, 2004",
         summary="Looks for the smoothest picture, edges apart, that is near enough.",
-        modalities=_NOISY,
+        modalities=_ALL,
         options=(
             _SIGMA,
             Option("strength", 1.0, 0.05, 10.0, "weight of the variation over sigma"),
@@ -307,7 +306,7 @@ INFO: dict[str, MethodInfo] = {
         title="Block matching and 3-D filtering",
         reference="Dabov, Foi, Katkovnik, Egiazarian, IEEE TIP 16(8), 2007",
         summary="Stacks blocks that look alike and shrinks what they do not share.",
-        modalities=_NOISY,
+        modalities=_ALL,
         options=(
             _SIGMA,
             Option("strength", 1.0, 0.05, 5.0, "factor on sigma"),
