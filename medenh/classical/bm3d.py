@@ -27,7 +27,9 @@ Shrink = Callable[[int, IntArray, IntArray], tuple[FloatArray, FloatArray]]
 
 _BLOCK = 8  # side of the blocks, px
 _STEP = 3  # between reference blocks, px
-_TILE = 32  # reference blocks along each side of what is worked on at once
+# reference blocks along each side of what is worked on at once: an odd count, since
+# tables whose rows lie a power of two apart are slow to turn
+_TILE = 31
 _FIRST, _SECOND = 16, 32  # blocks in a stack of the first and the second pass
 _THRESHOLD = 2.7  # of the first pass, over the noise
 _KAISER = 2.0  # of the window by which blocks count less towards their borders

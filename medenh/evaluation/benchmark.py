@@ -80,7 +80,7 @@ class BenchmarkOptions:
     limit : int or None
         At most so many pictures, spread over all, always the same.
     output : path or None
-        Folder to keep the pictures in.
+        Folder to keep the pictures in, and the regions they are measured in.
     device : str
         Where the models run, always in float32; recognisers run on the CPU.
     workers : int or None

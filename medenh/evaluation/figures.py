@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,15 @@ from medenh.evaluation.failures import Failure, failure
 from medenh.evaluation.measuring import describe_range, measure_image
 from medenh.evaluation.pictures import keep_picture, middle_frame
 from medenh.evaluation.regained import CLEAN
+from medenh.formats.array import from_array
 from medenh.formats.files import safe_output_path
 from medenh.formats.pairing import key_of
 from medenh.metrics.registry import METRICS
 from medenh.types import Image
 
-__all__ = ["Figures", "measure"]
+__all__ = ["DEGRADED", "REGION", "Figures", "measure"]
+
+DEGRADED, REGION = "degraded", "region"  # folders of pictures that no row is called by
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ def measure(
     folder : path or None
         Where the pictures of a report go.
     keep : path or None
-        Where pictures are kept for the user: ``ROW/NAME.png``.
+        Where pictures are kept for the user: ``ROW/NAME.png``; where not all of a
+        picture is measured, ``region/NAME.png`` is 255 where it is.
 
     Raises
     ------
@@ -88,7 +92,11 @@ def measure(
         if folder is not None:
             keep_picture(folder, prepared.name, row, middle_frame(image))
         if keep is not None:
-            _keep(keep, "degraded" if row == IDENTITY else row, prepared.name, image)
+            _keep(keep, DEGRADED if row == IDENTITY else row, prepared.name, image)
+    if keep is not None and prepared.region is not None:
+        levels = prepared.region[..., None].astype(np.uint8) * np.uint8(255)
+        mask = replace(from_array(levels), header=clean.header)  # turned like these
+        _keep(keep, REGION, prepared.name, mask)
     return Figures(
         prepared.name,
         rows,

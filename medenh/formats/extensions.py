@@ -9,7 +9,10 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
     "png": (".png",),
     "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "bmp": (".bmp", ".dib"),
-    "tiff": (".tif", ".tiff", ".btf", ".tf8"),
+    "tiff": (
+        *(".tif", ".tiff", ".btf", ".tf8"),
+        *(".ome.tif", ".ome.tiff", ".ome.btf", ".ome.tf8"),
+    ),
     "nifti": (".nii.gz", ".nii", ".hdr.gz", ".img.gz", ".hdr", ".img"),
     "npy": (".npy",),
     "dicom": (".dcm", ".dicom", ".dic", ".ima"),
@@ -17,7 +20,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
 
 
 def split_name(name: str, kind: str | None = None) -> tuple[str, str]:
-    """Return stem and extension of a file name; ".nii.gz" is one extension.
+    """Return stem and extension of a file name; ".nii.gz" and ".ome.tif" are one.
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ def split_name(name: str, kind: str | None = None) -> tuple[str, str]:
     --------
     >>> split_name("a.b.NII.gz"), split_name("1.2.840"), split_name("a.png", "dicom")
     (('a.b', '.NII.gz'), ('1.2.840', ''), ('a.png', ''))
+    >>> split_name("a.ome.tif"), split_name("a.ome.png")
+    (('a', '.ome.tif'), ('a.ome', '.png'))
     """
     known = EXTENSIONS.values() if kind is None else [EXTENSIONS.get(kind, ())]
     endings = [ending for group in known for ending in group]

@@ -190,6 +190,31 @@ def test_kept_pictures_score_the_same_again(data, tmp_path):
         medenh.evaluate_protocol("dpe", data, output=kept)
 
 
+def test_kept_regions_give_the_figures_of_the_protocol_again(tmp_path):
+    photograph = skimage.data.retina()[:1200, 100:1300].copy()
+    photograph[:400] //= 8  # a field that is found otherwise once it is reduced
+    (tmp_path / "in").mkdir()
+    formats.write(photograph, tmp_path / "in" / "eye.png")
+    kept = tmp_path / "kept"
+    first = medenh.evaluate_protocol(
+        "cofe-111", tmp_path / "in", models=["clahe"], output=kept
+    )
+    with PIL.Image.open(kept / "region" / "eye.png") as opened:
+        assert opened.size == (512, 512)
+        assert set(np.unique(np.asarray(opened))) == {0, 255}
+    again = medenh.evaluate(
+        kept / "clahe",
+        kept / "reference",
+        baselines=[kept / "degraded"],
+        region="mask",
+        masks=kept / "region",
+    )
+    assert again.row("enhanced").scores == first.row("clahe").scores
+    assert again.row("degraded").scores == first.row("identity").scores
+    other = medenh.evaluate(kept / "clahe", kept / "reference", region="fov")
+    assert other.row("enhanced").scores != first.row("clahe").scores
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_an_interrupted_run_keeps_no_part_of_the_pictures(data, tmp_path, there):
     kept = tmp_path / "kept"

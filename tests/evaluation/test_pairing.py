@@ -17,6 +17,8 @@ GREY = np.zeros((4, 4), np.uint8)
         ("sub/a.b.tiff", "sub/a.b"),
         ("scan.nii.gz", "scan"),
         ("scan.enhanced.nii.gz", "scan"),
+        ("stack.ome.tif", "stack"),
+        ("stack.enhanced.OME.TIFF", "stack"),
         ("1.2.840.1", "1.2.840.1"),  # DICOM without extension
         ("A.PNG", "A"),
         (".enhanced.png", ".enhanced.png"),

@@ -315,6 +315,14 @@ def test_ome_stays_ome(tmp_path):
         np.testing.assert_array_equal(two.asarray(), data)
 
 
+def test_ome_keeps_the_name_by_which_others_know_it():
+    assert enhanced_name("a.b.ome.tif", "tiff", "same") == "a.b.enhanced.ome.tif"
+    assert enhanced_name("a.OME.TIFF", "tiff", "tiff") == "a.enhanced.OME.TIFF"
+    assert enhanced_name("a.ome.tif", "tiff", "png") == "a.enhanced.png"
+    assert enhanced_name("a.png", "png", "tiff") == "a.enhanced.tif"
+    assert numbered(Path("a.ome.tif"), 2) == Path("a-2.ome.tif")
+
+
 def test_jpeg_inside_becomes_lossless(tmp_path):
     rows, columns = np.mgrid[:64, :64]
     data = np.stack([rows, columns, rows + columns], -1).astype("u1")
