@@ -19,6 +19,7 @@ from medenh.errors import (
     UnsupportedError,
 )
 from medenh.formats.array import from_array
+from medenh.pipeline.naming import enhanced_name, numbered
 
 
 def numbers(shape, dtype="u1"):
