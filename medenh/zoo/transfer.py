@@ -49,8 +49,8 @@ def export_model(
     name : str
         Id or ``id@version``.
     path : path
-        A name that ends in ``.zip`` becomes a zip file, another one a folder. It must
-        not exist yet.
+        A name that ends in ``.zip`` becomes a zip file, one without extension a
+        folder. It must not exist yet.
     offline : bool, optional
         True opens no socket; taken from ``MEDENH_OFFLINE`` if not given.
 
@@ -62,7 +62,8 @@ def export_model(
     Raises
     ------
     UsageError
-        The model is unknown or has no weights to carry; the target is there already.
+        The model is unknown or has no weights to carry; the target is there already, or
+        its name promises something else.
     WeightsError
         Its weights cannot be had.
     OutputError
@@ -72,10 +73,24 @@ def export_model(
     card = load_manifest().resolve(name).card
     if card.weights is None:
         raise UsageError(f"{card.id} has no weights: every installation has it already")
+    _check_name(target)
     if target.exists() or target.is_symlink():
         raise UsageError("exists already", path=target, hint="choose another name")
     pack(card, card.weights, weights_path(card, offline=offline), target)
     return card
+
+
+def _check_name(target: Path) -> None:
+    """Refuse a name that promises weights of another kind; "mine-1.2" has no such."""
+    ending = target.suffix.lower()
+    if ending == ".zip" or not ending or ending[1:].isdigit():
+        return
+    raise UsageError(
+        f"no {ending} is written: an export is the card and the weights "
+        "(safetensors), for `medenh models import`",
+        path=target,
+        hint="end the name in .zip, or in nothing for a folder",
+    )
 
 
 def pack(card: ModelCard, weights: Weights, source: Path, target: Path) -> None:

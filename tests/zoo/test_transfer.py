@@ -87,6 +87,15 @@ def test_export_refuses(listed, tmp_path):
         export_model("toy-fundus", tmp_path / "file" / "a.zip")
 
 
+@pytest.mark.parametrize("name", ["e.onnx", "e.pt", "e.SAFETENSORS", "e.tar.gz"])
+def test_export_writes_nothing_under_a_name_of_another_kind(listed, tmp_path, name):
+    with pytest.raises(UsageError, match="the card and the weights"):
+        export_model("toy-fundus", tmp_path / name)
+    assert not (tmp_path / name).exists()
+    export_model("toy-fundus", tmp_path / "toy-1.2")  # a version is no extension
+    assert (tmp_path / "toy-1.2" / CARD_FILE).is_file()
+
+
 def test_export_offline_without_weights_leaves_nothing(listed, tmp_path, other_machine):
     other_machine(keep_manifest=True)
     with pytest.raises(WeightsError):
