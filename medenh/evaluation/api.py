@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medenh.errors import UsageError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
@@ -13,6 +13,13 @@ from medenh.evaluation.pairs import evaluate_pairs
 from medenh.evaluation.planning import PairOptions
 from medenh.evaluation.result import Evaluation
 from medenh.paths import StrPath, as_path, as_paths, kind_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from medenh.evaluation.own import OwnFunction
+
+    Own: TypeAlias = OwnFunction | torch.nn.Module
 
 __all__ = ["evaluate", "evaluate_protocol"]
 
@@ -83,7 +90,10 @@ def evaluate_protocol(
     protocol: str,
     data: StrPath | None = None,
     *,
-    models: Iterable[str] = (),
+    models: str
+    | Mapping[str, Own]
+    | tuple[str, Own]
+    | Iterable[str | tuple[str, Own]] = (),
     masks: StrPath | None = None,
     labels: StrPath | None = None,
     metrics: Iterable[str] = (),
@@ -104,9 +114,13 @@ def evaluate_protocol(
         Clean pictures: a folder, a file, or a data pack. If not given, the pack of the
         protocol's kind of picture in the folder that the environment variable
         ``MEDENH_DATA`` names; medenh brings none along.
-    models : str, or several
+    models : str, (str, callable), or several; or a mapping
         Ids, ``id@version`` and aliases; "classical" is all weight-free methods that
         suit. A model in several versions has a row each, named ``id@version``.
+        A pair of a name and a function, or of a name and a torch network, is a model
+        of your own, as is each entry of a mapping; `medenh.evaluation.own.OwnModel`
+        tells what it is given and returns. It runs in this process, and where it fails
+        the picture has no figure in its row, and is in ``failed``.
     masks, labels, metrics, tasks, modality, limit, output, device, workers
         See `medenh.evaluation.benchmark.BenchmarkOptions`.
 
@@ -119,9 +133,11 @@ def evaluate_protocol(
     UsageError, NothingReadableError, WeightsError, OutputError
         As `medenh.evaluation.benchmark.run_protocol` raises them.
     """
+    names, own = _models(models)
     options = BenchmarkOptions(
         data=_path("data", data),
-        models=_words("models", models),
+        models=names,
+        own=own,
         masks=_path("masks", masks),
         labels=_path("labels", labels),
         metrics=_words("metrics", metrics),
@@ -143,6 +159,27 @@ def _words(name: str, values: Any) -> tuple[str, ...]:
         if not isinstance(one, str):
             raise UsageError(f"{name}: {kind_of(one)} is no name")
     return words
+
+
+def _models(given: Any) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+    """Return names of models, and the pairs of a name and a function."""
+    if isinstance(given, Mapping):
+        given = given.items()
+    one = isinstance(given, str) or _is_pair(given) or not isinstance(given, Iterable)
+    several = [given] if one else list(given)
+    if any(callable(each) for each in several):
+        raise UsageError(
+            "models: a function or network of your own needs a name",
+            hint='models={"mine": function}',
+        )
+    names = _words("models", [each for each in several if not _is_pair(each)])
+    return names, tuple(each for each in several if _is_pair(each))
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, tuple) and len(value) == 2 and not isinstance(value[1], str)
+    )
 
 
 def _path(name: str, value: object) -> Path | None:

@@ -1,8 +1,9 @@
 """A frozen protocol, run: degrade, enhance, score, compare, in one command.
 
-Reading, degrading, weight-free methods and metrics run in worker processes; networks
-and recognisers in this one, which loads each once. A few pictures are under way at a
-time, so that memory stays bounded, and results come in the order of the cases.
+Reading, degrading, weight-free methods and metrics run in worker processes; networks,
+functions of the user's own and recognisers in this one, which loads each once. A few
+pictures are under way at a time, so that memory stays bounded, and results come in the
+order of the cases.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from medenh.degradations import find_recipe
 from medenh.errors import MedenhError, OutputError, UsageError, spelled
@@ -67,6 +69,9 @@ class BenchmarkOptions:
     models : tuple of str
         Ids, ``id@version`` and aliases of the zoo; "classical" is all weight-free
         methods for the kind of picture. "identity" is always there.
+    own : tuple of (str, callable)
+        Functions and networks of the user's own, with the names of their rows: see
+        `medenh.evaluation.own.OwnModel`.
     masks, labels : path or None
         Truth of downstream tasks, by name, for a folder.
     metrics : tuple of str
@@ -94,6 +99,7 @@ class BenchmarkOptions:
 
     data: Path | None = None
     models: tuple[str, ...] = ()
+    own: tuple[tuple[str, Any], ...] = ()
     masks: Path | None = None
     labels: Path | None = None
     metrics: tuple[str, ...] = ()
@@ -128,8 +134,8 @@ def run_protocol(
     Raises
     ------
     UsageError
-        Unknown protocol, recipe, model or task; contradicting options; no data;
-        ``output`` is "-".
+        Unknown protocol, recipe, model or task; a name of a model of the user's own
+        that is taken; contradicting options; no data; ``output`` is "-".
     NothingReadableError
         The folder holds no picture.
     WeightsError
@@ -145,7 +151,7 @@ def run_protocol(
     metrics = tuple(metric.name for metric in resolve_metrics(asked))
     data = _data(protocol, options)
     modality = _modality(protocol, data, options)
-    entrants = enter(options.models, modality, device=options.device)
+    entrants = enter(options.models, modality, device=options.device, own=options.own)
     recognisers = Recognisers(data.tasks, optional=not options.tasks)
     folder = PictureFolder() if options.pictures else None
     try:
@@ -254,7 +260,9 @@ class _Run:
     def _finish(self, prepared: Prepared, pool: Executor) -> Future[Figures]:
         """Enhance by networks and ask the recognisers; then have it measured."""
         if prepared.clean is not None:
-            for name, model in self.entrants.networks.items():
+            for name, network in self.entrants.networks.items():
+                prepared.add(name, network)
+            for name, model in self.entrants.own.items():
                 prepared.add(name, model)
             self._recognise(prepared)
         return pool.submit(
@@ -334,12 +342,13 @@ def _row(
     }
     scores |= run.recognisers.scores(name)
     timed = name not in (IDENTITY, ORACLE)
+    own = run.entrants.own.get(name)
     return Row(
         name=name,
         scores=scores,
         set_scores=run.recognisers.set_scores(name, lost=IDENTITY),
         seconds=sum(one.seconds.get(name, 0.0) for one in measured) if timed else None,
-        note=_NOTES.get(name, ""),
+        note=f"your own {own.kind}" if own else _NOTES.get(name, ""),
         is_bound=name == ORACLE,
     )
 

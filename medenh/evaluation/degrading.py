@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
+from typing import Protocol as Interface
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,25 @@ from medenh.types import FloatArray, Image, Modality
 if TYPE_CHECKING:
     from medenh.pipeline.enhance import Model
 
-__all__ = ["IDENTITY", "ORACLE", "Forward", "Prepared", "oracle_affine", "prepare"]
+__all__ = [
+    "IDENTITY",
+    "ORACLE",
+    "Enhances",
+    "Forward",
+    "Prepared",
+    "oracle_affine",
+    "prepare",
+]
 
 IDENTITY, ORACLE = "identity", "oracle-affine"
+
+
+class Enhances(Interface):
+    """A model of the zoo, or one of the user's own."""
+
+    def enhance(self, source: Image, /) -> Image:
+        """Return a better picture."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +104,7 @@ class Prepared:
     sha256: str = ""
     failed: list[Failure] = field(default_factory=list)
 
-    def add(self, row: str, model: Model) -> None:
+    def add(self, row: str, model: Enhances) -> None:
         """Let a model enhance the degraded picture; a failure costs its row only."""
         start = time.monotonic()
         try:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from medenh.classical import METHODS
-from medenh.evaluation.degrading import IDENTITY
+from medenh.evaluation.degrading import IDENTITY, ORACLE
+from medenh.evaluation.figures import DEGRADED, REGION
+from medenh.evaluation.own import OwnModel, own_models
+from medenh.evaluation.regained import CLEAN
 from medenh.types import Modality
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Entrants", "enter"]
 
 CLASSICAL = "classical"
+# words for models, rows, and folders and pictures beside those of rows
+_RESERVED = (IDENTITY, ORACLE, CLEAN, DEGRADED, REGION, CLASSICAL, "auto", "mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +39,23 @@ class Entrants:
         Rows of those without weights, which run in the workers.
     networks : dict
         Row -> Model, loaded.
+    own : dict
+        Row -> function or network of the user's own; after the others.
     """
 
     cards: dict[str, ModelCard]
     methods: tuple[str, ...]
     networks: dict[str, Model]
+    own: dict[str, OwnModel]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Rows of all, in order."""
-        return tuple(self.cards)
+        return (*self.cards, *self.own)
 
     def described(self) -> dict[str, dict[str, str]]:
-        """Return version and hash of every model."""
-        return {
+        """Return version and hash of every model; of the user's own what it is."""
+        zoo = {
             row: {
                 "version": card.version,
                 "sha256": card.weights.sha256 if card.weights else "",
@@ -54,9 +63,16 @@ class Entrants:
             }
             for row, card in self.cards.items()
         }
+        return zoo | {row: model.described() for row, model in self.own.items()}
 
 
-def enter(names: Sequence[str], modality: Modality, *, device: str) -> Entrants:
+def enter(
+    names: Sequence[str],
+    modality: Modality,
+    *,
+    device: str,
+    own: Sequence[tuple[str, Any]] = (),
+) -> Entrants:
     """Resolve and load models, each once.
 
     Parameters
@@ -67,11 +83,13 @@ def enter(names: Sequence[str], modality: Modality, *, device: str) -> Entrants:
         Kind of picture: decides aliases, and which classical methods take part.
     device : str
         Where networks run.
+    own : sequence of (str, function or network)
+        The user's own, with the names of their rows; see `OwnModel`.
 
     Raises
     ------
     UsageError
-        A name is unknown.
+        A name is unknown; one of the user's own is taken, or names no function.
     WeightsError
         Weights cannot be had.
     """
@@ -79,6 +97,8 @@ def enter(names: Sequence[str], modality: Modality, *, device: str) -> Entrants:
     from medenh.zoo.manifest import load_manifest
 
     manifest = load_manifest()
+    zoo = [(card.id, card.full_id, *card.aliases) for card in manifest.cards]
+    mine = own_models(own, taken={*_RESERVED, *chain.from_iterable(zoo)})
     wanted = [one for name in names for one in _expanded(name, modality)]
     kind = modality.value if modality is not Modality.UNKNOWN else None
     cards = [manifest.resolve_enhancer(name, kind).card for name in wanted]
@@ -89,7 +109,7 @@ def enter(names: Sequence[str], modality: Modality, *, device: str) -> Entrants:
         if card.method is None
     }
     methods = tuple(row for row, card in rows.items() if card.method is not None)
-    return Entrants(rows, methods, networks)
+    return Entrants(rows, methods, networks, mine)
 
 
 def _by_row(cards: Sequence[ModelCard]) -> dict[str, ModelCard]:
