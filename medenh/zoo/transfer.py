@@ -7,6 +7,7 @@ the same bytes.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import zipfile
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
 from medenh.errors import OutputError, UsageError, WeightsError
@@ -36,6 +38,7 @@ __all__ = ["CARD_FILE", "export_model", "import_model", "pack", "remove_model"]
 CARD_FILE = "card.json"
 _Member = Callable[[Path, str], AbstractContextManager[tuple[IO[bytes], int]]]
 _CARD_LIMIT = 1 << 20
+_OF_RUNS = ("last.pt", "best.safetensors")  # what `medenh train` leaves in its folder
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can tell
 
 
@@ -162,6 +165,7 @@ def import_model(path: str | Path) -> ModelCard:
     source = Path(path)
     try:
         if source.is_dir():
+            _check_folder(source)
             return _import(source, _folder_member)
         return _import(source, _zip_member)
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -172,6 +176,25 @@ def import_model(path: str | Path) -> ModelCard:
             hint="`medenh models export`, `publish` and `convert` write what can be; "
             "a checkpoint goes through `convert`",
         ) from error
+
+
+def _check_folder(source: Path) -> None:
+    """Refuse a folder that is no export, a training run's above all."""
+    if os.path.lexists(source / CARD_FILE):
+        return
+    if any((source / name).is_file() for name in _OF_RUNS):
+        raise WeightsError(
+            "is the folder of a training run, not an exported model",
+            path=source,
+            hint="measure it and write its card first, `medenh models publish "
+            f"{quote(str(source))} -o NAME.zip`, and import that zip",
+        )
+    raise WeightsError(
+        f"holds no {CARD_FILE}: it is no exported model",
+        path=source,
+        hint="give what `medenh models export`, `publish` or `convert` wrote, a zip "
+        f"or a folder with {CARD_FILE} and the weights",
+    )
 
 
 def _import(source: Path, member: _Member) -> ModelCard:

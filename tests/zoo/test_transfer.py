@@ -156,6 +156,25 @@ def test_bad_bundles_are_refused_and_store_nothing(content, tmp_path, cache):
     import_model(bundle(tmp_path / "good.zip", good, (name, content)))
 
 
+@pytest.mark.parametrize("kept", ["last.pt", "best.safetensors"])
+def test_a_training_run_is_told_what_it_is(tmp_path, cache, kept):
+    run = tmp_path / "my run"
+    run.mkdir()
+    (run / kept).write_bytes(b"x")
+    with pytest.raises(WeightsError, match="folder of a training run") as caught:
+        import_model(run)
+    assert f"models publish '{run}' -o" in caught.value.hint
+    assert not any(path.is_file() for path in cache.rglob("*"))
+
+
+def test_another_folder_is_told_what_is_missing(tmp_path):
+    with pytest.raises(WeightsError, match=r"no card\.json") as caught:
+        import_model(tmp_path)
+    assert caught.value.path == tmp_path
+    with pytest.raises(WeightsError, match="No such file"):
+        import_model(tmp_path / "nothing")
+
+
 def test_damaged_zip_is_refused(content, tmp_path, cache):
     card = make_card(content).to_dict()
     whole = bundle(tmp_path / "a.zip", card, (card["weights"]["file"], content))
