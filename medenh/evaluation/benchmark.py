@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -81,7 +82,9 @@ class BenchmarkOptions:
     tasks : tuple of str
         Downstream tasks in place of the protocol's own.
     modality : str or None
-        What the pictures show, where neither they nor the protocol tell.
+        What the pictures show. Without it a data pack tells, or the protocol where it
+        is for one kind; else each file for itself, and the first for the choice of
+        models.
     limit : int or None
         At most so many pictures, spread over all, always the same.
     output : path or None
@@ -150,14 +153,24 @@ def run_protocol(
     asked = (*protocol.metrics, *options.metrics)
     metrics = tuple(metric.name for metric in resolve_metrics(asked))
     data = _data(protocol, options)
-    modality = _modality(protocol, data, options)
+    told = _told(protocol, data, options)
+    unsaid = told is Modality.UNKNOWN and options.modality is None
+    modality = _said(data) if unsaid else told
     entrants = enter(options.models, modality, device=options.device, own=options.own)
     recognisers = Recognisers(data.tasks, optional=not options.tasks)
     folder = PictureFolder() if options.pictures else None
     try:
         with all_or_nothing(options.output) as kept:
-            told = replace(options, output=kept)
-            run = _Run(protocol, metrics, modality, entrants, recognisers, folder, told)
+            run = _Run(
+                protocol=protocol,
+                metrics=metrics,
+                told=told,
+                modality=modality,
+                entrants=entrants,
+                recognisers=recognisers,
+                folder=folder,
+                options=replace(options, output=kept),
+            )
             measured = counted(run.measure(data), len(data.cases), on_done)
     except BaseException:
         if folder is not None:
@@ -212,20 +225,34 @@ def _data(protocol: Protocol, options: BenchmarkOptions) -> DataSet:
     return replace(data, cases=choose(data.cases, options.limit))
 
 
-def _modality(protocol: Protocol, data: DataSet, options: BenchmarkOptions) -> Modality:
+def _told(protocol: Protocol, data: DataSet, options: BenchmarkOptions) -> Modality:
+    """Return what all pictures show, as the user, the pack or the protocol tells."""
     if options.modality is not None:
         return Modality(options.modality)
-    if data.modality is not Modality.UNKNOWN:
-        return data.modality
-    return Modality((*protocol.modalities, Modality.UNKNOWN)[0])
+    if data.modality is Modality.UNKNOWN and len(protocol.modalities) == 1:
+        return Modality(protocol.modalities[0])
+    return data.modality
 
 
-@dataclass(frozen=True, slots=True)
+def _said(data: DataSet) -> Modality:
+    """Return what the first picture that can be read says that it shows."""
+    for case in data.cases:
+        with suppress(MedenhError):  # it is told when its turn comes
+            return case.read(()).image.modality
+    return Modality.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """What stays the same over all pictures of a run."""
+    """What stays the same over all pictures of a run.
+
+    What is ``told`` of all pictures counts more than what each says itself; without it
+    ``modality`` is what the first one says.
+    """
 
     protocol: Protocol
     metrics: tuple[str, ...]
+    told: Modality
     modality: Modality
     entrants: Entrants
     recognisers: Recognisers
@@ -243,7 +270,7 @@ class _Run:
         first_half = partial(
             prepare,
             protocol=self.protocol,
-            modality=self.modality,
+            modality=self.told,
             methods=self.entrants.methods,
             tasks=self.recognisers.tasks,
             again=any(METRICS[name].kind == "consistency" for name in self.metrics),
@@ -365,15 +392,24 @@ def _notes(run: _Run, measured: Sequence[Figures]) -> tuple[str, ...]:
             "photons that were counted cannot be counted again on another picture"
         )
     if protocol.modalities and run.modality not in protocol.modalities:
-        notes.append(
-            f"protocol {protocol.name} is for {' or '.join(protocol.modalities)}, "
-            f"these pictures are {run.modality}: no figures to compare with others'"
-        )
+        notes.append(_of_another_kind(protocol, run))
     notes += [
         f"task {task} is left out: {why}"
         for task, why in run.recognisers.missing.items()
     ]
     return tuple(notes)
+
+
+def _of_another_kind(protocol: Protocol, run: _Run) -> str:
+    fitting = f"protocol {protocol.name} is for {' or '.join(protocol.modalities)}"
+    if run.modality is Modality.UNKNOWN and run.options.modality is None:
+        return (
+            f"{fitting}, and what these pictures show is not known: tell it by "
+            f"{spelled(modality='WORD')}; it also chooses the models of 'classical' "
+            "and of aliases"
+        )
+    shown = f"these pictures are {run.modality}"
+    return f"{fitting}, {shown}: no figures to compare with others'"
 
 
 def _settings(

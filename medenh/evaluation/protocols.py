@@ -32,7 +32,7 @@ class Protocol:
     source : str
         Where its definition comes from.
     modalities : tuple of str
-        Kinds of picture it is for; empty is any. The first one is assumed of pictures
+        Kinds of picture it is for; empty is any. A sole one is assumed of pictures
         that do not say.
     options : mapping
         Options of the recipe.

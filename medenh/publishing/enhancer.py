@@ -72,7 +72,7 @@ def measure_enhancer(
     results, lost = [], []
     only = card.modalities[0] if len(card.modalities) == 1 else None
     for protocol, place in plan:
-        if only is None and not protocol.modalities and not is_pack(place):
+        if only is None and len(protocol.modalities) != 1 and not is_pack(place):
             raise _of_unknown_kind(place)  # before the work
     with _known_to_the_zoo(card, weights) as name:
         for protocol, place in plan:

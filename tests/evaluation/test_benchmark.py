@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import PIL.Image
 import pytest
 import skimage.data
 import torch
+from pydicom.data import get_testdata_file
 from safetensors.torch import save
 
 import medenh
 from medenh import formats, models
+from medenh.classical import METHODS
 from medenh.degradations import RECIPES
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
@@ -290,6 +294,43 @@ def test_classical_is_what_suits_the_kind_of_picture(data):
     names = {row.name for row in found.rows}
     assert {"identity", "stretch", "nlm"} <= names
     assert not {"clahe", "ben-graham"} & names
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told", "modality", "note"),
+    [
+        ("gauss-0.1", None, "unknown", "for dermoscopy or xray, .*--modality WORD"),
+        ("gauss-0.1", "xray", "xray", None),
+        ("gauss-0.1", "ultrasound", "ultrasound", "are ultrasound: no figures to"),
+        ("gauss-0.1", "unknown", "unknown", "are unknown: no figures to compare"),
+        ("micro-mixed", None, "microscopy", None),
+        ("dpe", None, "unknown", None),
+    ],
+)
+def test_what_pictures_show_is_no_guess(data, protocol, told, modality, note):
+    found = medenh.evaluate_protocol(protocol, data, modality=told, limit=1)
+    assert found.settings["modality"] == modality
+    assert len(found.notes) == (note is not None)
+    assert not note or re.search(note, found.notes[0])
+
+
+def test_of_an_unknown_kind_classical_is_all_natural_methods(data):
+    found = medenh.evaluate_protocol("bicubic-x2", data, models="classical", limit=1)
+    natural = [method.name for method in METHODS.values() if method.info.natural]
+    assert [row.name for row in found.rows] == natural
+
+
+def test_what_files_say_counts_where_nobody_tells(data):
+    said = Path(get_testdata_file("CT_small.dcm"))
+    shutil.copy(said, data / "a.dcm")
+    (data / "a.png").write_bytes(b"")  # the first of them cannot be read
+    (data / "p0.png").unlink()
+    found = medenh.evaluate_protocol("bicubic-x2", data, models="classical", limit=5)
+    assert found.settings["modality"] == "ct"
+    assert "these pictures are ct" in found.notes[0]
+    assert not {"clahe-green", "gray-world"} & {row.name for row in found.rows}
+    told = medenh.evaluate_protocol("bicubic-x2", data, modality="xray", limit=5)
+    assert told.settings["modality"] == "xray"
 
 
 def test_bad_files_cost_themselves_only(data):

@@ -409,13 +409,18 @@ def test_pictures_are_those_that_the_run_learnt_from(tmp_path):
         publish(run.folder, options)
 
 
-def test_pictures_of_an_unknown_kind_are_refused_before_the_work(tmp_path, monkeypatch):
+@pytest.mark.parametrize("protocol", ["dpe", "gauss-0.1"])
+def test_pictures_of_an_unknown_kind_are_refused_before_the_work(
+    tmp_path, monkeypatch, protocol
+):
     run, _ = _own_run(tmp_path)
     others = tmp_path / "others"
     others.mkdir()
     cv2.imwrite(str(others / "20.png"), scene(20)[0])
     monkeypatch.setattr(enhancer, "run_protocol", lambda *_: pytest.fail("measured"))
-    options = PublishOptions(target=tmp_path / "a.zip", data=others, words=_MINE)
+    options = PublishOptions(
+        target=tmp_path / "a.zip", data=others, words=_MINE, protocols=(protocol,)
+    )
     with pytest.raises(UsageError, match="what these pictures show is not known"):
         publish(run.folder, options)
 
