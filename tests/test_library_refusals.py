@@ -98,6 +98,22 @@ def test_answers_of_another_shape_do_not_come_back_into_an_image(path):
         (lambda: medenh.evaluate("a", "b", workers=0), "workers must be a whole"),
         (lambda: medenh.evaluate("a", "b", workers=-1), "workers must be a whole"),
         (lambda: medenh.evaluate("a", "b", metrics=None), "metrics: NoneType"),
+        (
+            lambda: medenh.evaluate(PIXELS, PIXELS),
+            r"numpy.ndarray is no path .*medenh\.metrics\.psnr\(enhanced, reference\)",
+        ),
+        (
+            lambda: medenh.evaluate("a.png", torch.zeros(3, 4, 4)),
+            r"reference: torch.Tensor is no path .*METRICS",
+        ),
+        (
+            lambda: metrics.psnr(torch.zeros(3, 24, 32), torch.zeros(3, 24, 32)),
+            r"32 channels cannot be measured \(1 or 3, last: .*permute\(1, 2, 0\)",
+        ),
+        (
+            lambda: metrics.psnr(np.zeros((24, 32, 2)), np.zeros((24, 32, 2))),
+            r"2 channels cannot be measured \(1 or 3\)$",
+        ),
         (lambda: medenh.list_models(task="foo"), "unknown task 'foo'.*enhance"),
         (lambda: tasks.load("vessels-fundus", device="gpu"), "unknown device 'gpu'"),
         (lambda: tasks.load(None), "unknown task None"),

@@ -7,12 +7,14 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from medenh.arrays import is_pillow
 from medenh.errors import UsageError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.pairs import evaluate_pairs
 from medenh.evaluation.planning import PairOptions
 from medenh.evaluation.result import Evaluation
 from medenh.paths import StrPath, as_path, as_paths, kind_of
+from medenh.types import Image
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +83,7 @@ def evaluate(
         modality=modality,
         workers=_count("workers", workers),
     )
+    _refuse_pictures(enhanced=enhanced, reference=reference)
     subject = Path(as_path(enhanced, "enhanced"))
     others = [Path(one) for one in as_paths(baselines, "baselines")]
     return evaluate_pairs(subject, _path("reference", reference), others, options)
@@ -149,6 +152,17 @@ def evaluate_protocol(
         workers=_count("workers", workers),
     )
     return run_protocol(protocol, options)
+
+
+def _refuse_pictures(**given: object) -> None:
+    for name, value in given.items():
+        if isinstance(value, Image) or hasattr(value, "__array__") or is_pillow(value):
+            raise UsageError(
+                f"{name}: {kind_of(value)} is no path",
+                hint="evaluate measures files; arrays are measured by "
+                "medenh.metrics.psnr(enhanced, reference), ssim and so on, or by name "
+                'by medenh.metrics.METRICS["psnr"](enhanced, reference)',
+            )
 
 
 def _words(name: str, values: Any) -> tuple[str, ...]:

@@ -55,9 +55,11 @@ def checked_image(image: NDArray[Any], *, finite: bool = True) -> NDArray[Any]:
             hint="(height, width) or (height, width, channels)",
         )
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3):
-        raise UsageError(
-            f"{pixels.shape[2]} channels cannot be measured", hint="1 or 3"
-        )
+        hint = "1 or 3"
+        if pixels.shape[0] in (1, 3):
+            hint += ", last: give array.transpose(1, 2, 0) of an array (C, H, W), and "
+            hint += "tensor.permute(1, 2, 0) of a tensor"
+        raise UsageError(f"{pixels.shape[2]} channels cannot be measured", hint=hint)
     if pixels.dtype.kind not in "buif":
         raise UsageError(f"pixels of type {pixels.dtype} cannot be measured")
     out = pixels if pixels.ndim == 3 else pixels[..., None]
