@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medenh.errors import UsageError
-from medenh.losses.edge import edge
+from medenh.losses.laplacian import edge
 from medenh.losses.reconstruction import charbonnier, gradient_l1, log_mse
 from medenh.losses.similarity import ssim_loss
 from medenh.training.sections import LossConfig

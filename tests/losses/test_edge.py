@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import correlate1d
 
-from medenh.losses.edge import edge, laplacian_residual
+from medenh.losses.laplacian import edge, laplacian_residual
 
 TAPS = [0.05, 0.25, 0.4, 0.25, 0.05]
 

@@ -6,9 +6,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from textures import texture
 
-from medenh.losses.illumination import illumination
-from medenh.losses.structure import local_correlation, structure
-from medenh.losses.wavelet import wavelet
+from medenh.losses.bands import wavelet
+from medenh.losses.correlation import local_correlation, structure
+from medenh.losses.lighting import illumination
 
 LOSSES = [structure, wavelet]
 

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from medenh import models
 from medenh.losses.adversarial import r1_penalty
-from medenh.losses.illumination import illumination
+from medenh.losses.lighting import illumination
 from medenh.models.hqg_legacy import StyleNet, StyleStack
 from medenh.zoo.layouts import hqg_legacy_layout, remap
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.backends import cudnn
 
 from medenh import models
-from medenh.losses.structure import structure
-from medenh.losses.wavelet import wavelet
+from medenh.losses.bands import wavelet
+from medenh.losses.correlation import structure
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="this machine has no CUDA device"

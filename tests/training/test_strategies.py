@@ -13,7 +13,7 @@ from torch import nn
 
 from medenh import models
 from medenh.errors import UsageError
-from medenh.losses.illumination import illumination
+from medenh.losses.lighting import illumination
 from medenh.metrics import METRICS
 from medenh.training.bilevel import look_ahead_gradient
 from medenh.training.config_file import load_config

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medenh.losses.adversarial import hinge_discriminator, hinge_generator, r1_penalty
+from medenh.losses.bands import wavelet
 from medenh.losses.distribution import code_consistency, code_kl, intensity_distance
 from medenh.losses.features import content_features
-from medenh.losses.illumination import illumination
-from medenh.losses.wavelet import wavelet
+from medenh.losses.lighting import illumination
 from medenh.models.discriminators import MultiScaleDiscriminator
 from medenh.models.hqg import HQGNet
 from medenh.training.config import TrainConfig

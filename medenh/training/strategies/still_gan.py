@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from medenh import models
 from medenh.losses.adversarial import lsgan_discriminator, lsgan_generator
-from medenh.losses.illumination import illumination
-from medenh.losses.structure import structure
+from medenh.losses.correlation import structure
+from medenh.losses.lighting import illumination
 from medenh.models.discriminators import PatchDiscriminator
 from medenh.training.strategies.base import Tensors, autocast
 from medenh.training.strategies.unpaired import Unpaired

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from medenh.losses.structure import local_correlation
+from medenh.losses.correlation import local_correlation
 from medenh.models.layers import box_mean
 from medenh.wavelets import wavedec2
 
