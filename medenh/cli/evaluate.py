@@ -47,6 +47,7 @@ def evaluate(
     device: own.Device = "auto",
     report: options.Report = None,
     csv: own.Csv = None,
+    summary: own.Summary = None,
     workers: own.Workers = None,
     list_all: own.List = False,
     json: options.Json = False,
@@ -92,7 +93,8 @@ def evaluate(
         _refuse(
             of_pairs if protocol else of_protocol, "with" if protocol else "without"
         )
-        _prepare(report, csv, inputs, verbose=verbose and not quiet)
+        places = _places(report, csv, summary)
+        _prepare(places, inputs, verbose=verbose and not quiet)
         if protocol is not None:
             asked: dict[str, Any] = {
                 "data": data,
@@ -112,9 +114,9 @@ def evaluate(
                 enhanced, reference, baseline or [], meter.update, {**shared, **wanted}
             )
         found = replace(found, settings={"command": _command(), **found.settings})
-        _write_files(found, report, csv)
+        _write_files(found, places)
     _tell(found, json=json, quiet=quiet)
-    _tell_places(report, csv, quiet=quiet)
+    _tell_places(places, quiet=quiet)
     raise typer.Exit(_exit_code(found))
 
 
@@ -145,28 +147,30 @@ def _refuse(given: Mapping[str, object], word: str) -> None:
 
 
 def _prepare(
-    report: Path | None,
-    csv: Path | None,
-    inputs: Sequence[Path | None],
-    *,
-    verbose: bool,
+    places: Mapping[str, Path], inputs: Sequence[Path | None], *, verbose: bool
 ) -> None:
     """Check where files will be written, before any work."""
     from medenh.cli.enhance_report import PAGE_BEGINS, check_place
-    from medenh.evaluation.output import CSV_BEGINS, JSON_BEGINS
+    from medenh.evaluation import output
     from medenh.formats.files import real_path
 
-    places = _places(report, csv)
-    begins = [CSV_BEGINS] if report is None else [PAGE_BEGINS, JSON_BEGINS, CSV_BEGINS]
-    resolved = [real_path(place) for place in places]
-    for index, place in enumerate(places):
-        if resolved[index] in resolved[:index]:
+    begins = {
+        "page": PAGE_BEGINS,
+        "json": output.JSON_BEGINS,
+        "csv": output.CSV_BEGINS,
+        "summary": output.SUMMARY_BEGINS,
+    }
+    named = [one for one in inputs if one is not None]
+    resolved: set[Path] = set()
+    for kind, place in places.items():
+        if real_path(place) in resolved:
             raise UsageError(
                 f"{place} would be written twice",
-                hint="end the page's name in .html: CSV and JSON go beside it",
+                hint="each file needs a name of its own: beside a page, whose name "
+                "ends in .html, go its CSV and JSON",
             )
-        named = [one for one in inputs if one is not None]
-        check_place(place, named, begins=begins[index])
+        resolved.add(real_path(place))
+        check_place(place, named, begins=begins[kind])
         _refuse_picture(place)
     if verbose:
         import logging
@@ -174,12 +178,19 @@ def _prepare(
         console.configure_logging(logging.INFO)
 
 
-def _places(report: Path | None, csv: Path | None) -> list[Path]:
-    """Return the files to write: the page, JSON and CSV."""
-    if report is None:
-        return [] if csv is None else [csv]
-    beside = csv or report.with_suffix(".csv")
-    return [report, report.with_suffix(".json"), beside]
+def _places(
+    report: Path | None, csv: Path | None, summary: Path | None
+) -> dict[str, Path]:
+    """Return the files to write: the page, JSON, CSV of files, CSV of means."""
+    places = {} if report is None else {"page": report}
+    if report is not None:
+        places["json"] = report.with_suffix(".json")
+        csv = csv or report.with_suffix(".csv")
+    if csv is not None:
+        places["csv"] = csv
+    if summary is not None:
+        places["summary"] = summary
+    return places
 
 
 def _refuse_picture(place: Path) -> None:
@@ -218,20 +229,21 @@ def _measure_pairs(
     return evaluate_pairs(enhanced, reference, baselines, wanted, on_done=on_done)
 
 
-def _write_files(found: Evaluation, report: Path | None, csv: Path | None) -> None:
-    """Write the page with JSON beside it, and the CSV."""
-    from medenh.evaluation.output import to_json, write_csv
+def _write_files(found: Evaluation, places: Mapping[str, Path]) -> None:
+    """Write the page with JSON beside it, and the CSVs."""
+    from medenh.evaluation.output import to_json, write_csv, write_summary
 
-    places = _places(report, csv)
-    if report is not None:
+    if "page" in places:
         from medenh.formats.files import atomic_output
         from medenh.reports.evaluation import write_evaluation_report
 
-        write_evaluation_report(found, report)
-        with atomic_output(report.with_suffix(".json")) as part:
+        write_evaluation_report(found, places["page"])
+        with atomic_output(places["json"]) as part:
             part.write_bytes(console.to_json(to_json(found)).encode())
-    if places:
-        write_csv(found, places[-1])
+    if "csv" in places:
+        write_csv(found, places["csv"])
+    if "summary" in places:
+        write_summary(found, places["summary"])
 
 
 def _tell(found: Evaluation, *, json: bool, quiet: bool) -> None:
@@ -253,10 +265,9 @@ def _tell(found: Evaluation, *, json: bool, quiet: bool) -> None:
     write_tables(found)
 
 
-def _tell_places(report: Path | None, csv: Path | None, *, quiet: bool) -> None:
-    places = _places(report, csv)
+def _tell_places(places: Mapping[str, Path], *, quiet: bool) -> None:
     if places and not quiet:
-        console.warn(", ".join(map(str, places)), kind="written")
+        console.warn(", ".join(map(str, places.values())), kind="written")
 
 
 def _tell_unmatched(name: str, files: Sequence[str]) -> None:

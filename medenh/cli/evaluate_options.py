@@ -23,6 +23,7 @@ __all__ = [
     "Protocol",
     "Reference",
     "Region",
+    "Summary",
     "Task",
     "Workers",
 ]
@@ -155,6 +156,14 @@ Csv = Annotated[
     Path | None,
     typer.Option(
         help="Write every file's figures.", metavar="FILE", show_default=False
+    ),
+]
+Summary = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write the table of means as CSV, a line a method.",
+        metavar="FILE",
+        show_default=False,
     ),
 ]
 Workers = Annotated[

@@ -1,11 +1,11 @@
-"""An evaluation as JSON and CSV: the same figures as on the page, for programs."""
+"""An evaluation as JSON, CSV and text: the same figures as on the page."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,19 @@ from medenh.metrics import PairedTests, Summary
 __all__ = [
     "CSV_BEGINS",
     "JSON_BEGINS",
+    "SUMMARY_BEGINS",
+    "as_text",
     "plain",
     "summarise",
     "to_json",
     "write_csv",
+    "write_summary",
 ]
 
 # how the files begin that are written here: an older one may be replaced
 JSON_BEGINS = b'{\n  "title":'
 CSV_BEGINS = b"file,row"
+SUMMARY_BEGINS = b"row,files"
 
 
 def summarise(row: Row, column: str) -> Summary | None:
@@ -101,14 +105,89 @@ def write_csv(evaluation: Evaluation, path: str | Path) -> None:
     OutputError
         The file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "row", *(column.name for column in evaluation.columns)])
+    lines = [["file", "row", *(column.name for column in evaluation.columns)]]
     for file in evaluation.files:
         for row in evaluation.rows:
             scores = (row.scores.get(column.name, {}) for column in evaluation.columns)
             names = (_not_a_formula(file), _not_a_formula(row.name))
-            writer.writerow([*names, *(_field(s.get(file)) for s in scores)])
+            lines.append([*names, *(_field(s.get(file)) for s in scores)])
+    _write_lines(lines, path)
+
+
+def write_summary(evaluation: Evaluation, path: str | Path) -> None:
+    """Write one line a row: row, files, then mean, ends of the interval, n a column.
+
+    Scores of the whole set follow the columns: value, ends, n. What is undefined is
+    empty; names are written as `write_csv` writes them.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    names = _summarised(evaluation)
+    head = ["row", "files"]
+    for name in names:
+        head += [name, f"{name}.low", f"{name}.high", f"{name}.n"]
+    lines = [head]
+    for row in evaluation.rows:
+        found = _row(row, evaluation)
+        line = [_not_a_formula(row.name), str(len(evaluation.files))]
+        for name in names:
+            value, (low, high), n = _estimate(found.get(name))
+            line += [*map(_field, (value, low, high)), "" if n is None else str(n)]
+        lines.append(line)
+    _write_lines(lines, path)
+
+
+def as_text(evaluation: Evaluation) -> str:
+    """Return an evaluation in a few lines: means with intervals, a line a row."""
+    what = f"protocol {evaluation.protocol}: " if evaluation.protocol else ""
+    head = f"{what}{evaluation.title}, n = {len(evaluation.files)}"
+    names = _summarised(evaluation)
+    digits = {column.name: column.digits for column in evaluation.columns}
+    table = [["", *names]]
+    for row in evaluation.rows:
+        found = _row(row, evaluation)
+        cells = [_in_short(found.get(name), digits.get(name, 3)) for name in names]
+        table.append([row.name, *cells])
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=True))
+        for line in table
+    ]
+    failed = [f"{len(evaluation.failed)} failed"] if evaluation.failed else []
+    notes = [f"note: {note}" for note in evaluation.notes]
+    return "\n".join(line.rstrip() for line in (head, *lines, *failed, *notes))
+
+
+def _summarised(evaluation: Evaluation) -> list[str]:
+    """Return the names of columns, then those of scores of the set."""
+    sets = (score.name for row in evaluation.rows for score in row.set_scores)
+    return list(dict.fromkeys([*(c.name for c in evaluation.columns), *sets]))
+
+
+def _estimate(
+    found: Mapping[str, Any] | None,
+) -> tuple[float | None, tuple[float | None, float | None], int | None]:
+    """Return value, interval and count of a column or score, as JSON has them."""
+    if found is None:
+        return None, (None, None), None
+    value = found["mean"] if "mean" in found else found["value"]
+    return value, found["ci95"] or (None, None), found["n"]
+
+
+def _in_short(found: Mapping[str, Any] | None, digits: int) -> str:
+    value, (low, high), _ = _estimate(found)
+    if value is None or not _is_figure(value):
+        return "-"
+    ends = "" if low is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f}{ends}"
+
+
+def _write_lines(lines: Iterable[Iterable[str]], path: str | Path) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
     with atomic_output(path) as partial:
         # names may hold bytes that are no UTF-8; they are written escaped
         partial.write_bytes(text.getvalue().encode("utf-8", "backslashreplace"))

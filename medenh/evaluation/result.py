@@ -85,7 +85,7 @@ class Row:
     """
 
     name: str
-    scores: Mapping[str, Mapping[str, float | None]]
+    scores: Mapping[str, Mapping[str, float | None]] = field(repr=False)
     set_scores: tuple[SetScore, ...] = ()
     seconds: float | None = None
     note: str = ""
@@ -108,9 +108,9 @@ class Pictures(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Evaluation:
-    """Everything measured.
+    """Everything measured; printed, it is a table of means.
 
     Attributes
     ----------
@@ -171,3 +171,8 @@ class Evaluation:
     def row(self, name: str) -> Row:
         """Return a row by name; KeyError where there is none."""
         return {row.name: row for row in self.rows}[name]
+
+    def __repr__(self) -> str:
+        from medenh.evaluation.output import as_text  # it needs this module
+
+        return as_text(self)

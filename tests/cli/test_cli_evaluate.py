@@ -109,6 +109,27 @@ def test_some_failed_is_one_and_damaged_files_are_counted_once(run, folders):
     assert "warning: 1 of reference without partner: p1.png" in lines
 
 
+def test_summary_has_the_means_of_the_document(run, folders):
+    places = ("--csv", "a.csv", "--summary", "means.csv")
+    code, out, err = run("enhanced", "clean", "--baseline", "low", *places, "--json")
+    assert code == 0
+    assert err == "written: a.csv, means.csv\n"
+    document = json.loads(out)
+    with (folders / "means.csv").open() as handle:
+        enhanced, low = csv.DictReader(handle)
+    assert (enhanced["row"], low["row"]) == ("enhanced", "low")
+    assert {one["files"] for one in (enhanced, low)} == {"4"}
+    for row, found in ((enhanced, document["metrics"]), (low, document["baselines"])):
+        for metric in ("psnr", "ssim", "de2000"):
+            figures = found.get("low", found)[metric]
+            assert float(row[metric]) == pytest.approx(figures["mean"])
+            ends = [float(row[f"{metric}.{end}"]) for end in ("low", "high")]
+            assert ends == pytest.approx(figures["ci95"])
+            assert int(row[f"{metric}.n"]) == figures["n"]
+    assert run("enhanced", "low", "--summary", "means.csv")[0] == 0  # replaced
+    assert "no older report" in run("enhanced", "low", "--summary", "a.csv")[2]
+
+
 @pytest.mark.parametrize("places", [["--report", "a.html"], ["--csv", "a.csv"]])
 def test_a_second_run_replaces_its_own_files_and_no_others(run, folders, places):
     assert run("enhanced", "clean", *places)[0] == 0
@@ -156,6 +177,8 @@ def test_what_a_folder_holds_beside_pictures_is_told_once_but_for_quiet(run, fol
         (["--report", "clean/p0.png"], "this is a page (name it p0.html)"),
         (["--report", "a.csv"], "written twice"),
         (["--report", "a.html", "--csv", "a.json"], "written twice"),
+        (["--csv", "b.csv", "--summary", "b.csv"], "written twice"),
+        (["--summary", "clean/p0.png"], "this is a table (name it p0.csv)"),
         (["--report", "clean"], "is a folder"),
         (["--report", "-"], "do not go through a pipe"),
         (["--csv", "-"], "do not go through a pipe"),

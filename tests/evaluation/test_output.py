@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scipy import stats
 
 from medenh.errors import OutputError
-from medenh.evaluation.output import summarise, to_json, write_csv
+from medenh.evaluation.output import summarise, to_json, write_csv, write_summary
 from medenh.evaluation.result import Column, Evaluation, Row, SetScore
 from medenh.metrics import paired_tests
 
@@ -143,6 +144,46 @@ def test_csv_has_a_line_a_file_and_row(tmp_path):
     assert lines[1]["mae"] == ""
     assert float(lines[3]["psnr"]) == math.inf
     assert lines[5]["psnr"] == ""
+
+
+def test_summary_has_a_line_a_row(tmp_path):
+    one, two = evaluation().rows
+    score = SetScore(name="t.auc", title="AUC", value=0.75, ci95=(0.5, 1.0), n=2)
+    rows = (replace(one, name="=1+1"), two, row("last", (1, 2, 3), set_scores=(score,)))
+    write_summary(evaluation(rows=rows), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        identity, enhanced, last = csv.DictReader(stream)
+    assert list(identity)[:7] == [
+        "row", "files", "psnr", "psnr.low", "psnr.high", "psnr.n", "mae"
+    ]  # fmt: skip
+    assert identity["row"] == "'=1+1"
+    assert float(identity["psnr"]) == pytest.approx(66.5 / 3)
+    assert float(identity["psnr.low"]) < 66.5 / 3 < float(identity["psnr.high"])
+    assert (identity["psnr.n"], identity["files"]) == ("3", "3")
+    # one finite figure has no interval, an undefined score no value
+    assert [enhanced[f"psnr{end}"] for end in (".low", ".high", ".n")] == ["", "", "2"]
+    assert (enhanced["t.auc"], enhanced["t.auc.n"]) == ("", "")
+    assert (last["t.auc"], last["t.auc.low"], last["t.auc.n"]) == ("0.75", "0.5", "2")
+    assert identity["t.auc.high"] == ""
+
+
+@pytest.mark.parametrize("given", [print, repr])
+def test_printed_it_is_a_few_lines(given, capsys):
+    found = evaluation(protocol="dpe", notes=("a note",))
+    text = given(found) or capsys.readouterr().out.rstrip("\n")
+    first, head, identity, enhanced, *rest = text.splitlines()
+    assert first == "protocol dpe: T, n = 3"
+    assert head.split() == ["psnr", "mae", "t.auc"]
+    assert identity.startswith("identity  22.17 [20.00, 24.50]  0.200 [")
+    assert enhanced.split()[:2] == ["enhanced", "25.00"]
+    assert enhanced.endswith(" -")
+    assert rest == ["1 failed", "note: a note"]
+    assert len(repr(found.rows)) < 500  # no figures of single files
+
+
+def test_printed_without_a_figure_it_is_still_text():
+    nothing = evaluation(files=(), rows=(), columns=(), tests={}, failed=())
+    assert str(nothing).startswith("T, n = 0")
 
 
 @pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t"])
