@@ -83,6 +83,8 @@ class MethodInfo:
         Where it is usual (values of `medenh.types.Modality`).
     natural : bool
         False where the output is a map of detail rather than a natural image.
+    slow : bool
+        True where a picture of 512 px takes seconds: tables have it by name alone.
     options : tuple of Option
         Its settings.
     limits : str
@@ -94,6 +96,7 @@ class MethodInfo:
     summary: str
     modalities: tuple[str, ...]
     natural: bool = True
+    slow: bool = False
     options: tuple[Option, ...] = ()
     limits: str = ""
 

@@ -304,6 +304,7 @@ INFO: dict[str, MethodInfo] = {
     ),
     "bm3d": MethodInfo(
         title="Block matching and 3-D filtering",
+        slow=True,
         reference="Dabov, Foi, Katkovnik, Egiazarian, IEEE TIP 16(8), 2007",
         summary="Stacks blocks that look alike and shrinks what they do not share.",
         modalities=_ALL,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medenh.pipeline.enhance import Model
     from medenh.zoo.manifest import ModelCard
 
-__all__ = ["Entrants", "enter"]
+__all__ = ["Entrants", "enter", "usual_rows"]
 
 CLASSICAL = "classical"
 # words for models, rows, and folders and pictures beside those of rows
@@ -112,6 +112,14 @@ def enter(
     return Entrants(rows, methods, networks, mine)
 
 
+def usual_rows(card: ModelCard) -> tuple[str, ...]:
+    """Return what a card's tables have beside it: of slow methods those of its task."""
+    from medenh.zoo.manifest import resolve
+
+    slow = [name for name, method in METHODS.items() if method.info.slow]
+    return (CLASSICAL, *(n for n in slow if resolve(n).card.task == card.task))
+
+
 def _by_row(cards: Sequence[ModelCard]) -> dict[str, ModelCard]:
     """Return each model once, by id; by ``id@version`` where an id has several."""
     unique = {card.full_id: card for card in cards}
@@ -129,5 +137,6 @@ def _expanded(name: str, modality: Modality) -> list[str]:
         method.name
         for method in METHODS.values()
         if method.info.natural
+        and not method.info.slow
         and (modality is Modality.UNKNOWN or modality in method.info.modalities)
     ]

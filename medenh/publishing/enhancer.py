@@ -19,6 +19,7 @@ import numpy as np
 from medenh.device import cpu_has_bf16
 from medenh.errors import UsageError, counted
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
+from medenh.evaluation.entrants import usual_rows
 from medenh.evaluation.output import summarise
 from medenh.evaluation.packs import is_pack
 from medenh.evaluation.protocols import Protocol
@@ -82,7 +83,7 @@ def measure_enhancer(
                 protocol.name,
                 BenchmarkOptions(
                     data=place,
-                    models=(name, "classical"),
+                    models=(name, *usual_rows(card)),
                     modality=told,
                     limit=options.limit,
                 ),

@@ -21,6 +21,7 @@ import medenh
 from medenh import tasks
 from medenh.errors import MedenhError, UsageError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
+from medenh.evaluation.entrants import usual_rows
 from medenh.evaluation.packs import is_pack
 from medenh.evaluation.protocols import find_protocol
 from medenh.evaluation.result import Evaluation
@@ -225,7 +226,7 @@ def _entrants(part: Part) -> tuple[str, ...]:
     known = {card.id for card in load_manifest().cards}
     rows = part.table.rows if isinstance(part.table, ResultTable) else {}
     others = [row for row in rows if row in known and row not in _NO_MODEL]
-    return (part.card.id, "classical", *others)
+    return (part.card.id, *usual_rows(part.card), *others)
 
 
 def _recognition(card: ModelCard, told: Recognition, data: Path) -> Recognition:

@@ -17,12 +17,13 @@ from safetensors.torch import save
 
 import medenh
 from medenh import formats, models
-from medenh.classical import METHODS
+from medenh.classical import INFO, METHODS
 from medenh.degradations import RECIPES
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.cases import Clean, choose
 from medenh.evaluation.degrading import prepare
+from medenh.evaluation.entrants import enter, usual_rows
 from medenh.evaluation.output import summarise, to_json
 from medenh.evaluation.packs import read_set
 from medenh.evaluation.protocols import PROTOCOLS, find_protocol
@@ -30,7 +31,7 @@ from medenh.formats.array import from_array
 from medenh.metrics.registry import METRICS
 from medenh.tasks import TASKS
 from medenh.types import Modality
-from medenh.zoo.manifest import SCHEMA, load_manifest
+from medenh.zoo.manifest import SCHEMA, load_manifest, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 DERM = ROOT.parent / "shared" / "data" / "derm"
@@ -442,3 +443,15 @@ def test_a_task_that_is_asked_for_takes_all_pictures_with_an_answer():
 def test_an_unknown_task_is_a_user_s_error():
     with pytest.raises(UsageError, match="unknown task 'none'"):
         read_set(DERM, ["none"], asked=True, native=False)
+
+
+def test_slow_methods_are_in_the_tables_of_their_task_and_else_by_name_alone():
+    assert INFO["bm3d"].slow
+    cards = {name: resolve(name).card for name in ("denoise-mri", "fast-micro")}
+    assert usual_rows(cards["denoise-mri"]) == ("classical", "bm3d")
+    assert usual_rows(cards["fast-micro"]) == ("classical",)
+    group = enter(["classical"], Modality.MRI, device="cpu").methods
+    assert "nlm" in group
+    assert "bm3d" not in group
+    named = enter(["bm3d"], Modality.MRI, device="cpu").methods
+    assert named == ("bm3d",)
