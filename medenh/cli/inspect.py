@@ -82,6 +82,8 @@ def _show(document: dict[str, Any], *, title: str) -> None:
     width = max(map(len, document))
     for name, value in document.items():
         text = " to ".join(map(_text, value)) if name == "range" else _text(value)
+        if name == "pages" and value is None:
+            continue
         if name == "looks_like" and value is None:  # "unknown" would be a finding
             text = "not judged"
         console.write(f"{name.ljust(width)}  {text}")
@@ -93,6 +95,7 @@ def describe(image: Image) -> dict[str, Any]:
     """Return what is known of an image, without anything of its header."""
     import numpy as np
 
+    from medenh.formats.readers import contents_of
     from medenh.modality import recognise
     from medenh.pipeline.loading import ZooModels
     from medenh.pipeline.looks import choose_model
@@ -106,6 +109,7 @@ def describe(image: Image) -> dict[str, Any]:
     return {
         "format": image.format,
         "frames": image.frames,
+        "pages": contents_of(image) or None,
         "height": image.height,
         "width": image.width,
         "channels": image.channels,

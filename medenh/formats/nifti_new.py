@@ -69,6 +69,8 @@ def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
         meta.set_data_dtype(pixels.dtype)
     code = int(meta["datatype"])
     depth = image.geometry.depth or image.frames
+    if image.frames % depth:  # some of the frames were taken out: no whole volumes
+        depth = image.frames
     shape: tuple[int, ...] = (image.width, image.height, depth)
     if depth != image.frames:  # volumes that follow one another
         shape = (*shape, image.frames // depth)

@@ -17,7 +17,7 @@ from medenh.paths import kind_of
 if TYPE_CHECKING:
     from medenh.types import Image
 
-__all__ = ["read", "said_of"]
+__all__ = ["contents_of", "read", "said_of"]
 
 
 def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
@@ -87,6 +87,15 @@ def _read_as(
     from medenh.formats import raster
 
     return raster.read(paths[0], kind, limits=limits)
+
+
+def contents_of(image: Image) -> str:
+    """Return what the frames of an image are, where its file tells; else ""."""
+    if image.format != "tiff":
+        return ""
+    from medenh.formats import tiff
+
+    return tiff.contents_of(image)
 
 
 def said_of(image: Image) -> list[str]:

@@ -23,10 +23,19 @@ from medenh.errors import InputError, UnreadableError, UnsupportedError
 from medenh.formats import files, opacity, tiff_frames, tiff_pages, tiff_told
 from medenh.formats.array import plain_storage
 from medenh.formats.limits import Limits
+from medenh.formats.tiff_stack import Stack, stack_of
 from medenh.formats.viewing import CENTIMETRE, Viewing, resolution
 from medenh.types import Image, UnitRange
 
-__all__ = ["PageTags", "TiffHeader", "read", "told_of_pages", "viewing_tags"]
+__all__ = [
+    "PageTags",
+    "TiffHeader",
+    "contents_of",
+    "lost_places",
+    "read",
+    "told_of_pages",
+    "viewing_tags",
+]
 
 _MASK = 4  # NewSubfileType: 1 bit a pixel, which is not how pages are written
 _COMPLEX = (5, 6)  # SampleFormat: of integers, of floats
@@ -86,6 +95,8 @@ class TiffHeader:
         One for each page.
     told : tuple of str
         Warnings: see `told_of_pages`.
+    contents, misplaced : str
+        What the pages are, and why they are no volumes: see `tiff_stack.Stack`.
     """
 
     order: str
@@ -97,6 +108,8 @@ class TiffHeader:
     tile: tuple[int, int] | None
     pages: tuple[PageTags, ...]
     told: tuple[str, ...] = ()
+    contents: str = ""
+    misplaced: str = ""
 
     def viewing(self, frame: int) -> Viewing:
         """Return what other formats can say of a page too: see `viewing_of`."""
@@ -137,6 +150,22 @@ def told_of_pages(image: Image) -> list[str]:
     that are written as more. Nothing of an image that was read from another format.
     """
     return list(image.header.told) if isinstance(image.header, TiffHeader) else []
+
+
+def contents_of(image: Image) -> str:
+    """Return what the pages of a file are, "3 times x 4 z"; "" where nothing tells."""
+    return image.header.contents if isinstance(image.header, TiffHeader) else ""
+
+
+def lost_places(image: Image) -> list[str]:
+    """Return what NIfTI would get wrong of where the pages of a file lie."""
+    header = image.header
+    if not isinstance(header, TiffHeader) or not header.misplaced:
+        return []
+    return [
+        f"{header.misplaced}: in NIfTI they lie one behind the other, as slices of one "
+        "volume; give each channel in a file of its own, slice after slice"
+    ]
 
 
 def _short(tag: tuple[int, bytes] | None, order: str) -> int | None:
@@ -239,16 +268,18 @@ def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
     if pixels.dtype.kind == "f":
         frozen = ~np.isfinite(pixels).all(axis=-1)
         frozen = frozen if frozen.any() else None
+    stack = stack_of(pages)
     return Image(
         pixels=pixels,
         unit_range=_unit_range(pixels, inverted, _top(pages)),
         storage=plain_storage(pixels.dtype),
         format="tiff",
+        geometry=stack.geometry,
         alpha=alpha,
         frozen=frozen,
         channel_of=tiff_told.channel_of(pages),
         source=path,
-        header=_header(tiff, pages, veiled),
+        header=_header(tiff, pages, veiled, stack),
     )
 
 
@@ -328,7 +359,9 @@ def _page_samples(page: Any) -> NDArray[Any]:
     return native
 
 
-def _header(tiff: Any, pages: list[Any], veiled: NDArray[Any] | None) -> TiffHeader:
+def _header(
+    tiff: Any, pages: list[Any], veiled: NDArray[Any] | None, stack: Stack
+) -> TiffHeader:
     """Return what is kept; of pages out of place, or changed, no word on their axes."""
     first = pages[0]
     told = _changes(first)
@@ -346,6 +379,8 @@ def _header(tiff: Any, pages: list[Any], veiled: NDArray[Any] | None) -> TiffHea
         tile=_tile(first),
         pages=tags,
         told=(*told, *tiff_told.remarks(pages)),
+        contents=stack.words,
+        misplaced=stack.misplaced,
     )
 
 

@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from itertools import product
+from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
-__all__ = ["channel_of", "promised", "remarks", "significant_bits", "teller"]
+__all__ = [
+    "Axes",
+    "axes_of",
+    "channel_of",
+    "imagej_word",
+    "ome_of",
+    "pictures_of",
+    "promised",
+    "remaining_channels",
+    "remarks",
+    "significant_bits",
+    "teller",
+]
+
+Axes: TypeAlias = dict[str, tuple[int, ...]]
 
 _UIC2 = 33629  # MetaMorph: counts the planes of a stack
 _SHAPE = re.compile(r'shape"?[:=] ?[\[(]([\d, ]+)')
@@ -36,10 +51,16 @@ def promised(page: Any) -> int:
 
 
 def _of_imagej(page: Any, word: str) -> int:
-    """Return a number of ImageJ's description, 1 where it stands in none."""
+    """Return a whole number of ImageJ's description, 1 where it stands in none."""
+    found = imagej_word(page, word)
+    return int(found) if _NUMBER.fullmatch(found) else 1
+
+
+def imagej_word(page: Any, name: str) -> str:
+    """Return what ImageJ's description says under a name, "" where it does not."""
     text = page.imagej_description or ""
-    found = re.search(rf"^{word}=([0-9]{{1,9}})\r?$", text, re.MULTILINE)
-    return int(found[1]) if found else 1
+    found = re.search(rf"^{name}=(.*?)\r?$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _lengths(page: Any) -> list[int]:
@@ -78,8 +99,8 @@ def significant_bits(page: Any) -> int:
     page : tifffile.TiffPage
         Many programs write the size of the type there, which says nothing.
     """
-    root = _ome(page)
-    sets = [] if root is None else root.findall("{*}Image/{*}Pixels")
+    root = ome_of(page)
+    sets = [] if root is None else pictures_of(root)
     words = [pixels.get("SignificantBits", "") for pixels in sets]
     if not words or not all(_NUMBER.fullmatch(word) for word in words):
         return 0
@@ -95,20 +116,28 @@ def remarks(pages: list[Any]) -> list[str]:
     pages : list of tifffile.TiffPage
         All that are read.
     """
-    root = _ome(pages[0])
+    root = ome_of(pages[0])
     found = []
     if root is not None and (files := _files(root)) != "1":
         found.append(
             f"is one of {files} files that make one OME picture, and is read alone: "
             "write all of them into one folder, under the names they have"
         )
-    count = _channels(pages[0], root)
-    if count > 1 and len(pages) > 1 and channel_of(pages) is None:
+    if (count := remaining_channels(pages)) > 1:
         found.append(
             f"its {count} channels are taken as slices of one volume, under one "
             "exposure: give each channel in a file of its own"
         )
     return found
+
+
+def remaining_channels(pages: list[Any]) -> int:
+    """Return how many channels there are of which nothing says which page is which.
+
+    1 where there is one, or each page is told.
+    """
+    count = _channels(pages[0], ome_of(pages[0]))
+    return count if len(pages) > 1 and channel_of(pages) is None else 1
 
 
 def channel_of(pages: list[Any]) -> tuple[int, ...] | None:
@@ -118,86 +147,120 @@ def channel_of(pages: list[Any]) -> tuple[int, ...] | None:
     ----------
     pages : list of tifffile.TiffPage
         All that are read.
+    """
+    found = axes_of(pages).get("C", ())
+    return found if len(set(found)) > 1 else None
+
+
+def axes_of(pages: list[Any]) -> Axes:
+    """Return where each page lies along each axis, where that is told.
+
+    Parameters
+    ----------
+    pages : list of tifffile.TiffPage
+        All that are read.
+
+    Returns
+    -------
+    dict
+        "T" (time), "Z" (slice), "C" (channel), or another letter of tifffile's -> place
+        of each page, from 0. Empty where nothing settles it.
 
     Notes
     -----
     Pages of ImageJ run through channels, then slices, then times; those of OME as
     DimensionOrder says, unless each stands in a TiffData element.
     """
-    count = len(pages)
-    root = _ome(pages[0])
+    root = ome_of(pages[0])
     if root is not None:
-        found = _of_ome_pages(root, pages)
-    elif (channels := _of_imagej(pages[0], "channels")) > 1:
-        found = [page % channels for page in range(count)]
-        found = found if count % channels == 0 else []
-    else:
-        found = _of_axes(pages[0], count)
-    return tuple(found) if len(found) == count and len(set(found)) > 1 else None
+        return _of_ome_pages(root, pages)
+    if pages[0].imagej_description:
+        return _of_imagej_pages(pages[0], len(pages))
+    return _of_shape(pages[0], len(pages))
 
 
-def _of_ome_pages(root: ElementTree.Element, pages: list[Any]) -> list[int]:
-    """Return the channel of each page, empty where OME's words do not settle it."""
-    sets = root.findall("{*}Image/{*}Pixels")
+def _grid(axes: list[tuple[str, int]]) -> Axes:
+    """Return the places of pages that run through axes, those of the last one first."""
+    letters = [letter for letter, _ in axes]
+    if not letters or len(set(letters)) < len(letters):
+        return {}
+    places = product(*(range(size) for _, size in axes))
+    return dict(zip(letters, zip(*places, strict=True), strict=True))
+
+
+def _of_imagej_pages(page: Any, count: int) -> Axes:
+    channels, slices, times = (
+        _of_imagej(page, word) for word in ("channels", "slices", "frames")
+    )
+    if channels * slices * times != count:  # a plain stack, all of it slices
+        slices, times = count // max(1, channels), 1
+    if channels * slices * times != count:
+        return {}
+    return _grid([("T", times), ("Z", slices), ("C", channels)])
+
+
+def _of_ome_pages(root: ElementTree.Element, pages: list[Any]) -> Axes:
+    sets = pictures_of(root)
     if len(sets) != 1 or _files(root) != "1":
-        return []
+        return {}
     pixels, samples = sets[0], int(pages[0].samplesperpixel)
     order = pixels.get("DimensionOrder", "")
     words = [pixels.get(f"Size{axis}", "") for axis in "CZT"]
     if sorted(order) != sorted("XYCZT") or not all(_NUMBER.fullmatch(w) for w in words):
-        return []
+        return {}
     sizes = dict(zip("CZT", (int(word) for word in words), strict=True))
     sizes["C"] //= samples
     if math.prod(sizes.values()) != len(pages):
-        return []
+        return {}
     blocks = pixels.findall("{*}TiffData")
     told = [
         one for one in blocks if {"IFD", "FirstC", "FirstZ", "FirstT"} & set(one.keys())
     ]
     if len(told) > 1:
         return _of_blocks(told, len(pages), samples)
-    before = math.prod(sizes[axis] for axis in order[2 : order.index("C")])
-    return [page // before % sizes["C"] for page in range(len(pages))]
+    return _grid([(axis, sizes[axis]) for axis in reversed(order[2:])])
 
 
-def _of_blocks(
-    blocks: list[ElementTree.Element], count: int, samples: int
-) -> list[int]:
-    """Return the channel of each page, where each has a block to itself."""
-    found: dict[int, int] = {}
+def _of_blocks(blocks: list[ElementTree.Element], count: int, samples: int) -> Axes:
+    """Return where each page lies, where each has a block to itself."""
+    found: dict[int, tuple[int, ...]] = {}
     for place, block in enumerate(blocks):
-        words = [block.get("IFD", str(place)), block.get("FirstC", "0")]
+        words = [block.get(f"First{axis}", "0") for axis in "CZT"]
+        words.append(block.get("IFD", str(place)))
         if block.get("PlaneCount", "1") != "1":
-            return []
+            return {}
         if not all(_NUMBER.fullmatch(word) for word in words):
-            return []
-        found[int(words[0])] = int(words[1]) // samples
-    return (
-        [found[page] for page in range(count)]
-        if set(found) == set(range(count))
-        else []
-    )
+            return {}
+        channel, *others, page = map(int, words)
+        found[page] = (channel // samples, *others)
+    if set(found) != set(range(count)):
+        return {}
+    columns = zip(*(found[page] for page in range(count)), strict=True)
+    return dict(zip("CZT", columns, strict=True))
 
 
-def _of_axes(page: Any, count: int) -> list[int]:
-    """Return the channel of each page by tifffile's own words."""
+def _of_shape(page: Any, count: int) -> Axes:
+    """Return where each page lies by tifffile's own words."""
     axes, lengths = _AXES.search(page.shaped_description or ""), _lengths(page)
-    if not axes or len(axes[1]) != len(lengths) or "C" not in axes[1]:
-        return []
-    place = axes[1].index("C")
-    sizes, after = [], 1
-    for size in lengths:
-        sizes.append(size)
+    if not axes or len(axes[1]) != len(lengths):
+        return {}
+    found, after = [], 1
+    for letter, size in zip(axes[1], lengths, strict=True):
+        found.append((letter, size))
         after *= size
         if after == count:
             break
-    if after != count or place >= len(sizes):
-        return []
-    inner = math.prod(sizes[place + 1 :])
-    return [page // inner % sizes[place] for page in range(count)]
+    inside = {letter for letter, _ in found} & set("YXS")
+    return {} if after != count or inside else _grid(found)
 
 
-def _ome(page: Any) -> ElementTree.Element | None:
+def pictures_of(root: ElementTree.Element) -> list[ElementTree.Element]:
+    """Return the Pixels of all pictures that OME tells of."""
+    return root.findall("{*}Image/{*}Pixels")
+
+
+def ome_of(page: Any) -> ElementTree.Element | None:
+    """Return OME's words, None where a page has none that can be read."""
     for text in (page.description, page.description1):
         if not text.rstrip("\0 \r\n").endswith("OME>") or "<!DOCTYPE" in text:
             continue  # entities: OME has none, only traps have
