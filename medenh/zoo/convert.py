@@ -1,4 +1,4 @@
-"""A user's own checkpoint of somebody else's code, as weights of ours.
+"""A user's checkpoint, of somebody else's code or of a loop of their own, as a model.
 
 A checkpoint is a pickle, and a pickle may be a program. It is opened in a process of
 its own, by torch's loader that builds tensors and nothing else; what comes back is a
@@ -22,8 +22,15 @@ from pydantic import TypeAdapter, ValidationError
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.hashing import sha256_file
 from medenh.zoo.cache import publishing
-from medenh.zoo.card import DataSource, Identifier, InputContract, ModelCard, Weights
-from medenh.zoo.layouts import Layout, dpe_layout, hqg_legacy_layout, remap
+from medenh.zoo.card import (
+    MODALITIES,
+    DataSource,
+    Identifier,
+    InputContract,
+    ModelCard,
+    Weights,
+)
+from medenh.zoo.layouts import Layout, dpe_layout, hqg_legacy_layout, own_layout, remap
 from medenh.zoo.load import follow_reference, read_weights
 from medenh.zoo.transfer import pack
 
@@ -51,12 +58,19 @@ class Foreign:
         State dict -> `Layout`.
     identifier, licence : str
         Name of the terms for a card, and what a user must know.
+    title, origin : str
+        What the card says after the network's name, and before the file's.
+    hint : str
+        What to do where the tensors do not fit.
     """
 
     places: tuple[str, ...]
     layout: Callable[[State], Layout]
     identifier: str
     licence: str
+    title: str = "converted"
+    origin: str = "Converted from the authors' checkpoint"
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,7 @@ class Converted:
 
     Attributes
     ----------
-    architecture, options : str, dict
+    architecture, preset, options : str, str, dict
         For `medenh.models.create`.
     tensors : int
         How many were kept.
@@ -76,6 +90,7 @@ class Converted:
     """
 
     architecture: str
+    preset: str
     options: Mapping[str, object]
     tensors: int
     ignored: tuple[str, ...]
@@ -114,24 +129,61 @@ FOREIGN: dict[str, Foreign] = {
 }
 
 
+# Networks that answer with logits or codes: a picture put through them is none.
+_NO_ENHANCERS = ("agnet", "autoencoder", "classifier", "resnet", "unet")
+# where loops keep the network beside the optimiser
+_OWN_PLACES = ("state_dict", "model_state_dict", "model", "network")
+
+
+def _own(architecture: str, preset: str, options: Mapping[str, Any]) -> Foreign:
+    """Return how weights of a network of ours are read, of whoever's training."""
+    if architecture in _NO_ENHANCERS:
+        raise UsageError(
+            f"no checkpoints of {architecture!r} are converted: it enhances nothing",
+            hint="recognisers come into the zoo by `medenh train` and `models publish`",
+        )
+    layout = own_layout(architecture, preset, options)
+    return Foreign(
+        _OWN_PLACES,
+        lambda state: layout,
+        "LicenseRef-unstated",
+        "The terms are those of the weights' owner and of the images they learnt from; "
+        "nothing was measured here, and no limits of fidelity are known.",
+        "by its owner, not measured",
+        "Weights by their owner, not measured, from",
+        "preset and options must be those that the network was made with",
+    )
+
+
 def convert(
     source: str | Path,
     target: str | Path,
     architecture: str,
     *,
+    preset: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    modality: str | None = None,
+    task: str = "enhance",
     reference: FloatArray | None = None,
 ) -> Converted:
-    """Write a foreign checkpoint as safetensors, float32, or as a model to import.
+    """Write a checkpoint as safetensors, float32, or as a model to import.
 
     Parameters
     ----------
     source : path
-        A checkpoint that the user has (``.ckpt``, ``.pth``).
+        A checkpoint that the user has: of somebody else's code (``.ckpt``, ``.pth``),
+        or the state dict of a network of ours (that, or ``.safetensors``).
     target : path
         File to write; it must not exist. A name that ends in ``.zip`` becomes a model
         of that name for `import_model`, another one a safetensors file.
     architecture : str
-        A key of `FOREIGN`.
+        A key of `FOREIGN`, or of `medenh.models.ARCHITECTURES`. What is in both is read
+        as of somebody else's code, unless ``preset`` or ``options`` are given or it is
+        a safetensors file.
+    preset, options : str, dict, optional
+        As the network was made by `medenh.models.create`.
+    modality, task : str
+        For the card: what pictures show, and "enhance", "denoise"...
     reference : float32 array, shape (1, 3, H, W), in [0, 1], optional
         High-quality picture to follow, for a network that has a ``default_code``; it
         stays zero if none is given.
@@ -143,39 +195,69 @@ def convert(
     Raises
     ------
     UsageError
-        Unknown architecture, a name that no model can have, a target that is there
-        already, or a reference for a network that follows none.
+        Unknown architecture, preset, option, modality or task, a network that enhances
+        nothing, a name that no model can have, a target that is there already, or a
+        reference for a network that follows none.
     WeightsError
-        It is no such checkpoint, is damaged, or would run code.
+        It is no such checkpoint (the first tensor that is missing, strange or of
+        another shape is named), is damaged, or would run code.
     OutputError
         The target cannot be written.
     """
     origin, place = Path(source), Path(target)
-    if architecture not in FOREIGN:
-        known = ", ".join(sorted(FOREIGN))
-        raise UsageError(
-            f"no checkpoints of {architecture!r} are converted", hint=f"one of {known}"
-        )
+    plain = origin.suffix.lower() == ".safetensors"
+    own = plain or preset is not None or options or architecture not in FOREIGN
+    foreign = (
+        _own(architecture, preset or "default", dict(options or {}))
+        if own
+        else FOREIGN[architecture]
+    )
+    words = _card_words(modality, task)
     if place.exists() or place.is_symlink():
         raise UsageError("exists already", path=place, hint="choose another name")
-    foreign = FOREIGN[architecture]
     is_model = place.suffix.lower() == ".zip"
     if is_model:
         _check_id(place.stem)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        state = _load(origin, foreign.places, place.parent)
+        state = (
+            read_weights(origin)
+            if plain
+            else _load(origin, foreign.places, place.parent)
+        )
         layout, kept, ignored = _rename(state, foreign, origin)
         network = _fill(kept, layout, reference)
-        write = _save_model if is_model else _save
-        write(network, place, layout, foreign, origin)
+        if is_model:
+            _save_model(network, place, layout, foreign, origin, words)
+        else:
+            _save(network, place, layout, foreign, origin)
     except OSError as error:
         raise OutputError(
             f"cannot be written: {error.strerror or error}", path=place
         ) from error
     return Converted(
-        layout.architecture, layout.options, len(kept), tuple(ignored), foreign.licence
+        layout.architecture,
+        layout.preset,
+        layout.options,
+        len(kept),
+        tuple(ignored),
+        foreign.licence,
     )
+
+
+def _card_words(modality: str | None, task: str) -> dict[str, Any]:
+    """Return the fields of a card that the user tells."""
+    if modality is not None and modality not in MODALITIES:
+        raise UsageError(
+            f"unknown modality {modality!r}", hint=f"one of {', '.join(MODALITIES)}"
+        )
+    try:
+        TypeAdapter(Identifier).validate_python(task)
+    except ValidationError as error:
+        raise UsageError(
+            f"{task!r} cannot be a task", hint="a word such as enhance or denoise"
+        ) from error
+    return {"task": task, "modalities": () if modality is None else (modality,)}
 
 
 def _check_id(name: str) -> None:
@@ -223,13 +305,16 @@ def _load(source: Path, places: tuple[str, ...], folder: Path) -> State:
 def _rename(
     state: State, foreign: Foreign, source: Path
 ) -> tuple[Layout, dict[str, torch.Tensor], list[str]]:
-    # several GPUs leave a prefix
-    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    # several GPUs leave a prefix, and so does torch.compile
+    state = {
+        key.removeprefix("module.").removeprefix("_orig_mod."): tensor
+        for key, tensor in state.items()
+    }
     layout = foreign.layout(state)
     try:
         kept, ignored = remap(state, layout)
     except WeightsError as error:
-        raise WeightsError(error.what, path=source) from error
+        raise WeightsError(error.what, path=source, hint=foreign.hint) from error
     return layout, kept, ignored
 
 
@@ -240,10 +325,10 @@ def _fill(kept: State, layout: Layout, reference: FloatArray | None) -> torch.nn
     from medenh import models
 
     with torch.device("meta"):
-        network = models.create(layout.architecture, **layout.options)
+        network = models.create(layout.architecture, layout.preset, **layout.options)
     has_code = "default_code" in network.state_dict()
     code = {"default_code": torch.zeros(1, 64)} if has_code else {}
-    network.load_state_dict({**kept, **code}, strict=True, assign=True)
+    network.load_state_dict({**code, **kept}, strict=True, assign=True)
     if reference is not None:
         follow_reference(network, reference)
     return network
@@ -261,6 +346,7 @@ def _save(
 
     about = {
         "architecture": layout.architecture,
+        "preset": layout.preset,
         "options": json.dumps(dict(layout.options)),
         "converted_from_sha256": sha256_file(source),
         "licence": foreign.licence,
@@ -276,9 +362,22 @@ def _save_model(
     layout: Layout,
     foreign: Foreign,
     source: Path,
+    words: dict[str, Any],
 ) -> None:
-    """Write a card and the tensors, to be imported."""
+    """Write a card and the tensors, to be imported.
+
+    Raises
+    ------
+    UsageError
+        The network changes the size of pictures.
+    """
     known: Any = network
+    if getattr(known, "enlarges", False):
+        raise UsageError(
+            "it gives larger pictures, and a file keeps its size",
+            path=source,
+            hint="train it on pictures that were enlarged before (from_enlarged)",
+        )
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert-") as room:
         plain = Path(room) / f"{target.stem}-1.safetensors"
         _save(network, plain, layout, foreign, source)
@@ -290,10 +389,10 @@ def _save_model(
         card = ModelCard(
             id=target.stem,
             version="1",
-            title=f"{layout.architecture}, converted",
-            description=f"Converted from the authors' checkpoint {source.name}.",
-            task="enhance",
+            title=f"{layout.architecture}, {foreign.title}",
+            description=f"{foreign.origin} {source.name}.",
             architecture=layout.architecture,
+            preset=layout.preset,
             options=dict(layout.options),
             licence=foreign.identifier,
             data=(DataSource(name="not known here", terms="not known", images=0),),
@@ -301,10 +400,12 @@ def _save_model(
                 channels=3,
                 multiple_of=known.multiple_of,
                 min_size=2 * known.multiple_of,
+                enlarged=known.scale if getattr(known, "reduces", False) else 1,
             ),
             receptive_field=known.receptive_field,
             global_ops=known.global_ops,
             weights=weights,
             notes=foreign.licence,
+            **words,
         )
         pack(card, weights, plain, target)

@@ -1,7 +1,8 @@
-"""Where the tensors of other people's checkpoints belong in our networks.
+"""Where the tensors of checkpoints belong in our networks.
 
 A layout names every key that a checkpoint must have, with its shape and our name for
-it; None for what our network leaves out. Written from the released code's state dicts.
+it; None for what our network leaves out. Those of other people's are written from the
+released code's state dicts; that of a network of ours is its own.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from medenh.errors import WeightsError
+from medenh.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Layout", "dpe_layout", "hqg_legacy_layout", "remap"]
+__all__ = ["Layout", "dpe_layout", "hqg_legacy_layout", "own_layout", "remap"]
 
 _Entry = tuple[str, tuple[int, ...], str | None]
 _NORM = ("weight", "bias", "running_mean", "running_var")
@@ -36,12 +37,15 @@ class Layout:
         Their key -> (shape, our key or None).
     may_lack : frozenset of str
         Keys that need not be there; all of them are left out anyway.
+    preset : str
+        For `medenh.models.create`, too.
     """
 
     architecture: str
     options: Mapping[str, Any]
     entries: Mapping[str, tuple[tuple[int, ...], str | None]]
     may_lack: frozenset[str] = frozenset()
+    preset: str = "default"
 
 
 def remap(
@@ -84,6 +88,33 @@ def remap(
             f"not a checkpoint of {layout.architecture}: unknown key {strange}"
         )
     return kept, ignored
+
+
+def own_layout(architecture: str, preset: str, options: Mapping[str, Any]) -> Layout:
+    """Return the layout of a state dict of one of our networks.
+
+    Raises
+    ------
+    UsageError
+        There is no such architecture, preset or option, or no such value of one.
+    """
+    import torch
+
+    from medenh import models
+
+    try:
+        with torch.device("meta"):  # shapes only
+            network = models.create(architecture, preset, **options)
+    except UsageError:
+        raise
+    except Exception as error:  # a network does not check what it is made with
+        raise UsageError(
+            f"{architecture} cannot be made so: {error}", hint="look at the options"
+        ) from error
+    entries = {
+        key: (tuple(tensor.shape), key) for key, tensor in network.state_dict().items()
+    }
+    return Layout(architecture, options, entries, preset=preset)
 
 
 def hqg_legacy_layout(side: int = 384) -> Layout:

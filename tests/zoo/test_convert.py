@@ -7,12 +7,15 @@ import os
 import re
 import struct
 
+import numpy as np
 import PIL.Image
 import pytest
 import safetensors
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 
+import medenh
 from medenh import models
 from medenh.cli import main as main_module
 from medenh.errors import UsageError, WeightsError
@@ -215,6 +218,123 @@ class TestDPE:
         monkeypatch.setattr(convert_module, "_load", lambda *args: pytest.fail("read"))
         with pytest.raises(UsageError, match="cannot be the id"):
             convert(tmp_path / "a.pth", tmp_path / f"{name}.zip", "dpe")
+
+
+ENHANCERS = sorted(set(models.ARCHITECTURES) - set(convert_module._NO_ENHANCERS))
+
+
+def made(architecture, preset=None, **options):
+    """Return a network that differs from a new one, a preset and a small picture."""
+    if preset is None:
+        known = models.ARCHITECTURES[architecture][1]
+        preset = "tiny" if "tiny" in known else "default"
+    torch.manual_seed(1)
+    network = models.create(architecture, preset, **options).eval()
+    side = 2 * network.multiple_of
+    return network, preset, torch.rand(1, 3, side, side)
+
+
+class TestOwn:
+    @pytest.mark.parametrize("name", [n for n in ENHANCERS if n != "hqg-legacy"])
+    def test_a_state_dict_becomes_the_same_network(self, tmp_path, name):
+        network, preset, picture = made(name)
+        source = tmp_path / "mine.safetensors"
+        safetensors.torch.save_file(network.state_dict(), source)
+        target = tmp_path / f"{name}-own.zip"
+        done = convert(source, target, name, preset=preset, modality="endoscopy")
+        assert done.ignored == ()
+        card = import_model(target)
+        assert (card.architecture, card.preset) == (name, preset)
+        assert card.modalities == ("endoscopy",)
+        assert "not measured" in card.description
+        assert card.results == ()
+        again = load_network(load_manifest().get(f"{name}-own"), offline=True)
+        with torch.no_grad():
+            expected = network(picture)
+            assert expected.shape == picture.shape, "it enhances"
+            assert torch.equal(again(picture), expected)
+
+    def test_command_line_takes_a_checkpoint_of_a_loop(self, tmp_path, capsys):
+        network, _, _ = made("nafnet", "tiny", width=8)
+        optimiser = torch.optim.AdamW(network.parameters())
+        compiled = {f"_orig_mod.{k}": v for k, v in network.state_dict().items()}
+        checkpoint = {"model": compiled, "optimiser": optimiser.state_dict(), "step": 3}
+        torch.save(checkpoint, tmp_path / "last.pt")
+        target = tmp_path / "denoise-own.zip"
+        words = ["--architecture", "nafnet", "--preset", "tiny", "--option", "width=8"]
+        words += ["--task", "denoise", "-o", str(target), "--json"]
+        with pytest.raises(SystemExit) as ended:
+            main_module.main(["models", "convert", str(tmp_path / "last.pt"), *words])
+        out, _ = capsys.readouterr()
+        assert ended.value.code == 0
+        answer = json.loads(out)
+        assert (answer["preset"], answer["options"]) == ("tiny", {"width": 8})
+        card = import_model(target)
+        assert (card.task, card.options) == ("denoise", {"width": 8})
+        grey = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
+        better = medenh.enhance(grey, model="denoise-own", engine="torch")
+        assert better.shape == grey.shape
+
+    def test_the_first_tensor_that_does_not_fit_is_named(self, tmp_path):
+        network, preset, _ = made("nafnet")
+        state, source = network.state_dict(), tmp_path / "a.safetensors"
+        first = next(iter(state))
+
+        def said(tensors, **changes):
+            safetensors.torch.save_file(tensors, source)
+            options = {"preset": preset, **changes}
+            with pytest.raises(WeightsError) as caught:
+                convert(source, tmp_path / "own.zip", "nafnet", **options)
+            assert caught.value.path == source
+            assert "preset and options" in caught.value.hint
+            return caught.value.what
+
+        missing = {key: value for key, value in state.items() if key != first}
+        assert said(missing) == f"not a checkpoint of nafnet: no {first}"
+        assert said(state | {"head.x": torch.ones(1)}).endswith("unknown key head.x")
+        shape = tuple(state[first].shape)
+        assert f"{first} has shape {shape}, not" in said(state, options={"width": 8})
+        assert list(tmp_path.iterdir()) == [source]
+
+    def test_what_no_model_can_be_made_of(self, tmp_path):
+        source = tmp_path / "a.safetensors"
+        network, _, _ = made("srresnet", "tiny", scale=2, from_enlarged=False)
+        safetensors.torch.save_file(network.state_dict(), source)
+        for word, name, options in (
+            ("unknown architecture", "nafnett", {}),
+            ("no preset", "nafnet", {"preset": "huge"}),
+            ("no option", "nafnet", {"options": {"widht": 8}}),
+            ("cannot be made so", "nafnet", {"options": {"width": -1}}),
+            ("enhances nothing", "unet", {}),
+            ("unknown modality", "nafnet", {"modality": "eye"}),
+            ("cannot be a task", "nafnet", {"task": "Make it better"}),
+            (
+                "larger pictures",
+                "srresnet",
+                {
+                    "preset": "tiny",
+                    "options": {"scale": 2, "from_enlarged": False},
+                },
+            ),
+        ):
+            with pytest.raises(UsageError, match=word):
+                convert(source, tmp_path / "own.zip", name, **options)
+        assert list(tmp_path.iterdir()) == [source]
+
+    def test_a_preset_says_that_weights_are_of_our_own_network(self, tmp_path):
+        network, _, _ = made("dpe")
+        torch.save(network.state_dict(), tmp_path / "a.pt")
+        with pytest.raises(WeightsError, match="not a checkpoint of dpe"):
+            convert(tmp_path / "a.pt", tmp_path / "own.zip", "dpe")
+        convert(tmp_path / "a.pt", tmp_path / "own.zip", "dpe", preset="default")
+
+    def test_a_code_that_was_learnt_stays(self, tmp_path):
+        network, preset, _ = made("hqg")
+        network.default_code = torch.arange(64.0)[None]
+        safetensors.torch.save_file(network.state_dict(), tmp_path / "a.safetensors")
+        target = tmp_path / "b.safetensors"
+        convert(tmp_path / "a.safetensors", target, "hqg", preset=preset)
+        assert torch.equal(read_weights(target)["default_code"], network.default_code)
 
 
 def test_licence_is_shown_for_hqg(tmp_path, monkeypatch, capsys):
