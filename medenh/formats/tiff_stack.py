@@ -86,7 +86,7 @@ def stack_of(pages: list[Any]) -> Stack:
     elif set(several) <= {"T", "Z"} and _in_order(axes, counts):
         depth = counts.get("Z", 1) if "T" in several else None
     elif set(several) <= {"T", "Z"}:
-        misplaced = f"its pages are {words}, all times of a slice together"
+        misplaced = f"its pages are {words}, not slice after slice"
     else:
         misplaced = f"its pages are {words}"
     return Stack(Geometry(_spacing(pages[0]), depth=depth), words, misplaced)

@@ -31,7 +31,7 @@ def written(tmp_path, data, axes, program="ome", **options):
     return path
 
 
-def ome(path, data, attributes, order="XYZCT", sizes=(1, 1, 1)):
+def ome(path, data, attributes, order="XYZCT", sizes=(1, 1, 1), blocks="<TiffData/>"):
     """Write pages with OME's words on them."""
     told = "".join(
         f' Size{axis}="{size}"' for axis, size in zip("CZT", sizes, strict=True)
@@ -40,7 +40,7 @@ def ome(path, data, attributes, order="XYZCT", sizes=(1, 1, 1)):
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels '
         f'DimensionOrder="{order}" Type="uint16" SizeX="8" SizeY="9"{told} '
-        f"{attributes}><TiffData/></Pixels></Image></OME>"
+        f"{attributes}>{blocks}</Pixels></Image></OME>"
     )
     tifffile.imwrite(path, data, description=words.encode(), metadata=None, **GREY)
     return path
@@ -94,7 +94,7 @@ def test_what_is_no_volume_is_refused_under_strict(tmp_path):
     [
         ("XYZTC", (1, 3, 2), ""),
         ("XYCZT", (1, 3, 2), ""),
-        ("XYTZC", (1, 3, 2), "its pages are 2 times x 3 z, all times of a slice"),
+        ("XYTZC", (1, 3, 2), "its pages are 2 times x 3 z, not slice after slice"),
         ("XYZTC", (2, 3, 1), "its pages are 3 z x 2 channels"),
         ("XYZC", (2, 3, 1), "its pages are of 2 channels"),
     ],
@@ -105,6 +105,22 @@ def test_pages_that_are_no_volumes_one_after_the_other(tmp_path, order, sizes, p
     assert image.header.misplaced.startswith(problem)
     assert bool(image.header.misplaced) == bool(problem)
     assert image.geometry.depth == (None if problem else 3)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_each_page_may_tell_its_slice_and_time(tmp_path, turned):
+    places = [(time, z) for time in range(2) for z in range(3)]
+    if turned:
+        places.reverse()
+    blocks = "".join(
+        f'<TiffData IFD="{page}" FirstZ="{z}" FirstT="{time}" PlaneCount="1"/>'
+        for page, (time, z) in enumerate(places)
+    )
+    path = ome(tmp_path / "a.tif", numbers((6, 9, 8)), "", "XYTZC", (1, 3, 2), blocks)
+    image = formats.read(path)
+    assert contents_of(image) == "2 times x 3 z"
+    assert image.geometry.depth == (None if turned else 3)
+    assert bool(image.header.misplaced) == turned
 
 
 def test_pages_of_several_pictures_are_no_volume(tmp_path):
