@@ -186,8 +186,8 @@ def _check_folder(source: Path) -> None:
         raise WeightsError(
             "is the folder of a training run, not an exported model",
             path=source,
-            hint="measure it and write its card first, `medenh models publish "
-            f"{quote(str(source))} -o NAME.zip`, and import that zip",
+            hint=f"`medenh models publish {quote(str(source))}` measures it and "
+            "writes a zip to import",
         )
     raise WeightsError(
         f"holds no {CARD_FILE}: it is no exported model",
