@@ -219,7 +219,7 @@ sys.exit(run(*words))
     [
         ("clahe", 64),  # the large picture cannot even be read
         ("clahe", 300),  # read, and not enhanced
-        ("fast-fundus", 300),  # small ones too have none beside it, and are tried again
+        ("fast-fundus", 400),  # small ones too have none beside it, and are tried again
     ],
 )
 def test_a_picture_too_large_for_memory_costs_only_itself(
