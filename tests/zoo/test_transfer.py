@@ -163,7 +163,7 @@ def test_a_training_run_is_told_what_it_is(tmp_path, cache, kept):
     (run / kept).write_bytes(b"x")
     with pytest.raises(WeightsError, match="folder of a training run") as caught:
         import_model(run)
-    assert f"models publish '{run}' -o" in caught.value.hint
+    assert f"models publish '{run}'`" in caught.value.hint
     assert not any(path.is_file() for path in cache.rglob("*"))
 
 
