@@ -69,11 +69,12 @@ def bm3d(
     normal profile: blocks of 8 px in steps of 3, the first pass by bior1.5 wavelets and
     a hard threshold at 2.7 sigma, the second by cosines and Wiener's factors out of the
     first, Haar along the stacks. Chosen: a stack always holds the 16 (32) nearest
-    blocks, without a largest distance, which changed 0.05 dB at most and would need
-    rules for the strength of the noise. Colour is taken apart into an intensity, which
-    alone is matched, and two opponent planes.
+    blocks, without a largest distance (on three pictures the published ones changed
+    0.05 dB at most in noise of 0.05 and 0.1, and cost 0.7 to 1.9 in noise of 0.3).
+    Colour is taken apart into an intensity, which alone is matched, and two opponent
+    planes.
     """
-    seen = pixels if mask is None else filled_background(pixels, mask)
+    seen = filled_background(pixels, mask)
     planes = _padded(seen if seen.shape[2] == 1 else seen @ OPPONENT.T)
     region = None if mask is None else _padded(mask[..., None])[0]
     noise = [

@@ -200,21 +200,24 @@ def _blur(planes: FloatArray, sigma: float, step: int) -> FloatArray:
     return np.asarray(out, np.float32).reshape(planes.shape)
 
 
-def filled_background(pixels: FloatArray, mask: BoolArray) -> FloatArray:
+def filled_background(pixels: FloatArray, mask: BoolArray | None) -> FloatArray:
     """Return the picture with its foreground carried on into the background.
 
     Parameters
     ----------
     pixels : float32 array, shape (H, W, C)
-    mask : bool array, shape (H, W)
-        Foreground; at least one pixel of it.
+    mask : bool array, shape (H, W), or None
+        Foreground; at least one pixel of it. None is all.
 
     Returns
     -------
     float32 array, same shape
-        Every background pixel is a copy of the nearest foreground pixel (to a few
-        per cent of the distance), as at the border of a picture that ends there.
+        ``pixels`` itself where all is foreground. Every background pixel is a copy of
+        the nearest foreground pixel (to a few per cent of the distance), as at the
+        border of a picture that ends there.
     """
+    if mask is None:
+        return pixels
     import cv2
 
     background = (~mask).astype(np.uint8)

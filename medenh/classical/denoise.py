@@ -62,11 +62,6 @@ def _noise(pixels: FloatArray, mask: BoolArray | None) -> float:
     return float(np.mean([noise_sigma(plane, mask) for plane in planes]))
 
 
-def _carried_on(pixels: FloatArray, mask: BoolArray | None) -> FloatArray:
-    """Return the picture with copies of the foreground in its background."""
-    return pixels if mask is None else filled_background(pixels, mask)
-
-
 def median(pixels: FloatArray, mask: BoolArray | None, *, radius: int) -> FloatArray:
     """Return the median of the square around each pixel, channel by channel.
 
@@ -91,7 +86,7 @@ def median(pixels: FloatArray, mask: BoolArray | None, *, radius: int) -> FloatA
     """
     import cv2
 
-    out = cv2.medianBlur(_carried_on(pixels, mask), 2 * radius + 1)
+    out = cv2.medianBlur(filled_background(pixels, mask), 2 * radius + 1)
     return np.asarray(out, np.float32).reshape(pixels.shape)
 
 
@@ -129,7 +124,7 @@ def bilateral(
     """
     import cv2
 
-    seen = _carried_on(pixels, mask)
+    seen = filled_background(pixels, mask)
     noise = _noise(seen, mask) if sigma is None else sigma
     if noise <= 0.0:
         return pixels
@@ -172,7 +167,7 @@ def tv(
     """
     from skimage.restoration import denoise_tv_chambolle
 
-    seen = _carried_on(pixels, mask)
+    seen = filled_background(pixels, mask)
     noise = _noise(seen, mask) if sigma is None else sigma
     if noise <= 0.0:
         return pixels

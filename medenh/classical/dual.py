@@ -34,9 +34,8 @@ def dual(
     and knows grey pictures (`exposure_fusion`). Inverting the input inverts the output
     of grey pictures.
     """
-    if mask is not None:
-        # a surround is no exposure: it would darken, or brighten, the rim
-        pixels = filled_background(pixels, mask)
+    # a surround is no exposure: it would darken, or brighten, the rim
+    pixels = filled_background(pixels, mask)
     inverted = np.float32(1.0) - pixels
     under = _relit(pixels, alpha, gamma, smoothing)
     over = np.float32(1.0) - _relit(inverted, alpha, gamma, smoothing)

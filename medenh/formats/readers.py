@@ -17,7 +17,7 @@ from medenh.paths import kind_of
 if TYPE_CHECKING:
     from medenh.types import Image
 
-__all__ = ["contents_of", "read", "said_of"]
+__all__ = ["contents_of", "lost_meaning", "read", "said_of"]
 
 
 def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
@@ -96,6 +96,25 @@ def contents_of(image: Image) -> str:
     from medenh.formats import tiff
 
     return tiff.contents_of(image)
+
+
+def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
+    """Return what a picture's files mean that another format would get wrong.
+
+    Parameters
+    ----------
+    image : Image
+    kind, map_kind : str
+        The formats of the picture and of a map beside it: see `dicom.lost_meaning`,
+        and `tiff.lost_places` for NIfTI.
+    """
+    if image.format == "tiff" and "nifti" in (kind, map_kind):
+        from medenh.formats.tiff import lost_places
+
+        return lost_places(image)
+    from medenh.formats import dicom
+
+    return dicom.lost_meaning(image, kind, map_kind=map_kind)
 
 
 def said_of(image: Image) -> list[str]:

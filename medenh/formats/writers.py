@@ -91,14 +91,14 @@ def write(
 def lost_meaning(
     image: Image, paths: Sequence[Path], *, format: str | None, placed: bool = False
 ) -> list[str]:
-    """Return what `write` gets wrong of a picture: see `dicom.lost_meaning`.
+    """Return what `write` gets wrong of a picture: see `readers.lost_meaning`.
 
     ``placed`` says that its pixels went into another picture, which tells of numbers.
     """
-    from medenh.formats import dicom
+    from medenh.formats import readers
 
     kind = format or kind_for(image, paths[0])
-    lost = dicom.lost_meaning(image, kind)
+    lost = readers.lost_meaning(image, kind)
     if (
         kind == "nifti"
         and image.format in _PLACED

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medenh.errors import OutputError, UnsupportedError
-from medenh.formats import array, dicom, nifti_new, writers
+from medenh.formats import array, dicom, nifti_new, readers, writers
 from medenh.formats.maps import write_map
-from medenh.formats.readers import said_of
 from medenh.formats.viewing import viewing_of
 from medenh.formats.writers import check_deidentifiable
 from medenh.pipeline.journal import (
@@ -90,7 +89,7 @@ def losses(
         What else a reader of it must know.
     """
     lost = [*_jpeg_loss(image, kind), *_lost_turn(image, kind)]
-    lost += [*writers.lost_numbers(image, kind), *said_of(image)]
+    lost += [*writers.lost_numbers(image, kind), *readers.said_of(image)]
     return lost_meaning(image, kind, map_format), lost
 
 
@@ -113,7 +112,7 @@ def _lost_turn(image: Image, kind: str) -> list[str]:
 
 def lost_meaning(image: Image, kind: str, map_format: str = "") -> list[str]:
     """Return what an output, or a map beside it, would tell wrong; else nothing."""
-    return dicom.lost_meaning(image, kind or image.format, map_kind=map_format)
+    return readers.lost_meaning(image, kind or image.format, map_kind=map_format)
 
 
 def remaining_names(image: Image, profile: str | None) -> list[str]:

@@ -170,7 +170,7 @@ def burned_in_text(image: Image) -> str:
 
 
 def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
-    """Return what a picture's files mean that another format would get wrong.
+    """Return what DICOM files mean that another format would get wrong.
 
     Parameters
     ----------
@@ -187,12 +187,7 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
         pixels that differ, which NIfTI has no words for, stored numbers that are no
         real values, and those that stand for colours. In DICOM each slice keeps its own
         header and nothing is lost; that the rescale is damaged is told of every format.
-        Of TIFF what its pages are besides slices, see `tiff.lost_places`.
     """
-    if image.format == "tiff" and "nifti" in (kind, map_kind):
-        from medenh.formats.tiff import lost_places
-
-        return lost_places(image)
     if image.format != "dicom":  # pydicom takes 0.1 s to load
         return []
     from medenh.formats.dicom.reader import DicomFiles
