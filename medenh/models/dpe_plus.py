@@ -184,6 +184,11 @@ class DPEPlusNet(nn.Module):
     pair : bool
         Show the local network the picture before the correction too. With the gain,
         which it is told, the corrected one says as much, for less work.
+    filters : int
+        Linear filters of the corrected picture that are added, each by a share that
+        the network finds for each place and channel. A network of fewer channels than
+        a block has values (48 in colour, at 4) cannot give every change of a block;
+        its shares of filters can.
     estimator_width : int
         Width of the exposure estimator.
 
@@ -203,11 +208,13 @@ class DPEPlusNet(nn.Module):
         widths: tuple[int, ...] = (48, 64, 96, 128),
         unshuffle: int = 2,
         pair: bool = True,
+        filters: int = 0,
         estimator_width: int = 32,
     ) -> None:
         super().__init__()
         self.unshuffle = unshuffle
         self.pair = pair
+        self.count = filters
         self.estimator = ExposureEstimator(estimator_width)
         blocks = unshuffle**2
         seen = (6 if pair else 3) * blocks + 1
@@ -227,6 +234,12 @@ class DPEPlusNet(nn.Module):
         # training starts at the global solution
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.filters = self.shares = None
+        if filters:
+            self.filters = nn.Conv2d(seen, 3 * blocks * filters, 3, padding=1)
+            self.shares = nn.Conv2d(widths[0], 3 * blocks * filters, 1)
+            nn.init.zeros_(self.shares.weight)
+            nn.init.zeros_(self.shares.bias)  # type: ignore[arg-type]
 
     def condition(self, image: Tensor) -> Tensor:
         """Estimate gain and offset of the whole picture, in float32 outside training.
@@ -287,7 +300,8 @@ class DPEPlusNet(nn.Module):
         seen = F.pixel_unshuffle(seen, self.unshuffle)
         log_gain = gain.mean(1, keepdim=True).log() * 0.5
         plane = log_gain.expand(-1, -1, seen.shape[2], seen.shape[3])
-        features = self.stem(torch.cat([seen, plane.to(seen.dtype)], 1))
+        seen = torch.cat([seen, plane.to(seen.dtype)], 1)
+        features = self.stem(seen)
         skips = []
         for block, gate, down in zip(self.encoder, self.gates, self.down, strict=True):
             features = block(features)
@@ -296,7 +310,11 @@ class DPEPlusNet(nn.Module):
         features = self.middle(features)
         for up, block in zip(self.up, self.decoder, strict=True):
             features = block(torch.relu(up(features)) + skips.pop())
-        return F.pixel_shuffle(self.head(features).float(), self.unshuffle)
+        change = self.head(features).float()
+        if self.filters is not None and self.shares is not None:
+            filtered = self.filters(seen) * self.shares(features)
+            change = change + sum(filtered.float().chunk(self.count, 1))
+        return F.pixel_shuffle(change, self.unshuffle)
 
     def forward(self, image: Tensor) -> Tensor:
         """Enhance a batch: (B, 3, H, W) in [0, 1], same out."""

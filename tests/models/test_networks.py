@@ -52,6 +52,25 @@ def test_any_size_keeps_shape_and_range(architecture, preset, size):
     assert out.max() <= 1
 
 
+def test_filters_are_added_by_their_shares_in_the_place_of_their_values():
+    network = models.create("dpe-plus", "light", filters=2).eval()
+    plain = models.create("dpe-plus", "light").eval()
+    plain.load_state_dict(network.state_dict(), strict=False)
+    image = torch.rand(1, 3, 40, 56)
+    with torch.no_grad():
+        assert torch.equal(network(image), plain(image))  # shares begin at none
+        # both filters give the picture back, of which .75 - .25 is taken away
+        network.filters.bias.zero_()
+        network.filters.weight.zero_()
+        for k in range(96):
+            network.filters.weight[k, k % 48, 1, 1] = 1.0
+        network.shares.bias[:48] = -0.75
+        network.shares.bias[48:] = 0.25
+        halved = network(image)
+        expected = 0.5 * network.corrected(image, network.condition(image))
+    torch.testing.assert_close(halved, expected.clamp(0, 1), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("architecture", ["dpe", "dpe-plus"])
 def test_output_depends_on_nothing_beyond_the_receptive_field(architecture):
     network = _seeded(architecture)
