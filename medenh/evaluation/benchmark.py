@@ -351,6 +351,7 @@ def _evaluation(
         data_range=joined_ranges(one.data_range for one in measured if one.rows),
         unmatched=data.unmatched,
         failed=tuple(failed),
+        passed_over=data.passed_over,
         tasks=tuple(task.name for task in recognisers.shown),
         settings=_settings(run, data, measured),
         notes=_notes(run, measured),

@@ -16,7 +16,7 @@ from medenh.errors import UsageError
 from medenh.evaluation.answers import Answers
 from medenh.formats.array import from_array
 from medenh.formats.outputs import is_output_folder
-from medenh.formats.pairing import Listing, list_pictures
+from medenh.formats.pairing import Listing, list_pictures, passed_over
 from medenh.formats.viewing import viewing_of
 from medenh.tasks import Task
 from medenh.tasks.labels import read_labels
@@ -76,6 +76,8 @@ class DataSet:
         Files without partner, as in `Evaluation.unmatched`.
     rejected : tuple of (path, error)
         Files that are no pictures.
+    passed_over : mapping
+        As in `Evaluation.passed_over`.
     settings : mapping
         Where it came from, for the record.
     """
@@ -85,6 +87,7 @@ class DataSet:
     tasks: tuple[str, ...] = ()
     unmatched: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     rejected: tuple[tuple[Path, Exception], ...] = ()
+    passed_over: Mapping[str, int] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
@@ -127,8 +130,8 @@ def read_folder(
     UsageError, NothingReadableError
         As `list_pictures` and `read_labels` raise them.
     """
-    pictures = list_pictures(root, is_output=is_output_folder)
-    truths = list_pictures(masks) if masks else None
+    pictures = list_pictures(root, is_output=is_output_folder, labels=labels)
+    truths = list_pictures(masks, labels=labels) if masks else None
     known = read_labels(labels, tasks) if labels else {}
     cases = tuple(
         FileCase(
@@ -147,6 +150,7 @@ def read_folder(
         tasks=asked,
         unmatched=_unmatched(pictures, truths, known if labels else None),
         rejected=tuple(pictures.rejected),
+        passed_over=passed_over([pictures, *([truths] if truths else [])]),
         settings={"data": str(root), "masks": str(masks) if masks else None},
     )
 

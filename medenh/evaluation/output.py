@@ -60,11 +60,11 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         With a protocol ``{"protocol", "n", "rows": {ROW: {...}}}``, else
         ``{"pairs", "metrics": {...}, "baselines": {ROW: {...}}}``, where ``metrics``
         are those of the subject. Both have ``tests``, ``against_identity``,
-        ``region``, ``data_range``, ``columns``, ``unmatched``, ``failed``, ``notes``,
-        ``settings`` and ``seconds``. A column is ``{"mean", "std", "ci95", "median",
-        "n", "per_file"}``, a score of the whole set ``{"value", "ci95", "n"}``. What is
-        undefined or infinite is null; ``infinite`` names the files of infinite
-        figures, which have no part in mean, std and ci95.
+        ``region``, ``data_range``, ``columns``, ``unmatched``, ``failed``,
+        ``passed_over``, ``notes``, ``settings`` and ``seconds``. A column is
+        ``{"mean", "std", "ci95", "median", "n", "per_file"}``, a score of the whole set
+        ``{"value", "ci95", "n"}``. What is undefined or infinite is null; ``infinite``
+        names the files of infinite figures, which have no part in mean, std and ci95.
     """
     found: dict[str, Any] = {row.name: _row(row, evaluation) for row in evaluation.rows}
     document: dict[str, Any] = {"title": evaluation.title}
@@ -85,6 +85,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "data_range": evaluation.data_range,
         "unmatched": evaluation.unmatched,
         "failed": evaluation.failed,
+        "passed_over": evaluation.passed_over,
         "notes": evaluation.notes,
         "settings": evaluation.settings,
         "seconds": round(evaluation.seconds, 3),

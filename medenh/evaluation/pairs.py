@@ -47,6 +47,7 @@ from medenh.evaluation.workers import (
     workers,
 )
 from medenh.formats.nifti import frame_axis, in_units_of
+from medenh.formats.pairing import passed_over
 from medenh.hashing import sha256_file
 from medenh.types import Image
 
@@ -131,6 +132,7 @@ def evaluate_pairs(
         data_range=joined_ranges(one.data_range for one in measured if one.figures),
         unmatched=plan.pairing.unmatched,
         failed=tuple(failed),
+        passed_over=passed_over(plan.lists.values()),
         tasks=options.tasks,
         settings=_settings(plan, measured, recognisers),
         notes=_notes(measured),

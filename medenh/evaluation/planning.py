@@ -252,12 +252,13 @@ def _matched(
     region: Region,
 ) -> tuple[dict[str, Listing], Pairing]:
     """Return all listings by word or row name, and the names to measure."""
-    subject = list_pictures(enhanced)
+    labels = options.labels
+    subject = list_pictures(enhanced, labels=labels)
     lists = {SUBJECT: subject}
     if reference is not None:
-        lists[REFERENCE] = named_like(list_pictures(reference), subject)
+        lists[REFERENCE] = named_like(list_pictures(reference, labels=labels), subject)
     if options.masks is not None:
-        lists[MASKS] = named_like(list_pictures(options.masks), subject)
+        lists[MASKS] = named_like(list_pictures(options.masks, labels=labels), subject)
     needed = {REFERENCE: lists[REFERENCE]} if reference is not None else {}
     pairing = match(subject, needed, name=SUBJECT)
     unmatched = dict(pairing.unmatched)
@@ -267,7 +268,7 @@ def _matched(
     for path in baselines:
         if [one.resolve() for one in baselines].count(path.resolve()) > 1:
             raise UsageError("given twice as a baseline", path=path)
-        listing = named_like(list_pictures(path), subject)
+        listing = named_like(list_pictures(path, labels=labels), subject)
         match(listing, {SUBJECT: subject}, name="baseline")  # it shares something
         name = _free_name(path, lists)
         lists[name] = listing

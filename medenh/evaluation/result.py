@@ -138,6 +138,8 @@ class Evaluation:
         files that are measured, but have none in that folder.
     failed : tuple of mappings
         {"path", "error", "code"} of files that could not be measured.
+    passed_over : mapping
+        What the folders hold that is no picture: kind -> number of files.
     tasks : tuple of str
         Names of the downstream tasks scored.
     settings : mapping
@@ -162,6 +164,7 @@ class Evaluation:
     data_range: str = ""
     unmatched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     failed: tuple[Mapping[str, str], ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,15 @@ from medenh.formats.discover import (
 )
 from medenh.formats.extensions import split_name
 
-__all__ = ["Listing", "Pairing", "key_of", "list_pictures", "match", "named_like"]
+__all__ = [
+    "Listing",
+    "Pairing",
+    "key_of",
+    "list_pictures",
+    "match",
+    "named_like",
+    "passed_over",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -42,12 +51,15 @@ class Listing:
         Files that look like pictures and are none.
     is_file : bool
         True where the user named one file.
+    others : Discovery
+        What the folder holds that is not taken: see `passed_over`.
     """
 
     root: Path
     files: dict[str, Path]
     rejected: list[tuple[Path, InputError]] = field(default_factory=list)
     is_file: bool = False
+    others: Discovery = field(default_factory=Discovery)
 
     @property
     def damaged(self) -> frozenset[str]:
@@ -96,10 +108,16 @@ def key_of(relative: str | Path) -> str:
     return split_name(name)[0].removesuffix(_ENHANCED) or name
 
 
-def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> Listing:
+def list_pictures(
+    source: str | Path,
+    *,
+    is_output: IsOutput | None = None,
+    labels: Path | None = None,
+) -> Listing:
     """List the pictures of a folder, or take one file.
 
-    ``is_output`` is that of `discover`; what is passed over is warned about.
+    ``is_output`` is that of `discover`; what is passed over is warned about, but for
+    the file of ``labels``, which is read.
 
     Each file of a DICOM series stands for itself. Files that have the same name but for
     the extension are rejected: nothing tells which of them is meant.
@@ -113,6 +131,9 @@ def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> L
     if not root.exists():
         raise NothingReadableError("no such file or folder", path=root)
     found = discover([root], is_output=is_output)
+    if labels is not None:
+        read = os.path.realpath(labels)
+        found = found.only(lambda path: os.path.realpath(path) != read)
     named: dict[str, list[Path]] = {}
     for item in found.items:
         for path, relative in zip(item.paths, item.relative, strict=True):
@@ -132,7 +153,23 @@ def list_pictures(source: str | Path, *, is_output: IsOutput | None = None) -> L
         raise _nothing(root, found)
     if found.kinds:
         _log.warning("%s: %s", root, in_words(found.kinds))
-    return Listing(root, files, found.rejected, root.is_file())
+    others = Discovery(passed_over=found.passed_over, foreign=found.foreign)
+    return Listing(root, files, found.rejected, root.is_file(), others)
+
+
+def passed_over(listings: Iterable[Listing]) -> dict[str, int]:
+    """Return how many files of which kind some folders hold that are not taken.
+
+    A file of two of the folders counts once. As `Discovery.kinds`.
+    """
+    both = Discovery()
+    for others in (listing.others for listing in listings):
+        both.passed_over.extend(map(Path.absolute, others.passed_over))
+        both.foreign.update(
+            (path.absolute(), kind) for path, kind in others.foreign.items()
+        )
+    both.passed_over[:] = dict.fromkeys(both.passed_over)
+    return both.kinds
 
 
 def _nothing(root: Path, found: Discovery) -> NothingReadableError:

@@ -81,10 +81,11 @@ def load_folder(
         Nothing is left: all pairs differ; nothing has a partner or an answer: low,
         masks or labels, whichever have no name of an image, are told.
     """
-    listing = _list_own(root, is_output_folder)
-    partners = _list_own(low) if low else None
-    truths = _list_own(masks) if masks and task else None
-    known = _read_labels(Path(labels), task) if labels and task else {}
+    read = Path(labels) if labels else None
+    listing = _list_own(root, is_output_folder, read)
+    partners = _list_own(low, labels=read) if low else None
+    truths = _list_own(masks, labels=read) if masks and task else None
+    known = _read_labels(read, task) if read and task else {}
     _check_names(listing, partners, truths, known, task)
     lists = [one for one in (listing, partners, truths) if one is not None]
     for path, error in (pair for one in lists for pair in one.rejected):
@@ -133,17 +134,19 @@ def load_folder(
     return [replace(one, dataset=source) for one in _joined(images, alike.values())]
 
 
-def _list_own(root: str, is_output: IsOutput | None = None) -> Listing:
+def _list_own(
+    root: str, is_output: IsOutput | None = None, labels: Path | None = None
+) -> Listing:
     """List the pictures of a folder, but for those that a training run drew there.
 
-    ``is_output`` as of `list_pictures`.
+    ``is_output`` and ``labels`` as of `list_pictures`.
 
     Raises
     ------
     UsageError
         None is left.
     """
-    listing = list_pictures(Path(root), is_output=is_output)
+    listing = list_pictures(Path(root), is_output=is_output, labels=labels)
     kept = {key: path for key, path in listing.files.items() if not _is_drawn(path)}
     drawn = len(listing.files) - len(kept)
     if drawn:

@@ -160,10 +160,14 @@ def test_what_a_folder_holds_beside_pictures_is_told_once_but_for_quiet(run, fol
         (folders / "clean" / name).write_text("none")
     told = "warning: clean: passed over: 2 .csv, 1 .zip"
     pairs, protocol = ("enhanced", "clean"), ("--protocol", "dpe", "--data", "clean")
-    for words in (pairs, (*pairs, "--json"), (*protocol, "--models", "clahe")):
-        code, _, err = run(*words)
+    for words in (pairs, protocol):
+        code, out, err = run(*words, "--json")
         assert code == 0
         assert err.splitlines().count(told) == 1
+        assert json.loads(out)["passed_over"] == {".csv": 2, ".zip": 1}
+    twice = (*pairs, "--baseline", "./clean", "--json")
+    assert json.loads(run(*twice)[1])["passed_over"] == {".csv": 2, ".zip": 1}
+    assert run(*pairs)[2].splitlines().count(told) == 1
     assert run(*pairs, "--quiet")[2] == ""
     for path in (folders / "clean").glob("*.png"):
         path.unlink()
@@ -201,6 +205,19 @@ def test_csv_beside_the_page_does_not_replace_the_labels(run, folders):
     assert code == 2
     assert "is an input" in err
     assert (folders / "a.csv").read_text().startswith("file,label")
+
+
+@pytest.mark.parametrize("words", [("enhanced", "clean"), ("--protocol", "gauss-0.1")])
+def test_labels_that_lie_among_the_pictures_are_not_passed_over(run, folders, words):
+    text = "file,label\np0,benign\np1,malignant\np2,benign\np3,malignant\n"
+    (folders / "clean" / "a.csv").write_text(text)
+    (folders / "clean" / "b.csv").write_text("none")
+    data = ("--data", "clean", "--limit", "2") if "--protocol" in words else ()
+    task = ("--task", "class-derm", "--labels", "./clean/a.csv", "--json")
+    code, out, err = run(*words, *data, *task)
+    assert code == 0
+    assert json.loads(out)["passed_over"] == {".csv": 1}
+    assert "warning: clean: passed over: 1 .csv" in err.splitlines()
 
 
 def test_protocol_for_other_pictures_says_so(run):

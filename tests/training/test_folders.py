@@ -184,12 +184,15 @@ def test_what_does_not_fit_costs_itself_alone(clean, tmp_path, caplog):
         assert f"{name}/left.png is left out: {why}" in said
 
 
-def test_labels_and_masks(clean, tmp_path):
+def test_labels_and_masks(clean, tmp_path, caplog):
     labels = tmp_path / "labels.csv"
     labels.write_text("file,label\np1/left.png,malignant\nright.png,0\n")
     task = get_task("class-derm")
     images = load_folder(str(clean), 200, labels=str(labels), task=task)
     assert {image.label for image in images} == {0, 1}
+    inside = shutil.copy(labels, clean)
+    load_folder(str(clean), 200, labels=str(inside), task=task)
+    assert not any("passed over" in said for said in caplog.messages)
     labels.write_text("file,label\nleft.png,strange\n")
     with pytest.raises(UsageError, match="'strange' is no label of task class-derm"):
         load_folder(str(clean), 200, labels=str(labels), task=task)
