@@ -394,6 +394,8 @@ def _notes(run: _Run, measured: Sequence[Figures]) -> tuple[str, ...]:
         )
     if protocol.modalities and run.modality not in protocol.modalities:
         notes.append(_of_another_kind(protocol, run))
+    elif protocol.modalities and run.options.modality is None:
+        notes += _some_of_another_kind(protocol, measured)
     notes += [
         f"task {task} is left out: {why}"
         for task, why in run.recognisers.missing.items()
@@ -401,8 +403,27 @@ def _notes(run: _Run, measured: Sequence[Figures]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _fitting(protocol: Protocol) -> str:
+    return f"protocol {protocol.name} is for {' or '.join(protocol.modalities)}"
+
+
+def _some_of_another_kind(
+    protocol: Protocol, measured: Sequence[Figures]
+) -> Iterator[str]:
+    """Yield a note where files say of themselves that the protocol is not for them."""
+    said = [one.said for one in measured if IDENTITY in one.rows]
+    fine = (*protocol.modalities, Modality.UNKNOWN)
+    strange = [kind for kind in said if kind not in fine]
+    if strange:
+        yield (
+            f"{_fitting(protocol)}, and {len(strange)} of {len(said)} pictures say "
+            f"that they are {' or '.join(sorted(set(strange)))}: no figures to compare "
+            "with others'"
+        )
+
+
 def _of_another_kind(protocol: Protocol, run: _Run) -> str:
-    fitting = f"protocol {protocol.name} is for {' or '.join(protocol.modalities)}"
+    fitting = _fitting(protocol)
     if run.modality is Modality.UNKNOWN and run.options.modality is None:
         return (
             f"{fitting}, and what these pictures show is not known: tell it by "

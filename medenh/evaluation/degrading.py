@@ -88,6 +88,8 @@ class Prepared:
         Row -> Image.
     seconds : dict
         Row -> time it took.
+    said : Modality
+        What the file itself says that it shows.
     sha256 : str
         Of the clean picture's numbers as they were read.
     failed : list
@@ -101,6 +103,7 @@ class Prepared:
     forward: Forward | None = None
     outputs: dict[str, Image] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    said: Modality = Modality.UNKNOWN
     sha256: str = ""
     failed: list[Failure] = field(default_factory=list)
 
@@ -130,6 +133,7 @@ def prepare(
     prepared = Prepared(name=case.name)
     try:
         known = case.read(tasks)
+        prepared.said = known.image.modality
         pixels = np.ascontiguousarray(known.image.pixels)
         prepared.sha256 = hashlib.sha256(pixels.data).hexdigest()
         low, record = _degrade(prepared, known, protocol, modality, again=again)

@@ -19,7 +19,7 @@ from medenh.formats.array import from_array
 from medenh.formats.files import safe_output_path
 from medenh.formats.pairing import key_of
 from medenh.metrics.registry import METRICS
-from medenh.types import Image
+from medenh.types import Image, Modality
 
 __all__ = ["DEGRADED", "REGION", "Figures", "measure"]
 
@@ -41,6 +41,8 @@ class Figures:
     sha256 : str
         Of the clean picture's numbers as they were read.
     failed : tuple of Failure
+    said : Modality
+        What the file itself says that it shows.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Figures:
     data_range: str = ""
     sha256: str = ""
     failed: tuple[Failure, ...] = ()
+    said: Modality = Modality.UNKNOWN
 
 
 def measure(
@@ -104,6 +107,7 @@ def measure(
         describe_range(clean),
         prepared.sha256,
         tuple(failed),
+        prepared.said,
     )
 
 

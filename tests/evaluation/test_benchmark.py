@@ -334,6 +334,18 @@ def test_what_files_say_counts_where_nobody_tells(data):
     assert told.settings["modality"] == "xray"
 
 
+def test_files_of_another_kind_are_told_where_the_protocol_is_for_one(data):
+    for name in ("x", "y"):
+        shutil.copy(get_testdata_file("CT_small.dcm"), data / f"{name}.dcm")
+    found = medenh.evaluate_protocol("micro-mixed", data)
+    assert found.settings["modality"] == "microscopy"
+    (note,) = found.notes
+    assert "is for microscopy, and 2 of 6 pictures say that they are ct" in note
+    told = medenh.evaluate_protocol("micro-mixed", data, modality="microscopy")
+    assert not told.notes  # the user knows better
+    assert not medenh.evaluate_protocol("dpe", data).notes  # for any
+
+
 def test_bad_files_cost_themselves_only(data):
     formats.write(np.full((48, 48), np.nan, np.float32), data / "nan.npy")
     (data / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
