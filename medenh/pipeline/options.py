@@ -132,7 +132,7 @@ class EnhanceOptions:
         if self.shard is not None:
             index, count = self.shard
             if not 1 <= index <= count:
-                raise UsageError(f"shard {index}/{count} is not one of 1..{count}")
+                raise _no_shard(f"{index}/{count}")
 
     def told(self, image: Image) -> Image:
         """Return an image that is what the user says: its modality and bit depth."""
@@ -311,12 +311,24 @@ def parse_tile(text: str) -> int | Literal["auto", "off"]:
 def parse_shard(text: str) -> tuple[int, int]:
     """Return the value of --shard.
 
+    Raises
+    ------
+    UsageError
+        It is not two whole numbers; `EnhanceOptions` checks them.
+
     Examples
     --------
     >>> parse_shard("2/8")
     (2, 8)
     """
-    index, slash, count = text.partition("/")
-    if not slash:
-        raise UsageError(f"shard must look like 2/8, not {text!r}")
-    return parse_number("shard", index), parse_number("shard", count)
+    try:
+        index, count = map(int, text.split("/"))
+    except ValueError:
+        raise _no_shard(text) from None
+    return index, count
+
+
+def _no_shard(text: str) -> UsageError:
+    return UsageError(
+        f"shard must be I/N, part I of N with I from 1 to N, as 2/8, not {text!r}"
+    )

@@ -214,10 +214,14 @@ def test_options_out_of_range_are_refused(wrong):
         EnhanceOptions(**wrong)
 
 
-@pytest.mark.parametrize("text", ["2", "a/b", "1/", "/2"])
-def test_shards_must_be_two_numbers(text):
-    with pytest.raises(UsageError):
-        parse_shard(text)
+@pytest.mark.parametrize(
+    "text", ["2", "a/b", "1/", "/2", "1/2/3", "0/0", "3/2", "0/4", "-1/4", "1/-4"]
+)
+def test_shards_that_are_none_are_refused_by_one_sentence(text):
+    with pytest.raises(UsageError) as caught:
+        EnhanceOptions(shard=parse_shard(text))
+    told = f"shard must be I/N, part I of N with I from 1 to N, as 2/8, not {text!r}"
+    assert str(caught.value) == told
 
 
 def test_tiles_are_words_or_numbers():
