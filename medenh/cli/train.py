@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medenh.cli.console import write
-from medenh.cli.options import named_folder
+from medenh.cli.options import Quiet, named_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +79,7 @@ def _train(
         str | None,
         typer.Option(metavar="NAME", help="Print a built-in configuration or sweep."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train a network on packs of images: restoration, or a recogniser of a task.
 
@@ -116,7 +117,10 @@ def _train(
             raise UsageError(
                 "a sweep names its own configuration, and goes on by itself"
             )
-        _sweep(sweep, output, override or [], max_minutes=max_minutes, device=device)
+        changed = override or []
+        _sweep(
+            sweep, output, changed, max_minutes=max_minutes, device=device, quiet=quiet
+        )
         return
     if config is None:
         raise UsageError(
@@ -126,7 +130,14 @@ def _train(
     run_dir = output or Path("runs") / settings.name
     # what takes long before the first step says so
     logging.getLogger("medenh.training").setLevel(logging.INFO)
-    _run(settings, run_dir, resume=resume, max_minutes=max_minutes, device=device)
+    _run(
+        settings,
+        run_dir,
+        resume=resume,
+        max_minutes=max_minutes,
+        device=device,
+        quiet=quiet,
+    )
 
 
 def _run(
@@ -136,6 +147,7 @@ def _run(
     resume: bool,
     max_minutes: float | None,
     device: str,
+    quiet: bool,
 ) -> None:
     """Train under a progress display on stderr."""
     from rich.console import Console
@@ -145,14 +157,15 @@ def _run(
     from medenh.device import pick_device
     from medenh.training import loop
 
-    follows = os.environ.get("RANK", "0") != "0"  # under torchrun the first one tells
-    console = Console(stderr=True, quiet=follows, markup=False, emoji=False)
+    # under torchrun the first one tells
+    silent = quiet or os.environ.get("RANK", "0") != "0"
+    console = Console(stderr=True, quiet=silent, markup=False, emoji=False)
     measured = ""
     started = threading.Event()
     again = interruptible(
         "the same command with --resume goes on from here", started=started
     )
-    with again as stop, Meter(settings.name, quiet=follows, unit="steps") as meter:
+    with again as stop, Meter(settings.name, quiet=silent, unit="steps") as meter:
         if not resume:
             meter.update(0, settings.steps)
 
@@ -208,8 +221,12 @@ def _sweep(
     *,
     max_minutes: float | None,
     device: str,
+    quiet: bool,
 ) -> None:
-    """Train all runs of a sweep, telling each on stderr; exit code 1 if one fails."""
+    """Train all runs of a sweep, telling each on stderr; exit code 1 if one fails.
+
+    Those that fail are told even if ``quiet``.
+    """
     from rich.console import Console
 
     from medenh.cli.interrupt import interruptible
@@ -218,7 +235,8 @@ def _sweep(
 
     sweep = load_sweep(source)
     folder = output or Path("runs") / sweep.name
-    console = Console(stderr=True, markup=False, emoji=False)
+    console = Console(stderr=True, quiet=quiet, markup=False, emoji=False)
+    errors = Console(stderr=True, markup=False, emoji=False)
 
     started = threading.Event()
 
@@ -230,13 +248,13 @@ def _sweep(
 
     def tell_diverged(run: SweepRun, how: str) -> None:
         diverged.append(run)
-        console.print(f"diverged: {run.variant}, seed {run.seed}: {how}")
+        errors.print(f"diverged: {run.variant}, seed {run.seed}: {how}")
 
     failed: list[SweepRun] = []
 
     def tell_failed(run: SweepRun, error: MedenhError) -> None:
         failed.append(run)
-        console.print(f"failed: {run.variant}, seed {run.seed}: {error}")
+        errors.print(f"failed: {run.variant}, seed {run.seed}: {error}")
 
     with interruptible("the same command goes on", started=started) as stop:
         finished = run_sweep(

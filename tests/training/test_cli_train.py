@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from medenh.cli import train as verb
+from medenh.errors import UsageError
 from medenh.training import loop, sweep
 
 
@@ -24,9 +25,13 @@ def test_the_verb_trains_stops_and_resumes(tiny_settings, tmp_path):
     first = _train("dpe-general", *settings, "-o", run, "--max-minutes", "0")
     assert first.returncode == 0, first.stderr
     assert "stopped; --resume goes on at step 1" in first.stderr
-    again = _train("dpe-general", *settings, "-o", run)
+    again = _train("dpe-general", *settings, "-o", run, "-q")
     assert again.returncode == 2
     assert "holds a run already" in again.stderr
+    more = _train(
+        "dpe-general", *settings, "-o", run, "--resume", "--max-minutes", "0", "-q"
+    )
+    assert (more.returncode, more.stdout, more.stderr) == (0, "", "")
     rest = _train("dpe-general", *settings, "-o", run, "--resume")
     assert rest.returncode == 0, rest.stderr
     assert "finished at step 12" in rest.stderr
@@ -84,7 +89,9 @@ def test_ctrl_c_before_the_first_step_ends_a_run_at_once(
     monkeypatch.setattr(loop, "train", train)
     settings = SimpleNamespace(name="mine", steps=2)
     with pytest.raises(typer.Exit) as ended:
-        verb._run(settings, tmp_path, resume=False, max_minutes=None, device="cpu")
+        verb._run(
+            settings, tmp_path, resume=False, max_minutes=None, device="cpu", quiet=True
+        )
     assert ended.value.exit_code == 130
     assert reached == [True] * steps
     said = capsys.readouterr().err
@@ -100,7 +107,7 @@ def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):
     )
     monkeypatch.setattr(loop, "train", lambda *_, **__: ended)
     settings = SimpleNamespace(name=name, steps=2)
-    asked = {"max_minutes": None, "device": "cpu"}
+    asked = {"max_minutes": None, "device": "cpu", "quiet": False}
     verb._run(settings, Path(name), resume=False, **asked)
     assert f"best validation psnr 1; {name}\n" in capsys.readouterr().err
     with monkeypatch.context() as terminal:
@@ -124,3 +131,19 @@ def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "run_sweep", lambda *_, **__: False)
     verb._sweep("a.toml", tmp_path / "none", [], **asked)
     assert "the same command goes on; no run measured" in capsys.readouterr().err
+
+
+def test_a_quiet_sweep_tells_what_failed_alone(monkeypatch, capsys):
+    def run(*_, on_run, on_diverged, on_failed, **__):
+        one = sweep.SweepRun("a", 0, 1, 1)
+        on_run(one)
+        on_diverged(one, "at step 3")
+        on_failed(one, UsageError("no image"))
+        return True
+
+    monkeypatch.setattr(sweep, "load_sweep", lambda _: SimpleNamespace(name="s"))
+    monkeypatch.setattr(sweep, "run_sweep", run)
+    with pytest.raises(typer.Exit):
+        verb._sweep("a.toml", None, [], max_minutes=None, device="cpu", quiet=True)
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["diverged: a, seed 0: at step 3", "failed: a, seed 0: no image"]
