@@ -10,9 +10,11 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +37,10 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+_FOLDERS = ("models", "stamps", "weights")
+_PART = re.compile(r"\.[0-9a-f]{16}\.tmp")
+_STALE_S = 24 * 3600.0  # what is being written changes all the time
 
 
 def cache_folders() -> tuple[Path, ...]:
@@ -208,9 +214,12 @@ def publishing(target: Path) -> Iterator[Path]:
     """Give a private temporary file that becomes ``target`` when the block ends well.
 
     The file is on disk before it is renamed, and so is the folder's entry after it; an
-    error leaves nothing behind.
+    error leaves nothing behind. A process that is killed does: whoever writes into the
+    cache next, a day later, removes it. Other folders may hold such names of others.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.parent.parent in cache_folders():
+        _remove_stale_parts(target.parent.parent)
     part = target.parent / f".{secrets.token_hex(8)}.tmp"
     part.touch(exist_ok=False)
     try:
@@ -220,6 +229,19 @@ def publishing(target: Path) -> Iterator[Path]:
         sync(target.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_stale_parts(cache: Path) -> None:
+    """Delete the temporary files that killed processes left in a cache folder."""
+    latest = time.time() - _STALE_S
+    for folder in map(cache.joinpath, _FOLDERS):
+        with suppress(OSError):  # no such folder, or one that others own
+            for path in folder.iterdir():
+                if not _PART.fullmatch(path.name):
+                    continue
+                with suppress(OSError):  # another process was first
+                    if path.lstat().st_mtime < latest:
+                        path.unlink()
 
 
 def sync(path: Path) -> None:

@@ -238,6 +238,28 @@ def test_stamp_saves_the_hash_until_the_file_changes(site, content, monkeypatch)
     assert len(hashed) == 2
 
 
+def test_what_killed_processes_left_in_the_cache_goes_after_a_day(
+    content, cache, tmp_path
+):
+    part, others = ".0123456789abcdef.tmp", (".notes.tmp", "0123456789abcdef.tmp")
+    places = [cache / "weights", cache / "stamps", cache / "models", tmp_path / "mine"]
+    for folder in places:
+        folder.mkdir(parents=True)
+        for name in (part, *others):
+            (folder / name).touch()
+            os.utime(folder / name, (1, 1))
+    living = cache / "models" / ".fedcba9876543210.tmp"
+    living.touch()
+    hours_ago = time.time() - 20 * 3600
+    os.utime(living, (hours_ago, hours_ago))
+    (tmp_path / "mine" / "w").write_bytes(content)
+    assert is_intact(tmp_path / "mine" / "w", make_card(content).weights)
+    left = [folder for folder in places if (folder / part).exists()]
+    assert left == [tmp_path / "mine"]
+    assert living.exists()
+    assert all((folder / name).exists() for folder in places for name in others)
+
+
 def test_bundled_file_comes_first(content, tmp_path, monkeypatch):
     place = tmp_path / "bundled.safetensors"
     place.write_bytes(content)
