@@ -71,6 +71,7 @@ _FREE = {
 }
 _LOCK = ".medenh-train.lock"  # one run at a time; gone when it has ended
 _PROBED = 1024  # draws of a first batch, as large as that
+_TOO_FEW = "more than 1 value per channel"  # what torch's batch normalisation says
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +492,12 @@ def _blaming(options: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if _TOO_FEW in str(error):
+            raise UsageError(
+                "batch: of one small picture at once this network's batch "
+                "normalisation has nothing to take a spread from",
+                hint="raise batch (or lower accumulate), or raise data.size",
+            ) from error
         if isinstance(error, MedenhError) or not options or is_out_of_memory(error):
             raise
         raise UsageError(

@@ -61,6 +61,15 @@ def test_a_run_leaves_weights_that_a_recogniser_takes(
     assert answer.shape == ((60, 80, 1) if name == "lesion-derm" else (2,))
 
 
+@pytest.mark.parametrize("more", [["batch=1"], ["batch=2", "accumulate=2"]])
+def test_a_batch_that_is_too_small_is_blamed_and_no_option(settings, tmp_path, more):
+    small = [*settings, "network.preset=default", "data.size=32", *more]
+    config = load_config("class-derm", small)
+    with pytest.raises(UsageError, match=r"^batch: .*\(raise batch"):
+        train(config, tmp_path / "run")
+    train(load_config("class-derm", [*settings, "batch=1", "steps=1"]), tmp_path / "b")
+
+
 @pytest.mark.parametrize("name", ["lesion-derm", "class-derm"])
 def test_resume_equals_the_undisturbed_run_bit_for_bit(settings, tmp_path, name):
     config = load_config(name, settings)
