@@ -455,6 +455,23 @@ def test_frames_with_pixels_of_several_sizes_are_told_and_strict_refuses(tmp_pat
         enhance(image, tmp_path / "c.nii", model="clahe", strict=True)
 
 
+@pytest.mark.parametrize("spoil", ["group", "value"])
+def test_pixels_that_some_frames_tell_are_those_of_all_where_they_agree(
+    tmp_path, spoil
+):
+    for name, spacings in (("a", (0.5,) * 4), ("b", (0.5, 0.5, 0.7, 0.5))):
+        groups = measured((0, 2, 4, 6), spacings)
+        first = groups["PerFrameFunctionalGroupsSequence"][0]
+        if spoil == "group":
+            del first.PixelMeasuresSequence
+        else:
+            del first.PixelMeasuresSequence[0].PixelSpacing
+        image = formats.read(save(tmp_path / name, noise((4, 8, 8)), **groups))
+        assert image.geometry.spacing_mm == (2, 0.5, 0.5)
+        assert image.geometry.affine is not None
+        assert len(dicom.lost_meaning(image, "nifti")) == len(set(spacings)) - 1
+
+
 def test_sizes_of_pixels_that_differ_by_rounding_are_one(tmp_path):
     groups = measured((0, 2), (0.703125, 0.7031))
     image = formats.read(save(tmp_path / "a.dcm", noise((2, 8, 8)), **groups))

@@ -206,9 +206,13 @@ def uneven_pixels(datasets: Sequence[Dataset]) -> str:
 
 
 def _pixel_spacings(dataset: Dataset) -> list[tuple[float, float]]:
-    """Return rows' and columns' distance in mm, for each frame where they are told."""
-    items = functional_groups(dataset, "PixelMeasuresSequence")
-    return [_pixel_spacing((item, dataset)) for item in items or [dataset]]
+    """Return rows' and columns' distance in mm, for each frame that tells them.
+
+    One pair of NaN where none does.
+    """
+    items = functional_groups(dataset, "PixelMeasuresSequence", some=True)
+    told = [_pixel_spacing((item, dataset)) for item in items or [dataset]]
+    return [one for one in told if not np.isnan(one).any()] or told[:1]
 
 
 def _pixel_spacing(sources: Iterable[Dataset]) -> tuple[float, float]:
@@ -225,7 +229,7 @@ def _pixel_spacing(sources: Iterable[Dataset]) -> tuple[float, float]:
 
 
 def _thickness(dataset: Dataset) -> float:
-    items = functional_groups(dataset, "PixelMeasuresSequence")
+    items = functional_groups(dataset, "PixelMeasuresSequence", some=True)
     for source in [*items[:1], dataset]:
         for keyword in ("SpacingBetweenSlices", "SliceThickness"):
             try:

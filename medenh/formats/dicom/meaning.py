@@ -70,17 +70,20 @@ def modality_of(dataset: Dataset) -> Modality:
     return by_class or _BY_MODALITY.get(text(dataset, "Modality"), Modality.UNKNOWN)
 
 
-def functional_groups(dataset: Dataset, keyword: str) -> list[Dataset]:
+def functional_groups(
+    dataset: Dataset, keyword: str, *, some: bool = False
+) -> list[Dataset]:
     """Return the items of one functional group: shared, or one for each frame.
 
-    Empty where the file has none, or has it for some frames only.
+    Empty where the file has none. Where it has it for some frames only it is empty too,
+    or with ``some`` has theirs.
     """
     for item in dataset.get("SharedFunctionalGroupsSequence") or []:
         if item.get(keyword):
             return [item.get(keyword)[0]]
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
     found = [item.get(keyword)[0] for item in frames if item.get(keyword)]
-    return found if len(found) == len(frames) else []
+    return found if some or len(found) == len(frames) else []
 
 
 def _transformations(dataset: Dataset) -> list[Dataset]:
