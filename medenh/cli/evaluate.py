@@ -151,7 +151,7 @@ def _prepare(
 ) -> None:
     """Check where files will be written, before any work."""
     from medenh.cli.enhance_report import PAGE_BEGINS, check_place
-    from medenh.evaluation import output
+    from medenh.evaluation import latex, output
     from medenh.formats.files import real_path
 
     begins = {
@@ -160,6 +160,8 @@ def _prepare(
         "csv": output.CSV_BEGINS,
         "summary": output.SUMMARY_BEGINS,
     }
+    if "summary" in places and places["summary"].suffix.lower() == ".tex":
+        begins["summary"] = latex.LATEX_BEGINS
     named = [one for one in inputs if one is not None]
     resolved: set[Path] = set()
     for kind, place in places.items():

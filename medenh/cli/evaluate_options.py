@@ -161,7 +161,7 @@ Csv = Annotated[
 Summary = Annotated[
     Path | None,
     typer.Option(
-        help="Write the table of means as CSV, a line a method.",
+        help="Write the table of means, a line a method: CSV, or LaTeX (FILE.tex).",
         metavar="FILE",
         show_default=False,
     ),

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medenh import metrics
 from medenh.evaluation.result import Column, Evaluation, Row
@@ -19,7 +19,9 @@ __all__ = [
     "CSV_BEGINS",
     "JSON_BEGINS",
     "SUMMARY_BEGINS",
+    "Mean",
     "as_text",
+    "means_of",
     "plain",
     "summarise",
     "to_json",
@@ -119,24 +121,29 @@ def write_summary(evaluation: Evaluation, path: str | Path) -> None:
     """Write one line a row: row, files, then mean, ends of the interval, n a column.
 
     Scores of the whole set follow the columns: value, ends, n. What is undefined is
-    empty; names are written as `write_csv` writes them.
+    empty; names are written as `write_csv` writes them. Under a name in ``.tex`` it is
+    the table of `medenh.evaluation.latex.write_latex`.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    names = _summarised(evaluation)
+    if Path(path).suffix.lower() == ".tex":
+        from medenh.evaluation.latex import write_latex  # it needs this module
+
+        write_latex(evaluation, path)
+        return
+    names, rows = means_of(evaluation)
     head = ["row", "files"]
     for name in names:
         head += [name, f"{name}.low", f"{name}.high", f"{name}.n"]
     lines = [head]
-    for row in evaluation.rows:
-        found = _row(row, evaluation)
+    for row, means in rows:
         line = [_not_a_formula(row.name), str(len(evaluation.files))]
-        for name in names:
-            value, (low, high), n = _estimate(found.get(name))
-            line += [*map(_field, (value, low, high)), "" if n is None else str(n)]
+        for mean in means:
+            line += map(_field, (mean.value, mean.low, mean.high))
+            line.append("" if mean.n is None else str(mean.n))
         lines.append(line)
     _write_lines(lines, path)
 
@@ -145,13 +152,9 @@ def as_text(evaluation: Evaluation) -> str:
     """Return an evaluation in a few lines: means with intervals, a line a row."""
     what = f"protocol {evaluation.protocol}: " if evaluation.protocol else ""
     head = f"{what}{evaluation.title}, n = {len(evaluation.files)}"
-    names = _summarised(evaluation)
-    digits = {column.name: column.digits for column in evaluation.columns}
+    names, rows = means_of(evaluation)
     table = [["", *names]]
-    for row in evaluation.rows:
-        found = _row(row, evaluation)
-        cells = [_in_short(found.get(name), digits.get(name, 3)) for name in names]
-        table.append([row.name, *cells])
+    table += [[row.name, *map(_in_short, means)] for row, means in rows]
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
     lines = [
         "  ".join(cell.ljust(wide) for cell, wide in zip(line, widths, strict=True))
@@ -162,25 +165,60 @@ def as_text(evaluation: Evaluation) -> str:
     return "\n".join(line.rstrip() for line in (head, *lines, *failed, *notes))
 
 
-def _summarised(evaluation: Evaluation) -> list[str]:
-    """Return the names of columns, then those of scores of the set."""
+class Mean(NamedTuple):
+    """A mean over the files, or a score of the set.
+
+    Attributes
+    ----------
+    value : float or None
+        None, or NaN, where it is undefined.
+    low, high : float or None
+        Ends of the interval.
+    n : int or None
+        Files it stands for.
+    digits : int
+        Decimals worth showing.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    digits: int
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a figure; it may be infinite."""
+        return _is_figure(self.value)
+
+
+def means_of(
+    evaluation: Evaluation,
+) -> tuple[list[str], list[tuple[Row, list[Mean]]]]:
+    """Return the names of columns, then of scores of the set; and each row's means."""
     sets = (score.name for row in evaluation.rows for score in row.set_scores)
-    return list(dict.fromkeys([*(c.name for c in evaluation.columns), *sets]))
+    names = list(dict.fromkeys([*(c.name for c in evaluation.columns), *sets]))
+    digits = {column.name: column.digits for column in evaluation.columns}
+    lines = []
+    for row in evaluation.rows:
+        found = _row(row, evaluation)
+        means = [_mean(found.get(name), digits.get(name, 3)) for name in names]
+        lines.append((row, means))
+    return names, lines
 
 
-def _estimate(
-    found: Mapping[str, Any] | None,
-) -> tuple[float | None, tuple[float | None, float | None], int | None]:
+def _mean(found: Mapping[str, Any] | None, digits: int) -> Mean:
     """Return value, interval and count of a column or score, as JSON has them."""
     if found is None:
-        return None, (None, None), None
+        return Mean(None, None, None, None, digits)
     value = found["mean"] if "mean" in found else found["value"]
-    return value, found["ci95"] or (None, None), found["n"]
+    low, high = found["ci95"] or (None, None)
+    return Mean(value, low, high, found["n"], digits)
 
 
-def _in_short(found: Mapping[str, Any] | None, digits: int) -> str:
-    value, (low, high), _ = _estimate(found)
-    if value is None or not _is_figure(value):
+def _in_short(mean: Mean) -> str:
+    value, low, high, _, digits = mean
+    if not mean.is_known:
         return "-"
     ends = "" if low is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
     return f"{value:.{digits}f}{ends}"

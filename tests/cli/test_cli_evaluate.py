@@ -126,8 +126,11 @@ def test_summary_has_the_means_of_the_document(run, folders):
             ends = [float(row[f"{metric}.{end}"]) for end in ("low", "high")]
             assert ends == pytest.approx(figures["ci95"])
             assert int(row[f"{metric}.n"]) == figures["n"]
-    assert run("enhanced", "low", "--summary", "means.csv")[0] == 0  # replaced
-    assert "no older report" in run("enhanced", "low", "--summary", "a.csv")[2]
+    for name in ("means.csv", "means.tex", "means.tex"):  # the older one is replaced
+        assert run("enhanced", "low", "--summary", name)[0] == 0
+    (folders / "a.tex").write_bytes((folders / "means.csv").read_bytes())
+    for name in ("a.csv", "a.tex"):
+        assert "no older report" in run("enhanced", "low", "--summary", name)[2]
 
 
 @pytest.mark.parametrize("places", [["--report", "a.html"], ["--csv", "a.csv"]])

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from medenh.errors import OutputError
+from medenh.evaluation.latex import LATEX_BEGINS
 from medenh.evaluation.output import summarise, to_json, write_csv, write_summary
 from medenh.evaluation.result import Column, Evaluation, Row, SetScore
 from medenh.metrics import paired_tests
@@ -165,6 +166,33 @@ def test_summary_has_a_line_a_row(tmp_path):
     assert (enhanced["t.auc"], enhanced["t.auc.n"]) == ("", "")
     assert (last["t.auc"], last["t.auc.low"], last["t.auc.n"]) == ("0.75", "0.5", "2")
     assert identity["t.auc.high"] == ""
+
+
+def test_a_name_in_tex_gets_the_means_as_latex(tmp_path):
+    score = SetScore(name="t.auc", title="AUC", value=-0.75, ci95=(-1.0, 0.5), n=2)
+    hostile = "[a]_50%&#$ {x}~^\\\n\udc80"
+    rows = (
+        row(hostile, (20.0, 22.0, 24.5), note="see\n100 %"),
+        row("mine", (25.0, 26.0, 27.5), mae=(0.1, None, 0.1), set_scores=(score,)),
+    )
+    write_summary(evaluation(rows=rows, notes=("a note",)), tmp_path / "out.tex")
+    text = (tmp_path / "out.tex").read_bytes()
+    assert text.startswith(LATEX_BEGINS)
+    *comments, begin, _, head, _, one, two, _, end = text.decode().splitlines()
+    assert comments[1:] == [
+        r"% [a]_50%&#$ {x}~^\ \udc80: see 100 %", "% note: a note", "% 1 failed"
+    ]  # fmt: skip
+    assert (begin, end) == (r"\begin{tabular}{lrrr}", r"\end{tabular}")
+    assert head == r"method & psnr, dB $\uparrow$ & mae $\downarrow$ & t.auc \\"
+    assert one.startswith(
+        r"{[}a]\_50\%\&\#\$ \{x\}\textasciitilde{}\textasciicircum{}\textbackslash{} "
+        r"\textbackslash{}udc80 & $22.17\ [20.00, "
+    )
+    assert one.endswith(r"]$ & -- \\")
+    assert two.startswith(r"mine & $\mathbf{26.17}\ [25.00, ")
+    # a mean over fewer files competes with none
+    assert r" & $0.100\ [0.100, 0.100]$ ($n = 2$) & " in two
+    assert two.endswith(r" & $-0.750\ [-1.000, 0.500]$ ($n = 2$) \\")
 
 
 @pytest.mark.parametrize("given", [print, repr])
