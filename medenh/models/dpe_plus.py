@@ -14,7 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medenh.models.layers import GatedConv, ResidualBlock, crop_to, pad_to_multiple
+from medenh.models.layers import (
+    GatedConv,
+    MixedFilters,
+    ResidualBlock,
+    crop_to,
+    pad_to_multiple,
+)
 
 __all__ = ["DPEPlusNet", "ExposureEstimator"]
 
@@ -185,10 +191,8 @@ class DPEPlusNet(nn.Module):
         Show the local network the picture before the correction too. With the gain,
         which it is told, the corrected one says as much, for less work.
     filters : int
-        Linear filters of the corrected picture that are added, each by a share that
-        the network finds for each place and channel. A network of fewer channels than
-        a block has values (48 in colour, at 4) cannot give every change of a block;
-        its shares of filters can.
+        Linear filters of what the local network sees, see `MixedFilters`: of use where
+        it has fewer channels than a block has values (48 in colour, at 4).
     estimator_width : int
         Width of the exposure estimator.
 
@@ -214,7 +218,6 @@ class DPEPlusNet(nn.Module):
         super().__init__()
         self.unshuffle = unshuffle
         self.pair = pair
-        self.count = filters
         self.estimator = ExposureEstimator(estimator_width)
         blocks = unshuffle**2
         seen = (6 if pair else 3) * blocks + 1
@@ -234,12 +237,9 @@ class DPEPlusNet(nn.Module):
         # training starts at the global solution
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
-        self.filters = self.shares = None
-        if filters:
-            self.filters = nn.Conv2d(seen, 3 * blocks * filters, 3, padding=1)
-            self.shares = nn.Conv2d(widths[0], 3 * blocks * filters, 1)
-            nn.init.zeros_(self.shares.weight)
-            nn.init.zeros_(self.shares.bias)  # type: ignore[arg-type]
+        self.mixed = (
+            MixedFilters(seen, widths[0], 3 * blocks, filters) if filters else None
+        )
 
     def condition(self, image: Tensor) -> Tensor:
         """Estimate gain and offset of the whole picture, in float32 outside training.
@@ -311,9 +311,8 @@ class DPEPlusNet(nn.Module):
         for up, block in zip(self.up, self.decoder, strict=True):
             features = block(torch.relu(up(features)) + skips.pop())
         change = self.head(features).float()
-        if self.filters is not None and self.shares is not None:
-            filtered = self.filters(seen) * self.shares(features)
-            change = change + sum(filtered.float().chunk(self.count, 1))
+        if self.mixed is not None:
+            change = change + self.mixed(seen, features).float()
         return F.pixel_shuffle(change, self.unshuffle)
 
     def forward(self, image: Tensor) -> Tensor:

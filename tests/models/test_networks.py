@@ -60,12 +60,12 @@ def test_filters_are_added_by_their_shares_in_the_place_of_their_values():
     with torch.no_grad():
         assert torch.equal(network(image), plain(image))  # shares begin at none
         # both filters give the picture back, of which .75 - .25 is taken away
-        network.filters.bias.zero_()
-        network.filters.weight.zero_()
+        network.mixed.filters.bias.zero_()
+        network.mixed.filters.weight.zero_()
         for k in range(96):
-            network.filters.weight[k, k % 48, 1, 1] = 1.0
-        network.shares.bias[:48] = -0.75
-        network.shares.bias[48:] = 0.25
+            network.mixed.filters.weight[k, k % 48, 1, 1] = 1.0
+        network.mixed.shares.bias[:48] = -0.75
+        network.mixed.shares.bias[48:] = 0.25
         halved = network(image)
         expected = 0.5 * network.corrected(image, network.condition(image))
     torch.testing.assert_close(halved, expected.clamp(0, 1), atol=1e-5, rtol=0)
