@@ -31,6 +31,7 @@ __all__ = [
     "to_unit",
     "told_bits",
     "told_range",
+    "volumes_range",
 ]
 
 SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
@@ -41,6 +42,7 @@ _DEPTHS = (8, 10, 12, 14, 16)  # bits of the detectors and converters in use
 _DEEPEST = (1 << _DEPTHS[-1]) - 1
 _ROUNDING = 0.01  # resampled pictures pass 0 and 1 by this much anywhere
 _OVERSHOOT = 0.25  # and by this much in a few values
+_PERCENTILES = "percentiles 0.5-99.5"
 _TINY = 0.05  # no picture on a scale of 0-1 stays below it
 
 
@@ -362,7 +364,43 @@ def percentile_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRan
         lower, upper = percentiles(flat, [0.5, 99.5])
     if upper <= lower:
         lower, upper = floor, flat.max()
-    return UnitRange(float(lower), float(upper), inverted, "percentiles 0.5-99.5")
+    return UnitRange(float(lower), float(upper), inverted, _PERCENTILES)
+
+
+def volumes_range(
+    pixels: NDArray[Any],
+    depth: int | None,
+    *,
+    frozen: NDArray[np.bool_] | None = None,
+    inverted: bool = False,
+) -> UnitRange:
+    """Return the least range that holds the `percentile_range` of every volume.
+
+    Percentiles of all volumes together would cut off a bright one among many: of
+    diffusion MRI the volume without weighting.
+
+    Parameters
+    ----------
+    pixels : array, shape (frames, height, width, channels), native units
+    depth : int or None
+        Frames of one volume, of volumes that follow one another; None of a single one.
+        Volumes of one value throughout have no say, unless all are.
+    frozen : boolean array, shape (frames, height, width), optional
+        Pixels that are left out.
+    inverted : bool
+        True where larger values are darker.
+    """
+    frames = len(pixels)
+    if depth is None or frames % depth:
+        depth = frames
+    ranges = []
+    for first in range(0, frames, depth):
+        part = np.s_[first : first + depth]
+        body = pixels[part] if frozen is None else pixels[part][~frozen[part]]
+        ranges.append(percentile_range(body, inverted=inverted))
+    told = [one for one in ranges if one.reason == _PERCENTILES] or ranges[:1]
+    low, high = min(one.low for one in told), max(one.high for one in told)
+    return replace(told[0], low=low, high=high)
 
 
 def _in_order(flat: NDArray[Any]) -> NDArray[np.int32]:

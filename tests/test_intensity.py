@@ -214,6 +214,22 @@ def test_percentiles_leave_out_a_large_dark_background():
     assert 1080 < found.high < 1100
 
 
+def test_a_bright_volume_among_many_is_not_cut_off():
+    # as diffusion MRI has it: 1 without weighting, 63 with
+    volumes = np.random.default_rng(4).normal(400, 20, (64, 3, 40, 40, 1))
+    volumes[0] += 600
+    volumes[5] = 1.0  # one that is empty has no say
+    found = intensity.volumes_range(volumes.reshape(-1, 40, 40, 1), 3)
+    assert found.low == pytest.approx(np.percentile(volumes[1], 0.5), abs=5)
+    assert found.high == pytest.approx(np.percentile(volumes[0], 99.5))
+    assert found.reason == "percentiles 0.5-99.5"
+    one = volumes[0]
+    for depth in (None, 2, 3):  # frames that are no whole volumes are one
+        assert intensity.volumes_range(one, depth) == intensity.percentile_range(one)
+    empty = intensity.volumes_range(np.full((4, 3, 3, 1), 7.0), 2)
+    assert (empty.low, empty.high, empty.reason) == (7.0, 8.0, "constant")
+
+
 @pytest.mark.parametrize(
     "pixels", [np.zeros(10), np.full(10, np.nan), np.array([]), np.full(10, 7.0)]
 )

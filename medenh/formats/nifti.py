@@ -289,7 +289,7 @@ def _image(header: NiftiHeader, meta: Any, stored: NDArray[Any], path: Path) -> 
     elif computed:
         unit_range = intensity.soft_tissue_range()
     else:
-        unit_range = intensity.percentile_range(pixels)
+        unit_range = intensity.volumes_range(pixels, header.shape[header.axis])
     return Image(
         pixels=pixels,
         unit_range=unit_range,
@@ -374,7 +374,8 @@ def told_as(image: Image, modality: Modality) -> Image:
     is_ct = modality is Modality.CT
     if image.format != "nifti" or image.channels > 1 or is_ct == (image.units == "HU"):
         return replace(image, modality=modality)
-    unit_range, units = intensity.percentile_range(image.pixels), ""
+    depth = image.geometry.depth
+    unit_range, units = intensity.volumes_range(image.pixels, depth), ""
     if is_ct:
         finite = image.pixels[np.isfinite(image.pixels)]
         if finite.min(initial=0.0) > _FAT_HU or image.pixels.dtype.itemsize < 2:

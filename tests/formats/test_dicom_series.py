@@ -78,6 +78,31 @@ def test_each_slice_has_its_own_rescale(pet):
     assert image.unit_range.reason.startswith("percentiles")
 
 
+def test_windows_of_single_slices_are_not_those_of_all(tmp_path):
+    # MR scanners give each slice its own; the first one, at the end of the head, is dim
+    pixels = noise((4, 60, 50), high=256) * np.arange(1, 5, dtype="u2")[:, None, None]
+    tops = [256 * (i + 1) for i in range(4)]
+    each = [{"WindowCenter": top / 2, "WindowWidth": top} for top in tops]
+    places = (0, 3, 6, 9)
+    image = formats.read(slices(tmp_path / "mr", places, pixels, each))
+    assert image.unit_range.reason.startswith("percentiles")
+    assert image.unit_range.high > 900
+    # Hounsfield units mean the same everywhere: the first window is taken
+    ct = {"sop_class": CT, "modality": "CT", "RescaleSlope": 1, "RescaleIntercept": 0}
+    image = formats.read(slices(tmp_path / "ct", places, pixels, each, **ct))
+    assert (image.unit_range.low, image.unit_range.high) == (0.0, 255.0)
+
+
+def test_the_range_holds_the_brightest_of_many_volumes(tmp_path):
+    pixels = 400 + noise((42, 30, 20), high=50)
+    pixels[1::21, :2] += 600  # of each place one of the files, and some of it
+    places = [0] * 21 + [3] * 21
+    each = [{"DiffusionBValue": float(1000 * (i % 21 != 1))} for i in range(42)]
+    image = formats.read(slices(tmp_path / "dwi", places, pixels, each))
+    assert image.geometry.depth == 2
+    assert image.unit_range.high > 1040
+
+
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.npy", "a.tif"])
 def test_other_formats_get_real_values(pet, tmp_path, name):
     image = formats.read(pet)

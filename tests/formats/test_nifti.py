@@ -67,6 +67,17 @@ def stored(path: Path):
     return np.asanyarray(nibabel.load(path).dataobj.get_unscaled())
 
 
+@pytest.mark.parametrize("axis", [0, 2])
+def test_the_range_holds_the_brightest_of_many_volumes(axis, tmp_path):
+    data = np.random.default_rng(0).normal(400, 20, (30, 20, 6, 40)).astype("i2")
+    data[..., 0] += 600
+    image = formats.read(save(tmp_path / "dwi.nii", data), axis=axis)
+    high = np.percentile(data[..., 0], 99.5)
+    assert image.unit_range.high == pytest.approx(high)
+    as_ct = nifti.told_as(image, Modality.CT)  # nothing in it is as low as fat
+    assert nifti.told_as(as_ct, Modality.MRI).unit_range == image.unit_range
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_round_trip_is_byte_for_byte(tmp_path, dtype, order):

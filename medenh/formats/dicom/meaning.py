@@ -270,22 +270,26 @@ def unit_range_of(
     storage: Storage,
     rescaled: bool,
     frozen: NDArray[np.bool_] | None,
+    depth: int | None = None,
 ) -> UnitRange:
     """Return the native values that become 0 and 1.
 
     The file's first window or lookup table where it makes sense, else soft tissue for
-    CT in HU, the bit depth for 8-bit and colour pictures, and percentiles for the rest.
-    Frames with rescales of their own often have windows of their own too, each made
-    for one frame: such windows are not used.
+    CT in HU, the bit depth for 8-bit and colour pictures, and percentiles for the rest:
+    of several volumes, each of ``depth`` frames, the widest.
+    Windows that differ between frames are each made for one frame, by MR scanners and
+    with rescales of their own: such windows are not used, but for Hounsfield units,
+    which mean the same in every frame.
     """
     inverted = layout.photometric == "MONOCHROME1"
     if layout.samples == 3:
         return UnitRange(0.0, 2.0**layout.bits_stored - 1.0, False, "bit depth")
     hounsfield = is_hounsfield(datasets, rescaled=rescaled)
-    body = pixels if frozen is None else pixels[~frozen]
     windows = [window for dataset in datasets for window in _windows(dataset)]
-    own = isinstance(storage.slope, np.ndarray) and len(set(windows)) > 1
+    own_scale = isinstance(storage.slope, np.ndarray)
+    own = len(set(windows)) > 1 and (own_scale or not hounsfield)
     if rescaled and not own:
+        body = pixels if frozen is None else pixels[~frozen]
         chosen = windows[0] or _voi_table(datasets[0])
         if chosen is not None and (hounsfield or _fits(body, chosen[:2])):
             return UnitRange(chosen[0], chosen[1], inverted, chosen[2])
@@ -293,7 +297,7 @@ def unit_range_of(
         return intensity.soft_tissue_range(inverted=inverted)
     if layout.bits_stored == 8 and not layout.signed and pixels.dtype == np.uint8:
         return UnitRange(0.0, 255.0, inverted, "bit depth")
-    return intensity.percentile_range(body, inverted=inverted)
+    return intensity.volumes_range(pixels, depth, frozen=frozen, inverted=inverted)
 
 
 def _windows(dataset: Dataset) -> list[tuple[float, float, str] | None]:

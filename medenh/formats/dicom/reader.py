@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from medenh.formats.dicom.header import (
 )
 from medenh.formats.dicom.palette import is_palette, to_rgb
 from medenh.formats.limits import Limits
-from medenh.types import Image
+from medenh.types import Geometry, Image
 
 __all__ = ["DicomFiles", "DicomPart", "read"]
 
@@ -224,6 +224,9 @@ def _image(
         ordered = [parts[index].dataset for index in frame_of]
         unique = ordered if len(parts) > 1 else ordered[:1]
         storage, rescaled = meaning.storage_of(unique, layout)
+        geometry, misplaced, order = _placed(unique, len(frame_of), depth)
+        if order:
+            stored, storage = stored[list(order)], storage.of(list(order))
         pixels = meaning.native_pixels(stored, storage)
         colours = meaning.colour_mask(stored, ordered)
         frozen = _either(meaning.padding_mask(stored, ordered, layout), colours)
@@ -234,12 +237,12 @@ def _image(
             storage=storage,
             rescaled=rescaled,
             frozen=frozen,
+            depth=geometry.depth,
         )
         if not unit_range.low < unit_range.high:
             raise UnreadableError("its window is not a range", path=path)
         hounsfield = meaning.is_hounsfield(unique, rescaled=rescaled)
-        geometry, misplaced = geometry_of(unique, len(frame_of), depth)
-        image = Image(
+        return Image(
             pixels=pixels,
             unit_range=unit_range,
             storage=storage,
@@ -252,6 +255,7 @@ def _image(
             header=DicomFiles(
                 tuple(parts),
                 tuple(frame_of),
+                order,
                 rescaled=rescaled,
                 damaged_rescale=not rescaled and meaning.has_damaged_rescale(unique),
                 coloured=colours is not None,
@@ -259,28 +263,25 @@ def _image(
                 uneven=uneven_pixels(unique),
             ),
         )
-        return _sorted(image) if misplaced and len(parts) == 1 else image
 
 
-def _sorted(image: Image) -> Image:
-    """Return the frames of one file, no volumes as they lie, by their place.
+def _placed(
+    datasets: Sequence[Dataset], frames: int, depth: int | None
+) -> tuple[Geometry, str, tuple[int, ...]]:
+    """Return place and order of the frames, and why they do not lie as it says.
 
-    Those that are volumes, the last slice first too, stay as they lie.
+    Frames of one file, no volumes as they lie, are sorted by their place. Those that
+    are volumes, the last slice first too, stay as they lie: their order is empty.
     """
-    dataset = image.header.parts[0].dataset
-    found = frame_order(dataset, image.frames)
+    geometry, misplaced = geometry_of(datasets, frames, depth)
+    if not misplaced or len(datasets) > 1:
+        return geometry, misplaced, ()
+    found = frame_order(datasets[0], frames)
     if found is None:
-        return image
+        return geometry, misplaced, ()
     order, depth = found
-    geometry, misplaced = geometry_of([dataset], image.frames, depth, order)
-    return replace(
-        image,
-        pixels=image.pixels[order],
-        storage=image.storage.of(order),
-        frozen=None if image.frozen is None else image.frozen[order],
-        geometry=geometry,
-        header=replace(image.header, order=tuple(order), misplaced=misplaced),
-    )
+    geometry, misplaced = geometry_of(datasets, frames, depth, order)
+    return geometry, misplaced, tuple(order)
 
 
 def _either(
