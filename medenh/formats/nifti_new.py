@@ -15,6 +15,8 @@ from medenh.types import Image
 
 __all__ = ["float_header", "header_for", "misfit"]
 
+_OFF = 0.1  # of a voxel: by this much qform may differ from sform at the far corner
+
 
 def misfit(image: Image) -> tuple[str, str]:
     """Return why NIfTI has no word for an image, and what has; "" twice where it has.
@@ -102,7 +104,7 @@ def _place(meta: Any, image: Image) -> None:
         step if np.isfinite(step) and step > 0 else 1.0 for step in spacing
     )
     meta["pixdim"][1:4] = (column, row, frame)
-    if np.isfinite(spacing).any():
+    if np.isfinite(spacing[1:]).all():  # an unknown size of 1 is not one of 1 mm
         meta.set_xyzt_units("mm")
     if image.geometry.affine is None:
         return
@@ -111,3 +113,7 @@ def _place(meta: Any, image: Image) -> None:
         affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     meta.set_sform(affine, code="scanner")
     meta.set_qform(affine, code="scanner", strip_shears=True)
+    corner = (image.width, image.height, image.geometry.depth or image.frames, 1)
+    off = np.abs((meta.get_qform() - affine) @ corner).max()
+    if off > _OFF * np.linalg.norm(affine[:3, :3], axis=0).min():
+        meta["qform_code"] = 0  # it has no shears, and some readers take it first

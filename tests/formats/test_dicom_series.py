@@ -39,9 +39,13 @@ def slices(folder, places, pixels=None, each=None, **more):
                 frame,
                 InstanceNumber=index + 1,
                 SOPInstanceUID=f"1.2.3.4.{index}",
-                ImagePositionPatient=[f"{one:.6f}" for one in where],
                 ImageOrientationPatient=TILTED,
-                **{"PixelSpacing": SPACING, **more, **own},
+                **{
+                    "PixelSpacing": SPACING,
+                    "ImagePositionPatient": [f"{one:.6f}" for one in where],
+                    **more,
+                    **own,
+                },
             )
         )
     return paths
@@ -219,6 +223,34 @@ def test_uneven_slices_keep_the_place_of_the_first(tmp_path, places, words, righ
         along = [flip @ np.array(TILTED[:3]) * 0.25, flip @ np.array(TILTED[3:]) * 0.5]
         np.testing.assert_allclose(loaded.affine[:3, :2].T, along, atol=1e-6)
         np.testing.assert_allclose(loaded.header.get_zooms()[:2], (0.25, 0.5))
+
+
+def test_a_tilted_gantry_leaves_no_false_place_in_nifti(tmp_path):
+    # not along the normal
+    places = [FIRST + np.array([0, 0, 3 * i]) for i in range(12)]
+    each = [{"ImagePositionPatient": place.tolist()} for place in places]
+    image = formats.read(slices(tmp_path / "in", range(12), each=each))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        formats.write(image, tmp_path / "a.nii")
+    loaded = nibabel.load(tmp_path / "a.nii")
+    for index, place in enumerate(places):
+        np.testing.assert_allclose(placed(loaded.get_sform(), index), place, atol=1e-4)
+    # a quaternion has no shears: ITK, for one, would take it where it has a code
+    assert loaded.header["sform_code"] == 1
+    assert loaded.header["qform_code"] == 0
+
+
+def test_pixels_of_unknown_size_are_not_called_millimetres(tmp_path):
+    image = formats.read(slices(tmp_path / "in", (0, 3, 6), PixelSpacing=None))
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "size of its pixels" in word
+    assert dicom.lost_meaning(image, "tiff") == []
+    with pytest.warns(UserWarning, match="PixelSpacing"):
+        formats.write(image, tmp_path / "a.nii")
+    header = nibabel.load(tmp_path / "a.nii").header
+    assert header.get_xyzt_units()[0] == "unknown"
+    assert header["sform_code"] == header["qform_code"] == 0
 
 
 def test_even_slices_lose_nothing(tmp_path):

@@ -184,9 +184,10 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
     -------
     list of str
         One sentence for each: places of slices that are not evenly spaced and sizes of
-        pixels that differ, which NIfTI has no words for, stored numbers that are no
-        real values, and those that stand for colours. In DICOM each slice keeps its own
-        header and nothing is lost; that the rescale is damaged is told of every format.
+        pixels that differ or are missing, which NIfTI has no words for, stored
+        numbers that are no real values, and those that stand for colours. In DICOM each
+        slice keeps its own header and nothing is lost; that the rescale is damaged is
+        told of every format.
     """
     if image.format != "dicom":  # pydicom takes 0.1 s to load
         return []
@@ -203,6 +204,12 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
             for problem in (header.misplaced, header.uneven)
             if problem
         ]
+        between = image.geometry.spacing_mm[0]
+        if image.frames > 1 and image.geometry.affine is None and between > 0:
+            lost.append(
+                "nothing tells the size of its pixels (PixelSpacing): in NIfTI it has "
+                "no place"
+            )
     if header.damaged_rescale:
         lost.append(
             "its RescaleSlope or RescaleIntercept is no number that can be used: its "
