@@ -408,7 +408,8 @@ class _Draft:
                 raise OutputError(
                     f"its output {target} is that of {other} as well{where}",
                     path=item.path,
-                    hint="enhance them into different folders",
+                    hint="enhance them into different folders, or give the folder that "
+                    "holds both, which is mirrored",
                 )
 
     def finish(self) -> Plan:
