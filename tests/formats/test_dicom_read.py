@@ -129,8 +129,20 @@ def test_a_stale_or_empty_window_is_not_used(tmp_path, centre, width):
 def test_a_narrow_window_of_ct_is_kept(tmp_path):
     more = {"RescaleSlope": 1, "RescaleIntercept": -1024, "sop_class": CT}
     window = {"WindowCenter": 40, "WindowWidth": 80}
-    image = dicom.read([save(tmp_path / "a", ramp(), modality="CT", **more, **window)])
+    more.update(window, modality="CT")
+    image = dicom.read([save(tmp_path / "a", ramp((64, 64)), **more)])
     assert image.unit_range.reason == "window"
+
+
+def test_a_window_of_ct_in_stored_numbers_is_not_used(tmp_path):
+    # a body of -100 to 200 HU in air, and the window of soft tissue without the rescale
+    pixels = np.full((64, 64), 24, "u2")
+    pixels[8:56, 8:56] = ramp((48, 48), low=924, high=1224)
+    more = {"RescaleSlope": 1, "RescaleIntercept": -1024, "sop_class": CT}
+    for centre, reason in ((1064, "soft tissue"), (40, "window")):
+        more.update(WindowCenter=centre, WindowWidth=400, modality="CT")
+        unit_range = dicom.read([save(tmp_path / "a", pixels, **more)]).unit_range
+        assert (unit_range.low, unit_range.reason) == (-160.0, reason)
 
 
 def test_monochrome1_is_seen_inverted_and_stored_as_it_is(tmp_path):

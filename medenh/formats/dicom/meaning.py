@@ -61,7 +61,9 @@ _BY_MODALITY = {
     "SM": Modality.MICROSCOPY,
     "GM": Modality.MICROSCOPY,
 }
-_CLIPPED = 0.5  # a window that clips more of the foreground is a stale one
+# A window that clips more of the foreground is a stale one. Those of Hounsfield units
+# are narrower than a body, but show some of it, if they are not of stored numbers.
+_CLIPPED, _CLIPPED_HU = 0.5, 0.99  # [chosen]
 
 
 def modality_of(dataset: Dataset) -> Modality:
@@ -291,7 +293,8 @@ def unit_range_of(
     if rescaled and not own:
         body = pixels if frozen is None else pixels[~frozen]
         chosen = windows[0] or _voi_table(datasets[0])
-        if chosen is not None and (hounsfield or _fits(body, chosen[:2])):
+        most = _CLIPPED_HU if hounsfield else _CLIPPED
+        if chosen is not None and _clipped(body, chosen[:2]) <= most:
             return UnitRange(chosen[0], chosen[1], inverted, chosen[2])
     if hounsfield:
         return intensity.soft_tissue_range(inverted=inverted)
@@ -345,13 +348,12 @@ def _voi_table(dataset: Dataset) -> tuple[float, float, str] | None:
     return (float(first), float(first + count - 1), "VOI LUT") if count > 1 else None
 
 
-def _fits(body: NDArray[Any], limits: tuple[float, float]) -> bool:
-    """Tell whether a window shows at least half of the foreground unclipped."""
+def _clipped(body: NDArray[Any], limits: tuple[float, float]) -> float:
+    """Return the share of the foreground that a window makes black or white."""
     flat = body.reshape(-1)[:: max(1, body.size // 1_000_000)]
     if flat.size == 0:
-        return True
+        return 0.0
     front = flat[flat > flat.min()]
     if front.size == 0:
-        return True
-    clipped = np.mean((front < limits[0]) | (front > limits[1]))
-    return bool(clipped <= _CLIPPED)
+        return 0.0
+    return float(np.mean((front < limits[0]) | (front > limits[1])))
