@@ -204,7 +204,12 @@ def check_input(
 
 
 def no_picture(image: Image) -> str:
-    """Return why an image holds labels or statistics; empty where it is a picture."""
+    """Return why an image holds labels, statistics or phases; "" of a picture."""
+    if image.format == "dicom":
+        from medenh.formats import dicom
+
+        if kind := dicom.no_magnitude(image):
+            return f"holds {kind} by its header, no magnitudes: they would change"
     if image.format == "nifti":
         from medenh.formats import nifti
 

@@ -5,11 +5,16 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
-from dicom_maker import CT, MR, noise, ramp, save
+from dicom_maker import CT, MR, frame_groups, noise, ramp, save
 from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
-from medenh import formats
+from medenh import enhance, formats
+from medenh.errors import RefusedError
 from medenh.formats import dicom
+
+ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 
 
 def save_rescaled(path, sop_class=CT, **numbers):
@@ -167,3 +172,47 @@ def test_padding_is_frozen_beside_colours(tmp_path):
     path = save_coloured(tmp_path / "a", pixels, PixelPaddingValue=7)
     frozen = dicom.read([path]).frozen[0]
     np.testing.assert_array_equal(frozen, (pixels == 7) | (pixels >= FIRST))
+
+
+@pytest.mark.parametrize(
+    ("types", "component", "kind"),
+    [
+        (["ORIGINAL", "PRIMARY", "P", "ND"], "", "phases"),
+        (["DERIVED", "PRIMARY", "PHASE MAP", "P", "FFE"], "", "phases"),
+        (["DERIVED", "PRIMARY", "VELOCITY MAP"], "", "velocities"),
+        (["ORIGINAL", "PRIMARY", "OTHER"], "REAL", "real parts"),
+        (["ORIGINAL", "PRIMARY", "M", "ND"], "MAGNITUDE", ""),
+        (["P", "R"], "", ""),
+        ("P", "", ""),
+    ],
+)
+def test_mr_that_is_no_magnitude_is_refused_under_strict(
+    types, component, kind, tmp_path
+):
+    more = {"ImageType": types, "bits": 12, "ComplexImageComponent": component}
+    path = save(tmp_path / "in.dcm", noise((64, 64)), **more)
+    image = dicom.read([path])
+    assert dicom.no_magnitude(image) == kind
+    ct = save(tmp_path / "ct.dcm", noise((64, 64)), modality="CT", **more)
+    assert dicom.no_magnitude(dicom.read([ct])) == ""
+    if not kind:
+        return
+    with pytest.raises(RefusedError, match=f"holds {kind} by its header"):
+        enhance(path, model="nlm", strict=True)
+    with pytest.warns(UserWarning, match=f"holds {kind} by its header"):
+        enhance(path, model="nlm")
+    same = enhance(path, model="identity", strict=True)
+    np.testing.assert_array_equal(same.pixels, image.pixels)
+
+
+def test_phases_among_the_frames_of_one_file_are_found(tmp_path):
+    items = [Dataset(), Dataset()]
+    for item, word in zip(items, ("MAGNITUDE", "PHASE"), strict=True):
+        kind = Dataset()
+        kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+        kind.ComplexImageComponent = word
+        item.MRImageFrameTypeSequence = Sequence([kind])
+    enhanced = frame_groups(items, sop_class=ENHANCED_MR)
+    enhanced["ComplexImageComponent"] = "MIXED"
+    path = save(tmp_path / "in.dcm", noise((2, 33, 21)), **enhanced)
+    assert dicom.no_magnitude(dicom.read([path])) == "phases"

@@ -25,6 +25,7 @@ __all__ = [
     "burned_in_text",
     "is_dicom",
     "lost_meaning",
+    "no_magnitude",
     "read",
     "read_header",
     "write",
@@ -167,6 +168,17 @@ def burned_in_text(image: Image) -> str:
         return ""
     told = {text(part.dataset, "BurnedInAnnotation") for part in header.parts}
     return "YES" if "YES" in told else "NO" if told == {"NO"} else ""
+
+
+def no_magnitude(image: Image) -> str:
+    """Return what an MR image's files hold in place of magnitudes; "" if nothing."""
+    from medenh.formats.dicom import meaning
+    from medenh.formats.dicom.reader import DicomFiles
+
+    header = image.header
+    if not isinstance(header, DicomFiles):
+        return ""
+    return meaning.no_magnitude([part.dataset for part in header.parts])
 
 
 def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
