@@ -440,7 +440,9 @@ def _series(
     series = []
     for headers in groups.values():
         places = [one.position or 0.0 for one in headers]
-        if max(places) - min(places) < _APART_MM:  # one, or copies of one
+        numbers = {one.instance_number for one in headers}
+        times = len(headers) > 1 and len(numbers - {None}) == len(headers)
+        if max(places) - min(places) < _APART_MM and not times:  # one, or copies of one
             lone.update(one.path for one in headers)
             continue
         headers.sort(

@@ -225,6 +225,19 @@ def test_uneven_slices_keep_the_place_of_the_first(tmp_path, places, words, righ
         np.testing.assert_allclose(loaded.header.get_zooms()[:2], (0.25, 0.5))
 
 
+def test_times_of_one_place_are_volumes_of_one_slice(tmp_path):
+    each = [{"EchoTime": 30.0 - 10 * index} for index in range(3)]
+    paths = slices(tmp_path / "in", (5, 5, 5), each=each)
+    formats.write(formats.read(paths), tmp_path / "a.nii")
+    loaded = nibabel.load(tmp_path / "a.nii")
+    assert loaded.shape == (5, 6, 1, 3)
+    # the shortest echo first, as with several slices, whatever its number
+    assert loaded.get_fdata()[0, 0, 0].tolist() == [2, 1, 0]
+    np.testing.assert_allclose(placed(loaded.affine, 0), FIRST + 5 * NORMAL, atol=1e-4)
+    enhance(tmp_path / "in", tmp_path / "b.nii", model="identity")
+    assert (tmp_path / "b.nii").read_bytes() == (tmp_path / "a.nii").read_bytes()
+
+
 def test_a_tilted_gantry_leaves_no_false_place_in_nifti(tmp_path):
     # not along the normal
     places = [FIRST + np.array([0, 0, 3 * i]) for i in range(12)]

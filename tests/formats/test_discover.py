@@ -244,8 +244,8 @@ def test_what_is_not_one_volume_stays_apart(tmp_path):
     slice_file(tmp_path / "d1", place=4, NumberOfFrames=2)
     slice_file(tmp_path / "e1", place=5, BitsStored=7, HighBit=6)
     slice_file(tmp_path / "other" / "a3", place=3)
-    slice_file(tmp_path / "w1", series="1.2.6", place=7)  # one place, two files
-    slice_file(tmp_path / "w2", series="1.2.6", place=7, number=2)
+    slice_file(tmp_path / "w1", series="1.2.6", place=7)  # a slice and its copy
+    slice_file(tmp_path / "w2", series="1.2.6", place=7)
     slice_file(tmp_path / "x1", series="1.2.5")  # views without a place
     slice_file(tmp_path / "x2", series="1.2.5", number=2)
     found = discover([tmp_path])
@@ -255,6 +255,15 @@ def test_what_is_not_one_volume_stays_apart(tmp_path):
     ]
     assert len(found.items) == 10
     assert not found.rejected
+
+
+def test_times_of_one_place_are_one_item(tmp_path):
+    for number in (3, 1, 2):
+        slice_file(tmp_path / f"t{4 - number}", place=7, number=number)
+    (item,) = discover([tmp_path]).items
+    assert [path.name for path in item.paths] == ["t3", "t2", "t1"]
+    image = formats.read(item.paths)
+    assert (image.frames, image.geometry.depth) == (3, 1)
 
 
 def test_a_series_that_lies_in_several_folders_is_told(tmp_path):

@@ -53,7 +53,7 @@ def slice_order(
     indices = range(len(datasets))
     numbered = [-1 if count is None else count for count in counts]
     known = [place for place in places if place is not None]
-    if len(known) == len(datasets) and max(known) - min(known) > _APART_MM:
+    if len(known) == len(datasets):
         order = sorted(indices, key=lambda i: (known[i], numbered[i], names[i]))
         return _as_volumes(order, known, [_kind(dataset) for dataset in datasets])
     if None not in counts:
