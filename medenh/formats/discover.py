@@ -200,6 +200,11 @@ def none_found(
 ) -> NothingReadableError:
     """Return what to say of folders that hold no picture, and of what they do hold."""
     hint = in_words(kinds)
+    if _LINK_OUT in kinds:  # as in a part of a DataLad data set
+        hint += (
+            "; links are followed within the folder that is given: give the one that "
+            "holds their targets too, or name the files"
+        )
     if len(folders) == 1:
         hint = hint or "is it the right folder?"
         return NothingReadableError(

@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from medenh import formats
 from medenh.errors import UnreadableError, UnsupportedError
-from medenh.formats.discover import discover, in_words
+from medenh.formats.discover import discover, in_words, none_found
 
 DATA = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
@@ -255,6 +255,20 @@ def test_what_is_not_one_volume_stays_apart(tmp_path):
     ]
     assert len(found.items) == 10
     assert not found.rejected
+
+
+@links
+def test_a_part_of_a_linked_data_set_says_what_to_give(tmp_path):
+    store = tmp_path / ".git" / "annex"
+    store.mkdir(parents=True)
+    picture(store / "a.png")
+    part = tmp_path / "sub-01"
+    part.mkdir()
+    (part / "b.png").symlink_to(Path("..") / ".git" / "annex" / "a.png")
+    error = none_found([part], discover([part]).kinds)
+    assert "give the one that holds their targets" in str(error.hint)
+    assert listed(discover([tmp_path])) == [(str(Path("sub-01") / "b.png"),)]
+    assert len(discover([part / "b.png"]).items) == 1
 
 
 def test_times_of_one_place_are_one_item(tmp_path):
