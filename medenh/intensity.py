@@ -172,7 +172,7 @@ def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:
 
     Parameters
     ----------
-    pixels : array, native units
+    pixels : array, shape (frames, height, width, channels), native units
     storage : Storage
         Type, slope, intercept and limits of the file.
 
@@ -182,6 +182,14 @@ def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:
     """
     if storage.is_plain and pixels.dtype == storage.dtype:
         return pixels
+    out = np.empty(pixels.shape, storage.dtype)
+    for frame in range(len(pixels)):  # wide numbers of a whole volume take much memory
+        part = slice(frame, frame + 1)
+        out[part] = _frame_to_stored(pixels[part], storage.of(part))
+    return out
+
+
+def _frame_to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:
     stored = (pixels.astype(np.float64) - storage.intercept) / storage.slope
     if storage.dtype.kind == "f":
         return stored.astype(storage.dtype)

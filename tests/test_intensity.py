@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from medenh import intensity
 from medenh.errors import InputError
+from medenh.formats.dicom.meaning import native_pixels
 from medenh.types import Image, Storage, UnitRange
 
 
@@ -135,6 +138,25 @@ def test_nan_is_black_for_a_model_and_stays_nan_in_the_file():
     out = image.from_unit(unit + np.float32(0.1)).pixels.ravel()
     assert np.isnan(out[0])
     assert out[1] == pytest.approx(0.6)
+
+
+def test_rescaled_volumes_are_read_and_stored_in_little_memory():
+    layers = np.random.default_rng(0).integers(0, 4096, (300, 50, 50, 1), np.uint16)
+    own = np.linspace(0.5, 2, 300).reshape(-1, 1, 1, 1)
+    for slope in (1.0, own):
+        storage = Storage(layers.dtype, slope, -30000.0 * (slope is not own), 0, 65535)
+        tracemalloc.start()
+        try:
+            native = native_pixels(layers, storage)
+            read = tracemalloc.get_traced_memory()[1] / native.nbytes
+            tracemalloc.clear_traces()
+            back = intensity.to_stored(native, storage)
+            written = tracemalloc.get_traced_memory()[1] / native.nbytes
+        finally:
+            tracemalloc.stop()
+        np.testing.assert_array_equal(back, layers)
+        assert read < (1.2 if slope is not own else 3.2)
+        assert written < 0.7
 
 
 @settings(max_examples=200, deadline=None)

@@ -211,8 +211,11 @@ def native_pixels(stored: NDArray[Any], storage: Storage) -> NDArray[Any]:
         high = storage.maximum + intercept.max()
         fits = low >= -(1 << 15) and high < 1 << 15
         kind = np.dtype(np.int16 if fits else np.int32)
-        return (stored.astype(np.int32) + intercept.astype(np.int32)).astype(kind)
-    wide: NDArray[np.float64] = stored * slope + intercept
+        whole_numbers = stored.astype(np.int32)
+        whole_numbers += intercept.astype(np.int32)
+        return whole_numbers.astype(kind, copy=False)
+    wide: NDArray[np.float64] = stored * slope
+    wide += intercept
     # float32 holds 16-bit steps unless a huge offset eats its digits, or they are
     # smaller than it can tell from nothing
     exact = np.all(np.abs(intercept) < 64.0 * np.abs(slope) * 65536.0)

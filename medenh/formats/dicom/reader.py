@@ -190,6 +190,7 @@ def _read_series(paths: Sequence[Path], limits: Limits) -> Image:
     order, depth = slice_order([part.dataset for part in parts], paths)
     widest = max(layouts, key=lambda layout: layout.bits_stored)
     stored = np.concatenate([slices[index] for index in order])
+    slices.clear()
     return _image(parts, widest, stored, order, paths[0], depth)
 
 
