@@ -43,14 +43,26 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     [chosen] Below 0.8 the modality stays unknown. docs/enhance.md tells how often that
     is, and how often a look deceives.
     """
-    modality, looks = image.modality, ""
-    if modality is Modality.UNKNOWN and models.by_modality:
+    modality, looks, measured = image.modality, "", _measures(image)
+    if modality is Modality.MRI and models.by_modality and (kind := _kind_of(image)):
+        # the default for MRI knows the noise of magnitudes
+        looks = f"it holds {kind}, no magnitudes, and "
+        modality, measured = Modality.UNKNOWN, True
+    elif modality is Modality.UNKNOWN and models.by_modality:
         likeness = recognise(image)
         best = OTHER if likeness is None else likeness.best
         if likeness is not None and best != OTHER and likeness.shares[best] >= SURE:
             modality, looks = Modality(best), f"it looks like {likeness}, and "
-    found = models.resolve(modality, volume=_measures(image))
+    found = models.resolve(modality, volume=measured)
     return Resolution(found.card, looks + found.reason), modality
+
+
+def _kind_of(image: Image) -> str:
+    if image.format != "dicom":  # pydicom takes 0.1 s to load
+        return ""
+    from medenh.formats import dicom
+
+    return dicom.no_magnitude(image)
 
 
 def strange_looks(

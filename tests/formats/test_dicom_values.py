@@ -13,6 +13,9 @@ from pydicom.sequence import Sequence
 from medenh import enhance, formats
 from medenh.errors import RefusedError
 from medenh.formats import dicom
+from medenh.pipeline.loading import ZooModels
+from medenh.pipeline.looks import choose_model
+from medenh.pipeline.options import EnhanceOptions
 
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 
@@ -203,6 +206,19 @@ def test_mr_that_is_no_magnitude_is_refused_under_strict(
         enhance(path, model="nlm")
     same = enhance(path, model="identity", strict=True)
     np.testing.assert_array_equal(same.pixels, image.pixels)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_auto_takes_no_phases_for_magnitudes(kind, tmp_path):
+    words = ["ORIGINAL", "PRIMARY", "M"]
+    for word, model in (("M", "denoise-mri"), ("P", "nlm")):
+        words[2] = word
+        pixels = noise((64, 64), kind, 256)
+        path = save(tmp_path / f"{word}.dcm", pixels, ImageType=words)
+        source = ZooModels(EnhanceOptions(device="cpu"))
+        chosen, _ = choose_model(dicom.read([path]), source)
+        assert chosen.card.id == model
+    assert chosen.reason.startswith("it holds phases")
 
 
 def test_phases_among_the_frames_of_one_file_are_found(tmp_path):
