@@ -38,6 +38,7 @@ SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
 
 _BLOCK = 2_000_000  # values converted at a time
 _SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
+_SAMPLE_OF_MANY = 200_000  # of each of many volumes, at the least
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the detectors and converters in use
 _DEEPEST = (1 << _DEPTHS[-1]) - 1
 _ROUNDING = 0.01  # resampled pictures pass 0 and 1 by this much anywhere
@@ -343,7 +344,9 @@ def soft_tissue_range(*, inverted: bool = False) -> UnitRange:
     return UnitRange(*SOFT_TISSUE_HU, inverted, "soft tissue")
 
 
-def percentile_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRange:
+def percentile_range(
+    pixels: NDArray[Any], *, inverted: bool = False, sample: int = _SAMPLE
+) -> UnitRange:
     """Return the range between the percentiles 0.5 and 99.5 of the foreground.
 
     Background is the most frequent value at the dark end when it fills more than a
@@ -352,8 +355,8 @@ def percentile_range(pixels: NDArray[Any], *, inverted: bool = False) -> UnitRan
     float64 tells no units apart.
     """
     flat = pixels.reshape(-1)
-    if flat.size > _SAMPLE:
-        flat = flat[:: -(-flat.size // _SAMPLE)]
+    if flat.size > sample:
+        flat = flat[:: -(-flat.size // sample)]
     percentiles: Callable[[NDArray[Any], list[float]], Any] = np.percentile
     if flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2:
         flat, percentiles = _in_order(flat), _percentiles_in_order
@@ -402,10 +405,11 @@ def volumes_range(
     if depth is None or frames % depth:
         depth = frames
     ranges = []
+    sample = max(_SAMPLE * depth // frames, _SAMPLE_OF_MANY)
     for first in range(0, frames, depth):
         part = np.s_[first : first + depth]
         body = pixels[part] if frozen is None else pixels[part][~frozen[part]]
-        ranges.append(percentile_range(body, inverted=inverted))
+        ranges.append(percentile_range(body, inverted=inverted, sample=sample))
     told = [one for one in ranges if one.reason == _PERCENTILES] or ranges[:1]
     low, high = min(one.low for one in told), max(one.high for one in told)
     return replace(told[0], low=low, high=high)
