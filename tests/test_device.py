@@ -33,6 +33,17 @@ def test_threads_are_set_for_new_libraries_and_set_back(monkeypatch):
     assert "MKL_NUM_THREADS" not in os.environ
 
 
+def test_opencv_leaves_the_path_of_libraries_alone():
+    """Its loader ends `LD_LIBRARY_PATH` with a colon: the present folder."""
+    code = "import os, medenh.opencv; print(os.environ.get('LD_LIBRARY_PATH'))"
+    clean = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+    for more, kept in (({}, "None"), ({"LD_LIBRARY_PATH": "/a:/b"}, "/a:/b")):
+        out = subprocess.check_output(
+            [sys.executable, "-c", code], env=clean | more, text=True
+        )
+        assert out.strip() == kept
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="affinity is a Linux notion")
 def test_threads_follow_the_affinity():
     code = (

@@ -158,7 +158,7 @@ def _gaps(
 
     Shape: (references, blocks within the search); rows and columns are in steps.
     """
-    import cv2
+    from medenh.opencv import cv2
 
     side = 2 * search + 1
     height = int(rows[-1] - rows[0]) + _BLOCK

@@ -187,7 +187,7 @@ def masked_gaussian(
 
 def _blur(planes: FloatArray, sigma: float, step: int) -> FloatArray:
     """Gaussian blur of (H, W, C), on a picture reduced by ``step``."""
-    import cv2
+    from medenh.opencv import cv2
 
     height, width = planes.shape[:2]
     small: NDArray[Any] = planes
@@ -218,7 +218,7 @@ def filled_background(pixels: FloatArray, mask: BoolArray | None) -> FloatArray:
     """
     if mask is None:
         return pixels
-    import cv2
+    from medenh.opencv import cv2
 
     background = (~mask).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(
@@ -282,7 +282,7 @@ def guided_filter(
 
 def _box_mean(plane: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
     """Return the mean over squares of 2 radius + 1 a side, borders mirrored."""
-    import cv2
+    from medenh.opencv import cv2
 
     side = 2 * radius + 1
     mean = cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT)
@@ -341,7 +341,7 @@ def fov_mask(pixels: NDArray[Any]) -> BoolArray:
         The largest bright region without its holes, a little inside its border.
         All True where there is no dark surround, or nothing but it.
     """
-    import cv2
+    from medenh.opencv import cv2
 
     brightest: NDArray[Any] = pixels.max(axis=2).astype(np.float32)
     height, width = brightest.shape
@@ -372,7 +372,7 @@ def illuminated_field(pixels: FloatArray) -> BoolArray:
 
 def _largest_filled(bright: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Close, keep the largest region, fill it, take 0.5 % of its diameter off."""
-    import cv2
+    from medenh.opencv import cv2
 
     closed = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

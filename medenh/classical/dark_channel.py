@@ -119,7 +119,7 @@ def dark_channel(
     float32 array, shape (H, W)
         0 in the background.
     """
-    import cv2
+    from medenh.opencv import cv2
 
     least = pixels.min(axis=2)
     if mask is not None:

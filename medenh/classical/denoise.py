@@ -84,7 +84,7 @@ def median(pixels: FloatArray, mask: BoolArray | None, *, radius: int) -> FloatA
     Common practice against impulse noise: an outlier goes without a trace where fewer
     than half of its square are outliers.
     """
-    import cv2
+    from medenh.opencv import cv2
 
     out = cv2.medianBlur(filled_background(pixels, mask), 2 * radius + 1)
     return np.asarray(out, np.float32).reshape(pixels.shape)
@@ -122,7 +122,7 @@ def bilateral(
     the noise; colours are as far apart as the mean over the channels, in place of a
     perceptual distance, so that grey comes out alike in one channel and in three.
     """
-    import cv2
+    from medenh.opencv import cv2
 
     seen = filled_background(pixels, mask)
     noise = _noise(seen, mask) if sigma is None else sigma

@@ -71,7 +71,7 @@ def _fused(exposures: Sequence[FloatArray]) -> FloatArray:
 
 def _quality(pixels: FloatArray) -> FloatArray:
     """Return how good an exposure is at each place, shape (H, W, 1), above 0."""
-    import cv2
+    from medenh.opencv import cv2
 
     grey = np.ascontiguousarray(luma(pixels))
     contrast = np.abs(cv2.Laplacian(grey, cv2.CV_32F)).reshape(grey.shape)
@@ -85,7 +85,7 @@ def _quality(pixels: FloatArray) -> FloatArray:
 
 def _gaussian_pyramid(planes: FloatArray, levels: int) -> list[FloatArray]:
     """Return (H, W, C) and ``levels`` reductions of it, each by 2."""
-    import cv2
+    from medenh.opencv import cv2
 
     pyramid = [planes]
     for _ in range(levels):
@@ -107,7 +107,7 @@ def _laplacian_pyramid(planes: FloatArray, levels: int) -> list[FloatArray]:
 
 def _up(planes: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     """Enlarge a level to the shape of the next finer one."""
-    import cv2
+    from medenh.opencv import cv2
 
     larger = cv2.pyrUp(planes, dstsize=(shape[1], shape[0]))
     return np.asarray(larger, np.float32).reshape(shape)

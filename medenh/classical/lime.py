@@ -66,7 +66,7 @@ def edge_weights(
     1 / (|G * d| + eps) / (|d| + eps), d the forward difference; 0 in the last column.
     G is cut off at ``radius`` px, by default at its sigma.
     """
-    import cv2
+    from medenh.opencv import cv2
 
     difference = np.zeros_like(plane)
     np.subtract(plane[:, 1:], plane[:, :-1], out=difference[:, :-1])

@@ -45,7 +45,7 @@ def unsharp(
 
 def _without_halo(plane: FloatArray, sharp: FloatArray, overshoot: float) -> FloatArray:
     """Hold ``sharp`` within the neighbours' extremes in ``plane``."""
-    import cv2
+    from medenh.opencv import cv2
 
     around = np.ones((3, 3), np.uint8)
     low = np.asarray(cv2.erode(plane, around)).reshape(plane.shape) - overshoot

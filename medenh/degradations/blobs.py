@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from medenh.degradations.operator import (
     relative_size,
     span,
 )
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = [

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from medenh.degradations.operator import (
     relative_size,
 )
 from medenh.degradations.psf import disc_kernel, line_kernel, shake_kernel
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = [

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.record import Framing
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["cleaned_field", "cleaned_frame"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.cofe_illumination import is_exact, whole
 from medenh.degradations.operator import Operator, Scene, span
 from medenh.degradations.smoothing import disc, odd, window_taps
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "CofeBlur", "CofeSpots", "ManySpots", "Spot", "spot_amplitude"]

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.operator import Operator, Scene, span
 from medenh.degradations.smoothing import blur_plane, disc, odd
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["HALO_TINTS", "OPERATORS", "CofeColour", "CofeHalo", "CofeHole", "is_exact"]

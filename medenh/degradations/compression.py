@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.operator import Operator, Scene, at_level, draw_share
 from medenh.errors import UsageError
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "Jpeg"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = [

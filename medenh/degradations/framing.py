@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from medenh.degradations.square_view import SquareView, find_square, recall_squa
 from medenh.degradations.surround import find_surround
 from medenh.errors import UsageError
 from medenh.formats.viewing import resized_viewing
+from medenh.opencv import cv2
 from medenh.types import FloatArray, Geometry, Image
 
 __all__ = ["AnyView", "View", "find", "recall"]

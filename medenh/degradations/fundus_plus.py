@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +29,7 @@ from medenh.degradations.recipe import Recipe, Step, in_order
 from medenh.degradations.resampling import BicubicReduction
 from medenh.degradations.shading import Vignette
 from medenh.degradations.smoothing import window_taps
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "RECIPES", "CataractVeil", "LidShadow"]

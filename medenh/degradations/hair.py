@@ -7,7 +7,6 @@ from functools import cache
 from importlib import resources
 from typing import Any, ClassVar, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from medenh.degradations.operator import (
     draw_share,
     relative_size,
 )
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "DrawnHair", "RealHair", "Stroke"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import ClassVar, Self
 
-import cv2
 import numpy as np
 
 from medenh.colour import luma
 from medenh.degradations.operator import Operator, Scene, at_level, draw_share, span
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = [

@@ -5,10 +5,10 @@ All have unit sum and their centroid in the middle.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["disc_kernel", "line_kernel", "shake_kernel"]

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import cv2
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = [

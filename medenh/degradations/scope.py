@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import cv2
 import numpy as np
 
 from medenh.degradations.operator import (
@@ -17,6 +16,7 @@ from medenh.degradations.operator import (
     relative_size,
     span,
 )
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["blur_plane", "disc", "odd", "window_taps"]

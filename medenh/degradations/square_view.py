@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from medenh.degradations.field_of_view import (
 from medenh.degradations.record import Framing
 from medenh.errors import UsageError
 from medenh.formats.viewing import resized_viewing
+from medenh.opencv import cv2
 from medenh.types import FloatArray, Geometry, Image
 
 __all__ = ["SquareView", "find_square", "recall_square"]

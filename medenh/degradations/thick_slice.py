@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
-import cv2
 import numpy as np
 
 from medenh.degradations.kspace import draw_axis
 from medenh.degradations.operator import Operator, Scene, span
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "CtThickSlice", "MriAnisotropy"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import cv2
+from medenh.opencv import cv2
 
 __all__ = ["one_opencv_thread"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import cv2
 import numpy as np
 
 from medenh.degradations.grey import change_grey
@@ -19,6 +18,7 @@ from medenh.degradations.operator import (
     relative_size,
     span,
 )
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "XrayDetector", "XrayGrid", "draw_scatter"]

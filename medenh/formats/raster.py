@@ -263,8 +263,9 @@ def _with_alpha(image: Image) -> NDArray[Any]:
 def _encode_png(
     image: Image, header: RasterHeader, provenance: Provenance | None
 ) -> bytes:
-    import cv2
     import imagecodecs
+
+    from medenh.opencv import cv2
 
     samples = _with_alpha(image)
     if samples.shape[2] == 2:  # OpenCV has no grey with alpha
@@ -301,7 +302,7 @@ def _step_words(step: Provenance) -> str:
 
 
 def _encode_jpeg(image: Image, header: RasterHeader, path: Path) -> bytes:
-    import cv2
+    from medenh.opencv import cv2
 
     if image.alpha is not None:
         raise UnsupportedError(

@@ -131,7 +131,7 @@ def _moments(image: NDArray[Any], reference: NDArray[Any], rows: slice) -> list[
 
 def _windowed(values: Floats) -> Floats:
     """Return Gaussian means, borders mirrored; OpenCV takes a fifth of SciPy's time."""
-    import cv2
+    from medenh.opencv import cv2
 
     taps = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2)
     taps /= taps.sum()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh.colour import luma
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["COUNT", "SIDE", "features"]

@@ -28,7 +28,7 @@ def reduced_copy(task: FrameTask, side: int) -> FloatArray:
 
     Every pixel is the mean of those it stands for, at the depth of the frame.
     """
-    import cv2
+    from medenh.opencv import cv2
 
     pixels = task.image.pixels[task.index]
     if pixels.dtype.name not in _RESIZED:
@@ -72,7 +72,7 @@ def _gain(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _mean(plane: FloatArray) -> FloatArray:
-    import cv2
+    from medenh.opencv import cv2
 
     side = 2 * _RADIUS + 1
     return np.asarray(cv2.blur(plane, (side, side)), np.float32)
@@ -80,7 +80,7 @@ def _mean(plane: FloatArray) -> FloatArray:
 
 def _enlarged(maps: FloatArray, rows: slice, height: int, width: int) -> FloatArray:
     """Return some rows of (channels, h, w) brought to a height and width, linear."""
-    import cv2
+    from medenh.opencv import cv2
 
     last = maps.shape[1] - 1
     at = (np.arange(rows.start, rows.stop) + 0.5) * (last + 1) / height - 0.5

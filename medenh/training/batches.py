@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from medenh.device import usable_cores
+from medenh.opencv import cv2
 from medenh.training.strategies.base import Batch, Strategy
 
 __all__ = ["batches_ahead", "count_workers"]

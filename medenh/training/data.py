@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh.errors import UsageError, counted
+from medenh.opencv import cv2
 from medenh.tasks.masks import class_masks, read_mask
 from medenh.tasks.table import Task
 

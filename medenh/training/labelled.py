@@ -11,11 +11,11 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh.errors import UsageError, counted
+from medenh.opencv import cv2
 from medenh.tasks.masks import class_masks, read_mask
 from medenh.tasks.recogniser import to_working_size
 from medenh.tasks.table import Task

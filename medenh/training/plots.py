@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = ["save_curve", "save_frontier", "save_grid", "save_sweep"]

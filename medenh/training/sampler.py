@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from medenh.degradations.field_of_view import (
 )
 from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
+from medenh.opencv import cv2
 from medenh.training.data import CleanImage
 from medenh.training.recolour import recoloured
 from medenh.training.sections import DataConfig
