@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +31,7 @@ __all__ = [
     "one_thread_for_sums",
     "pick_device",
     "pick_precision",
+    "surroundings_of_children",
     "usable_cores",
 ]
 
@@ -154,8 +155,25 @@ def one_thread_each() -> Iterator[None]:
     Sums of several threads may round differently: the bytes of an output must not
     depend on the number of cores.
     """
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
+    with _environment(ONE_THREAD):
+        yield
+
+
+@contextmanager
+def surroundings_of_children() -> Iterator[None]:
+    """Set what Python's processes that are started inside inherit.
+
+    They use one thread each, and take no module of the present folder for Python's own:
+    `multiprocessing` starts them by ``python -c``, which looks there first.
+    """
+    with _environment({**ONE_THREAD, "PYTHONSAFEPATH": "1"}):
+        yield
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import threading
 from collections import deque
@@ -11,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
-from medenh.device import one_thread_each, usable_cores
+from medenh.device import surroundings_of_children, usable_cores
 from medenh.errors import OutOfMemoryError, spelled
 
 __all__ = ["OnDone", "count_workers", "counted", "in_order", "workers"]
@@ -63,11 +63,9 @@ def workers(count: int) -> Iterator[Executor]:
         yield _Inline()
         return
     before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(count, mp_context=context)
+    with surroundings_of_children():  # its semaphores' tracker is a process, too
+        executor = ProcessPoolExecutor(count, mp_context=_Context())
     try:
-        with _surroundings_of_children():
-            executor.submit(os.getpid)  # the first call starts all processes
         yield executor
     except BaseException as error:
         executor.shutdown(wait=False, cancel_futures=True)
@@ -84,17 +82,24 @@ def workers(count: int) -> Iterator[Executor]:
     executor.shutdown()
 
 
-@contextmanager
-def _surroundings_of_children() -> Iterator[None]:
-    """Set what children inherit: one thread, and deaf to the Ctrl-C meant for us."""
-    here = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
-    try:
-        with one_thread_each():  # the processes are the threads
-            yield
-    finally:
-        if here:
-            signal.signal(signal.SIGINT, handler)
+class _Worker(SpawnProcess):
+    """Inherits one thread, and is deaf to the Ctrl-C meant for its parent."""
+
+    def start(self) -> None:
+        here = threading.current_thread() is threading.main_thread()
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if here else None
+        try:
+            with surroundings_of_children():  # the processes are the threads
+                super().start()
+        finally:
+            if here:
+                signal.signal(signal.SIGINT, handler)
+
+
+class _Context(SpawnContext):
+    """What an executor starts its processes by: one by one, as work comes in."""
+
+    Process = _Worker
 
 
 def in_order(

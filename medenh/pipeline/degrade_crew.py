@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medenh.device import one_thread_each
+from medenh.device import surroundings_of_children
 from medenh.errors import MedenhError, UnreadableError
 from medenh.pipeline.budget import usable_memory
 
@@ -207,7 +207,7 @@ class Crew:
             name="medenh-degrade",
             daemon=True,
         )
-        with one_thread_each(), _interrupts_held():
+        with surroundings_of_children(), _interrupts_held():
             process.start()
         theirs.close()
         self._hands.append(_Hand(process, ours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -11,7 +12,12 @@ __all__ = ["measure_memory"]
 
 _RUNS = 2
 _CHILD = """
+import json
 import sys
+
+places, name, engine, *sides = sys.argv[1:]
+sys.path[:] = json.loads(places)
+
 import numpy as np
 import medenh
 from medenh.formats.array import from_array
@@ -20,7 +26,6 @@ def peak():
     lines = open("/proc/self/status").read().splitlines()
     return 1024 * int(next(l for l in lines if l.startswith("VmHWM")).split()[1])
 
-name, engine, *sides = sys.argv[1:]
 engine = "auto" if engine == "classical" else engine
 model = medenh.load_model(name, "cpu", "fp32", engine=engine, tile="off")
 rng = np.random.default_rng(0)
@@ -76,7 +81,10 @@ def _growth(
     name: str, engine: str, sides: tuple[int, int], on_failure: Callable[[str], None]
 ) -> int | None:
     """Return by how many bytes a process's peak grows from one side to the next."""
-    words = [sys.executable, "-c", _CHILD, name, engine, *map(str, sides)]
+    places = json.dumps(sys.path)
+    # -P: what lies in the present folder is no module of ours
+    command = [sys.executable, "-P", "-c", _CHILD, places]
+    words = [*command, name, engine, *map(str, sides)]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:
         last = (ended.stderr.strip().splitlines() or ["it was killed"])[-1]

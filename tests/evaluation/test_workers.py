@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+import medenh
+from medenh.evaluation.workers import workers
+
+
+def _inherited(seconds):
+    time.sleep(seconds)  # so that each task needs a process of its own
+    deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    return os.getpid(), os.environ.get("OPENBLAS_NUM_THREADS"), deaf
+
+
+def test_every_process_has_one_thread_and_is_deaf_to_ctrl_c(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with workers(2) as pool:
+        tasks = [pool.submit(_inherited, 1) for _ in range(4)]
+        found = {task.result() for task in tasks}
+    assert len(found) == 2
+    assert {one[1:] for one in found} == {("1", True)}
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+    assert "PYTHONSAFEPATH" not in os.environ
+    assert signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+
+
+_PLANTED = "open(__file__ + '.ran', 'w').close()\nraise SystemExit('planted')\n"
+_RUN = """
+import sys
+sys.path.remove("")
+import medenh
+from medenh.cli.main import main
+from medenh.evaluation.workers import workers
+
+if __name__ == "__main__":
+    with workers(2) as pool:
+        assert pool.submit(abs, -3).result() == 3
+    main("degrade . -o out --recipe gauss-0.1 --workers 2 -q".split())
+"""
+
+
+def test_processes_take_no_module_of_the_present_folder(tmp_path):
+    """`multiprocessing` starts them, and its trackers, by python -c."""
+    for name in ("a.png", "b.png"):
+        medenh.write(np.zeros((32, 32), np.uint8), tmp_path / name)
+    (tmp_path / "multiprocessing.py").write_text(_PLANTED)
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "multiprocessing.py.ran").exists()
+    assert (tmp_path / "out" / "b.png").exists()
