@@ -6,6 +6,7 @@ on one thread wherever the sum of a whole image enters it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ _ALONE_FROM = 1 << 20  # pixels; from here all threads share one image whatever 
 
 # without room for its buffers OpenVINO may end in silence, the last answer in place
 _SILENT = "OpenVINO gave no answer"
+# kernels kept for sizes met before; OpenVINO's own 5,000 grow to 600 MB a network
+_KEPT_KERNELS = 256
 _MOST_SPOILT = 4  # they keep their memory; what fails oftener fails for good
 
 
@@ -84,6 +87,9 @@ class OpenVinoRunner:
         self._tiled = self.has_condition and tiled
         self._global = global_ops and not self._tiled
         self._core = import_openvino().Core()
+        with contextlib.suppress(RuntimeError):  # not one of its documented settings
+            kept = {"CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS}
+            self._core.set_property("CPU", kept)
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._compiled: dict[tuple[str, str, bool], Any] = {}
