@@ -46,7 +46,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"cannot be written: {error}", path=path) from error
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}", path=path
+        ) from error
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ __all__ = ["save_curve", "save_frontier", "save_grid", "save_sweep"]
 def save_grid(path: Path, grid: FloatArray) -> None:
     """Write an RGB picture in [0, 1] as 8-bit PNG."""
     bgr = np.rint(np.clip(grid[..., ::-1], 0, 1) * 255).astype(np.uint8)
-    if not cv2.imwrite(str(path), bgr):
-        raise OSError(f"cannot write {path.name}")
+    # not imwrite: why a file cannot be written it tells no one but stderr
+    path.write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
 
 
 def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
