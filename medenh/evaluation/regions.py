@@ -68,7 +68,7 @@ def read_region(path: Path, image: Image) -> BoolArray:
         raise InputError("the mask holds NaN, which is neither in nor out", path=path)
     region: BoolArray = plane != 0
     if not region.any():
-        raise InputError("the mask is empty: there is nothing to measure", path=path)
+        raise InputError("the mask is empty: nothing lies inside", path=path)
     return region
 
 

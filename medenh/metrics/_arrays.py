@@ -168,7 +168,7 @@ def checked_mask(mask: NDArray[Any] | None, shape: tuple[int, ...]) -> BoolArray
             f"the mask's shape {region.shape} is not the picture's {tuple(shape[:2])}"
         )
     if not region.any():
-        raise UsageError("the mask is empty: there is nothing to measure")
+        raise UsageError("the mask is empty: nothing lies inside")
     return None if region.all() else region
 
 
