@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 __all__ = [
     "GatedConv",
-    "MixedFilters",
     "ReflectConv",
     "ResidualBlock",
     "ShuffledConv",
@@ -60,44 +59,6 @@ class GatedConv(nn.Module):
         padded = F.pad(x, (1, 1, 1, 1), mode=mode)
         gated = self.feature(padded) * torch.sigmoid(self.mask(padded))
         return F.leaky_relu(gated, 0.2)
-
-
-class MixedFilters(nn.Module):
-    """Linear filters of a picture, each by a share for every place and channel.
-
-    What a network gives out through fewer channels than a block of unshuffled pixels
-    has values cannot be every change of a block: its fine noise stays. A filter changes
-    all of them, and the features say how much of it goes where. The shares begin at
-    zero, so a trained network that is given filters begins as it was.
-
-    Parameters
-    ----------
-    inputs, features, outputs : int
-        Channels of what is filtered, of the features, and of the change.
-    count : int
-        Filters, of 3x3 places.
-
-    Notes
-    -----
-    This project's own; after the kernels that networks predict for each pixel (Bako et
-    al., ACM TOG 36(4), 2017), but with few kernels, learnt, and only their shares
-    predicted.
-    """
-
-    def __init__(self, inputs: int, features: int, outputs: int, count: int) -> None:
-        super().__init__()
-        self.count = count
-        self.filters = nn.Conv2d(inputs, outputs * count, 3, padding=1)
-        self.shares = nn.Conv2d(features, outputs * count, 1)
-        nn.init.zeros_(self.shares.weight)
-        nn.init.zeros_(self.shares.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        """Return the change: (B, inputs, H, W), (B, features, H, W) to outputs."""
-        filtered = self.filters(x) * self.shares(features)
-        first, *rest = filtered.chunk(self.count, 1)
-        change: Tensor = sum(rest, first)
-        return change
 
 
 class ReflectConv(nn.Conv2d):

@@ -97,9 +97,6 @@ class MAGENet(nn.Module):
         Pictures are ``input * (1 + gain) + offset`` of every pixel and colour instead
         of ``input + offset`` (ours): contrast comes back without the features having
         to carry the detail.
-    filters : int
-        Linear filters of the picture that Stage-2 adds, see `MixedFilters` (ours): of
-        use where it has fewer channels than a block of the unshuffled picture values.
     bias : bool
         Convolutions of both stages have biases (ours; the paper's model has none).
         Without them a stage answers a picture of half the brightness with half the
@@ -144,7 +141,6 @@ class MAGENet(nn.Module):
         rsp_feed: str = "split",
         structures: Sequence[str] = ("vessel",),
         gain: bool = False,
-        filters: int = 0,
         bias: bool = False,
         checkpointing: bool = False,
     ) -> None:
@@ -193,7 +189,6 @@ class MAGENet(nn.Module):
                 checkpointing=checkpointing,
                 inputs=inputs,
                 gain=gain,
-                filters=filters,
             )
             if stage2
             else None

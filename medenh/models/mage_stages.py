@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from medenh.models.layers import MixedFilters
-
 __all__ = [
     "ChannelAttentionBlock",
     "FundusAttentionBlock",
@@ -308,7 +306,6 @@ class Stage2(nn.Module):
     inputs : int
         Channels K of the picture.
     gain : bool
-    filters : int
         See `MAGENet`.
     """
 
@@ -324,7 +321,6 @@ class Stage2(nn.Module):
         checkpointing: bool,
         inputs: int = 3,
         gain: bool = False,
-        filters: int = 0,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -343,11 +339,7 @@ class Stage2(nn.Module):
             )
             for context, fed in zip(widths, structures, strict=True)
         )
-        pixels = inputs * scale**2
-        self.tail = _conv(channels, pixels * (1 + gain))
-        self.mixed = (
-            MixedFilters(pixels, channels, pixels, filters) if filters else None
-        )
+        self.tail = _conv(channels, inputs * (1 + gain) * scale**2)
 
     def forward(
         self,
@@ -368,8 +360,7 @@ class Stage2(nn.Module):
         structures : for each block a sequence of (tensor, int)
             Features of the segmenter and how much smaller than the image they are.
         """
-        x = F.pixel_unshuffle(image, self.scale)
-        first = self.shallow(x)
+        first = self.shallow(F.pixel_unshuffle(image, self.scale))
         z = self.merge(torch.cat([first, F.pixel_unshuffle(handed, self.scale)], 1))
         for index, fab in enumerate(self.fabs):
             fed = [(x, smaller / self.scale) for x, smaller in structures[index]]
@@ -378,7 +369,4 @@ class Stage2(nn.Module):
                 z = checkpoint(fab, *inputs, use_reentrant=False)
             else:
                 z = fab(*inputs)
-        out = _corrected(image, F.pixel_shuffle(self.tail(z), self.scale))
-        if self.mixed is not None:
-            out = out + F.pixel_shuffle(self.mixed(x, z), self.scale)
-        return out
+        return _corrected(image, F.pixel_shuffle(self.tail(z), self.scale))

@@ -169,6 +169,25 @@ def test_without_colours_nothing_is_frozen_or_lost(tmp_path):
     assert told.frozen is None
 
 
+@pytest.mark.parametrize(
+    ("padding", "limit", "moved"),
+    [(0, None, 1), (0, 3, 4), (4095, None, 4094), (4090, 4095, 4089), (7, None, 8)],
+)
+def test_what_was_measured_does_not_become_padding(tmp_path, padding, limit, moved):
+    pixels = ramp((8, 8), "u2", 10, 4000)
+    pixels[0] = padding
+    more = {} if limit is None else {"PixelPaddingRangeLimit": limit}
+    path = save(tmp_path / "in", pixels, bits=12, PixelPaddingValue=padding, **more)
+    image = dicom.read([path])
+    image.pixels[0, 1:3] = padding
+    image.pixels[0, 3:5] = padding if limit is None else limit
+    dicom.write(image, [tmp_path / "out"])
+    made = pydicom.dcmread(tmp_path / "out").pixel_array
+    assert (made[0] == padding).all()
+    assert (made[1:5] == moved).all()
+    np.testing.assert_array_equal(made[5:], pixels[5:])
+
+
 def test_padding_is_frozen_beside_colours(tmp_path):
     pixels = half_coloured()
     pixels[0] = 7

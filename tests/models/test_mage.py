@@ -20,8 +20,6 @@ VARIANTS = {
     "gain": {"gain": True},
     "gain at half size": {"gain": True, "scale": 2},
     "gain and shrunk": {"gain": True, "shrink": 2},
-    "filters": {"filters": 2, "shrink": 2},
-    "filters at half size": {"filters": 2, "scale": 2},
     "bias": {"bias": True},
     "thumbnail": {"thumbnail": 24},
     "thumbnail, shrunk": {"thumbnail": 64, "shrink": 4},
@@ -145,25 +143,6 @@ def test_structures_set_the_classes():
     assert all(side.shape[1] == 4 for side in sides)
 
 
-@pytest.mark.parametrize("scale", [1, 2])
-def test_filters_change_the_picture_by_their_shares(scale):
-    plain, network = _seeded(scale=scale), _seeded(scale=scale, filters=2)
-    network.load_state_dict(plain.state_dict(), strict=False)
-    image = torch.rand(1, 3, 33, 50)
-    with torch.no_grad():
-        before = plain.outputs(image).images[-1]
-        assert torch.equal(network.outputs(image).images[-1], before)
-        mixed, values = network.stage2.mixed, 3 * scale**2
-        mixed.filters.weight.zero_()
-        mixed.filters.bias.zero_()
-        for k in range(2 * values):
-            mixed.filters.weight[k, k % values, 1, 1] = 1.0
-        mixed.shares.bias[:values] = -0.75
-        mixed.shares.bias[values:] = 0.25
-        after = network.outputs(image).images[-1]
-    torch.testing.assert_close(after, before - image / 2)
-
-
 @pytest.mark.parametrize("preset", ["default", "half", "tiny"])
 def test_it_starts_near_the_input(preset):
     network, image = _seeded(preset), torch.rand(1, 3, 64, 64)
@@ -176,9 +155,6 @@ def test_it_starts_near_the_input(preset):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_parameter_learns(variant):
     network = _seeded(**VARIANTS[variant]).train()
-    for name, p in network.named_parameters():
-        if "shares" in name:  # zero at first, when filters do not learn yet
-            torch.nn.init.constant_(p, 0.1)
     side = 32 * network.shrink  # smaller, the segmenter's deepest maps are one pixel
     images, sides = network.outputs(torch.rand(2, 3, side, side))
     loss = sum(image.square().mean() for image in images)

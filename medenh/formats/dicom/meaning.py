@@ -23,6 +23,7 @@ __all__ = [
     "native_pixels",
     "no_magnitude",
     "padding_mask",
+    "padding_range",
     "storage_of",
     "unit_range_of",
 ]
@@ -247,15 +248,31 @@ def padding_mask(
         return None
     mask = np.zeros(stored.shape[:3], bool)
     for index, dataset in enumerate(owner):
-        value = _wrapped(integer(dataset, "PixelPaddingValue", None), layout.dtype)
-        if value is None:
-            continue
-        end = integer(dataset, "PixelPaddingRangeLimit", value)
-        limit = _wrapped(end, layout.dtype)
-        limit = value if limit is None else limit
-        frame = stored[index, :, :, 0]
-        mask[index] = (frame >= min(value, limit)) & (frame <= max(value, limit))
+        if found := padding_range(dataset, layout.dtype):
+            frame = stored[index, :, :, 0]
+            mask[index] = (frame >= found[0]) & (frame <= found[1])
     return mask if mask.any() else None
+
+
+def padding_range(dataset: Dataset, dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """Return the least and the largest stored value that are padding, or None.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    dtype : numpy dtype
+        Type of the stored values.
+
+    Notes
+    -----
+    PS3.3 C.7.5.1.1.2.
+    """
+    value = _wrapped(integer(dataset, "PixelPaddingValue", None), dtype)
+    if value is None:
+        return None
+    limit = _wrapped(integer(dataset, "PixelPaddingRangeLimit", value), dtype)
+    limit = value if limit is None else limit
+    return min(value, limit), max(value, limit)
 
 
 def _wrapped(value: int | None, dtype: np.dtype[Any]) -> int | None:

@@ -15,10 +15,10 @@ from medenh import intensity
 from medenh.errors import MedenhError, OutputError, UsageError, counted, spelled
 from medenh.formats.dicom.dataset import silence
 from medenh.formats.dicom.derive import derived, file_meta_of
-from medenh.formats.dicom.meaning import first_colour
+from medenh.formats.dicom.meaning import first_colour, padding_range
 from medenh.formats.dicom.reader import DicomFiles
 from medenh.formats.files import atomic_output
-from medenh.types import Image, Provenance
+from medenh.types import Image, Provenance, Storage
 
 __all__ = ["write"]
 
@@ -51,8 +51,8 @@ def write(
     for index, path in enumerate(paths):
         of_file = whole if len(paths) == 1 else owner == index
         frozen = None if image.frozen is None else image.frozen[of_file]
-        frames = _without_new_colours(
-            stored[of_file], frozen, header.parts[index].dataset
+        frames = _of_the_same_kind(
+            stored[of_file], frozen, header.parts[index].dataset, image.storage
         )
         with _encoding(path):
             dataset = derived(
@@ -65,17 +65,27 @@ def write(
         _write_file(dataset, frames, path)
 
 
-def _without_new_colours(
-    frames: NDArray[Any], frozen: NDArray[np.bool_] | None, dataset: Dataset
+def _of_the_same_kind(
+    frames: NDArray[Any],
+    frozen: NDArray[np.bool_] | None,
+    dataset: Dataset,
+    storage: Storage,
 ) -> NDArray[Any]:
-    """Keep grey values below those that stand for colours, which are frozen."""
-    first = first_colour(dataset, frames.dtype)
-    if first is None:
-        return frames
-    grey = frames >= first
-    if frozen is not None:
-        grey &= ~frozen[..., None]
-    return np.where(grey, np.array(first - 1, frames.dtype), frames)
+    """Keep measured values off those that mean colours or padding, which are frozen."""
+    first, padding = first_colour(dataset, frames.dtype), None
+    if frames.shape[-1] == 1:
+        padding = padding_range(dataset, frames.dtype)
+    measured = True if frozen is None else ~frozen[..., None]
+    if first is not None:
+        grey = measured & (frames >= first)
+        frames = np.where(grey, np.array(first - 1, frames.dtype), frames)
+    if padding is not None:
+        low, high = padding
+        lost = measured & (frames >= low) & (frames <= high)
+        nearest = high + 1 if high < storage.maximum else low - 1
+        if nearest >= storage.minimum:
+            frames = np.where(lost, np.array(nearest, frames.dtype), frames)
+    return frames
 
 
 def _write_file(dataset: Dataset, frames: NDArray[Any], path: Path) -> None:
