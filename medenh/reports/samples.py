@@ -64,7 +64,7 @@ SAMPLES = (
         output="ihc.png",
         recipe="dpe",
         fault="lost brightness and contrast, faint noise",
-        model="dpe-general",
+        model="fast-general",
     ),
     Sample(
         title="CT slice",

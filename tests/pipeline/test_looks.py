@@ -47,7 +47,7 @@ def test_what_looks_like_nothing_known_gets_the_general_model():
     noise = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
     for image in (from_array(noise), from_array(noise[:20])):
         model, modality, reason = choose(image)
-        assert (model, modality) == ("dpe-general", Modality.UNKNOWN)
+        assert (model, modality) == ("fast-general", Modality.UNKNOWN)
         assert "unknown" in reason
 
 
@@ -58,11 +58,11 @@ def test_values_of_an_unknown_volume_stay_comparable():
     assert model == "nlm"
     assert "keeps its values" in reason
     assert choose(replace(image, format="dicom"))[0] == "nlm"
-    assert choose(replace(image, format="tiff"))[0] == "dpe-general"
+    assert choose(replace(image, format="tiff"))[0] == "fast-general"
     shallow = from_array((noise >> 4).astype(np.uint8))
-    assert choose(replace(shallow, format="dicom"))[0] == "dpe-general"
+    assert choose(replace(shallow, format="dicom"))[0] == "fast-general"
     told = replace(image, format="nifti", modality=Modality.XRAY)
-    assert choose(told)[0] == "dpe-general"
+    assert choose(told)[0] == "fast-general"
 
 
 def test_what_file_or_user_tells_is_not_doubted():
