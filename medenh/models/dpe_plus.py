@@ -225,9 +225,6 @@ class DPEPlusNet(nn.Module):
     filters : int
         Linear filters of what the local network sees, see `MixedFilters`: of use where
         it has fewer channels than a block has values (48 in colour, at 4).
-    lean : bool
-        Skips carry features as they are, without gates, and the encoder has no residual
-        block at its first level: for `light` with a filter a third less work.
     estimator_width : int
         Width of the exposure estimator.
 
@@ -248,7 +245,6 @@ class DPEPlusNet(nn.Module):
         unshuffle: int = 2,
         pair: bool = True,
         filters: int = 0,
-        lean: bool = False,
         estimator_width: int = 32,
     ) -> None:
         super().__init__()
@@ -259,11 +255,7 @@ class DPEPlusNet(nn.Module):
         seen = (6 if pair else 3) * blocks + 1
         self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths[:-1])
-        self.gates = nn.ModuleList(
-            nn.Identity() if lean else GatedConv(c) for c in widths[:-1]
-        )
-        if lean:
-            self.encoder[0] = nn.Identity()
+        self.gates = nn.ModuleList(GatedConv(c) for c in widths[:-1])
         self.down = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )

@@ -52,19 +52,6 @@ def test_any_size_keeps_shape_and_range(architecture, preset, size):
     assert out.max() <= 1
 
 
-def test_a_lean_network_costs_a_third_less_and_keeps_shape_and_range():
-    costs = []
-    for lean in (False, True):
-        network = models.create("dpe-plus", "light", filters=1, lean=lean).eval()
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            out = network.local(torch.rand(1, 3, 50, 70), torch.tensor([[2.0] * 6]))
-        costs.append(counter.get_total_flops())
-        assert out.shape == (1, 3, 50, 70)
-        assert out.min() >= 0
-        assert out.max() <= 1
-    assert costs[1] == pytest.approx(0.65 * costs[0], rel=0.1)
-
-
 def test_filters_are_added_by_their_shares_in_the_place_of_their_values():
     network = models.create("dpe-plus", "light", filters=2).eval()
     plain = models.create("dpe-plus", "light").eval()
