@@ -240,6 +240,15 @@ def test_auto_takes_no_phases_for_magnitudes(kind, tmp_path):
     assert chosen.reason.startswith("it holds phases")
 
 
+@pytest.mark.parametrize("told", [("US", 5), ("US", [1, 2, 3]), ("FD", 2.5)])
+def test_an_image_type_that_is_no_text_costs_nothing(tmp_path, told):
+    def spoil(made):
+        made["ImageType"] = DataElement("ImageType", *told)
+
+    path = save(tmp_path / "in.dcm", noise((64, 64)), bits=12, encode=spoil)
+    assert enhance(path, model="clahe").format == "dicom"
+
+
 def test_phases_among_the_frames_of_one_file_are_found(tmp_path):
     items = [Dataset(), Dataset()]
     for item, word in zip(items, ("MAGNITUDE", "PHASE"), strict=True):

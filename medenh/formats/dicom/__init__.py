@@ -172,13 +172,10 @@ def burned_in_text(image: Image) -> str:
 
 def no_magnitude(image: Image) -> str:
     """Return what an MR image's files hold in place of magnitudes; "" if nothing."""
-    from medenh.formats.dicom import meaning
     from medenh.formats.dicom.reader import DicomFiles
 
     header = image.header
-    if not isinstance(header, DicomFiles):
-        return ""
-    return meaning.no_magnitude([part.dataset for part in header.parts])
+    return header.no_magnitude if isinstance(header, DicomFiles) else ""
 
 
 def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:

@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medenh.formats.dicom.header import integer, numbers, slice_position
-from medenh.formats.dicom.meaning import functional_groups
+from medenh.formats.dicom.header import (
+    functional_groups,
+    integer,
+    numbers,
+    slice_position,
+)
 from medenh.types import Geometry
 
 __all__ = ["frame_order", "geometry_of", "slice_order", "uneven_pixels"]

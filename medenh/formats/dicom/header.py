@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from medenh.errors import OverBudgetError, UnreadableError, UnsupportedError
@@ -18,7 +19,9 @@ from medenh.formats.limits import DEFAULT, Limits
 __all__ = [
     "DicomHeader",
     "Layout",
+    "functional_groups",
     "layout_of",
+    "no_magnitude",
     "no_pixels",
     "read_header",
     "slice_position",
@@ -30,6 +33,12 @@ _SEGMENTATIONS = (
     "1.2.840.10008.5.1.4.1.1.66.7",
 )
 _DICOMDIR = "1.2.840.10008.1.3.10"
+# Each file of them is a plane of the patient (PS3.3 C.7.6.2)
+_SLICES = (
+    "1.2.840.10008.5.1.4.1.1.2",  # CT
+    "1.2.840.10008.5.1.4.1.1.4",  # MR
+    "1.2.840.10008.5.1.4.1.1.128",  # PET
+)
 # They have pixels, but describe pictures beside them.
 _NO_PICTURES = (*_SEGMENTATIONS, _RT_DOSE, _DICOMDIR)
 _PICTURES_BY_OTHER_NAMES = (
@@ -39,6 +48,16 @@ _PICTURES_BY_OTHER_NAMES = (
     "1.2.840.10008.5.1.4.1.1.81.1",  # thickness of the retina
     "1.2.840.10008.5.1.4.1.1.82.1",  # topography of the cornea
 )
+
+
+_MR_FRAME_TYPE = "MRImageFrameTypeSequence"
+# By ImageType and FrameType from the third value on (PS3.3 C.8.3.1.1.1, and letters of
+# makers) and ComplexImageComponent (C.8.13.3.1.2)
+_NO_MAGNITUDES = {
+    "P": "phases", "PHASE": "phases", "PHASE MAP": "phases",
+    "VELOCITY MAP": "velocities", "R": "real parts", "REAL": "real parts",
+    "I": "imaginary parts", "IMAGINARY": "imaginary parts",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +106,12 @@ class DicomHeader:
     claims_image : bool
         Its kind of object has pixels: without them it is damaged. False for reports,
         plans, presentation states, directories and the like.
+    is_slice : bool
+        Its kind of object is a plane of the patient: CT, MR and PET of one frame.
     series_uid, modality : str
+    no_magnitude : str
+        What it holds in place of magnitudes, where it is MR of one frame: see the
+        function.
     transfer_syntax : str
         UID of the transfer syntax.
     rows, columns, frames, samples, bits_stored : int
@@ -104,8 +128,10 @@ class DicomHeader:
     path: Path
     is_image: bool
     claims_image: bool
+    is_slice: bool
     series_uid: str
     modality: str
+    no_magnitude: str
     transfer_syntax: str
     rows: int
     columns: int
@@ -138,6 +164,7 @@ class DicomHeader:
             self.bits_stored,
             self.signed,
             self.photometric,
+            self.no_magnitude,
             turn,
         )
 
@@ -159,8 +186,10 @@ def _header(dataset: Dataset, path: Path) -> DicomHeader:
         path=path,
         is_image="Rows" in dataset and text(dataset, "SOPClassUID") not in _NO_PICTURES,
         claims_image=_claims_image(dataset),
+        is_slice=text(dataset, "SOPClassUID") in _SLICES,
         series_uid=text(dataset, "SeriesInstanceUID"),
         modality=text(dataset, "Modality"),
+        no_magnitude=no_magnitude(dataset) if frames == 1 else "",
         transfer_syntax=str(transfer_syntax(dataset)),
         rows=integer(dataset, "Rows", 0),
         columns=integer(dataset, "Columns", 0),
@@ -220,6 +249,43 @@ def slice_position(dataset: Dataset) -> float | None:
     if place is None or turn is None:
         return None
     return float(np.dot(np.cross(turn[:3], turn[3:]), place))
+
+
+def no_magnitude(dataset: Dataset) -> str:
+    """Return what an MR image, or some of its frames, holds in place of magnitudes.
+
+    Returns
+    -------
+    str
+        "phases", "velocities", "real parts" or "imaginary parts"; empty where nothing
+        of it is told. Noise of all of them goes up and down about the true value, also
+        of one near the darkest; phases leap from one end to the other besides.
+    """
+    if text(dataset, "Modality") != "MR":
+        return ""
+    for item in (dataset, *functional_groups(dataset, _MR_FRAME_TYPE, some=True)):
+        types = item.get("ImageType") or item.get("FrameType")
+        told = list(types)[2:] if isinstance(types, MultiValue) else []
+        for word in (text(item, "ComplexImageComponent"), *map(str, told)):
+            if found := _NO_MAGNITUDES.get(word.strip().upper()):
+                return found
+    return ""
+
+
+def functional_groups(
+    dataset: Dataset, keyword: str, *, some: bool = False
+) -> list[Dataset]:
+    """Return the items of one functional group: shared, or one for each frame.
+
+    Empty where the file has none. Where it has it for some frames only it is empty too,
+    or with ``some`` has theirs.
+    """
+    for item in dataset.get("SharedFunctionalGroupsSequence") or []:
+        if item.get(keyword):
+            return [item.get(keyword)[0]]
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    found = [item.get(keyword)[0] for item in frames if item.get(keyword)]
+    return found if some or len(found) == len(frames) else []
 
 
 def transfer_syntax(dataset: Dataset) -> UID:

@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medenh import intensity
-from medenh.formats.dicom.header import Layout, integer, numbers, text
+from medenh.formats.dicom.header import (
+    Layout,
+    functional_groups,
+    integer,
+    numbers,
+    text,
+)
 from medenh.types import Modality, Storage, UnitRange
 
 __all__ = [
     "colour_mask",
     "first_colour",
-    "functional_groups",
     "has_damaged_rescale",
     "is_hounsfield",
     "modality_of",
     "native_pixels",
-    "no_magnitude",
     "padding_mask",
     "padding_range",
     "storage_of",
@@ -63,14 +67,6 @@ _BY_MODALITY = {
     "SM": Modality.MICROSCOPY,
     "GM": Modality.MICROSCOPY,
 }
-_MR_FRAME_TYPE = "MRImageFrameTypeSequence"
-# By ImageType and FrameType from the third value on (PS3.3 C.8.3.1.1.1, and letters of
-# makers) and ComplexImageComponent (C.8.13.3.1.2)
-_NO_MAGNITUDES = {
-    "P": "phases", "PHASE": "phases", "PHASE MAP": "phases",
-    "VELOCITY MAP": "velocities", "R": "real parts", "REAL": "real parts",
-    "I": "imaginary parts", "IMAGINARY": "imaginary parts",
-}  # fmt: skip
 # A window that clips more of the foreground is a stale one. Those of Hounsfield units
 # are narrower than a body, but show some of it, if they are not of stored numbers.
 _CLIPPED, _CLIPPED_HU = 0.5, 0.99  # [chosen]
@@ -80,49 +76,6 @@ def modality_of(dataset: Dataset) -> Modality:
     """Return the kind of picture, by SOP class first, then by Modality."""
     by_class = _BY_CLASS.get(text(dataset, "SOPClassUID"))
     return by_class or _BY_MODALITY.get(text(dataset, "Modality"), Modality.UNKNOWN)
-
-
-def no_magnitude(datasets: Sequence[Dataset]) -> str:
-    """Return what an MR image, or some of its frames, holds in place of magnitudes.
-
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        One for each file.
-
-    Returns
-    -------
-    str
-        "phases", "velocities", "real parts" or "imaginary parts"; empty where nothing
-        of it is told. Noise of all of them goes up and down about the true value, also
-        of one near the darkest; phases leap from one end to the other besides.
-    """
-    for dataset in datasets:
-        if text(dataset, "Modality") != "MR":
-            continue
-        for item in (dataset, *functional_groups(dataset, _MR_FRAME_TYPE, some=True)):
-            types = item.get("ImageType") or item.get("FrameType") or []
-            told = [] if isinstance(types, str) else list(types)[2:]
-            for word in (text(item, "ComplexImageComponent"), *map(str, told)):
-                if found := _NO_MAGNITUDES.get(word.strip().upper()):
-                    return found
-    return ""
-
-
-def functional_groups(
-    dataset: Dataset, keyword: str, *, some: bool = False
-) -> list[Dataset]:
-    """Return the items of one functional group: shared, or one for each frame.
-
-    Empty where the file has none. Where it has it for some frames only it is empty too,
-    or with ``some`` has theirs.
-    """
-    for item in dataset.get("SharedFunctionalGroupsSequence") or []:
-        if item.get(keyword):
-            return [item.get(keyword)[0]]
-    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    found = [item.get(keyword)[0] for item in frames if item.get(keyword)]
-    return found if some or len(found) == len(frames) else []
 
 
 def _transformations(dataset: Dataset) -> list[Dataset]:

@@ -34,6 +34,7 @@ from medenh.formats.dicom.header import (
     Layout,
     integer,
     layout_of,
+    no_magnitude,
     text,
     transfer_syntax,
 )
@@ -94,6 +95,8 @@ class DicomFiles:
         or damaged rescale is not undone by a line.
     damaged_rescale : bool
         There is a rescale slope or intercept from which no line follows.
+    no_magnitude : str
+        What MR holds in place of magnitudes, somewhere; empty where nothing is told.
     coloured : bool
         Some pixels of grey frames stand for colours; they are frozen.
     misplaced : str
@@ -108,6 +111,7 @@ class DicomFiles:
     order: tuple[int, ...] = ()
     rescaled: bool = True
     damaged_rescale: bool = False
+    no_magnitude: str = ""
     coloured: bool = False
     misplaced: str = ""
     uneven: str = ""
@@ -259,6 +263,7 @@ def _image(
                 order,
                 rescaled=rescaled,
                 damaged_rescale=not rescaled and meaning.has_damaged_rescale(unique),
+                no_magnitude=next(filter(None, map(no_magnitude, unique)), ""),
                 coloured=colours is not None,
                 misplaced=misplaced,
                 uneven=uneven_pixels(unique),
