@@ -445,9 +445,7 @@ def _series(
     series = []
     for headers in groups.values():
         places = [one.position or 0.0 for one in headers]
-        numbers = {one.instance_number for one in headers}
-        times = len(headers) > 1 and len(numbers - {None}) == len(headers)
-        if max(places) - min(places) < _APART_MM and not times:  # one, or copies of one
+        if max(places) - min(places) < _APART_MM and not _are_times(headers):
             lone.update(one.path for one in headers)
             continue
         headers.sort(
@@ -455,3 +453,14 @@ def _series(
         )
         series.append(tuple(one.path for one in headers))
     return series, lone
+
+
+def _are_times(headers: Sequence[DicomHeader]) -> bool:
+    """Tell whether files in one place are volumes of one slice that follow each other.
+
+    Not if it is one, nor copies of one, nor pictures of which the place says nothing:
+    other kinds are written with one that is the same for all.
+    """
+    numbers = {one.instance_number for one in headers} - {None}
+    told = len(headers) > 1 and len(numbers) == len(headers)
+    return told and all(one.is_slice for one in headers)

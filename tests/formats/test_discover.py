@@ -280,6 +280,26 @@ def test_times_of_one_place_are_one_item(tmp_path):
     assert (image.frames, image.geometry.depth) == (3, 1)
 
 
+@pytest.mark.parametrize("kind", ["7", "6.1", "1.1", "77.1.5.1", "12.1"])
+def test_a_place_that_is_that_of_all_makes_no_volume_of_pictures(tmp_path, kind):
+    """Of captures, ultrasound, radiographs, fundus photographs and angiograms."""
+    sop_class = f"1.2.840.10008.5.1.4.1.1.{kind}"
+    for number in (1, 2, 3):
+        slice_file(
+            tmp_path / str(number), place=0, number=number, SOPClassUID=sop_class
+        )
+    assert listed(discover([tmp_path])) == [("1",), ("2",), ("3",)]
+
+
+@pytest.mark.parametrize("places", [(0, 0), (0, 3)])
+def test_magnitudes_and_phases_of_a_series_are_volumes_of_their_own(tmp_path, places):
+    for number, (place, word) in enumerate((p, w) for w in "MP" for p in places):
+        types = ["ORIGINAL", "PRIMARY", word]
+        more = {"place": place, "number": number, "ImageType": types}
+        slice_file(tmp_path / f"{word}{number}", **more)
+    assert listed(discover([tmp_path])) == [("M0", "M1"), ("P2", "P3")]
+
+
 def test_a_series_that_lies_in_several_folders_is_told(tmp_path):
     for place in range(5):
         slice_file(tmp_path / "split" / f"p{place % 2}" / str(place), place=place)
