@@ -410,7 +410,10 @@ def volumes_range(
         part = np.s_[first : first + depth]
         body = pixels[part] if frozen is None else pixels[part][~frozen[part]]
         ranges.append(percentile_range(body, inverted=inverted, sample=sample))
-    told = [one for one in ranges if one.reason == _PERCENTILES] or ranges[:1]
+    told = [one for one in ranges if one.reason == _PERCENTILES]
+    if not told:
+        body = pixels if frozen is None else pixels[~frozen]
+        return percentile_range(body, inverted=inverted)
     low, high = min(one.low for one in told), max(one.high for one in told)
     return replace(told[0], low=low, high=high)
 

@@ -250,6 +250,10 @@ def test_a_bright_volume_among_many_is_not_cut_off():
         assert intensity.volumes_range(one, depth) == intensity.percentile_range(one)
     empty = intensity.volumes_range(np.full((4, 3, 3, 1), 7.0), 2)
     assert (empty.low, empty.high, empty.reason) == (7.0, 8.0, "constant")
+    steps = np.repeat([np.nan, 7.0, 8.0, 30.0], 9).reshape(4, 3, 3, 1)
+    for frozen in (None, ~np.isfinite(steps[..., 0])):
+        found = intensity.volumes_range(steps, 1, frozen=frozen)
+        assert (found.low, found.high) == (7.0, 30.0)  # all of them have a say
 
 
 @pytest.mark.parametrize(
