@@ -196,6 +196,18 @@ def test_padding_is_frozen_beside_colours(tmp_path):
     np.testing.assert_array_equal(frozen, (pixels == 7) | (pixels >= FIRST))
 
 
+def test_what_was_measured_becomes_neither_padding_nor_a_colour(tmp_path):
+    pixels = half_coloured() >> 1
+    pixels[0], pixels[-1] = FIRST - 1, FIRST
+    path = save_coloured(tmp_path / "in", pixels, PixelPaddingValue=FIRST - 1)
+    image = dicom.read([path])
+    image.pixels[0, 1] = 4000
+    dicom.write(image, [tmp_path / "out"])
+    made = pydicom.dcmread(tmp_path / "out").pixel_array
+    assert (made[1] == FIRST - 2).all()
+    np.testing.assert_array_equal(made[[0, *range(2, 8)]], pixels[[0, *range(2, 8)]])
+
+
 @pytest.mark.parametrize(
     ("types", "component", "kind"),
     [

@@ -72,17 +72,18 @@ def _of_the_same_kind(
     storage: Storage,
 ) -> NDArray[Any]:
     """Keep measured values off those that mean colours or padding, which are frozen."""
-    first, padding = first_colour(dataset, frames.dtype), None
-    if frames.shape[-1] == 1:
-        padding = padding_range(dataset, frames.dtype)
+    if frames.shape[-1] != 1:
+        return frames
     measured = True if frozen is None else ~frozen[..., None]
+    first, top = first_colour(dataset, frames.dtype), storage.maximum
     if first is not None:
-        grey = measured & (frames >= first)
-        frames = np.where(grey, np.array(first - 1, frames.dtype), frames)
-    if padding is not None:
+        top = max(first - 1, storage.minimum)
+        grey = measured & (frames > top)
+        frames = np.where(grey, np.array(top, frames.dtype), frames)
+    if padding := padding_range(dataset, frames.dtype):
         low, high = padding
         lost = measured & (frames >= low) & (frames <= high)
-        nearest = high + 1 if high < storage.maximum else low - 1
+        nearest = high + 1 if high < top else low - 1
         if nearest >= storage.minimum:
             frames = np.where(lost, np.array(nearest, frames.dtype), frames)
     return frames
