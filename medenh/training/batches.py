@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from medenh.device import usable_cores
+from medenh.device import surroundings_of_children, usable_cores
 from medenh.opencv import cv2
 from medenh.training.strategies.base import Batch, Strategy
 
@@ -63,7 +63,8 @@ def batches_ahead(
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process that inherits cv2's pool hangs in its calls
     try:
-        made = iter(loader)
+        with surroundings_of_children():
+            made = iter(loader)
     finally:
         cv2.setNumThreads(threads)
     yield from made

@@ -1,5 +1,6 @@
 """Batches made ahead, by a thread or by processes, are the same."""
 
+import multiprocessing
 import signal
 
 import cv2
@@ -45,6 +46,21 @@ def test_processes_make_what_a_thread_makes():
     for one, two in zip(by_thread, by_processes, strict=True):
         for mine, theirs in zip(one, two, strict=True):
             np.testing.assert_array_equal(mine["image"], theirs["image"].numpy())
+
+
+def test_processes_take_no_module_of_the_present_folder(tmp_path, monkeypatch):
+    """They are spawned on macOS, and from Python 3.14 on started by a server."""
+    planted = tmp_path / "multiprocessing.py"
+    planted.write_text("open(__file__ + '.ran', 'w').close()\nraise SystemExit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        made = list(batches_ahead(_Blurred(), range(2), [range(2)], workers=1))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert len(made) == 2
+    assert list(tmp_path.iterdir()) == [planted]
 
 
 def test_processes_are_no_more_than_the_cores_that_may_be_used(monkeypatch):
