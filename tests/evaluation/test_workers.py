@@ -12,16 +12,20 @@ import medenh
 from medenh.evaluation.workers import workers
 
 
-def _inherited(seconds):
-    time.sleep(seconds)  # so that each task needs a process of its own
+def _inherited(meeting):
+    """Tell what this process inherited, once another one has come to the meeting."""
+    (meeting / str(os.getpid())).touch()
+    latest = time.monotonic() + 120
+    while len(list(meeting.iterdir())) < 2 and time.monotonic() < latest:
+        time.sleep(0.01)
     deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     return os.getpid(), os.environ.get("OPENBLAS_NUM_THREADS"), deaf
 
 
-def test_every_process_has_one_thread_and_is_deaf_to_ctrl_c(monkeypatch):
+def test_every_process_has_one_thread_and_is_deaf_to_ctrl_c(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     with workers(2) as pool:
-        tasks = [pool.submit(_inherited, 1) for _ in range(4)]
+        tasks = [pool.submit(_inherited, tmp_path) for _ in range(2)]
         found = {task.result() for task in tasks}
     assert len(found) == 2
     assert {one[1:] for one in found} == {("1", True)}
