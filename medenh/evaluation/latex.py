@@ -22,7 +22,13 @@ _ESCAPES = str.maketrans(
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
-        "[": "{[}",  # first in a line it would be an option of the one before
+        # in the fonts that LaTeX has by itself these are other signs
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        # first in a line they would belong to the end of the one before
+        "[": "{[}",
+        "*": "{*}",
     }
 )
 

@@ -170,7 +170,7 @@ def test_summary_has_a_line_a_row(tmp_path):
 
 def test_a_name_in_tex_gets_the_means_as_latex(tmp_path):
     score = SetScore(name="t.auc", title="AUC", value=-0.75, ci95=(-1.0, 0.5), n=2)
-    hostile = "[a]_50%&#$ {x}~^\\\n\udc80"
+    hostile = "[a]_50%&#$ {x}~^\\\n\udc80*<|>"
     rows = (
         row(hostile, (20.0, 22.0, 24.5), note="see\n100 %"),
         row("mine", (25.0, 26.0, 27.5), mae=(0.1, None, 0.1), set_scores=(score,)),
@@ -180,13 +180,14 @@ def test_a_name_in_tex_gets_the_means_as_latex(tmp_path):
     assert text.startswith(LATEX_BEGINS)
     *comments, begin, _, head, _, one, two, _, end = text.decode().splitlines()
     assert comments[1:] == [
-        r"% [a]_50%&#$ {x}~^\ \udc80: see 100 %", "% note: a note", "% 1 failed"
+        r"% [a]_50%&#$ {x}~^\ \udc80*<|>: see 100 %", "% note: a note", "% 1 failed"
     ]  # fmt: skip
     assert (begin, end) == (r"\begin{tabular}{lrrr}", r"\end{tabular}")
     assert head == r"method & psnr, dB $\uparrow$ & mae $\downarrow$ & t.auc \\"
     assert one.startswith(
         r"{[}a]\_50\%\&\#\$ \{x\}\textasciitilde{}\textasciicircum{}\textbackslash{} "
-        r"\textbackslash{}udc80 & $22.17\ [20.00, "
+        r"\textbackslash{}udc80{*}\textless{}\textbar{}\textgreater{} "
+        r"& $22.17\ [20.00, "
     )
     assert one.endswith(r"]$ & -- \\")
     assert two.startswith(r"mine & $\mathbf{26.17}\ [25.00, ")
