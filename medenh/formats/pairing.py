@@ -160,13 +160,18 @@ def list_pictures(
 def passed_over(listings: Iterable[Listing]) -> dict[str, int]:
     """Return how many files of which kind some folders hold that are not taken.
 
-    A file of two of the folders counts once. As `Discovery.kinds`.
+    A file of two of the folders counts once, whatever they are called. As
+    `Discovery.kinds`.
     """
+
+    def place(path: Path) -> Path:  # a link is itself, not what it leads to
+        return Path(os.path.realpath(path.parent), path.name)
+
     both = Discovery()
     for others in (listing.others for listing in listings):
-        both.passed_over.extend(map(Path.absolute, others.passed_over))
+        both.passed_over.extend(map(place, others.passed_over))
         both.foreign.update(
-            (path.absolute(), kind) for path, kind in others.foreign.items()
+            (place(path), kind) for path, kind in others.foreign.items()
         )
     both.passed_over[:] = dict.fromkeys(both.passed_over)
     return both.kinds
