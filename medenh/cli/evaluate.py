@@ -160,7 +160,7 @@ def _prepare(
         "csv": output.CSV_BEGINS,
         "summary": output.SUMMARY_BEGINS,
     }
-    if "summary" in places and places["summary"].suffix.lower() == ".tex":
+    if "summary" in places and output.is_latex(places["summary"]):
         begins["summary"] = latex.LATEX_BEGINS
     named = [one for one in inputs if one is not None]
     resolved: set[Path] = set()

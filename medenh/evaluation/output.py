@@ -21,6 +21,7 @@ __all__ = [
     "SUMMARY_BEGINS",
     "Mean",
     "as_text",
+    "is_latex",
     "means_of",
     "plain",
     "summarise",
@@ -117,6 +118,11 @@ def write_csv(evaluation: Evaluation, path: str | Path) -> None:
     _write_lines(lines, path)
 
 
+def is_latex(path: str | Path) -> bool:
+    """Tell by its name whether a summary is LaTeX, and not CSV."""
+    return Path(path).suffix.lower() == ".tex"
+
+
 def write_summary(evaluation: Evaluation, path: str | Path) -> None:
     """Write one line a row: row, files, then mean, ends of the interval, n a column.
 
@@ -129,7 +135,7 @@ def write_summary(evaluation: Evaluation, path: str | Path) -> None:
     OutputError
         The file cannot be written.
     """
-    if Path(path).suffix.lower() == ".tex":
+    if is_latex(path):
         from medenh.evaluation.latex import write_latex  # it needs this module
 
         write_latex(evaluation, path)
