@@ -15,7 +15,7 @@ from medenh.types import Image
 
 __all__ = ["float_header", "header_for", "misfit"]
 
-_OFF = 0.1  # of a voxel: by this much qform may differ from sform at the far corner
+_SHEAR = 1e-3  # [chosen] cosine between axes: half a voxel over 500, and above rounding
 
 
 def misfit(image: Image) -> tuple[str, str]:
@@ -113,7 +113,6 @@ def _place(meta: Any, image: Image) -> None:
         affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     meta.set_sform(affine, code="scanner")
     meta.set_qform(affine, code="scanner", strip_shears=True)
-    corner = (image.width, image.height, image.geometry.depth or image.frames, 1)
-    off = np.abs((meta.get_qform() - affine) @ corner).max()
-    if off > _OFF * np.linalg.norm(affine[:3, :3], axis=0).min():
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.abs(axes.T @ axes - np.eye(3)).max() > _SHEAR:
         meta["qform_code"] = 0  # it has no shears, and some readers take it first
