@@ -239,6 +239,20 @@ def test_mr_that_is_no_magnitude_is_refused_under_strict(
     np.testing.assert_array_equal(same.pixels, image.pixels)
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(0, ""), (1, "phases"), (2, "real parts"), (3, "imaginary parts"), ([1, 1], "")],
+)
+def test_ge_tells_what_is_no_magnitude_in_an_element_of_its_own(value, kind, tmp_path):
+    def encode(made):
+        block = made.private_block(0x0043, "GEMS_PARM_01", create=True)
+        block.add_new(0x2F, "SS", value)
+
+    types = ["ORIGINAL", "PRIMARY", "OTHER"]
+    path = save(tmp_path / "in.dcm", noise((16, 16)), encode=encode, ImageType=types)
+    assert dicom.no_magnitude(dicom.read([path])) == kind
+
+
 @pytest.mark.parametrize("kind", ["u1", "u2"])
 def test_auto_takes_no_phases_for_magnitudes(kind, tmp_path):
     words = ["ORIGINAL", "PRIMARY", "M"]

@@ -58,6 +58,7 @@ _NO_MAGNITUDES = {
     "VELOCITY MAP": "velocities", "R": "real parts", "REAL": "real parts",
     "I": "imaginary parts", "IMAGINARY": "imaginary parts",
 }  # fmt: skip
+_GE_WORDS = {1: "P", 2: "R", 3: "I"}  # of (0043,102F), where ImageType says no word
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +267,20 @@ def no_magnitude(dataset: Dataset) -> str:
     for item in (dataset, *functional_groups(dataset, _MR_FRAME_TYPE, some=True)):
         types = item.get("ImageType") or item.get("FrameType")
         told = list(types)[2:] if isinstance(types, MultiValue) else []
-        for word in (text(item, "ComplexImageComponent"), *map(str, told)):
+        told += [text(item, "ComplexImageComponent"), _word_of_ge(item)]
+        for word in map(str, told):
             if found := _NO_MAGNITUDES.get(word.strip().upper()):
                 return found
     return ""
+
+
+def _word_of_ge(dataset: Dataset) -> str:
+    """Return what a private element of GE's scanners says in place of ImageType."""
+    try:
+        value = dataset.private_block(0x0043, "GEMS_PARM_01")[0x2F].value
+    except KeyError:
+        return ""
+    return _GE_WORDS.get(value, "") if isinstance(value, int) else ""
 
 
 def functional_groups(
