@@ -26,6 +26,7 @@ __all__ = [
     "cpu_flags",
     "cpu_has_bf16",
     "has_bf16",
+    "keep_freed_memory",
     "num_threads",
     "one_thread_each",
     "one_thread_for_sums",
@@ -49,6 +50,15 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
+
+# What glibc reads when a process starts: pieces of up to 32 MiB are cut from memory
+# that was freed before, of which 64 MiB stay. By its own rules it hands the memory of
+# each picture back to the system and asks for it anew, page by page, for the next one.
+_MEMORY_KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
+    "MALLOC_TRIM_THRESHOLD_": 64 << 20,
+}
+_MALLOPT = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}  # malloc.h
 
 _NAME = re.compile(r"cpu|mps|cuda(:\d+)?")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -163,11 +173,29 @@ def one_thread_each() -> Iterator[None]:
 def surroundings_of_children() -> Iterator[None]:
     """Set what Python's processes that are started inside inherit.
 
-    They use one thread each, and take no module of the present folder for Python's own:
-    `multiprocessing` starts them by ``python -c``, which looks there first.
+    They use one thread each, keep freed memory, and take no module of the present
+    folder for Python's own: `multiprocessing` starts them by ``python -c``, which looks
+    there first.
     """
-    with _environment({**ONE_THREAD, "PYTHONSAFEPATH": "1"}):
+    kept = {n: str(v) for n, v in _MEMORY_KEPT.items() if n not in os.environ}
+    with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
         yield
+
+
+def keep_freed_memory() -> None:
+    """Let this process use freed memory again, where the C library is glibc.
+
+    For a program of one's own: it is a setting of the whole process. What the
+    environment says of it (``MALLOC_TRIM_THRESHOLD_``...) comes first.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries lack it
+    for name, value in _MEMORY_KEPT.items():
+        if mallopt is not None and name not in os.environ:
+            mallopt(_MALLOPT[name], value)
 
 
 @contextmanager

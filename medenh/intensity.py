@@ -36,7 +36,7 @@ __all__ = [
 
 SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
 
-_BLOCK = 2_000_000  # values converted at a time
+_BLOCK = 262_144  # values converted at a time: memory of that size is used again
 _SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
 _SAMPLE_OF_MANY = 200_000  # of each of many volumes, at the least
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the detectors and converters in use

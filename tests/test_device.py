@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -13,6 +15,7 @@ from medenh.device import (
     one_thread_each,
     pick_device,
     pick_precision,
+    surroundings_of_children,
 )
 from medenh.errors import UsageError
 
@@ -98,3 +101,48 @@ def test_precision_is_quick_only_where_certified(
 def test_precisions_that_a_cpu_lacks_are_refused(asked):
     with pytest.raises(UsageError, match=r"precision|fp16"):
         pick_precision(asked, Device("cpu"))
+
+
+PAGES = """
+import resource, sys
+from medenh.device import keep_freed_memory, surroundings_of_children
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+
+def asked():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def pictures():
+    for piece in [bytearray(3_000_000) for _ in range(6)]:
+        piece[::4096] = b"1" * len(range(0, len(piece), 4096))
+
+pictures()
+before = asked()
+for _ in range(10):
+    pictures()
+print(asked() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own rules")
+@pytest.mark.parametrize("how", ["kept", "inherited"])
+def test_memory_that_was_freed_is_used_again(how):
+    """By glibc's rules each picture's pages are asked of the system anew."""
+    asked = {}
+    for way in ("plain", how):
+        environment = (
+            surroundings_of_children() if way == "inherited" else nullcontext()
+        )
+        with environment:
+            command = [sys.executable, "-c", PAGES, way]
+            out = subprocess.run(command, capture_output=True, check=True)
+        asked[way] = int(out.stdout)
+    assert asked[how] < asked["plain"] / 10
+
+
+def test_what_the_user_says_of_memory_stays(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000")
+    with surroundings_of_children():
+        assert os.environ["MALLOC_TRIM_THRESHOLD_"] == "1000"
+        assert os.environ["MALLOC_MMAP_THRESHOLD_"] == str(32 << 20)
+    assert "MALLOC_MMAP_THRESHOLD_" not in os.environ

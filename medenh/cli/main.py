@@ -30,6 +30,7 @@ from medenh.cli.console import (
     write,
 )
 from medenh.cli.streams import PIPE_CLOSED, prepare_streams
+from medenh.device import keep_freed_memory
 from medenh.errors import (
     MedenhError,
     OutOfMemoryError,
@@ -146,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         In place of the process's own.
     """
     prepare_streams()
+    keep_freed_memory()
     words, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     configure_logging(logging.DEBUG if debug else logging.WARNING)
     expect_json("--json" in words[: _end_of_options(words)])
