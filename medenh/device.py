@@ -54,11 +54,11 @@ ONE_THREAD = dict.fromkeys(
 # What glibc reads when a process starts: pieces of up to 32 MiB are cut from memory
 # that was freed before, of which 64 MiB stay. By its own rules it hands the memory of
 # each picture back to the system and asks for it anew, page by page, for the next one.
+# Name -> number in malloc.h, value.
 _MEMORY_KEPT = {
-    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
-    "MALLOC_TRIM_THRESHOLD_": 64 << 20,
+    "MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 64 << 20),
 }
-_MALLOPT = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}  # malloc.h
 
 _NAME = re.compile(r"cpu|mps|cuda(:\d+)?")
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -177,7 +177,7 @@ def surroundings_of_children() -> Iterator[None]:
     folder for Python's own: `multiprocessing` starts them by ``python -c``, which looks
     there first.
     """
-    kept = {n: str(v) for n, v in _MEMORY_KEPT.items() if n not in os.environ}
+    kept = {name: str(value) for name, _, value in _memory_to_keep()}
     with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
         yield
 
@@ -193,9 +193,14 @@ def keep_freed_memory() -> None:
     import ctypes
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries lack it
-    for name, value in _MEMORY_KEPT.items():
-        if mallopt is not None and name not in os.environ:
-            mallopt(_MALLOPT[name], value)
+    if mallopt is not None:
+        for _, number, value in _memory_to_keep():
+            mallopt(number, value)
+
+
+def _memory_to_keep() -> list[tuple[str, int, int]]:
+    """Return name, number and value of what the user says nothing of."""
+    return [(n, *told) for n, told in _MEMORY_KEPT.items() if n not in os.environ]
 
 
 @contextmanager

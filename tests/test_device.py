@@ -124,8 +124,15 @@ print(asked() - before)
 """
 
 
+@pytest.fixture
+def nothing_said_of_memory(monkeypatch):
+    for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own rules")
 @pytest.mark.parametrize("how", ["kept", "inherited"])
+@pytest.mark.usefixtures("nothing_said_of_memory")
 def test_memory_that_was_freed_is_used_again(how):
     """By glibc's rules each picture's pages are asked of the system anew."""
     asked = {}
@@ -140,6 +147,7 @@ def test_memory_that_was_freed_is_used_again(how):
     assert asked[how] < asked["plain"] / 10
 
 
+@pytest.mark.usefixtures("nothing_said_of_memory")
 def test_what_the_user_says_of_memory_stays(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000")
     with surroundings_of_children():
