@@ -1,11 +1,13 @@
 """Batches made ahead, by a thread or by processes, are the same."""
 
 import multiprocessing
-import signal
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 from medenh.training import batches
 from medenh.training.batches import batches_ahead
@@ -19,25 +21,16 @@ class _Blurred:
         return {"image": np.stack([cv2.GaussianBlur(p, (0, 0), 3) for p in planes])}
 
 
-@pytest.fixture
-def many_threads():
-    """Cv2 has started threads, as it has after images were loaded; nothing hangs."""
+# cv2 has started threads, as it has after images were loaded; nothing hangs
+_AFTER_MANY_THREADS = """
+import cv2
+import numpy as np
+from tests.training.test_batches import _Blurred
+from medenh.training.batches import batches_ahead
 
-    def give_up(_number, _frame):
-        raise TimeoutError("the processes hang")
-
-    threads, before = cv2.getNumThreads(), signal.signal(signal.SIGALRM, give_up)
+if __name__ == "__main__":
     cv2.setNumThreads(4)
     cv2.GaussianBlur(np.zeros((2000, 2000), np.float32), (0, 0), 3)
-    signal.alarm(120)  # far from what a busy machine takes: it would end the worker
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-    cv2.setNumThreads(threads)
-
-
-@pytest.mark.usefixtures("many_threads")
-def test_processes_make_what_a_thread_makes():
     parts = [range(2), range(2, 4)]
     by_thread = list(batches_ahead(_Blurred(), range(3, 7), parts))
     by_processes = list(batches_ahead(_Blurred(), range(3, 7), parts, workers=2))
@@ -46,6 +39,22 @@ def test_processes_make_what_a_thread_makes():
     for one, two in zip(by_thread, by_processes, strict=True):
         for mine, theirs in zip(one, two, strict=True):
             np.testing.assert_array_equal(mine["image"], theirs["image"].numpy())
+"""
+
+
+def test_processes_make_what_a_thread_makes(tmp_path):
+    """In a process of its own: one that hangs or crashes ends there, and says where."""
+    script = tmp_path / "script.py"
+    script.write_text(_AFTER_MANY_THREADS)
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,  # far from what a busy machine takes
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_processes_take_no_module_of_the_present_folder(tmp_path, monkeypatch):
