@@ -271,9 +271,8 @@ def _encode_png(
     if samples.shape[2] == 2:  # OpenCV has no grey with alpha
         encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=1))
     else:
-        order = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[samples.shape[2]]
         # an explicit level would leave OpenCV's fast filter: 3 to 8 times slower
-        done, buffer = cv2.imencode(".png", np.ascontiguousarray(samples[..., order]))
+        done, buffer = cv2.imencode(".png", _blue_first(samples))
         if not done:
             raise UnsupportedError("pixels do not fit into PNG", path=image.source)
         encoded = buffer.tobytes()
@@ -281,6 +280,16 @@ def _encode_png(
     if provenance is not None:
         kept = (*_other_texts(kept), _provenance_chunk(provenance))
     return png.splice(encoded, kept)
+
+
+def _blue_first(samples: NDArray[Any]) -> NDArray[Any]:
+    """Return 8- or 16-bit samples in the order that OpenCV wants."""
+    from medenh.opencv import cv2
+
+    samples = np.ascontiguousarray(samples)
+    turns = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    turn = turns.get(samples.shape[2])
+    return samples if turn is None else np.asarray(cv2.cvtColor(samples, turn))
 
 
 def _other_texts(kept: tuple[bytes, ...]) -> list[bytes]:
@@ -318,9 +327,7 @@ def _encode_jpeg(image: Image, header: RasterHeader, path: Path) -> bytes:
         cv2.IMWRITE_JPEG_QUALITY, _QUALITY,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR, full,
     ]  # fmt: skip
-    done, buffer = cv2.imencode(
-        ".jpg", np.ascontiguousarray(pixels[..., ::-1]), options
-    )
+    done, buffer = cv2.imencode(".jpg", _blue_first(pixels), options)
     if not done:
         raise UnsupportedError("pixels do not fit into JPEG", path=path)
     return jpeg.splice(buffer.tobytes(), header.kept)

@@ -164,28 +164,15 @@ def _standard(plane: FloatArray) -> FloatArray:
 
 
 def _windowed(plane: FloatArray) -> FloatArray:
-    """Return Gaussian means around every second pixel of every second row.
+    """Return Gaussian means around every second pixel of every second row."""
+    from medenh.opencv import cv2
 
-    By whole-array sums of shifted slices: several times faster than a general filter
-    for so few taps, and only a quarter of the windows is made.
-    """
-    offsets = np.arange(-_RADIUS, _RADIUS + 1)
-    taps = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    taps = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2)
     taps /= taps.sum()
-    padded = np.pad(plane, _RADIUS, mode="symmetric")
-    return _taken(_taken(padded, taps.tolist()).T, taps.tolist()).T
-
-
-def _taken(padded: FloatArray, taps: list[float]) -> FloatArray:
-    """Weighted sum of shifted rows, at every second row."""
-    height = padded.shape[0] - len(taps) + 1
-    total: FloatArray = taps[_RADIUS] * padded[_RADIUS : _RADIUS + height : _STEP]
-    for at in range(_RADIUS):
-        far = len(taps) - 1 - at
-        pair = padded[at : at + height : _STEP] + padded[far : far + height : _STEP]
-        pair *= taps[at]
-        total += pair
-    return total
+    smooth = cv2.sepFilter2D(
+        plane, cv2.CV_32F, taps, taps, borderType=cv2.BORDER_REFLECT
+    )
+    return np.asarray(smooth[::_STEP, ::_STEP], np.float32)
 
 
 def _relative(contrast: FloatArray) -> FloatArray:
@@ -247,6 +234,9 @@ def brightness_excess(unit_after: NDArray[Any], unit_before: NDArray[Any]) -> fl
     """
     rise = mean_shift(unit_after, unit_before)
     if unit_before.size == 0:
+        return 0.0
+    brighter = np.count_nonzero(unit_before > 1.0 - rise)
+    if brighter < 0.01 * unit_before.size - 2:  # there is room: no percentile is sorted
         return 0.0
     room = 1.0 - float(np.percentile(unit_before, 99))
     return max(0.0, rise - room)
