@@ -365,11 +365,17 @@ def _shuffles() -> list[Any]:
     from openvino import opset13
     from openvino.frontend.pytorch import ConversionExtension
 
-    def shuffled(node: Any) -> Any:
-        side = int(node.get_values_from_const_input(1))
-        return opset13.depth_to_space(node.get_input(0), "depth_first", side).outputs()
+    def as_one(operation: Any) -> Any:
+        def told(node: Any) -> Any:
+            side = int(node.get_values_from_const_input(1))
+            return operation(node.get_input(0), "depth_first", side).outputs()
 
-    return [ConversionExtension("aten::pixel_shuffle", shuffled)]
+        return told
+
+    return [
+        ConversionExtension("aten::pixel_shuffle", as_one(opset13.depth_to_space)),
+        ConversionExtension("aten::pixel_unshuffle", as_one(opset13.space_to_depth)),
+    ]
 
 
 def _trace(network: torch.nn.Module, example: torch.Tensor) -> dict[str, Any]:

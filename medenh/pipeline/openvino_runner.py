@@ -210,7 +210,9 @@ class OpenVinoRunner:
         arrays = [np.ascontiguousarray(array) for array in inputs]
         try:
             _numbers_of(request).fill(_UNANSWERED)
-            request.infer(dict(enumerate(arrays)), share_outputs=True)
+            request.infer(
+                dict(enumerate(arrays)), share_inputs=True, share_outputs=True
+            )
             # the request's memory is used again by the next image
             answer = np.array(request.get_output_tensor(0).data, np.float32)
             if not answer.size or (answer.view(np.uint32) == _UNANSWERED).any():

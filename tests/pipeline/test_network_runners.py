@@ -496,6 +496,8 @@ def test_a_pixel_shuffle_stays_one_operation(tmp_path):
     parts = load_parts(tmp_path, "one", lambda: network, multiple_of=16)
     operations = [one.get_type_name() for one in parts["local"].get_ops()]
     assert operations.count("DepthToSpace") == 1
+    assert operations.count("SpaceToDepth") == 2
+    assert operations.count("Transpose") == 0
 
 
 class Silent:
@@ -512,7 +514,7 @@ class Silent:
     def get_output_tensor(self, index):
         return self
 
-    def infer(self, inputs, share_outputs):
+    def infer(self, inputs, share_inputs, share_outputs):
         if self.truth:
             self.data[:] = inputs[0] / 2
 
