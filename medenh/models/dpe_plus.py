@@ -205,7 +205,7 @@ class DPEPlusNet(nn.Module):
     correct  image * gain + offset                 3, 256x256
     stem     pixel-unshuffle of both, Conv3x3      48, 128x128
     encoder  3 x [RB, Conv3x3 stride 2, ReLU]      128, 16x16
-    middle   RB                                    128, 16x16
+    middle   RB (RB, gate, RB where gated)         128, 16x16
     decoder  3 x [ConvT2x2, ReLU, + gate(skip),    48, 128x128
              RB]
     head     Conv3x3, pixel-shuffle, + corrected   3, 256x256
@@ -225,6 +225,9 @@ class DPEPlusNet(nn.Module):
     filters : int
         Linear filters of what the local network sees, see `MixedFilters`: of use where
         it has fewer channels than a block has values (48 in colour, at 4).
+    gated_middle : bool
+        The lowest level has two blocks and a gate between them, as the others have on
+        their way down and up.
     estimator_width : int
         Width of the exposure estimator.
 
@@ -235,7 +238,6 @@ class DPEPlusNet(nn.Module):
     """
 
     multiple_of = 16
-    receptive_field = 128
     global_ops = True
 
     def __init__(
@@ -245,10 +247,16 @@ class DPEPlusNet(nn.Module):
         unshuffle: int = 2,
         pair: bool = True,
         filters: int = 0,
+        gated_middle: bool = False,
         estimator_width: int = 32,
     ) -> None:
         super().__init__()
         self.unshuffle = unshuffle
+        # blocks and the step down reach 5 places at each level, at the lowest 2 or 5,
+        # stem and head one each; and a pixel knows all of its place of the lowest level
+        sides = [unshuffle << level for level in range(len(widths))]
+        lowest = (5 if gated_middle else 2) + 1
+        self.receptive_field = 2 * unshuffle + 5 * sum(sides[:-1]) + lowest * sides[-1]
         self.pair = pair
         self.estimator = ExposureEstimator(estimator_width)
         blocks = unshuffle**2
@@ -259,7 +267,10 @@ class DPEPlusNet(nn.Module):
         self.down = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
-        self.middle = ResidualBlock(widths[-1])
+        self.middle: nn.Module = ResidualBlock(widths[-1])
+        if gated_middle:
+            second = ResidualBlock(widths[-1])
+            self.middle = nn.Sequential(self.middle, GatedConv(widths[-1]), second)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(b, a, 2, stride=2)
             for a, b in zip(widths[-2::-1], widths[:0:-1], strict=False)

@@ -11,9 +11,9 @@ def _parameters(network):
     return sum(p.numel() for p in network.parameters())
 
 
-def _seeded(architecture, preset="default"):
+def _seeded(architecture, preset="default", **options):
     torch.manual_seed(0)
-    network = models.create(architecture, preset).eval()
+    network = models.create(architecture, preset, **options).eval()
     for p in network.parameters():  # zero-initialised heads would hide errors
         if p.ndim > 1:
             torch.nn.init.normal_(p, std=0.05)
@@ -71,9 +71,20 @@ def test_filters_are_added_by_their_shares_in_the_place_of_their_values():
     torch.testing.assert_close(halved, expected.clamp(0, 1), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("architecture", ["dpe", "dpe-plus"])
-def test_output_depends_on_nothing_beyond_the_receptive_field(architecture):
-    network = _seeded(architecture)
+@pytest.mark.parametrize(
+    ("architecture", "preset", "options"),
+    [
+        ("dpe", "default", {}),
+        ("dpe-plus", "default", {}),
+        ("dpe-plus", "default", {"widths": (48, 64), "gated_middle": True}),
+        ("dpe-plus", "light", {"filters": 1}),
+        ("dpe-plus", "light", {"widths": (32, 48), "gated_middle": True}),
+    ],
+)
+def test_output_depends_on_nothing_beyond_the_receptive_field(
+    architecture, preset, options
+):
+    network = _seeded(architecture, preset, **options)
     halo = network.receptive_field
     image = torch.rand(1, 3, 96, 2 * halo + 64)
     changed = image.clone()
