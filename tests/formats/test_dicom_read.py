@@ -559,3 +559,37 @@ def test_jpeg_that_says_rgb_by_the_names_of_components_is_read(
     expected = imagecodecs.jpeg8_decode(stream)
     for frame in dicom.read([path]).pixels:
         np.testing.assert_array_equal(frame, expected)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_each_frame_of_uncompressed_422_colour_is_read(tmp_path, syntax):
+    frames, rows, columns = 3, 6, 8
+    luma = noise((frames, rows, columns), "u1", 256)
+    chroma = noise((frames, rows, columns // 2, 2), "u1", 256)[..., ::-1]
+    # PS3.3 C.7.6.3.1.2: of two pixels Y Y Cb Cr
+    pairs = luma.reshape(frames, rows, columns // 2, 2)
+    stored = np.concatenate([pairs, chroma], axis=-1).tobytes()
+    if syntax == ExplicitVRBigEndian:  # as OW, whose bytes are swapped in pairs
+        stored = np.frombuffer(stored, "u2").byteswap().tobytes()
+
+    def encode(made):
+        made.add_new("PixelData", "OW", stored)
+
+    path = save(
+        tmp_path / "a",
+        np.zeros((frames, rows, columns, 3), "u1"),
+        syntax=syntax,
+        encode=encode,
+        photometric="YBR_FULL_422",
+    )
+    blue, red = np.repeat(chroma, 2, axis=2).astype(float).transpose(3, 0, 1, 2) - 128
+    expected = np.stack(
+        [
+            luma + 1.402 * red,
+            luma - 0.344136 * blue - 0.714136 * red,
+            luma + 1.772 * blue,
+        ],
+        axis=-1,
+    )
+    found = dicom.read([path]).pixels
+    np.testing.assert_allclose(found, expected.clip(0, 255), atol=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,20 @@ def frames_of(
         Whatever a decoder met with damage raises.
     """
     _register()
-    decoded = get_decoder(syntax).iter_array(
-        source,
-        raw=False,
-        decoding_plugin=plugin,
-        allow_excess_frames=False,
-        **options,
+    decoder = get_decoder(syntax)
+    # of 4:2:2 that is not compressed, pydicom forgets after the first frame of a call
+    # how long the next is
+    calls = [[index] for index in range(shape[0])] if decoder.is_native else [None]
+    decoded = chain.from_iterable(
+        decoder.iter_array(
+            source,
+            indices=indices,
+            raw=False,
+            decoding_plugin=plugin,
+            allow_excess_frames=False,
+            **options,
+        )
+        for indices in calls
     )
     count = 0
     for frame, _ in decoded:
