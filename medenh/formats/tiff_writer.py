@@ -45,7 +45,8 @@ def write(image: Image, path: Path) -> None:
 
     header = image.header
     if not isinstance(header, TiffHeader):
-        header = replace(_PLAIN, pages=(viewing_tags(viewing_of(image)),))
+        told = (viewing_of(image, frame) for frame in range(image.frames))
+        header = replace(_PLAIN, pages=tuple(map(viewing_tags, told)))
     inverted = image.unit_range.inverted
     if image.pixels.dtype.kind not in "iuf" or (inverted and image.channels > 1):
         raise UnsupportedError(

@@ -1,7 +1,7 @@
 """How a picture is to be seen: colour profile, resolution, which way is up.
 
-PNG, JPEG and TIFF can all say it, each in its own words, BMP the resolution only: it
-goes along from one to another. None of it touches a pixel.
+PNG, JPEG and TIFF can all say it, each in its own words, BMP the resolution only and
+DICOM the profile: it goes along from one to another. None of it touches a pixel.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def check_deidentifiable(format: str, source: Path | None, profile: str) -> None
     """Pass in silence if an image can be written without what names its patient.
 
     Written in another format, an image that was read from DICOM takes nothing of its
-    header along but geometry and units.
+    header along but geometry, units and colour profile.
 
     Raises
     ------

@@ -6,6 +6,7 @@ import struct
 import zlib
 from dataclasses import replace
 
+import dicom_maker
 import numpy as np
 import pytest
 import tifffile
@@ -166,3 +167,34 @@ def test_an_endless_or_damaged_profile_is_left_out():
 def test_an_impossible_resolution_is_left_out(tmp_path, across):
     density = png.chunk(b"pHYs", struct.pack(">IIB", across, 3000, 1))
     assert png.viewing((density,)).resolution is None
+
+
+@pytest.mark.parametrize("target", ENDINGS)
+def test_the_profile_of_dicom_goes_along(tmp_path, target):
+    odd = SRGB + bytes(1 - len(SRGB) % 2)
+    odd = struct.pack(">I", len(odd)) + odd[4:]
+    before = dicom_maker.save(
+        tmp_path / "a.dcm",
+        picture(),
+        sop_class=dicom_maker.CAPTURE,
+        modality="XC",
+        ICCProfile=odd + b"\0",
+    )
+    after = tmp_path / f"b.{target}"
+    medenh.enhance(before, after, model="identity")
+    with Pil.open(after) as opened:
+        assert opened.info["icc_profile"] == odd
+
+
+def test_each_page_of_a_tiff_made_of_frames_has_the_profile(tmp_path):
+    before = dicom_maker.save(
+        tmp_path / "a.dcm",
+        np.stack([picture()] * 3),
+        sop_class=dicom_maker.CAPTURE,
+        modality="ES",
+        ICCProfile=SRGB,
+    )
+    medenh.enhance(before, tmp_path / "b.tif", model="identity")
+    with tifffile.TiffFile(tmp_path / "b.tif") as opened:
+        found = [page.tags[34675].value for page in opened.pages]
+    assert found == [SRGB] * 3

@@ -40,6 +40,7 @@ from medenh.formats.dicom.header import (
 )
 from medenh.formats.dicom.palette import is_palette, to_rgb
 from medenh.formats.limits import Limits
+from medenh.formats.viewing import Viewing
 from medenh.types import Geometry, Image
 
 __all__ = ["DicomFiles", "DicomPart", "read"]
@@ -122,6 +123,15 @@ class DicomFiles:
         dataset = self.parts[0].dataset
         rows, columns = integer(dataset, "Rows", 0), integer(dataset, "Columns", 0)
         return len(self.frame_of), rows, columns
+
+    def viewing(self, frame: int) -> Viewing:
+        """Return what picture formats can say of a frame too: its colour profile."""
+        dataset = self.parts[self.frame_of[frame]].dataset
+        profile = dataset.get("ICCProfile")
+        if not isinstance(profile, bytes):
+            return Viewing()
+        # ICC.1 section 7.2.2: its own length comes first; DICOM makes that even
+        return Viewing(profile=profile[: int.from_bytes(profile[:4], "big")])
 
 
 def read(paths: Sequence[Path], *, limits: Limits) -> Image:
