@@ -23,6 +23,7 @@ from medenh.errors import InputError, UnreadableError, UnsupportedError
 from medenh.formats import files, opacity, tiff_frames, tiff_pages, tiff_told
 from medenh.formats.array import plain_storage
 from medenh.formats.limits import Limits
+from medenh.formats.tiff_imagej import Tag, without_display_range
 from medenh.formats.tiff_stack import Stack, stack_of
 from medenh.formats.viewing import CENTIMETRE, Viewing, resolution
 from medenh.types import Image, UnitRange
@@ -35,6 +36,7 @@ __all__ = [
     "read",
     "told_of_pages",
     "viewing_tags",
+    "without_axes",
 ]
 
 _MASK = 4  # NewSubfileType: 1 bit a pixel, which is not how pages are written
@@ -66,7 +68,7 @@ _LOSSLESS = {
 class PageTags:
     """What one page says besides its pixels: (code, type, count, bytes) of each tag."""
 
-    tags: tuple[tuple[int, int, int, bytes], ...]
+    tags: tuple[Tag, ...]
     subfile_type: int
 
 
@@ -93,6 +95,9 @@ class TiffHeader:
         Length and width of the tiles that the pixels stand in; None for strips.
     pages : tuple of PageTags
         One for each page.
+    shape : tuple of int
+        Frames, height and width of the pixels that the tags belong to; empty where
+        they say nothing of these.
     told : tuple of str
         Warnings: see `told_of_pages`.
     contents, misplaced : str
@@ -107,6 +112,7 @@ class TiffHeader:
     premultiplied: NDArray[Any] | None = field(compare=False, repr=False)
     tile: tuple[int, int] | None
     pages: tuple[PageTags, ...]
+    shape: tuple[int, ...] = ()
     told: tuple[str, ...] = ()
     contents: str = ""
     misplaced: str = ""
@@ -368,7 +374,7 @@ def _header(
     tags = tuple(_page_tags(tiff, page) for page in pages)
     if told or any(page.index != place for place, page in enumerate(pages)):
         told += _lost_axes(tags)
-        tags = tuple(_without_axes(page) for page in tags)
+        tags = tuple(without_axes(page) for page in tags)
     return TiffHeader(
         order=str(tiff.byteorder),
         big=bool(tiff.is_bigtiff),
@@ -378,6 +384,7 @@ def _header(
         premultiplied=veiled,
         tile=_tile(first),
         pages=tags,
+        shape=(len(pages), int(first.imagelength), int(first.imagewidth)),
         told=(*told, *tiff_told.remarks(pages)),
         contents=stack.words,
         misplaced=stack.misplaced,
@@ -405,7 +412,7 @@ def _changes(page: Any) -> list[str]:
 
 
 def _page_tags(tiff: Any, page: Any) -> PageTags:
-    found = []
+    found: list[Tag] = []
     for tag in page.tags:
         if tag.code in _KEPT and tag.valuebytecount <= tiff.filehandle.size:
             tiff.filehandle.seek(tag.valueoffset)
@@ -413,11 +420,12 @@ def _page_tags(tiff: Any, page: Any) -> PageTags:
             if tag.code == _UNIT and len(value) < 2:
                 continue  # a damaged one, which the writer could not look into
             found.append((int(tag.code), int(tag.dtype), int(tag.count), value))
+    found = without_display_range(found, str(tiff.byteorder))
     return PageTags(tuple(found), int(page.subfiletype) & ~_MASK)
 
 
 def _lost_axes(pages: tuple[PageTags, ...]) -> list[str]:
-    """Return what `_without_axes` takes away that users may miss."""
+    """Return what `without_axes` takes away that users may miss."""
     tellers = {
         tiff_told.teller(value)
         for page in pages
@@ -431,7 +439,8 @@ def _lost_axes(pages: tuple[PageTags, ...]) -> list[str]:
     ]
 
 
-def _without_axes(page: PageTags) -> PageTags:
+def without_axes(page: PageTags) -> PageTags:
+    """Return what a page says without what programs say of all pages and their axes."""
     kept = tuple(
         tag
         for tag in page.tags
