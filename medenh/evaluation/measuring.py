@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medenh.errors import InputError, NonFiniteError, UsageError, counted, spelled
 from medenh.evaluation.result import Better, Column
+from medenh.formats.viewing import viewing_of
 from medenh.metrics.registry import METRICS, Metric
 from medenh.types import FloatArray, Image, Modality, UnitRange
 
@@ -141,11 +142,14 @@ def measure_image(
 
 def _check_sizes(image: Image, reference: Image) -> None:
     if (image.height, image.width) != (reference.height, reference.width):
+        ways = [viewing_of(one).orientation for one in (image, reference)]
+        turned = f"; Exif says they are turned, {ways[0]} and {ways[1]}"
         raise InputError(
             f"{image.width} x {image.height} pixels, its reference "
             f"{reference.width} x {reference.height}",
             path=image.source,
-            hint="only pictures of one size compare",
+            hint="only pictures of one size compare"
+            + (turned if ways[0] != ways[1] else ""),
         )
     if image.frames != reference.frames:
         raise InputError(

@@ -48,7 +48,9 @@ from medenh.evaluation.workers import (
 )
 from medenh.formats.nifti import frame_axis, in_units_of
 from medenh.formats.pairing import passed_over
+from medenh.formats.viewing import viewing_of
 from medenh.hashing import sha256_file
+from medenh.tasks.masks import mask_orientation
 from medenh.types import Image
 
 __all__ = ["evaluate_pairs"]
@@ -59,7 +61,8 @@ class _Measured:
     """The figures of one name: row -> metric -> figure.
 
     Hashes of its files: row, the reference or the masks -> hash. Files that their
-    headers place elsewhere than the reference: path -> how many millimetres.
+    headers place elsewhere than the reference: path -> how many millimetres. Files that
+    are to be seen another way up than the reference, or than the picture of the mask.
     """
 
     name: str
@@ -68,6 +71,7 @@ class _Measured:
     failed: tuple[Failure, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
     apart_mm: Mapping[str, float] = field(default_factory=dict)
+    turned: tuple[str, ...] = ()
 
 
 def evaluate_pairs(
@@ -173,6 +177,10 @@ def _measure(
         return _Measured(job.name, figures, "", (failure(error, path),))
     failed: list[Failure] = []
     apart: dict[str, float] = {}
+    upright = viewing_of(standard).orientation
+    turned = []
+    if job.mask is not None and mask_orientation(job.mask) != upright:
+        turned.append(str(job.mask))
     for name, path in job.rows.items():
         try:
             own = alone and name == SUBJECT
@@ -185,6 +193,8 @@ def _measure(
             )
             if millimetres := millimetres_apart(image, standard):
                 apart[str(path)] = millimetres
+            if viewing_of(image).orientation != upright:
+                turned.append(str(path))
         except MedenhError as error:
             failed.append(failure(error, path))
     paths = {name: path for name, path in job.rows.items() if name in figures}
@@ -194,7 +204,9 @@ def _measure(
         paths[MASKS] = job.mask
     hashes = {name: sha256_file(path) for name, path in paths.items()}
     words = describe_range(standard)
-    return _Measured(job.name, figures, words, tuple(failed), hashes, apart)
+    return _Measured(
+        job.name, figures, words, tuple(failed), hashes, apart, tuple(turned)
+    )
 
 
 def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None:
@@ -206,20 +218,27 @@ def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None
 
 
 def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
-    """Say which files are compared with what their headers place elsewhere."""
+    """Say which files are compared with what their headers place or turn otherwise."""
+    notes = []
     apart = [
         (millimetres, path)
         for one in measured
         for path, millimetres in one.apart_mm.items()
     ]
-    if not apart:
-        return ()
-    most, path = max(apart)
-    return (
-        f"headers place {len(apart)} of the files elsewhere than their references, up "
-        f"to {most:.3g} mm apart ({path}): voxels are compared by their place in the "
-        "file, so resample to one grid before",
-    )
+    if apart:
+        most, path = max(apart)
+        notes.append(
+            f"headers place {len(apart)} of the files elsewhere than their references, "
+            f"up to {most:.3g} mm apart ({path}): voxels are compared by their place "
+            "in the file, so resample to one grid before"
+        )
+    if turned := [path for one in measured for path in one.turned]:
+        notes.append(
+            f"{len(turned)} of the files are to be seen another way up than what they "
+            f"are compared with (Exif's orientation; {turned[0]} for one): pixels are "
+            "compared by their place in the file, which is wrong where one was turned"
+        )
+    return tuple(notes)
 
 
 def _rejected(plan: PairPlan) -> Iterator[Failure]:

@@ -13,6 +13,7 @@ from medenh.classical.common import fov_mask
 from medenh.errors import InputError, UnsupportedError, UsageError
 from medenh.evaluation.measuring import unit_frame
 from medenh.formats.nifti import frame_axis
+from medenh.formats.viewing import viewing_of
 from medenh.tasks.masks import read_mask
 from medenh.types import Image
 
@@ -59,6 +60,9 @@ def read_region(path: Path, image: Image) -> BoolArray:
             f"the mask is {plane.shape[2]} x {plane.shape[1]} pixels, "
             f"the picture {image.width} x {image.height}",
             path=path,
+            hint="Exif says that the picture is to be seen turned: turn the mask back"
+            if viewing_of(image).orientation > 4
+            else "",
         )
     if len(plane) not in (1, image.frames):
         raise InputError(

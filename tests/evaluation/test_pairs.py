@@ -6,6 +6,7 @@ import json
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image as Pil
 from scipy import ndimage, stats
 
 import medenh
@@ -128,6 +129,42 @@ def test_headers_that_place_a_pair_apart_are_noted(tmp_path):
     assert "headers place 1 of the files elsewhere" in told
     assert f"38 mm apart ({tmp_path / 'turned' / 'a.nii'})" in told
     assert "180 mm" in notes("moved")[0]
+
+
+def test_pictures_that_exif_turns_otherwise_are_noted(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+
+    def save(name, way, *, mask=False):
+        path = tmp_path / name / "a.png"
+        path.parent.mkdir()
+        told = Pil.Exif()
+        told[274] = way
+        shown = pixels[..., 0] // 128 if mask else pixels
+        Pil.fromarray(shown).save(path, exif=told if way > 1 else None)
+        return path
+
+    def notes(one, other, **more):
+        found = medenh.evaluate(
+            tmp_path / one, tmp_path / other, metrics="psnr", **more
+        )
+        assert not found.failed
+        return found.notes
+
+    for name, way in {"up": 1, "same": 1, "down": 3, "aside": 6}.items():
+        save(name, way)
+    for name, way in {"mask": 1, "mask-down": 3}.items():
+        save(name, way, mask=True)
+    told = "1 of the files are to be seen another way up than what they are compared"
+    assert notes("up", "same") == ()
+    assert notes("down", "up")[0].startswith(told)
+    assert str(tmp_path / "down" / "a.png") in notes("down", "up")[0]
+    masked = {"region": "mask", "masks": tmp_path / "mask"}
+    assert notes("up", "same", **masked) == ()
+    assert notes("down", "down", **masked)[0].startswith(told)
+    assert notes("down", "down", region="mask", masks=tmp_path / "mask-down") == ()
+    Pil.fromarray(np.rot90(pixels)).save(tmp_path / "up" / "a.png")
+    (failed,) = medenh.evaluate(tmp_path / "up", tmp_path / "aside").failed
+    assert "Exif says they are turned, 1 and 6" in failed["error"]
 
 
 def test_hounsfield_units_are_those_of_the_reference(tmp_path):
