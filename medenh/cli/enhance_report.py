@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from medenh import __version__
 from medenh.errors import OutputError, UsageError
 from medenh.formats.files import check_writable
+from medenh.formats.viewing import upright, viewing_of
 from medenh.pipeline.naming import has_image_name
 from medenh.pipeline.results import Listener
 from medenh.reports.html import Case, Table, Value, unit_view, write_report
@@ -243,8 +244,9 @@ def _case(result: FileResult, image: Image, enhanced: Image) -> Case:
 
 
 def _view(image: Image) -> FloatArray:
-    """Return the middle frame in [0, 1], thinned out where it is large."""
+    """Return the middle frame in [0, 1], upright, thinned out where it is large."""
     step = -(-max(image.height, image.width) // _MOST_SIDE)
     middle = image.frames // 2
     thin = image.pixels[middle : middle + 1, ::step, ::step]
-    return unit_view(replace(image, pixels=thin, alpha=None, frozen=None))
+    view = unit_view(replace(image, pixels=thin, alpha=None, frozen=None))
+    return upright(view, viewing_of(image, middle).orientation)

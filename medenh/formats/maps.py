@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from medenh import formats
+from medenh.formats.viewing import Viewing, viewing_of
 from medenh.types import FloatArray, Image, Storage, UnitRange
 
 __all__ = ["MAP_FORMATS", "map_image", "write_map"]
@@ -84,6 +85,7 @@ def write_map(
     OutputError
         It cannot be written.
     """
+    from medenh.formats.array import from_array
     from medenh.formats.nifti import NiftiHeader
     from medenh.formats.nifti_new import float_header
 
@@ -91,8 +93,13 @@ def write_map(
     if format == "png":
         levels = np.rint(values * np.float32(65535 / top)).astype(np.uint16)
         for index, path in enumerate(paths):
-            formats.write(levels[index], path, format="png")
+            told = Viewing(orientation=viewing_of(image, index).orientation)
+            picture = replace(from_array(levels[index]), header=told)
+            formats.write(picture, path, format="png")
         return
+    if format == "tiff":
+        told = Viewing(orientation=viewing_of(image).orientation)
+        made = replace(made, header=told)
     if format == "nifti" and isinstance(image.header, NiftiHeader):
         made = replace(made, header=float_header(image.header))
     formats.write(made, paths, format=format)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
 
 from medenh.types import Image
 
@@ -18,6 +20,7 @@ __all__ = [
     "Viewing",
     "resized_viewing",
     "resolution",
+    "upright",
     "viewing_of",
 ]
 
@@ -82,6 +85,28 @@ def resized_viewing(image: Image, scale: float) -> Viewing:
         return told
     across, down = (one * Fraction(scale) for one in told.resolution)
     return replace(told, resolution=resolution(across, down, Fraction(1)))
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return pixels the way they are to be seen.
+
+    Parameters
+    ----------
+    pixels : array, shape (H, W, ...)
+        As they are stored.
+    orientation : int
+        Exif's (tag 274 of TIFF 6.0), 1 to 8.
+
+    Returns
+    -------
+    array, shape (H, W, ...), or (W, H, ...) from 5 on
+        A view.
+    """
+    if orientation > 4:  # rows are columns; then as 1 to 4
+        pixels, orientation = pixels.swapaxes(0, 1), orientation - 4
+    down = -1 if orientation in (3, 4) else 1
+    across = -1 if orientation in (2, 3) else 1
+    return pixels[::down, ::across]
 
 
 def resolution(

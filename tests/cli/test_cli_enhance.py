@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -181,6 +183,23 @@ def test_a_report_is_written(capsys, folder, tmp_path):
     text = page.read_text()
     assert "a.png" in text
     assert "data:image" in text
+
+
+def test_a_report_shows_pictures_the_way_they_are_to_be_seen(capsys, tmp_path):
+    told = PIL.Image.Exif()
+    told[274] = 6  # the first row is the right side
+    stored = np.zeros((30, 50, 3), np.uint8)
+    stored[:, :20] = 200  # the top, where it is seen
+    PIL.Image.fromarray(stored).save(tmp_path / "a.png", exif=told)
+    page = tmp_path / "r.html"
+    run(capsys, "enhance", tmp_path / "a.png", "-m", "identity", "--report", page)
+    pictures = re.findall(r"data:image/\w+;base64,([\w+/=]+)", page.read_text())
+    for data in pictures[:2]:
+        with PIL.Image.open(io.BytesIO(base64.b64decode(data))) as shown:
+            light = np.asarray(shown.convert("L")) > 100
+        assert light.shape[0] > light.shape[1]
+        assert light[: len(light) // 3].all()
+        assert not light[len(light) // 2 :].any()
 
 
 def test_a_report_tells_files_of_one_name_apart(capsys, folder, tmp_path):

@@ -17,7 +17,7 @@ import medenh
 from medenh import formats
 from medenh.formats import exif, jpeg, png
 from medenh.formats.array import plain_storage
-from medenh.formats.viewing import Viewing, viewing_of
+from medenh.formats.viewing import Viewing, upright, viewing_of
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ENDINGS = ("png", "jpg", "tif")
@@ -198,3 +198,20 @@ def test_each_page_of_a_tiff_made_of_frames_has_the_profile(tmp_path):
     with tifffile.TiffFile(tmp_path / "b.tif") as opened:
         found = [page.tags[34675].value for page in opened.pages]
     assert found == [SRGB] * 3
+
+
+@pytest.mark.parametrize("way", range(1, 9))
+def test_upright_is_as_other_readers_turn_it(tmp_path, way):
+    with Pil.open(save(tmp_path / "a.png", turned=way)) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened))
+    np.testing.assert_array_equal(upright(picture(), way), expected)
+
+
+@pytest.mark.parametrize("source", ENDINGS)
+def test_a_map_is_turned_as_its_picture_is(tmp_path, source):
+    before = save(tmp_path / f"a.{source}")
+    medenh.enhance(before, tmp_path / f"b.{source}", model="clahe", uncertainty=True)
+    (found,) = tmp_path.glob("b*uncertainty*")
+    with Pil.open(found) as opened:  # Pillow turns TIFF, and its size, by itself
+        assert opened.size == ((12, 20) if source == "tif" else (20, 12))
+        assert opened.getexif()[0x0112] == 6
