@@ -1,5 +1,6 @@
 """Numbers that are easily taken for others: damaged rescales, colours in grey."""
 
+import struct
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydicom.sequence import Sequence
 from medenh import enhance, formats
 from medenh.errors import RefusedError
 from medenh.formats import dicom
+from medenh.formats.viewing import viewing_of
 from medenh.pipeline.loading import ZooModels
 from medenh.pipeline.looks import choose_model
 from medenh.pipeline.options import EnhanceOptions
@@ -286,3 +288,29 @@ def test_phases_among_the_frames_of_one_file_are_found(tmp_path):
     enhanced["ComplexImageComponent"] = "MIXED"
     path = save(tmp_path / "in.dcm", noise((2, 33, 21)), **enhanced)
     assert dicom.no_magnitude(dicom.read([path])) == "phases"
+
+
+@pytest.mark.parametrize(("frames", "matrix", "tiled"), [(4, 16, True), (1, 8, False)])
+def test_tiles_of_a_whole_slide_are_told(tmp_path, frames, matrix, tiled):
+    path = save(
+        tmp_path / "a",
+        noise((frames, 8, 8, 3), "u1", 256),
+        sop_class="1.2.840.10008.5.1.4.1.1.77.1.6",
+        modality="SM",
+        TotalPixelMatrixRows=matrix,
+        TotalPixelMatrixColumns=8,
+    )
+    image = dicom.read([path])
+    for kind in ("dicom", "tiff"):
+        told = dicom.lost_meaning(image, kind)
+        assert len(told) == tiled
+        assert all("tiles of one picture" in one for one in told)
+
+
+def test_the_profile_of_a_slide_is_that_of_its_optical_path(tmp_path):
+    way = pydicom.Dataset()
+    way.ICCProfile = (
+        struct.pack(">I", 128) + bytes(12) + b"RGB " + bytes(16) + b"acsp" + bytes(88)
+    )
+    path = save(tmp_path / "a", noise((8, 8, 3), "u1", 256), OpticalPathSequence=[way])
+    assert viewing_of(dicom.read([path])).profile == way.ICCProfile

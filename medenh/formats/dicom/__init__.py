@@ -195,8 +195,8 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
         One sentence for each: places of slices that are not evenly spaced and sizes of
         pixels that differ or are missing, which NIfTI has no words for, stored
         numbers that are no real values, and those that stand for colours. In DICOM each
-        slice keeps its own header and nothing is lost; that the rescale is damaged is
-        told of every format.
+        slice keeps its own header and nothing is lost; that the rescale is damaged, or
+        frames are no slices, is told of every format.
     """
     if image.format != "dicom":  # pydicom takes 0.1 s to load
         return []
@@ -206,8 +206,14 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
     if not isinstance(header, DicomFiles):
         return []
     lost = []
+    if header.tiled:
+        lost.append(
+            "its frames are tiles of one picture, as those of whole slides are, and "
+            "each is taken for a slice: edges between them may show; export the "
+            "picture as one TIFF"
+        )
     if "nifti" in (kind, map_kind):
-        lost = [
+        lost += [
             f"{problem}: NIfTI has one spacing for all, so that not all slices lie in "
             "their place there"
             for problem in (header.misplaced, header.uneven)

@@ -219,6 +219,14 @@ def text(dataset: Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip()
 
 
+def is_tiled(dataset: Dataset) -> bool:
+    """Tell whether frames are parts of a larger plane (PS3.3 C.8.12.4.1)."""
+    return any(
+        integer(dataset, f"TotalPixelMatrix{whole}", 0) > integer(dataset, part, 0)
+        for whole, part in (("Rows", "Rows"), ("Columns", "Columns"))
+    )
+
+
 def integer(dataset: Dataset, keyword: str, default: Any) -> Any:
     """Return a whole number, or the default where there is none to be had."""
     value = dataset.get(keyword)

@@ -33,6 +33,7 @@ from medenh.formats.dicom.geometry import (
 from medenh.formats.dicom.header import (
     Layout,
     integer,
+    is_tiled,
     layout_of,
     no_magnitude,
     text,
@@ -100,6 +101,8 @@ class DicomFiles:
         What MR holds in place of magnitudes, somewhere; empty where nothing is told.
     coloured : bool
         Some pixels of grey frames stand for colours; they are frozen.
+    tiled : bool
+        The frames are tiles of one picture, as those of whole slides are.
     misplaced : str
         Why the frames do not lie as the image's affine says; empty where they do.
     uneven : str
@@ -114,6 +117,7 @@ class DicomFiles:
     damaged_rescale: bool = False
     no_magnitude: str = ""
     coloured: bool = False
+    tiled: bool = False
     misplaced: str = ""
     uneven: str = ""
 
@@ -127,7 +131,9 @@ class DicomFiles:
     def viewing(self, frame: int) -> Viewing:
         """Return what picture formats can say of a frame too: its colour profile."""
         dataset = self.parts[self.frame_of[frame]].dataset
-        profile = dataset.get("ICCProfile")
+        paths = dataset.get("OpticalPathSequence") or ()  # of slides, PS3.3 C.8.12.5
+        holders = (dataset, *paths) if len(paths) == 1 else (dataset,)
+        profile = next(filter(None, (one.get("ICCProfile") for one in holders)), None)
         if not isinstance(profile, bytes):
             return Viewing()
         # ICC.1 section 7.2.2: its own length comes first; DICOM makes that even
@@ -275,6 +281,7 @@ def _image(
                 damaged_rescale=not rescaled and meaning.has_damaged_rescale(unique),
                 no_magnitude=next(filter(None, map(no_magnitude, unique)), ""),
                 coloured=colours is not None,
+                tiled=len(frame_of) > 1 and is_tiled(unique[0]),
                 misplaced=misplaced,
                 uneven=uneven_pixels(unique),
             ),
