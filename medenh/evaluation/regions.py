@@ -14,7 +14,7 @@ from medenh.errors import InputError, UnsupportedError, UsageError
 from medenh.evaluation.measuring import unit_frame
 from medenh.formats.nifti import frame_axis
 from medenh.formats.viewing import viewing_of
-from medenh.tasks.masks import read_mask
+from medenh.tasks.masks import read_mask_pages
 from medenh.types import Image
 
 __all__ = ["REGIONS", "Region", "checked_region", "field_of_view", "read_region"]
@@ -84,4 +84,4 @@ def _numbers(path: Path, axis: int | None) -> NDArray[np.generic]:
     if volume:
         numbers: NDArray[np.generic] = formats.read(path, axis=axis).pixels.max(-1)
         return numbers
-    return read_mask(path)[None]
+    return read_mask_pages(path)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from medenh.errors import InputError, UnreadableError
 from medenh.tasks.table import Task
 
-__all__ = ["class_masks", "mask_orientation", "read_mask", "refuse_photograph"]
+__all__ = [
+    "class_masks",
+    "mask_orientation",
+    "read_mask",
+    "read_mask_pages",
+    "refuse_photograph",
+]
 
 # [chosen] In 432 JPEGs (quality 50 to 90) of masks of two colours, of lesions, polyps,
 # lungs and vessels, the 8 commonest colours took 0.55 of the pixels and more, in 108 of
@@ -43,15 +50,51 @@ def read_mask(source: str | Path | bytes) -> NDArray[np.int32]:
     UnreadableError
         It is no picture, or damaged.
     InputError
-        It is a photograph.
+        It is a photograph, or holds several masks.
+    """
+    pages = read_mask_pages(source)
+    if len(pages) > 1:
+        raise InputError(
+            f"holds {len(pages)} pages, and a mask is one",
+            path=None if isinstance(source, bytes) else Path(source),
+            hint="give the mask of one picture; of a stack, that of its middle frame",
+        )
+    first: NDArray[np.int32] = pages[0]
+    return first
+
+
+def read_mask_pages(source: str | Path | bytes) -> NDArray[np.int32]:
+    """Read the label masks of a stack, as TIFF may hold them.
+
+    Parameters
+    ----------
+    source : path or bytes
+        As of `read_mask`.
+
+    Returns
+    -------
+    int32 array, shape (pages, H, W)
+        Without pages of another size than the first, which are copies for viewers.
+
+    Raises
+    ------
+    UnreadableError, InputError
+        As of `read_mask`.
     """
     path = None if isinstance(source, bytes) else Path(source)
     try:
         handle = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
         with Image.open(handle) as picture:
-            numbers = np.asarray(picture)
+            found = [np.asarray(page) for page in ImageSequence.Iterator(picture)]
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableError(f"not a readable mask: {error}", path=path) from error
+    size = found[0].shape[:2]
+    return np.stack(
+        [_label_numbers(one, path) for one in found if one.shape[:2] == size]
+    )
+
+
+def _label_numbers(numbers: NDArray[Any], path: Path | None) -> NDArray[np.int32]:
     if numbers.ndim == 3:
         colours = numbers[..., : 3 if numbers.shape[2] > 2 else 1]  # no opacity
         refuse_photograph(colours, path)

@@ -6,15 +6,17 @@ import json
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Pil
 from scipy import ndimage, stats
 
 import medenh
 from medenh import formats
-from medenh.errors import NothingReadableError, UsageError
+from medenh.errors import InputError, NothingReadableError, UsageError
 from medenh.evaluation.comparing import best_row
 from medenh.evaluation.output import summarise, to_json
 from medenh.metrics.registry import METRICS
+from medenh.tasks import read_mask
 
 
 @pytest.fixture
@@ -102,6 +104,37 @@ def test_frames_where_a_mask_is_empty_are_left_out(tmp_path):
     nibabel.save(nibabel.Nifti1Image(0 * mask, np.eye(4)), tmp_path / "mask.nii")
     (empty,) = medenh.evaluate(low_file, clean_file, **options).failed
     assert "the mask is empty" in empty["error"]
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}])
+def test_each_page_of_a_stack_has_the_page_of_its_mask(tmp_path, options):
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 3000, (3, 30, 40), np.uint16)
+    low = clean + np.arange(3, dtype=np.uint16)[:, None, None] * 100
+    mask = np.zeros(clean.shape, np.uint16)
+    mask[1, :9, :9], mask[2, 20:, 20:] = 1, 2
+    for name, data in (("clean", clean), ("low", low), ("mask", mask)):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, data, photometric="minisblack", **options)
+    found = medenh.evaluate(
+        tmp_path / "low.tif",
+        tmp_path / "clean.tif",
+        metrics="mae",
+        region="mask",
+        masks=tmp_path / "mask.tif",
+    )
+    assert not found.failed
+    assert found.row("enhanced").scores["mae"]["clean.tif"] == pytest.approx(150 / 4095)
+    with pytest.raises(InputError, match="holds 3 pages"):
+        read_mask(tmp_path / "mask.tif")
+
+
+def test_a_mask_may_hold_smaller_copies_of_itself(tmp_path):
+    labels = np.arange(12 * 20, dtype=np.uint16).reshape(12, 20)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(labels, metadata=None)
+        tiff.write(labels[::2, ::2].copy(), subfiletype=1, metadata=None)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), labels)
 
 
 def test_headers_that_place_a_pair_apart_are_noted(tmp_path):
