@@ -50,7 +50,7 @@ def read_mask(source: str | Path | bytes) -> NDArray[np.int32]:
     UnreadableError
         It is no picture, or damaged.
     InputError
-        It is a photograph, or holds several masks.
+        It is a photograph, holds several masks, or numbers that are not whole.
     """
     pages = read_mask_pages(source)
     if len(pages) > 1:
@@ -99,7 +99,15 @@ def _label_numbers(numbers: NDArray[Any], path: Path | None) -> NDArray[np.int32
         colours = numbers[..., : 3 if numbers.shape[2] > 2 else 1]  # no opacity
         refuse_photograph(colours, path)
         numbers = colours.max(-1)
-    return numbers.astype(np.int32)
+    with np.errstate(invalid="ignore"):  # NaN, infinity and what is too large
+        labels = numbers.astype(np.int32)
+    if numbers.dtype.kind == "f" and not np.array_equal(labels, numbers):
+        raise InputError(
+            "holds numbers that are not whole, and a mask holds labels",
+            path=path,
+            hint="decide on a threshold, and save what lies above as 1",
+        )
+    return labels
 
 
 def mask_orientation(path: Path) -> int:

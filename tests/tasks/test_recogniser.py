@@ -183,6 +183,18 @@ def test_masks_are_read_as_label_numbers(tmp_path):
     np.testing.assert_array_equal(tasks.read_mask(tmp_path / "m.png"), numbers + 300)
 
 
+@pytest.mark.parametrize("value", [0.7, np.nan, 3e9])
+def test_probabilities_are_no_labels(tmp_path, value):
+    numbers = np.zeros((4, 6), np.float32)
+    numbers[1, 2] = 2
+    Image.fromarray(numbers).save(tmp_path / "m.tif")
+    np.testing.assert_array_equal(tasks.read_mask(tmp_path / "m.tif"), numbers)
+    numbers[1, 2] = value
+    Image.fromarray(numbers).save(tmp_path / "m.tif")
+    with pytest.raises(InputError, match="not whole"):
+        tasks.read_mask(tmp_path / "m.tif")
+
+
 def _saved(picture, kind="PNG"):
     handle = io.BytesIO()
     picture.save(handle, kind)
