@@ -371,7 +371,7 @@ def _header(
     """Return what is kept; of pages out of place, or changed, no word on their axes."""
     first = pages[0]
     told = _changes(first)
-    tags = tuple(_page_tags(tiff, page) for page in pages)
+    tags = tuple(_page_tags(tiff, page, first) for page in pages)
     if told or any(page.index != place for place, page in enumerate(pages)):
         told += _lost_axes(tags)
         tags = tuple(without_axes(page) for page in tags)
@@ -411,7 +411,7 @@ def _changes(page: Any) -> list[str]:
     return []
 
 
-def _page_tags(tiff: Any, page: Any) -> PageTags:
+def _page_tags(tiff: Any, page: Any, first: Any) -> PageTags:
     found: list[Tag] = []
     for tag in page.tags:
         if tag.code in _KEPT and tag.valuebytecount <= tiff.filehandle.size:
@@ -419,7 +419,11 @@ def _page_tags(tiff: Any, page: Any) -> PageTags:
             value = tiff.filehandle.read(tag.valuebytecount)
             if tag.code == _UNIT and len(value) < 2:
                 continue  # a damaged one, which the writer could not look into
-            found.append((int(tag.code), int(tag.dtype), int(tag.count), value))
+            count = int(tag.count)
+            if tag.code == _DESCRIPTION:
+                told = tiff_told.without_file_names(value, first)
+                value, count = told, count - len(value) + len(told)
+            found.append((int(tag.code), int(tag.dtype), count, value))
     found = without_display_range(found, str(tiff.byteorder))
     return PageTags(tuple(found), int(page.subfiletype) & ~_MASK)
 

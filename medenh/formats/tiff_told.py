@@ -24,6 +24,7 @@ __all__ = [
     "remarks",
     "significant_bits",
     "teller",
+    "without_file_names",
 ]
 
 Axes: TypeAlias = dict[str, tuple[int, ...]]
@@ -31,6 +32,7 @@ Axes: TypeAlias = dict[str, tuple[int, ...]]
 _UIC2 = 33629  # MetaMorph: counts the planes of a stack
 _SHAPE = re.compile(r'shape"?[:=] ?[\[(]([\d, ]+)')
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_UUID = re.compile(rb"<((?:\w+:)?UUID)\b[^>]*?(?:/>|>[^<]*</\1\s*>)")
 _AXES = re.compile(r'"axes": ?"([A-Z]+)"')
 
 
@@ -89,6 +91,29 @@ def teller(text: bytes) -> str:
         return "ImageJ"
     shaped = text.startswith(b"{") and b'"shape":' in text
     return "tifffile" if shaped or text.startswith(b"shape=") else ""
+
+
+def without_file_names(text: bytes, page: Any) -> bytes:
+    """Return OME's words on a file that has all planes without its own name in them.
+
+    Written beside the file under another name, they would lead Bio-Formats, which goes
+    by names first, back to the planes of that file. A plane without one is in the file
+    that says so.
+
+    Parameters
+    ----------
+    text : bytes
+        A description as it stands in the file.
+    page : tifffile.TiffPage
+        The first one.
+
+    Returns
+    -------
+    bytes
+        The same where planes lie in several files, or no OME speaks.
+    """
+    root = ome_of(page) if teller(text) == "OME" else None
+    return text if root is None or _files(root) != "1" else _UUID.sub(b"", text)
 
 
 def significant_bits(page: Any) -> int:

@@ -246,6 +246,37 @@ def test_one_file_of_an_ome_set_is_told_and_all_of_them_stay_a_set(tmp_path):
     np.testing.assert_array_equal(found, data)
 
 
+@pytest.mark.parametrize("prefix", ["", "OME:"])
+def test_planes_of_a_single_ome_file_name_no_file(tmp_path, prefix):
+    """Bio-Formats would take those of the file of that name, where it is there."""
+    data = numbers((2, 9, 8))
+    planes = "".join(
+        f'<{prefix}TiffData IFD="{z}" FirstZ="{z}" PlaneCount="1">\n'
+        f'<{prefix}UUID FileName="a.ome.tif">urn:uuid:1</{prefix}UUID>\n'
+        f"</{prefix}TiffData>"
+        for z in range(2)
+    )
+    colon = prefix and f":{prefix[:-1]}"
+    space = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    words = (
+        f'<{prefix}OME xmlns{colon}="{space}" '
+        f'UUID="urn:uuid:1"><{prefix}Image ID="Image:0"><{prefix}Pixels ID="Pixels:0" '
+        'DimensionOrder="XYZCT" Type="uint16" SizeX="8" SizeY="9" SizeC="1" '
+        f'SizeZ="2" SizeT="1" PhysicalSizeX="0.5">{planes}</{prefix}Pixels>'
+        f"</{prefix}Image></{prefix}OME>"
+    )
+    tifffile.imwrite(tmp_path / "a.ome.tif", data, description=words, **GREY)
+    write_back(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif")
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as tiff:
+        kept = tiff.pages[0].description
+        assert tiff.series[0].axes == "ZYX"
+        np.testing.assert_array_equal(tiff.asarray(), data)
+    assert "FileName" not in kept
+    assert f"{prefix}UUID FileName" in words
+    assert kept.count(f"<{prefix}TiffData IFD") == 2
+    assert 'PhysicalSizeX="0.5"' in kept
+
+
 def test_a_file_whose_ome_lies_elsewhere_is_told(tmp_path):
     words = '<OME><BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/></OME>'
     tifffile.imwrite(tmp_path / "a.tif", numbers((9, 8)), description=words, **GREY)
