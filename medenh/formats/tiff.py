@@ -57,6 +57,7 @@ _KEPT = (
     269, 270, 271, 272, 274, 282, 283, 285, 296, 297, 305, 306, 315, 316, 318, 319,
     700, 33432, 33723, 34675, 50838, 50839,
 )  # fmt: skip
+_FIRST_PRIVATE = 32768  # TIFF 6.0 section 2; Exif's and GPS's are among them
 _DESCRIPTION, _IMAGEJ = 270, (50838, 50839)
 _LOSSLESS = {
     1: "none", 5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 34925: "lzma",
@@ -385,7 +386,7 @@ def _header(
         tile=_tile(first),
         pages=tags,
         shape=(len(pages), int(first.imagelength), int(first.imagewidth)),
-        told=(*told, *tiff_told.remarks(pages)),
+        told=(*told, *tiff_told.remarks(pages), *_left_out(tiff, pages)),
         contents=stack.words,
         misplaced=stack.misplaced,
     )
@@ -409,6 +410,18 @@ def _changes(page: Any) -> list[str]:
     if bits < 8:
         return [f"its {bits}-bit grey becomes 8-bit: {2**bits - 1} is written as 255"]
     return []
+
+
+def _left_out(tiff: Any, pages: list[Any]) -> list[str]:
+    """Return a warning of what the file holds that is not written back, if anything."""
+    lost = [
+        f"tag {tag.code}" if str(tag.name).isdigit() else str(tag.name)
+        for tag in pages[0].tags
+        if tag.code >= _FIRST_PRIVATE and tag.code not in _KEPT
+    ]
+    if len(tiff.pages) > len(pages) or any(page.subifds for page in pages):
+        lost.append("smaller copies of its pages")
+    return [f"is written without {', '.join(lost)}"] if lost else []
 
 
 def _page_tags(tiff: Any, page: Any, first: Any) -> PageTags:

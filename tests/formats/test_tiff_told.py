@@ -277,6 +277,27 @@ def test_planes_of_a_single_ome_file_name_no_file(tmp_path, prefix):
     assert 'PhysicalSizeX="0.5"' in kept
 
 
+def test_what_is_left_out_is_told(tmp_path):
+    data = numbers((2, 9, 8))
+    tags = [
+        (51123, 2, 8, '{"a":1}', True),
+        (33333, 3, 1, 7, True),
+        (65000, 3, 1, 7, True),
+    ]
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(data, subifds=1, extratags=tags, **GREY)
+        tiff.write(data[:, ::2, ::2].copy(), subfiletype=1, **GREY)
+    image = formats.read(path)
+    (word,) = told_of_pages(image)
+    assert word.startswith("is written without ")
+    for lost in ("MicroManagerMetadata", "tag 33333", "tag 65000", "smaller copies"):
+        assert lost in word
+    kept = [(34675, 7, 4, b"icc ", True), (700, 1, 4, b"<x/>", True)]
+    tifffile.imwrite(path, data, extratags=kept, **GREY)
+    assert told_of_pages(formats.read(path)) == []
+
+
 def test_a_file_whose_ome_lies_elsewhere_is_told(tmp_path):
     words = '<OME><BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/></OME>'
     tifffile.imwrite(tmp_path / "a.tif", numbers((9, 8)), description=words, **GREY)
