@@ -14,8 +14,8 @@ from medenh.paths import kind_of
 __all__ = ["PillowPicture", "is_pillow", "not_taken", "unmasked", "without_pillow"]
 
 # Modes of Pillow whose array is the picture, and what others are converted to.
-_PILLOW_MODES = ("L", "I;16", "RGB", "RGBA", "F")
-_PILLOW_CONVERSIONS = {"1": "L", "I": "I;16", "LA": "RGBA", "PA": "RGBA"}
+_PILLOW_MODES = ("L", "I;16", "I;16L", "I;16B", "I", "RGB", "RGBA", "F")
+_PILLOW_CONVERSIONS = {"1": "L", "LA": "RGBA", "PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
 
 
 class PillowPicture(Protocol):
@@ -65,7 +65,8 @@ def without_pillow(source: Any) -> Any:
     if not is_pillow(source):
         return source
     if source.mode not in _PILLOW_MODES:
-        mode = _PILLOW_CONVERSIONS.get(source.mode, "RGB")
+        clear = source.mode == "P" and source.has_transparency_data
+        mode = _PILLOW_CONVERSIONS.get(source.mode, "RGBA" if clear else "RGB")
         raise UsageError(
             f"a PIL image of mode {source.mode} is not taken",
             hint=f'give image.convert("{mode}")',
@@ -86,5 +87,8 @@ def not_taken(source: object, verb: str, *, hint: str) -> UsageError:
         What to give instead; of tensors how to turn them is said.
     """
     if hasattr(source, "permute"):
-        hint = "give tensor.permute(1, 2, 0).numpy() of a tensor (C, H, W)"
+        hint = (
+            "give tensor.permute(1, 2, 0).detach().cpu().numpy() of a tensor (C, H, "
+            "W), the same without permute of (H, W)"
+        )
     return UsageError(f"{kind_of(source)} cannot be {verb}", hint=hint)

@@ -110,14 +110,31 @@ def test_pictures_of_pillow_are_taken_as_arrays(mode):
         assert np.array_equal(same, array)
 
 
+@pytest.mark.parametrize("dtype", [">u2", "<u2", "i4"])
+def test_pictures_of_pillow_of_any_order_of_bytes_keep_their_numbers(tmp_path, dtype):
+    array = np.random.default_rng(0).integers(0, 4000, (20, 30)).astype(dtype)
+    order = ">" if dtype.startswith(">") else "<"
+    tifffile.imwrite(tmp_path / "a.tif", array, byteorder=order)
+    with PIL.Image.open(tmp_path / "a.tif") as picture:
+        same = medenh.enhance(picture, **IDENTITY)
+    assert np.array_equal(same, array)
+
+
 @pytest.mark.parametrize(
-    ("mode", "to"), [("1", "L"), ("P", "RGB"), ("I", "I;16"), ("LA", "RGBA")]
+    ("mode", "to"), [("1", "L"), ("P", "RGB"), ("LA", "RGBA"), ("RGBa", "RGBA")]
 )
 def test_other_modes_of_pillow_are_refused_with_what_to_do(mode, to):
     picture = PIL.Image.new(mode, (30, 20))
     with pytest.raises(UsageError, match=re.escape(f'image.convert("{to}")')):
         medenh.enhance(picture, **IDENTITY)
     assert medenh.enhance(picture.convert(to), **IDENTITY).shape[:2] == (20, 30)
+
+
+def test_the_hint_for_a_palette_keeps_its_opacity():
+    picture = PIL.Image.new("P", (30, 20))
+    picture.info["transparency"] = 0
+    with pytest.raises(UsageError, match=re.escape('image.convert("RGBA")')):
+        medenh.enhance(picture, **IDENTITY)
 
 
 @pytest.mark.parametrize("source", [[1, 2], 5, None, [np.zeros((4, 4))], {1: 2}])
@@ -132,7 +149,7 @@ def test_tensors_are_refused_with_how_to_turn_them():
     torch = pytest.importorskip("torch")
     tensor = torch.zeros(3, 20, 30)
     for enhance in (medenh.enhance, medenh.load_model("identity").enhance):
-        with pytest.raises(UsageError, match=r"tensor\.permute\(1, 2, 0\)\.numpy"):
+        with pytest.raises(UsageError, match=r"tensor\.permute\(1, 2, 0\)\.detach"):
             enhance(tensor)
     with pytest.raises(UsageError, match="several of torch"):
         medenh.enhance([tensor, tensor])
