@@ -341,7 +341,9 @@ def _check_photometric(page: Any, path: Path) -> None:
         raise UnsupportedError(
             f"TIFF of {page.photometric.name} with {samples} samples",
             path=path,
-            hint="convert it to grey, RGB or RGBA first",
+            hint="save each channel in a file of its own, or a page"
+            if kind in (_WHITE_IS_0, _BLACK_IS_0)
+            else "convert it to grey, RGB or RGBA first",
         )
 
 

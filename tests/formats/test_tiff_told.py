@@ -524,3 +524,11 @@ def test_both_of_two_descriptions_are_kept(tmp_path):
         assert after.is_shaped
         np.testing.assert_array_equal(after.asarray(), data)
         assert [one.aspage().description for one in after.pages[1:]] == ["", ""]
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_channels_in_one_page_are_refused_with_what_to_do(tmp_path, planar):
+    data = numbers((9, 8, 2) if planar == "contig" else (2, 9, 8))
+    tifffile.imwrite(tmp_path / "a.tif", data, planarconfig=planar, **GREY)
+    with pytest.raises(UnsupportedError, match="each channel in a file of its own"):
+        formats.read(tmp_path / "a.tif")
