@@ -203,10 +203,12 @@ def bit_depth_range(
 ) -> UnitRange:
     """Return the range of an integer picture: its bit depth, seen from its values.
 
-    8-bit types are 0-255. 16-bit unsigned pictures have the smallest usual depth (8,
-    10, 12, 14 or 16 bits) that holds their largest value: detectors of fewer bits are
-    stored in 16. So have wider unsigned ones of which the file says it. Other integer
-    types have no natural white: their percentiles are used.
+    8-bit pictures are 0-255. Others that are never negative have the smallest usual
+    depth (8, 10, 12, 14 or 16 bits) that holds their largest value, whatever their
+    type: detectors of fewer bits are stored in 16, and an 8-bit picture is one in int64
+    too. Signed types have no white above their own largest value. Negative integers and
+    what is deeper than 16 bits (Hounsfield units, sums) have no natural white: their
+    percentiles are used.
 
     Parameters
     ----------
@@ -221,10 +223,10 @@ def bit_depth_range(
         return UnitRange(0.0, 255.0, inverted, "8-bit")
     if pixels.dtype == np.bool_:
         return UnitRange(0.0, 1.0, inverted, "1-bit")
-    told = pixels.dtype.kind == "u" and pixels.max(initial=0) <= top <= _DEEPEST
-    if pixels.dtype == np.uint16 or told:
-        return _smallest_depth(pixels, inverted=inverted, top=top)
-    return percentile_range(pixels, inverted=inverted)
+    if pixels.min(initial=0) < 0 or pixels.max(initial=0) > _DEEPEST:
+        return percentile_range(pixels, inverted=inverted)
+    known = top if top <= _DEEPEST else 0
+    return _smallest_depth(pixels, inverted=inverted, top=known)
 
 
 def _smallest_depth(
@@ -244,21 +246,14 @@ def _smallest_depth(
 def array_range(pixels: NDArray[Any]) -> UnitRange:
     """Return the range of an array, which no header describes: seen from its values.
 
-    Integers that are never negative have the smallest usual depth that holds their
-    largest value, whatever their type: an 8-bit picture is one in int64 too. Signed
-    types have no white above their own largest value. Negative integers and what is
-    deeper than 16 bits (Hounsfield units, sums) have no natural white.
-
     Parameters
     ----------
     pixels : array of integers, floats or booleans
+        See `float_range` and `bit_depth_range`.
     """
     if pixels.dtype.kind == "f":
         return float_range(pixels)
-    plain = pixels.dtype in (np.uint8, np.uint16, np.bool_)
-    if plain or pixels.min(initial=0) < 0 or pixels.max(initial=0) > _DEEPEST:
-        return bit_depth_range(pixels)
-    return _smallest_depth(pixels)
+    return bit_depth_range(pixels)
 
 
 def told_range(limits: Sequence[float]) -> UnitRange:

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image as Pil
 
+import medenh
 from medenh import formats
 from medenh.errors import (
     InputError,
@@ -528,3 +529,16 @@ def test_compressions_without_a_guard_are_refused(tmp_path):
     make(tmp_path / "a.tif", numbers((64, 64)), compression="jpeg2000")
     with pytest.raises(UnsupportedError, match="JPEG"):
         formats.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "u4", "i4", "u8", "i8"])
+def test_the_range_does_not_depend_on_the_type_of_numbers(tmp_path, dtype):
+    data = np.arange(300).reshape(15, 20).astype(dtype)
+    path = make(tmp_path / "a.tif", data)
+    limits = formats.read(path).unit_range
+    assert (limits.low, limits.high, limits.guessed) == (0, 1023, True)
+    found = medenh.enhance(path, model="identity", bits=12)
+    assert found.unit_range.high == 4095
+    if dtype.startswith("i"):
+        make(path, data - 100)
+        assert formats.read(path).unit_range.reason.startswith("percentiles")
