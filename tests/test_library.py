@@ -640,3 +640,20 @@ def test_what_a_file_loses_of_an_array_is_told(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         medenh.enhance(depth, tmp_path / "a.npy", **IDENTITY)
+
+
+def test_colours_that_come_first_are_told_to_be_taken_for_frames():
+    colours = np.random.default_rng(0).integers(0, 255, (3, 40, 50), np.uint8)
+    model = medenh.load_model("identity")
+    for enhance in (
+        lambda array: medenh.enhance(array, **IDENTITY),
+        model.enhance,
+        lambda array: medenh.degrade(array, "dpe"),
+    ):
+        with pytest.warns(UserWarning, match=r"taken for 3 grey frames.*moveaxis"):
+            enhance(colours)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            enhance(colours[..., None])
+            enhance(np.moveaxis(colours, 0, -1))
+            enhance(colours[:2])

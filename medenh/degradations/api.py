@@ -27,7 +27,7 @@ from medenh.errors import (
     UsageError,
     is_out_of_memory,
 )
-from medenh.formats.array import check_own_range, from_array, guessed_range, to_array
+from medenh.formats.array import check_own_range, from_array, guesses, to_array
 from medenh.formats.nifti import told_as
 from medenh.paths import kind_of
 from medenh.types import FloatArray, Image, Modality
@@ -151,7 +151,7 @@ def degrade(
     chosen = find_recipe(recipe)
     clean = _as_image(picture, chosen.domain, modality, data_range)
     if chosen.domain == "display" and not isinstance(picture, Image):
-        for word in guessed_range(clean):
+        for word in guesses(clean):
             warnings.warn(word, stacklevel=2)
     with _memory():
         pair = degrade_image(

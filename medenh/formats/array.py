@@ -34,7 +34,7 @@ __all__ = [
     "check_own_range",
     "from_array",
     "guess_at_channels",
-    "guessed_range",
+    "guesses",
     "misfit",
     "read",
     "to_array",
@@ -42,8 +42,8 @@ __all__ = [
 ]
 
 CHANNELS_HINT = (
-    "give each channel alone, array[..., 0], or as a frame, "
-    "numpy.moveaxis(array, -1, 0); frames as narrow as array[..., None]"
+    "give each channel alone, array[..., 0], since frames share one exposure; frames "
+    "as narrow as array[..., None]"
 )
 """What to do with arrays of which `guess_at_channels` is true."""
 
@@ -113,14 +113,22 @@ def from_array(
     return _image(unmasked(array), "array", told, modality, geometry)
 
 
-def guessed_range(image: Image) -> list[str]:
-    """Return a warning where the range of an array is but a guess by its values."""
-    if not image.unit_range.reason.startswith("percentiles"):
-        return []
-    return [
-        "black and white of the array were guessed from its values: "
-        "data_range=(low, high) tells them"
-    ]
+def guesses(image: Image) -> list[str]:
+    """Return warnings about what of an array is but a guess: its range, its axes."""
+    found = []
+    if image.unit_range.reason.startswith("percentiles"):
+        found.append(
+            "black and white of the array were guessed from its values: "
+            "data_range=(low, high) tells them"
+        )
+    header = image.header
+    if image.frames == 3 and isinstance(header, ArrayHeader) and header.axes == "NHW":
+        found.append(
+            "the array is taken for 3 grey frames of one volume: give colours that "
+            "come first as numpy.moveaxis(array, 0, -1), and such frames without this "
+            "warning as array[..., None]"
+        )
+    return found
 
 
 def check_own_range(source: object, data_range: object) -> None:

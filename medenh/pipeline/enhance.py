@@ -269,7 +269,7 @@ def enhance(
         What a reader of the output of one file must know: the input or the result is
         outside the model's card, something of the file is lost. Arrays and Images are
         not measured; ``strict=True`` does, and refuses. Black and white of an array
-        were guessed from its values.
+        were guessed from its values, or (3, H, W) was taken for frames.
 
     Raises
     ------
@@ -336,7 +336,7 @@ def _enhance_in_memory(
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
     said = said_of(image) if isinstance(source, str | Path) else None
-    guessed = array.guessed_range(image) if isinstance(source, np.ndarray) else []
+    guessed = array.guesses(image) if isinstance(source, np.ndarray) else []
     enhanced, spread = _run(models.prepare(card), image, options, said=said)
     for word in (*(said or ()), *guessed):
         warnings.warn(word, stacklevel=3)
@@ -564,7 +564,7 @@ class Model:
         array.check_own_range(source, options.data_range)
         image = options.told(_as_image(source, options))
         if isinstance(source, np.ndarray):
-            for word in array.guessed_range(image):
+            for word in array.guesses(image):
                 warnings.warn(word, stacklevel=2)
         return _answer(source, *_run(self._prepared, image, options))
 
