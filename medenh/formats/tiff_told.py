@@ -32,7 +32,7 @@ Axes: TypeAlias = dict[str, tuple[int, ...]]
 _UIC2 = 33629  # MetaMorph: counts the planes of a stack
 _SHAPE = re.compile(r'shape"?[:=] ?[\[(]([\d, ]+)')
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_UUID = re.compile(rb"<((?:\w+:)?UUID)\b[^>]*?(?:/>|>[^<]*</\1\s*>)")
+_UUID = re.compile(rb"<((?:\w+:)?UUID)\b[^<>]*(?:/>|>[^<]*</\1\s*>)")
 _AXES = re.compile(r'"axes": ?"([A-Z]+)"')
 
 

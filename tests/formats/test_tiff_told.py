@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -275,6 +276,16 @@ def test_planes_of_a_single_ome_file_name_no_file(tmp_path, prefix):
     assert f"{prefix}UUID FileName" in words
     assert kept.count(f"<{prefix}TiffData IFD") == 2
     assert 'PhysicalSizeX="0.5"' in kept
+
+
+def test_words_that_look_like_endless_planes_are_read_at_once(tmp_path):
+    trap = "<UUID " * 30_000
+    words = f"<OME><Note><![CDATA[{trap}]]></Note></OME>"
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, numbers((9, 8)), description=words, **GREY)
+    start = time.monotonic()
+    formats.read(path)
+    assert time.monotonic() - start < 5
 
 
 def test_what_is_left_out_is_told(tmp_path):
