@@ -82,8 +82,12 @@ METHODS: dict[str, Method] = {
     for name, module, function in (
         ("identity", "point", "identity"),
         ("stretch", "point", "stretch"),
+        ("gamma", "point", "gamma"),
         ("clahe", "clahe", "clahe"),
         ("clahe-green", "clahe", "clahe_green"),
+        ("clahe-hsv", "clahe", "clahe_hsv"),
+        ("clahe-ycc", "clahe", "clahe_ycc"),
+        ("clahe-rgb", "clahe", "clahe_rgb"),
         ("ben-graham", "ben_graham", "ben_graham"),
         ("lcn", "lcn", "lcn"),
         ("lime", "lime", "lime"),
@@ -91,6 +95,7 @@ METHODS: dict[str, Method] = {
         ("dcp", "dark_channel", "dcp"),
         ("dcp-illum", "dark_channel", "dcp_illum"),
         ("dpfr", "dpfr", "dpfr"),
+        ("msr", "retinex", "msr"),
         ("msrcp", "retinex", "msrcp"),
         ("msrcr", "retinex", "msrcr"),
         ("shades-of-gray", "colour_constancy", "shades_of_gray"),
@@ -103,5 +108,6 @@ METHODS: dict[str, Method] = {
         ("tv", "denoise", "tv"),
         ("bm3d", "bm3d", "bm3d"),
         ("unsharp", "unsharp", "unsharp"),
+        ("unsharp-guided", "unsharp", "unsharp_guided"),
     )
 }

@@ -1,5 +1,8 @@
 """CLAHE on floats: maps made from a histogram, applied to unquantised values.
 
+What of a colour is equalised differs: lightness (`clahe`), green, the value of HSV, the
+luma, or each channel.
+
 OpenCV's 16-bit CLAHE has 65536 bins, so that its clip limit leaves the picture almost
 as it was; here the strength is the same at every depth.
 """
@@ -12,9 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.classical.common import BoolArray, on_lightness
+from medenh.colour import luma
 from medenh.types import FloatArray
 
-__all__ = ["clahe", "clahe_green", "equalise"]
+__all__ = [
+    "clahe",
+    "clahe_green",
+    "clahe_hsv",
+    "clahe_rgb",
+    "clahe_ycc",
+    "equalise",
+]
 
 _SMALLEST_TILE = 8  # px a side: fewer values make no histogram
 _FOREGROUND = 0.25  # share a tile needs to have a map of its own
@@ -59,6 +70,64 @@ def clahe_green(
         bins=bins,
     )
     return out
+
+
+def clahe_hsv(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    clip: float,
+    tiles: int,
+    bins: int,
+) -> FloatArray:
+    """Equalise the brightest channel locally, keeping the ratios; see `equalise`.
+
+    That is the value of HSV, whose hue and saturation are ratios of the channels, so no
+    other colour space is needed. Black, which has neither, becomes grey.
+    """
+    value = pixels.max(axis=2)
+    wanted = equalise(value, mask, clip=clip, tiles=tiles, bins=bins)
+    black = value == 0.0
+    gain: FloatArray = wanted / np.maximum(value, np.finfo(np.float32).tiny)
+    out: FloatArray = pixels * gain[..., None]
+    out[black] = wanted[black][:, None]
+    return out
+
+
+def clahe_ycc(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    clip: float,
+    tiles: int,
+    bins: int,
+) -> FloatArray:
+    """Equalise the luma locally, keeping the chroma of YCbCr; see `equalise`.
+
+    Chroma are differences from the luma, so all channels move by as much as it does.
+    """
+    plane: FloatArray = luma(pixels)
+    change: FloatArray = (
+        equalise(plane, mask, clip=clip, tiles=tiles, bins=bins) - plane
+    )
+    out: FloatArray = pixels + change[..., None]
+    return out
+
+
+def clahe_rgb(
+    pixels: FloatArray,
+    mask: BoolArray | None,
+    *,
+    clip: float,
+    tiles: int,
+    bins: int,
+) -> FloatArray:
+    """Equalise each channel by itself locally; see `equalise`."""
+    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(pixels, 2, 0)]
+    return np.stack(
+        [equalise(one, mask, clip=clip, tiles=tiles, bins=bins) for one in planes],
+        axis=2,
+    )
 
 
 def equalise(

@@ -7,7 +7,7 @@ import numpy as np
 from medenh.classical.common import BoolArray
 from medenh.types import FloatArray
 
-__all__ = ["identity", "stretch"]
+__all__ = ["gamma", "identity", "stretch"]
 
 
 def identity(pixels: FloatArray, mask: BoolArray | None) -> FloatArray:
@@ -38,3 +38,9 @@ def stretch(
     return ((pixels - np.float32(floor)) / np.float32(ceiling - floor)).astype(
         np.float32
     )
+
+
+def gamma(pixels: FloatArray, mask: BoolArray | None, *, gamma: float) -> FloatArray:
+    """Return every value to the power of ``gamma``; below 1 it brightens."""
+    out: FloatArray = pixels ** np.float32(gamma)
+    return out

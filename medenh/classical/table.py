@@ -22,6 +22,27 @@ _SIGMA = Option(
     "sigma", None, 0.0, 1.0, "noise standard deviation in [0, 1]; measured if not given"
 )
 
+_CLAHE = (
+    Option("clip", 2.0, 1.0, 256.0, "largest slope of the tile maps"),
+    Option("tiles", 8, 1, 64, "tiles along each side", whole=True),
+    Option("bins", 256, 16, 4096, "histogram bins", whole=True),
+)
+_TV = (
+    _SIGMA,
+    Option("strength", 1.0, 0.05, 10.0, "weight of the variation over sigma"),
+)
+_FLOOR = Option("floor", 0.2, 0.01, 1.0, "smallest light, over its mean")
+_PATCHES = (
+    Option("strength", 0.6, 0.05, 5.0, "filter width h over sigma"),
+    Option("patch", 5, 3, 15, "side of the compared patches, px", whole=True),
+    Option("search", 8, 1, 20, "how far it looks, px", whole=True),
+)
+_SURROUNDS = (
+    Option("small", 15.0, 0.5, 1000.0, "first surround's sigma, px at 512 px"),
+    Option("medium", 80.0, 0.5, 1000.0, "second surround's sigma"),
+    Option("large", 250.0, 0.5, 1000.0, "third surround's sigma"),
+)
+
 INFO: dict[str, MethodInfo] = {
     "identity": MethodInfo(
         title="Identity (do nothing)",
@@ -42,16 +63,21 @@ INFO: dict[str, MethodInfo] = {
         ),
         limits="Clips the values beyond the percentiles; amplifies noise as well.",
     ),
+    "gamma": MethodInfo(
+        title="Gamma correction",
+        reference="",
+        summary="Takes every value to one power.",
+        modalities=("fundus", "xray", "mri", "dermoscopy", "microscopy", "endoscopy"),
+        options=(Option("gamma", 0.67, 0.05, 20.0, "below 1 brightens"),),
+        limits="Brightens what is bright enough, too; shifts hues; amplifies noise in "
+        "the dark.",
+    ),
     "clahe": MethodInfo(
         title="Contrast-limited adaptive histogram equalisation",
         reference="Zuiderveld, Graphics Gems IV, 1994; Pizer et al., CVGIP 39, 1987",
         summary="Equalises lightness (or grey) locally, with a limited slope.",
         modalities=("fundus", "xray", "ct", "mri", "dermoscopy", "endoscopy"),
-        options=(
-            Option("clip", 2.0, 1.0, 256.0, "largest slope of the tile maps"),
-            Option("tiles", 8, 1, 64, "tiles along each side", whole=True),
-            Option("bins", 256, 16, 4096, "histogram bins", whole=True),
-        ),
+        options=_CLAHE,
         limits="Brightness no longer compares between places; amplifies noise.",
     ),
     "clahe-green": MethodInfo(
@@ -59,12 +85,33 @@ INFO: dict[str, MethodInfo] = {
         reference="Setiawan et al., ICISS, 2013",
         summary="Equalises green (or grey) locally, leaves red and blue alone.",
         modalities=("fundus",),
-        options=(
-            Option("clip", 2.0, 1.0, 256.0, "largest slope of the tile maps"),
-            Option("tiles", 8, 1, 64, "tiles along each side", whole=True),
-            Option("bins", 256, 16, 4096, "histogram bins", whole=True),
-        ),
+        options=_CLAHE,
         limits="Changes hues, mostly towards green; amplifies noise.",
+    ),
+    "clahe-hsv": MethodInfo(
+        title="Contrast-limited adaptive histogram equalisation of HSV's value",
+        reference="Zuiderveld, Graphics Gems IV, 1994",
+        summary="Equalises the brightest channel locally, keeps hue and saturation.",
+        modalities=("fundus",),
+        options=_CLAHE,
+        limits="Sees one channel where one is the brightest throughout, as red in "
+        "fundus photographs; amplifies noise.",
+    ),
+    "clahe-ycc": MethodInfo(
+        title="Contrast-limited adaptive histogram equalisation of luma",
+        reference="Zuiderveld, Graphics Gems IV, 1994",
+        summary="Equalises luma locally, keeps the chroma of YCbCr.",
+        modalities=("fundus",),
+        options=_CLAHE,
+        limits="Colours pale where it brightens; amplifies noise.",
+    ),
+    "clahe-rgb": MethodInfo(
+        title="Contrast-limited adaptive histogram equalisation of each channel",
+        reference="Zuiderveld, Graphics Gems IV, 1994",
+        summary="Equalises red, green and blue locally, each by itself.",
+        modalities=("fundus",),
+        options=_CLAHE,
+        limits="Shifts hues, towards grey; amplifies noise.",
     ),
     "ben-graham": MethodInfo(
         title="Local average subtraction (Graham)",
@@ -167,6 +214,19 @@ INFO: dict[str, MethodInfo] = {
         limits="Strong local contrast, of noise as well; take a smaller omega where "
         "the optic disc or bright lesions wash out.",
     ),
+    "msr": MethodInfo(
+        title="Multi-scale retinex",
+        reference="Jobson et al., IEEE TIP 6(7), 1997; ends after Petro, Sbert, Morel, "
+        "IPOL 4, 2014",
+        summary="Divides each channel by its surroundings at three scales.",
+        modalities=("xray",),
+        options=(
+            *_SURROUNDS,
+            Option("clipped", 1.0, 0.0, 20.0, "% made black, and made white"),
+        ),
+        limits="Greys colours; always uses the whole range, so contrast no longer "
+        "compares between pictures; amplifies noise in the dark.",
+    ),
     "msrcp": MethodInfo(
         title="Multi-scale retinex with chromaticity preservation",
         reference="Petro, Sbert, Morel, IPOL 4, 2014; Jobson et al., IEEE TIP 6(7), "
@@ -174,9 +234,7 @@ INFO: dict[str, MethodInfo] = {
         summary="Divides intensity by its surroundings at three scales, keeps hues.",
         modalities=("dermoscopy", "endoscopy"),
         options=(
-            Option("small", 15.0, 0.5, 1000.0, "first surround's sigma, px at 512 px"),
-            Option("medium", 80.0, 0.5, 1000.0, "second surround's sigma"),
-            Option("large", 250.0, 0.5, 1000.0, "third surround's sigma"),
+            *_SURROUNDS,
             Option("clipped", 1.0, 0.0, 20.0, "% made black, and made white"),
         ),
         limits="Always uses the whole range, so contrast no longer compares between "
@@ -190,9 +248,7 @@ INFO: dict[str, MethodInfo] = {
         summary="Divides each channel by its surroundings, gives some colour back.",
         modalities=("endoscopy",),
         options=(
-            Option("small", 15.0, 0.5, 1000.0, "first surround's sigma, px at 512 px"),
-            Option("medium", 80.0, 0.5, 1000.0, "second surround's sigma"),
-            Option("large", 250.0, 0.5, 1000.0, "third surround's sigma"),
+            *_SURROUNDS,
             Option(
                 "alpha",
                 125.0,
@@ -236,7 +292,7 @@ INFO: dict[str, MethodInfo] = {
         modalities=("xray", "microscopy"),
         options=(
             Option("sigma", 0.1, 0.01, 1.0, "Gaussian sigma over the diagonal"),
-            Option("floor", 0.2, 0.01, 1.0, "smallest light, over its mean"),
+            _FLOOR,
         ),
         limits="Takes broad structures for light and evens them out too; amplifies "
         "noise in the dark; leaves some fall-off at the very border. For bright "
@@ -247,12 +303,7 @@ INFO: dict[str, MethodInfo] = {
         reference="Buades, Coll, Morel, CVPR 2005",
         summary="Averages places whose neighbourhoods look alike.",
         modalities=_ALL,
-        options=(
-            _SIGMA,
-            Option("strength", 0.6, 0.05, 5.0, "filter width h over sigma"),
-            Option("patch", 5, 3, 15, "side of the compared patches, px", whole=True),
-            Option("search", 8, 1, 20, "how far it looks, px", whole=True),
-        ),
+        options=(_SIGMA, *_PATCHES),
         limits="Made for additive noise of one strength; faint texture may go.",
     ),
     "wavelet": MethodInfo(
@@ -295,10 +346,7 @@ INFO: dict[str, MethodInfo] = {
         reference="Rudin, Osher, Fatemi, Physica D 60, 1992; Chambolle, JMIV 20, 2004",
         summary="Looks for the smoothest picture, edges apart, that is near enough.",
         modalities=_ALL,
-        options=(
-            _SIGMA,
-            Option("strength", 1.0, 0.05, 10.0, "weight of the variation over sigma"),
-        ),
+        options=_TV,
         limits="Makes flat patches with steps of slopes, lowers the contrast of what "
         "is small; faint texture goes. Made for additive noise of one strength.",
     ),
@@ -332,5 +380,18 @@ INFO: dict[str, MethodInfo] = {
             ),
         ),
         limits="Sharpens edges, brings back nothing that blur has taken away.",
+    ),
+    "unsharp-guided": MethodInfo(
+        title="Detail enhancement by the guided filter",
+        reference="He, Sun, Tang, IEEE TPAMI 35(6), 2013",
+        summary="Adds half the detail that a filter which keeps edges takes away.",
+        modalities=("fundus",),
+        options=(
+            Option("gain", 1.5, 0.0, 10.0, "factor of the detail"),
+            Option("radius", 8.0, 1.0, 100.0, "of the windows, px at 512 px"),
+            Option("eps", 1e-2, 1e-6, 1.0, "variance below which all is detail"),
+        ),
+        limits="Amplifies noise as much as detail; brings back nothing that blur has "
+        "taken away.",
     ),
 }

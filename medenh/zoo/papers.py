@@ -245,6 +245,9 @@ _OF_METHOD = {
     "bm3d": (_BM3D,),
     "clahe": (_CLAHE,),
     "clahe-green": (_CLAHE_GREEN, _CLAHE),
+    "clahe-hsv": (_CLAHE,),
+    "clahe-rgb": (_CLAHE,),
+    "clahe-ycc": (_CLAHE,),
     "dcp": (_DCP, _GUIDED),
     "dcp-illum": (_DCP_ILLUM, _GUIDED),
     "dpfr": (_DPFR, _GUIDED),
@@ -252,11 +255,13 @@ _OF_METHOD = {
     "gray-world": (_GRAY_WORLD,),
     "lcn": (_LCN,),
     "lime": (_LIME,),
+    "msr": (_RETINEX, _MSRCP),
     "msrcp": (_MSRCP, _RETINEX),
     "msrcr": (_RETINEX, _MSRCP),
     "nlm": (_NLM,),
     "shades-of-gray": (_SHADES_OF_GRAY,),
     "tv": (_TOTAL_VARIATION, _CHAMBOLLE),
+    "unsharp-guided": (_GUIDED,),
     "wavelet": (_BAYES_SHRINK, _CYCLE_SPINNING),
 }
 _OF_ARCHITECTURE = {

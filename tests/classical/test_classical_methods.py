@@ -270,6 +270,77 @@ class TestUnsharp:
         np.testing.assert_array_equal(METHODS["unsharp"](pixels, amount=0), pixels)
 
 
+class TestUnsharpGuided:
+    @staticmethod
+    def base(plane, radius, eps):
+        """Return the guided filter of a plane by itself, as published."""
+
+        def mean(values):
+            return ndimage.uniform_filter(values, 2 * radius + 1, mode="reflect")
+
+        plane = plane.astype(np.float64)
+        variance = mean(plane**2) - mean(plane) ** 2
+        slope = variance / (variance + eps)
+        return mean(slope) * plane + mean(mean(plane) * (1 - slope))
+
+    @pytest.mark.parametrize("gain", [0.0, 1.5, 4.0])
+    def test_agrees_with_the_plain_formula(self, gain):
+        pixels = retina(256)[..., 1:2]  # 4 px, where the picture is half of 512 px
+        base = self.base(pixels[..., 0], 4, 1e-2)
+        wanted = base + gain * (pixels[..., 0] - base)
+
+        out = METHODS["unsharp-guided"](pixels, gain=gain)[..., 0]
+
+        np.testing.assert_allclose(out, wanted.clip(0, 1), atol=1e-4)
+        assert np.abs(out - pixels[..., 0]).mean() > 2e-3
+
+    def test_strong_edges_have_less_of_a_halo_than_by_a_gaussian(self):
+        step = np.where(np.arange(512) < 256, 0.2, 0.8)
+        pixels = np.tile(step[:, None, None], (1, 512, 1)).astype(np.float32)
+
+        def halo(name, **options):
+            out = METHODS[name](pixels, **options)
+            return max(out.max() - pixels.max(), pixels.min() - out.min())
+
+        gaussian = halo("unsharp", amount=0.5, radius=4, threshold=0, overshoot=1)
+        assert halo("unsharp-guided") < 0.3 * gaussian
+
+    def test_fine_detail_is_raised_and_gain_one_changes_nothing(self):
+        y, x = np.mgrid[:512, :512]
+        pixels = (0.5 + 0.02 * np.sin(x) * np.sin(y))[..., None].astype(np.float32)
+        out = METHODS["unsharp-guided"](pixels)
+        assert out.std() == pytest.approx(1.5 * pixels.std(), rel=0.03)
+        np.testing.assert_allclose(
+            METHODS["unsharp-guided"](retina(64), gain=1), retina(64), atol=1e-4
+        )
+
+    def test_depth_survives_and_colour_keeps_hue(self):
+        from medenh.colour import rgb_to_lab
+
+        pixels = retina(300) * np.float32(0.5) + np.float32(0.2)
+        out = METHODS["unsharp-guided"](pixels)
+        assert np.unique(out[..., 1]).size > 10_000
+        shift = rgb_to_lab(out)[..., 1:] - rgb_to_lab(pixels)[..., 1:]
+        assert np.abs(shift).max() < 0.2
+
+
+class TestGamma:
+    @pytest.mark.parametrize("gamma", [0.3, 1.0, 2.2])
+    def test_agrees_with_scikit_image(self, gamma):
+        from skimage.exposure import adjust_gamma
+
+        pixels = retina(128)
+        out = METHODS["gamma"](pixels, gamma=gamma)
+        np.testing.assert_allclose(out, adjust_gamma(pixels, gamma), atol=1e-6)
+
+    def test_brightens_by_default_and_is_undone_by_its_inverse(self):
+        pixels = retina(128)
+        bright = METHODS["gamma"](pixels)
+        assert bright.mean() > pixels.mean() + 0.05
+        back = METHODS["gamma"](bright, gamma=1 / 0.67)
+        np.testing.assert_allclose(back, pixels, atol=1e-5)
+
+
 class TestStretch:
     def test_affine_changes_are_undone(self):
         pixels = METHODS["stretch"](retina(128))

@@ -46,6 +46,7 @@ def fine_ramp(channels):
     [
         "clahe-green",
         "lcn",
+        "msr",
         "msrcp",
         "msrcr",
         "shades-of-gray",
@@ -58,7 +59,7 @@ def test_depth_survives(name):
     assert np.unique(out[..., 1]).size > 10_000
 
 
-@pytest.mark.parametrize("name", ["lcn", "msrcp", "msrcr", "flat-field"])
+@pytest.mark.parametrize("name", ["lcn", "msr", "msrcp", "msrcr", "flat-field"])
 def test_even_field_in_a_black_surround_gets_no_rim(name):
     pixels = np.where(BLACK_DISC, 0.0, 0.4)[..., None].astype(np.float32)
     pixels = pixels * np.array([1.0, 0.7, 0.5], np.float32)
@@ -283,6 +284,42 @@ class TestLcn:
         pixels = 0.8 + 0.1 * texture(100, 100)
         out = METHODS["lcn"](pixels, contrast=0.02)
         assert out.std() == pytest.approx(0.02, rel=0.01)
+
+
+class TestMsr:
+    @pytest.mark.parametrize("clipped", [0.0, 5.0])
+    def test_agrees_with_the_plain_formula(self, clipped):
+        slope = np.linspace(0.3, 1, 150, dtype=np.float32)[:, None]
+        pixels = 0.1 + 0.5 * texture(128, 150, 3) * slope
+        values = 255 * pixels.astype(np.float64)
+        surrounds = [
+            ndimage.gaussian_filter(values, (s / 4, s / 4, 0), mode="reflect")
+            for s in (15, 80, 250)
+        ]
+        detail = np.log(values + 1) - np.mean(np.log1p(surrounds), axis=0)
+        low, high = np.percentile(detail, [clipped, 100 - clipped])
+
+        out = METHODS["msr"](pixels, clipped=clipped)
+
+        wanted = ((detail - low) / (high - low)).clip(0, 1)
+        np.testing.assert_allclose(out, wanted, atol=0.02)
+
+    def test_grey_comes_out_as_by_msrcp_in_one_channel_and_in_three(self):
+        grey = 0.2 + 0.6 * texture(100, 120)
+        one = METHODS["msr"](grey)
+        np.testing.assert_allclose(one, METHODS["msrcp"](grey), atol=1e-4)
+        three = METHODS["msr"](grey.repeat(3, 2))
+        np.testing.assert_allclose(three, one.repeat(3, 2), atol=1e-5)
+
+    def test_a_channel_without_light_is_no_noise_in_full_contrast(self):
+        pixels = 0.2 + 0.6 * texture(100, 120, 3)
+        pixels[..., 2] = 0.01 + 1e-4 * texture(100, 120)[..., 0]
+        out = METHODS["msr"](pixels)
+        assert out[..., 2].std() < 0.1 * out[..., 1].std()
+
+    def test_plain_colour_is_given_back(self):
+        pixels = np.full((40, 50, 3), [0.7, 0.3, 0.2], np.float32)
+        np.testing.assert_array_equal(METHODS["msr"](pixels), pixels)
 
 
 class TestMsrcp:
