@@ -102,6 +102,7 @@ METHODS: dict[str, Method] = {
         ("gray-world", "colour_constancy", "gray_world"),
         ("flat-field", "flat_field", "flat_field"),
         ("nlm", "denoise", "nlm"),
+        ("nlm-rician", "rician", "nlm_rician"),
         ("wavelet", "denoise", "wavelet"),
         ("median", "denoise", "median"),
         ("bilateral", "denoise", "bilateral"),

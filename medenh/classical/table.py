@@ -306,6 +306,16 @@ INFO: dict[str, MethodInfo] = {
         options=(_SIGMA, *_PATCHES),
         limits="Made for additive noise of one strength; faint texture may go.",
     ),
+    "nlm-rician": MethodInfo(
+        title="Non-local means for Rician noise",
+        reference="Manjon et al., Medical Image Analysis 12(4), 2008; Koay, Basser, "
+        "Journal of Magnetic Resonance 179(2), 2006",
+        summary="Averages places that look alike, takes away what the noise adds.",
+        modalities=("mri",),
+        options=(_SIGMA, *_PATCHES),
+        limits="Made for magnitudes whose black is no signal: not for phases, maps, "
+        "nor windows that cut off the dark. Faint texture may go.",
+    ),
     "wavelet": MethodInfo(
         title="Wavelet shrinkage (BayesShrink) with cycle spinning",
         reference="Chang, Yu, Vetterli, IEEE TIP 9(9), 2000; Coifman, Donoho, 1995",

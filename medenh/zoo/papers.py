@@ -238,6 +238,19 @@ _BM3D = """@article{dabov2007image,
   volume  = {16}, number = {8}, pages = {2080--2095}, year = {2007},
   doi     = {10.1109/TIP.2007.901238}
 }"""
+_NLM_RICIAN = """@article{manjon2008mri,
+  author  = {Manj{\\'o}n, Jos{\\'e} V. and others},
+  title   = {{MRI} Denoising Using Non-Local Means},
+  journal = {Medical Image Analysis},
+  volume  = {12}, number = {4}, pages = {514--523}, year = {2008}
+}"""
+_RICIAN = """@article{koay2006analytically,
+  author  = {Koay, Cheng Guan and Basser, Peter J.},
+  title   = {Analytically Exact Correction Scheme for Signal Extraction from Noisy
+             Magnitude {MR} Signals},
+  journal = {Journal of Magnetic Resonance},
+  volume  = {179}, number = {2}, pages = {317--322}, year = {2006}
+}"""
 
 _OF_METHOD = {
     "ben-graham": (_BEN_GRAHAM,),
@@ -259,6 +272,7 @@ _OF_METHOD = {
     "msrcp": (_MSRCP, _RETINEX),
     "msrcr": (_RETINEX, _MSRCP),
     "nlm": (_NLM,),
+    "nlm-rician": (_NLM_RICIAN, _RICIAN, _NLM),
     "shades-of-gray": (_SHADES_OF_GRAY,),
     "tv": (_TOTAL_VARIATION, _CHAMBOLLE),
     "unsharp-guided": (_GUIDED,),
