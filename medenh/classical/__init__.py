@@ -76,6 +76,34 @@ class Method:
         kernel = getattr(import_module(self.module), self.function)
         return guarded(kernel, pixels, mask, settings)
 
+    def following(self, reference: FloatArray) -> dict[str, float]:
+        """Return the options that make the method follow a reference picture.
+
+        Parameters
+        ----------
+        reference : float32 array, shape (H, W, 3), in [0, 1]
+
+        Returns
+        -------
+        dict
+            Measured on it, and not checked.
+
+        Raises
+        ------
+        UsageError
+            The method follows none.
+        """
+        from medenh.errors import UsageError
+
+        if not self.info.follows:
+            raise UsageError(
+                f"{self.name} follows no reference picture",
+                hint="ref-color and models of HQG-Net do",
+            )
+        measure = getattr(import_module(self.module), self.info.follows)
+        options: dict[str, float] = measure(reference)
+        return options
+
 
 METHODS: dict[str, Method] = {
     name: Method(name, f"medenh.classical.{module}", function, INFO[name])
@@ -100,6 +128,7 @@ METHODS: dict[str, Method] = {
         ("msrcr", "retinex", "msrcr"),
         ("shades-of-gray", "colour_constancy", "shades_of_gray"),
         ("gray-world", "colour_constancy", "gray_world"),
+        ("ref-color", "colour_transfer", "ref_color"),
         ("flat-field", "flat_field", "flat_field"),
         ("nlm", "denoise", "nlm"),
         ("nlm-rician", "rician", "nlm_rician"),

@@ -85,6 +85,9 @@ class MethodInfo:
         False where the output is a map of detail rather than a natural image.
     slow : bool
         True where a picture of 512 px takes seconds: tables have it by name alone.
+    follows : str
+        Function of its module that measures options on a reference picture; "" where
+        the method follows none.
     options : tuple of Option
         Its settings.
     limits : str
@@ -97,6 +100,7 @@ class MethodInfo:
     modalities: tuple[str, ...]
     natural: bool = True
     slow: bool = False
+    follows: str = ""
     options: tuple[Option, ...] = ()
     limits: str = ""
 

@@ -27,6 +27,15 @@ _CLAHE = (
     Option("tiles", 8, 1, 64, "tiles along each side", whole=True),
     Option("bins", 256, 16, 4096, "histogram bins", whole=True),
 )
+_COLOURS = (
+    Option("lightness", 43.0, 0.0, 100.0, "mean L*; of good fundus photographs"),
+    Option("a", 26.0, -128.0, 128.0, "mean a*"),
+    Option("b", 36.0, -128.0, 128.0, "mean b*"),
+    Option("lightness_spread", 10.0, 0.0, 50.0, "standard deviation of L*"),
+    Option("a_spread", 6.4, 0.0, 100.0, "standard deviation of a*"),
+    Option("b_spread", 7.5, 0.0, 100.0, "standard deviation of b*"),
+    Option("limit", 2.0, 1.0, 10.0, "largest gain, and 1 over the smallest"),
+)
 _TV = (
     _SIGMA,
     Option("strength", 1.0, 0.05, 10.0, "weight of the variation over sigma"),
@@ -284,6 +293,17 @@ INFO: dict[str, MethodInfo] = {
         ),
         limits="Takes the tissue's own colour for a cast: only where there is one, not "
         "for fundus photographs or stained slides. Leaves grey pictures as they are.",
+    ),
+    "ref-color": MethodInfo(
+        title="Colour transfer to a reference",
+        reference="Reinhard et al., IEEE CG&A 21(5), 2001",
+        summary="Gives lightness and colours the means and spreads of a reference.",
+        modalities=("fundus",),
+        follows="colours_of",
+        options=_COLOURS,
+        limits="Every picture gets the same mean colour: differences between eyes and "
+        "cameras go, and what tells by its overall colour. The reference is 1,034 good "
+        "fundus photographs unless a picture of yours is given.",
     ),
     "flat-field": MethodInfo(
         title="Flat-field correction without a reference",

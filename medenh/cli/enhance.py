@@ -34,7 +34,7 @@ _Reference = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Picture of high quality to follow (models of HQG-Net).",
+        help="Picture of high quality to follow (models of HQG-Net, ref-color).",
         show_default=False,
     ),
 ]

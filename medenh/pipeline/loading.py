@@ -10,7 +10,9 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from medenh.device import Device, pick_device, pick_precision
 from medenh.errors import MedenhError, UsageError, spelled
@@ -246,13 +248,7 @@ def make_runner(card: ModelCard, options: EnhanceOptions, device: Device) -> Run
         The engine or precision asked for cannot run it.
     """
     if card.method is not None:
-        if options.reference is not None:
-            raise UsageError(
-                f"{card.id} follows no reference picture", hint="models of HQG-Net do"
-            )
-        return ClassicalRunner(
-            card.method, {**card.options, **(options.settings or {})}
-        )
+        return ClassicalRunner(card.method, _settings(card, card.method, options))
     precision = pick_precision(options.precision, device, certified=certified(card))
     if _wants_openvino(options.engine, device):
         from medenh.pipeline.openvino_cache import UnconvertibleError
@@ -275,6 +271,18 @@ def make_runner(card: ModelCard, options: EnhanceOptions, device: Device) -> Run
     if options.reference is not None:
         follow_reference(network, read_reference(options.reference))
     return TorchRunner(network, device, precision)
+
+
+def _settings(card: ModelCard, method: str, options: EnhanceOptions) -> dict[str, Any]:
+    """Return a method's options: the card's, a reference's over them, the user's."""
+    settings = dict(card.options)
+    if options.reference is not None:
+        from medenh.classical import METHODS
+
+        picture = np.moveaxis(read_reference(options.reference)[0], 0, -1)
+        settings.update(METHODS[method].following(np.ascontiguousarray(picture)))
+    settings.update(options.settings or {})
+    return settings
 
 
 def _wants_openvino(engine: str, device: Device) -> bool:

@@ -53,7 +53,7 @@ class EnhanceOptions:
         A weight-free method's own options, as `medenh models show` lists them:
         ``{"clip": 3}``. Only with the name of such a method.
     reference : path, Image or array, optional
-        Picture of high quality that guides models of HQG-Net.
+        Picture of high quality that guides models of HQG-Net, and `ref-color`.
     tile : int, "auto" or "off"
         Side of a tile's core in pixels; "auto" tiles large frames where that is exact.
     batch : int or "auto"

@@ -1,4 +1,4 @@
-"""The picture that guides a network (HQG-Net): `enhance --reference`."""
+"""The picture that guides HQG-Net, or `ref-color`: `enhance --reference`."""
 
 from __future__ import annotations
 

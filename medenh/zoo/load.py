@@ -91,7 +91,8 @@ def follow_reference(network: torch.nn.Module, reference: FloatArray) -> None:
     guided: Any = network.eval()
     if not (hasattr(guided, "default_code") and hasattr(guided, "code")):
         raise UsageError(
-            "this model follows no reference picture", hint="models of HQG-Net do"
+            "this model follows no reference picture",
+            hint="ref-color and models of HQG-Net do",
         )
     try:
         with torch.no_grad(), torch.autocast("cpu", enabled=False):

@@ -251,6 +251,14 @@ _RICIAN = """@article{koay2006analytically,
   journal = {Journal of Magnetic Resonance},
   volume  = {179}, number = {2}, pages = {317--322}, year = {2006}
 }"""
+_COLOUR_TRANSFER = """@article{reinhard2001color,
+  author  = {Reinhard, Erik and Ashikhmin, Michael and Gooch, Bruce and
+             Shirley, Peter},
+  title   = {Color Transfer between Images},
+  journal = {IEEE Computer Graphics and Applications},
+  volume  = {21}, number = {5}, pages = {34--41}, year = {2001},
+  doi     = {10.1109/38.946629}
+}"""
 
 _OF_METHOD = {
     "ben-graham": (_BEN_GRAHAM,),
@@ -273,6 +281,7 @@ _OF_METHOD = {
     "msrcr": (_RETINEX, _MSRCP),
     "nlm": (_NLM,),
     "nlm-rician": (_NLM_RICIAN, _RICIAN, _NLM),
+    "ref-color": (_COLOUR_TRANSFER,),
     "shades-of-gray": (_SHADES_OF_GRAY,),
     "tv": (_TOTAL_VARIATION, _CHAMBOLLE),
     "unsharp-guided": (_GUIDED,),

@@ -63,7 +63,7 @@ def test_background_is_copied_and_never_counted(name, channels):
     unseen = ("dual", "dcp", "dcp-illum", "dpfr", "clahe-green", "lcn", "msrcp")
     unseen += ("shades-of-gray", "gray-world", "flat-field", "msrcr")
     unseen += ("median", "bilateral", "tv", "bm3d")
-    unseen += ("gamma", "clahe-hsv", "clahe-ycc", "clahe-rgb", "msr")
+    unseen += ("gamma", "clahe-hsv", "clahe-ycc", "clahe-rgb", "msr", "ref-color")
     unseen += ("unsharp-guided",)
     if name in ("stretch", "clahe", "ben-graham", *unseen):  # others see neighbours
         other = METHODS[name](dark, mask)

@@ -59,7 +59,9 @@ def test_depth_survives(name):
     assert np.unique(out[..., 1]).size > 10_000
 
 
-@pytest.mark.parametrize("name", ["lcn", "msr", "msrcp", "msrcr", "flat-field"])
+@pytest.mark.parametrize(
+    "name", ["lcn", "msr", "msrcp", "msrcr", "flat-field", "ref-color"]
+)
 def test_even_field_in_a_black_surround_gets_no_rim(name):
     pixels = np.where(BLACK_DISC, 0.0, 0.4)[..., None].astype(np.float32)
     pixels = pixels * np.array([1.0, 0.7, 0.5], np.float32)

@@ -1,4 +1,4 @@
-"""`enhance --reference`: a picture guides a network of HQG-Net."""
+"""`enhance --reference`: a picture guides a network of HQG-Net, or colours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fakes_pipeline import put_into_zoo
 
 from medenh import models
 from medenh.cli.main import main
+from medenh.colour import rgb_to_lab
 
 
 @pytest.fixture
@@ -90,6 +91,31 @@ def test_another_reference_is_another_request(guided, tmp_path):
     first = run(good)
     assert run(tmp_path / "other.png") != first
     assert run(good) == first
+
+
+@pytest.mark.parametrize("model", ["ref-color"])
+def test_a_weight_free_method_follows_it_but_for_what_is_set(tmp_path, model):
+    """What `--set` says comes before the picture, the picture before defaults."""
+    y, x = np.mgrid[:96, :96]
+    wave = 0.5 + 0.2 * np.sin(x / 7) * np.cos(y / 9)
+    tints = {"eye": (0.3, 0.5, 0.9), "good": (0.8, 0.6, 0.5)}  # BGR
+    for name, tint in tints.items():
+        pixels = np.rint(255 * wave[..., None] * tint)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels.astype(np.uint8))
+    good = (tmp_path / "good.png").read_bytes()
+    command = ("-m", model, "--reference", str(tmp_path / "good.png"))
+
+    def colours(*more):
+        code, written = _enhance(tmp_path, *command, *more)
+        assert code == 0
+        return rgb_to_lab(written / np.float32(255)).mean(axis=(0, 1))
+
+    wanted = cv2.imread(str(tmp_path / "good.png"))[..., ::-1]
+    wanted = rgb_to_lab(wanted / np.float32(255)).mean(axis=(0, 1))
+    assert colours() == pytest.approx(wanted, abs=1.0)
+    wanted[0] = 70
+    assert colours("--set", "lightness=70") == pytest.approx(wanted, abs=1.0)
+    assert (tmp_path / "good.png").read_bytes() == good
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""Colour transfer: means and spreads afterwards, and pictures that are followed."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.color import lab2rgb, rgb2lab
+
+from medenh.classical import METHODS
+from medenh.classical.colour_transfer import colours_of
+from medenh.errors import UsageError
+
+WANTED = {"lightness": 55, "a": 12, "b": 8}
+SPREAD = {"lightness_spread": 9, "a_spread": 4, "b_spread": 6}
+
+
+def tissue(tint=(0.7, 0.45, 0.35), side=120, seed=0):
+    noise = np.random.default_rng(seed).normal(0, 1, (side, side, 3))
+    smooth = ndimage.gaussian_filter(noise, (2, 2, 0))
+    return (np.array(tint) + 0.25 * smooth).clip(0.05, 0.95).astype(np.float32)
+
+
+def test_agrees_with_the_plain_formula():
+    pixels = tissue()
+    lab = rgb2lab(pixels.astype(np.float64))
+    mean, deviation = lab.mean(axis=(0, 1)), lab.std(axis=(0, 1))
+    moved = (lab - mean) / deviation * list(SPREAD.values()) + list(WANTED.values())
+
+    out = METHODS["ref-color"](pixels, limit=10, **WANTED, **SPREAD)
+
+    np.testing.assert_allclose(out, lab2rgb(moved), atol=1e-3)
+    assert np.abs(out - pixels).mean() > 0.05
+
+
+def test_a_followed_picture_gives_its_means_and_spreads():
+    pixels, reference = tissue(), tissue((0.6, 0.5, 0.55), seed=1)
+    out = METHODS["ref-color"](pixels, **METHODS["ref-color"].following(reference))
+    wanted, reached = colours_of(reference), colours_of(out)
+    assert reached == pytest.approx(wanted, abs=0.05)
+    assert colours_of(pixels)["b"] != pytest.approx(wanted["b"], abs=10)
+
+
+def test_a_cast_over_a_picture_goes_by_the_picture_without():
+    clean = tissue()
+    seen = clean * np.array([0.9, 0.7, 0.5], np.float32)
+    out = METHODS["ref-color"](seen, **METHODS["ref-color"].following(clean))
+    assert np.abs(out - clean).mean() < 0.15 * np.abs(seen - clean).mean()
+
+
+def test_white_can_be_followed():
+    white = np.ones((20, 20, 3), np.float32)
+    METHODS["ref-color"](tissue(), **METHODS["ref-color"].following(white))
+
+
+@pytest.mark.parametrize("limit", [1.0, 1.5])
+def test_gains_are_limited(limit):
+    pixels = tissue()
+    before = colours_of(pixels)
+    out = METHODS["ref-color"](pixels, limit=limit, lightness_spread=50, lightness=50)
+    after = colours_of(out)["lightness_spread"]
+    assert after == pytest.approx(limit * before["lightness_spread"], rel=0.02)
+
+
+def test_the_surround_has_no_part():
+    y, x = np.mgrid[-1:1:120j, -1:1:120j]
+    field = np.hypot(y, x) < 0.85
+    pixels = np.where(field[..., None], tissue(), np.float32(0))
+    inner = np.hypot(y, x) < 0.8
+
+    found, told = METHODS["ref-color"](pixels), METHODS["ref-color"](pixels, field)
+
+    np.testing.assert_allclose(found[inner], told[inner], atol=0.02)
+    outside = np.hypot(y, x) > 0.87
+    np.testing.assert_array_equal(found[outside], 0)
+    assert rgb2lab(found)[inner].mean(axis=0) == pytest.approx([43, 26, 36], abs=1.5)
+
+
+def test_grey_pictures_stay_grey():
+    grey = tissue()[..., :1]
+    three = METHODS["ref-color"](grey.repeat(3, 2))
+    assert np.ptp(three, axis=2).max() < 2e-3
+    assert rgb2lab(three)[..., 0].mean() == pytest.approx(43, abs=0.5)
+    assert METHODS["ref-color"](grey).mean() == pytest.approx(0.43, abs=0.005)
+
+
+def test_depth_survives():
+    out = METHODS["ref-color"](tissue(side=200))
+    assert np.unique(out[..., 1]).size > 10_000
+
+
+def test_other_methods_follow_nothing():
+    with pytest.raises(UsageError, match="clahe follows no reference"):
+        METHODS["clahe"].following(tissue())
