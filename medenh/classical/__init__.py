@@ -139,5 +139,8 @@ METHODS: dict[str, Method] = {
         ("bm3d", "bm3d", "bm3d"),
         ("unsharp", "unsharp", "unsharp"),
         ("unsharp-guided", "unsharp", "unsharp_guided"),
+        ("tv-stretch", "chains", "tv_stretch"),
+        ("tv-flat-field", "chains", "tv_flat_field"),
+        ("flat-field-ref-color", "chains", "flat_field_ref_color"),
     )
 }

@@ -424,4 +424,44 @@ INFO: dict[str, MethodInfo] = {
         limits="Amplifies noise as much as detail; brings back nothing that blur has "
         "taken away.",
     ),
+    "tv-stretch": MethodInfo(
+        title="Total variation denoising, then a stretch",
+        reference="As of `tv`",
+        summary="Takes noise away, then uses the whole range.",
+        modalities=("endoscopy",),
+        options=(
+            *_TV,
+            Option("low", 0.1, 0.0, 49.0, "percentile that becomes 0"),
+            Option("high", 99.9, 51.0, 100.0, "percentile that becomes 1"),
+        ),
+        limits="Always uses the whole range, so brightness no longer compares between "
+        "pictures; faint texture goes.",
+    ),
+    "tv-flat-field": MethodInfo(
+        title="Total variation denoising, then flat-field correction",
+        reference="As of `tv`",
+        summary="Takes noise away, then evens the light.",
+        modalities=("dermoscopy",),
+        options=(
+            *_TV,
+            Option("light", 0.2, 0.01, 1.0, "sigma of the light over the diagonal"),
+            _FLOOR,
+        ),
+        limits="Takes a large dark lesion for shade, in part, and lightens it; faint "
+        "texture goes.",
+    ),
+    "flat-field-ref-color": MethodInfo(
+        title="Flat-field correction, then colour transfer",
+        reference="As of `ref-color`",
+        summary="Evens the light, then brings colours to those of a reference.",
+        modalities=("fundus",),
+        follows="colours_of",
+        options=(
+            Option("light", 0.1, 0.01, 1.0, "sigma of the light over the diagonal"),
+            _FLOOR,
+            *_COLOURS,
+        ),
+        limits="As of `flat-field` and `ref-color`: broad differences of light and the "
+        "overall colour go.",
+    ),
 }

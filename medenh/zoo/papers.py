@@ -273,6 +273,7 @@ _OF_METHOD = {
     "dcp-illum": (_DCP_ILLUM, _GUIDED),
     "dpfr": (_DPFR, _GUIDED),
     "dual": (_DUAL, _FUSION),
+    "flat-field-ref-color": (_COLOUR_TRANSFER,),
     "gray-world": (_GRAY_WORLD,),
     "lcn": (_LCN,),
     "lime": (_LIME,),
@@ -284,6 +285,8 @@ _OF_METHOD = {
     "ref-color": (_COLOUR_TRANSFER,),
     "shades-of-gray": (_SHADES_OF_GRAY,),
     "tv": (_TOTAL_VARIATION, _CHAMBOLLE),
+    "tv-flat-field": (_TOTAL_VARIATION, _CHAMBOLLE),
+    "tv-stretch": (_TOTAL_VARIATION, _CHAMBOLLE),
     "unsharp-guided": (_GUIDED,),
     "wavelet": (_BAYES_SHRINK, _CYCLE_SPINNING),
 }

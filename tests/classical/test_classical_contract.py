@@ -62,9 +62,9 @@ def test_background_is_copied_and_never_counted(name, channels):
     inner = np.hypot(*(np.mgrid[:48, :57] - np.array([24, 28])[:, None, None])) < 6
     unseen = ("dual", "dcp", "dcp-illum", "dpfr", "clahe-green", "lcn", "msrcp")
     unseen += ("shades-of-gray", "gray-world", "flat-field", "msrcr")
-    unseen += ("median", "bilateral", "tv", "bm3d")
+    unseen += ("median", "bilateral", "tv", "bm3d", "tv-stretch", "tv-flat-field")
     unseen += ("gamma", "clahe-hsv", "clahe-ycc", "clahe-rgb", "msr", "ref-color")
-    unseen += ("unsharp-guided",)
+    unseen += ("flat-field-ref-color", "unsharp-guided")
     if name in ("stretch", "clahe", "ben-graham", *unseen):  # others see neighbours
         other = METHODS[name](dark, mask)
         np.testing.assert_allclose(out[inner], other[inner], atol=2e-3)

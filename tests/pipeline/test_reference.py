@@ -93,7 +93,7 @@ def test_another_reference_is_another_request(guided, tmp_path):
     assert run(good) == first
 
 
-@pytest.mark.parametrize("model", ["ref-color"])
+@pytest.mark.parametrize("model", ["ref-color", "flat-field-ref-color"])
 def test_a_weight_free_method_follows_it_but_for_what_is_set(tmp_path, model):
     """What `--set` says comes before the picture, the picture before defaults."""
     y, x = np.mgrid[:96, :96]
