@@ -428,7 +428,7 @@ INFO: dict[str, MethodInfo] = {
         title="Total variation denoising, then a stretch",
         reference="As of `tv`",
         summary="Takes noise away, then uses the whole range.",
-        modalities=("endoscopy",),
+        modalities=_ALL,
         options=(
             *_TV,
             Option("low", 0.1, 0.0, 49.0, "percentile that becomes 0"),

@@ -91,7 +91,7 @@ def test_classic_goes_by_the_kind_of_picture():
     kinds = {
         "fundus": "flat-field-ref-color",
         "xray": "tv",
-        "endoscopy": "tv-stretch",
+        "endoscopy": "tv",
         "mri": "nlm-rician",
         "dermoscopy": "tv-flat-field",
         "ct": "tv",
