@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medenh.colour import luma
 from medenh.degradations.operator import (
+    Drawn,
     Operator,
     Scene,
     at_level,
@@ -24,12 +25,12 @@ from medenh.opencv import cv2
 from medenh.types import FloatArray
 
 __all__ = [
+    "GLARE",
     "OPERATORS",
     "Bubbles",
     "Deposits",
     "Ellipse",
     "Highlights",
-    "draw_glare",
 ]
 
 Ellipse = tuple[float, float, float, float, float, float]
@@ -85,7 +86,7 @@ class Highlights:
         return pixels + light[..., None]
 
 
-def draw_glare(
+def _draw_glare(
     rng: np.random.Generator,
     pixels: FloatArray,
     scene: Scene,
@@ -102,6 +103,9 @@ def draw_glare(
         strength = rng.uniform(0.5, 1.0) * at_level((0.15, 0.5), share)
         ellipses.append(_ellipse(x, y, a, b, rng.uniform(0.0, 180.0), strength))
     return Highlights(tuple(ellipses), 0.04 * side)
+
+
+GLARE = Drawn(Highlights, _draw_glare)
 
 
 @dataclass(frozen=True, slots=True)

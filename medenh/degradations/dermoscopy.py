@@ -6,30 +6,19 @@ Order: optics -> illumination -> sensor -> processing -> compression. Lengths ar
 
 from __future__ import annotations
 
-from medenh.degradations.blobs import Bubbles, draw_glare
+from medenh.degradations.blobs import GLARE, Bubbles
 from medenh.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
 from medenh.degradations.compression import Jpeg
 from medenh.degradations.hair import OPERATORS as HAIR
 from medenh.degradations.hair import DrawnHair, RealHair
-from medenh.degradations.light import (
-    ColourGains,
-    Contrast,
-    Saturation,
-    draw_side,
-)
+from medenh.degradations.light import ColourGains, Contrast, Saturation
 from medenh.degradations.noise import (
     GaussianNoise,
     ImpulseNoise,
     PoissonGaussianNoise,
 )
-from medenh.degradations.operator import (
-    Drawn,
-    Operator,
-    log_span,
-    new_seed,
-    relative_size,
-    span,
-)
+from medenh.degradations.operator import Operator
+from medenh.degradations.parameters import Graded, Uniform, ranged
 from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of, then
 from medenh.degradations.shading import LightSpot, LinearRamp
 
@@ -40,50 +29,27 @@ OPERATORS: tuple[type[Operator], ...] = HAIR
 _SOURCE = "blur and Gaussian noise of DermaSR-GAN 2025 [paper], the rest [C]"
 
 
-_gaussian_blur = Drawn(
-    lambda rng, pixels, scene, severity: GaussianBlur(
-        span(rng, 0.1, 3.0, severity) * relative_size(pixels, 512, scene)
-    )
+_gaussian_blur = ranged(GaussianBlur, sigma=Graded(0.1, 3.0, at_side=512))
+_defocus = ranged(  # windows of 7 to 21
+    DefocusBlur, radius=Graded(3.0, 10.0, at_side=512), softness=0.0
 )
-_defocus = Drawn(  # windows of 7 to 21
-    lambda rng, pixels, scene, severity: DefocusBlur(
-        span(rng, 3.0, 10.0, severity) * relative_size(pixels, 512, scene)
-    )
+_motion = ranged(
+    MotionBlur,
+    length=Graded(6.0, 20.0, at_side=512),
+    angle_deg=Uniform(0.0, 180.0),
+    sigma=0.0,  # constant speed
 )
-_motion = Drawn(
-    lambda rng, pixels, scene, severity: MotionBlur(
-        span(rng, 6.0, 20.0, severity) * relative_size(pixels, 512, scene),
-        angle_deg=float(rng.uniform(0.0, 180.0)),
-    )
+_gaussian_noise = ranged(GaussianNoise, sigma=Graded(1.0 / 255.0, 30.0 / 255.0))
+_photon_noise = ranged(
+    PoissonGaussianNoise,
+    photons=Graded(2000.0, 40.0, log=True),
+    read_sigma=0.0,
+    gamma=1.0,
 )
-_gaussian_noise = Drawn(
-    lambda rng, pixels, scene, severity: GaussianNoise(
-        span(rng, 1.0, 30.0, severity) / 255.0, new_seed(rng)
-    )
-)
-_photon_noise = Drawn(
-    lambda rng, pixels, scene, severity: PoissonGaussianNoise(
-        log_span(rng, 2000.0, 40.0, severity), 0.0, new_seed(rng)
-    )
-)
-_impulse = Drawn(
-    lambda rng, pixels, scene, severity: ImpulseNoise(
-        span(rng, 0.002, 0.03, severity), new_seed(rng)
-    )
-)
-_contrast = Drawn(
-    lambda rng, pixels, scene, severity: Contrast(
-        span(rng, 1.0, draw_side(rng, 0.4, 1.6), severity)
-    )
-)
-_saturation = Drawn(
-    lambda rng, pixels, scene, severity: Saturation(
-        span(rng, 1.0, draw_side(rng, 0.5, 1.5), severity)
-    )
-)
-_jpeg = Drawn(
-    lambda rng, pixels, scene, severity: Jpeg(round(span(rng, 90.0, 20.0, severity)))
-)
+_impulse = ranged(ImpulseNoise, amount=Graded(0.002, 0.03))
+_contrast = ranged(Contrast, factor=Graded(1.0, (0.4, 1.6)))
+_saturation = ranged(Saturation, factor=Graded(1.0, (0.5, 1.5)))
+_jpeg = ranged(Jpeg, quality=Graded(90, 20))
 
 _blur = one_of(in_order(_gaussian_blur), in_order(_motion), in_order(_defocus))
 _ramp = one_of(in_order(LinearRamp), in_order(LightSpot))
@@ -108,7 +74,7 @@ RECIPES: tuple[Recipe, ...] = (
         "Uneven light, colour cast, at times glare or bubbles in the gel",
         then(
             _ramp,
-            in_order(ColourGains, Step(Drawn(draw_glare), 0.3), Step(Bubbles, 0.15)),
+            in_order(ColourGains, Step(GLARE, 0.3), Step(Bubbles, 0.15)),
         ),
     ),
     _recipe(
@@ -127,7 +93,7 @@ RECIPES: tuple[Recipe, ...] = (
         then(
             _blur,
             _ramp,
-            in_order(Step(ColourGains, 0.6), Step(Drawn(draw_glare), 0.15)),
+            in_order(Step(ColourGains, 0.6), Step(GLARE, 0.15)),
             _sensor,
             in_order(Step(_contrast, 0.4), Step(_saturation, 0.4), Step(_jpeg, 0.7)),
         ),

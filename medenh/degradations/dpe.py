@@ -13,10 +13,11 @@ import numpy as np
 
 from medenh.colour import luma
 from medenh.degradations.operator import Drawn, Operator, Scene
+from medenh.degradations.parameters import ranged
 from medenh.degradations.recipe import Recipe, in_order
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "RECIPES", "DpeParameters", "apply", "sample"]
+__all__ = ["OPERATORS", "RECIPES", "WIDE", "DpeParameters", "apply", "sample"]
 
 _BRIGHTNESS = _CONTRAST = (0.8, 0.1)  # mild to strong
 _NOISE_MAX = 0.1**1.5  # in [-1, 1] units
@@ -151,16 +152,6 @@ def _flatten(x: FloatArray, parameters: DpeParameters) -> FloatArray:
     return x * factor + np.float32((1.0 - factor) * mean)
 
 
-def _draw_gaussian(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> DpeParameters:
-    drawn = DpeParameters.sample(rng, pixels, scene, severity)
-    return replace(drawn, gaussian=True)
-
-
 def _draw_wide(
     rng: np.random.Generator,
     pixels: FloatArray,
@@ -174,6 +165,8 @@ def _draw_wide(
     return replace(drawn, brightness=float(brightness), contrast=float(contrast))
 
 
+WIDE = Drawn(DpeParameters, _draw_wide)
+
 OPERATORS: tuple[type[Operator], ...] = (DpeParameters,)
 RECIPES = (
     Recipe(
@@ -186,12 +179,12 @@ RECIPES = (
         name="dpe-gauss",
         title="Like dpe, with zero-mean Gaussian noise of the same sigma",
         source="DPE's released code [code] with Gaussian noise [guessed]",
-        plan=in_order(Drawn(_draw_gaussian)),
+        plan=in_order(ranged(DpeParameters, gaussian=True)),
     ),
     Recipe(
         name="dpe-wide",
         title="Like dpe, with factors of .1 to 1.1: some untouched or brighter",
         source="specification of DPE, section 7, for training [C]",
-        plan=in_order(Drawn(_draw_wide)),
+        plan=in_order(WIDE),
     ),
 )

@@ -7,21 +7,13 @@ and grow with the picture.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from medenh.degradations.blobs import Bubbles, Highlights
 from medenh.degradations.blur import MotionBlur, TrajectoryBlur
 from medenh.degradations.compression import Jpeg
 from medenh.degradations.light import ColourGains
 from medenh.degradations.noise import PoissonGaussianNoise
-from medenh.degradations.operator import (
-    Drawn,
-    Operator,
-    log_span,
-    new_seed,
-    relative_size,
-    span,
-)
+from medenh.degradations.operator import Operator
+from medenh.degradations.parameters import Graded, Uniform, ranged
 from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of, then
 from medenh.degradations.scope import OPERATORS as SCOPE
 from medenh.degradations.scope import (
@@ -36,41 +28,27 @@ __all__ = ["OPERATORS", "RECIPES"]
 
 OPERATORS: tuple[type[Operator], ...] = SCOPE
 
-_line = Drawn(
-    lambda rng, pixels, scene, severity: MotionBlur(
-        span(rng, 5.0, 25.0, severity) * relative_size(pixels, 512, scene),
-        angle_deg=float(rng.uniform(0.0, 180.0)),
-    )
+_line = ranged(
+    MotionBlur,
+    length=Graded(5.0, 25.0, at_side=512),
+    angle_deg=Uniform(0.0, 180.0),
+    sigma=0.0,  # constant speed
 )
-_shake = Drawn(
-    lambda rng, pixels, scene, severity: TrajectoryBlur(
-        length=2 * span(rng, 5.0, 25.0, severity) * relative_size(pixels, 512, scene),
-        inertia=float(rng.uniform(0.0, 0.7)),
-        shake=float(rng.uniform(0.0, 0.2)),
-        path_seed=new_seed(rng),
-    )
+_shake = ranged(
+    TrajectoryBlur,
+    length=Graded(10.0, 50.0, at_side=512),
+    inertia=Uniform(0.0, 0.7),
+    shake=Uniform(0.0, 0.2),
 )
-_sensor = Drawn(  # full well of 3000 to 200
-    lambda rng, pixels, scene, severity: PoissonGaussianNoise(
-        log_span(rng, 3000.0, 200.0, severity),
-        read_sigma=span(rng, 0.001, 0.005, severity),
-        noise_seed=new_seed(rng),
-        gamma=2.2,
-    )
+_sensor = ranged(  # full well of 3000 to 200
+    PoissonGaussianNoise,
+    photons=Graded(3000.0, 200.0, log=True),
+    read_sigma=Graded(0.001, 0.005),
+    gamma=2.2,
 )
-_blood = Drawn(
-    lambda rng, pixels, scene, severity: ColourGains(
-        1.0, 1.0 - span(rng, 0.05, 0.35, severity), 1.0 - span(rng, 0.05, 0.4, severity)
-    )
-)
-_bubbles = Drawn(  # of saliva or mucus: bright rims
-    lambda rng, pixels, scene, severity: replace(
-        Bubbles.sample(rng, pixels, scene, severity), rim=-span(rng, 0.2, 0.5, severity)
-    )
-)
-_video = Drawn(
-    lambda rng, pixels, scene, severity: Jpeg(round(span(rng, 70.0, 20.0, severity)))
-)
+_blood = ranged(ColourGains, red=1.0, green=Graded(0.95, 0.65), blue=Graded(0.95, 0.6))
+_bubbles = ranged(Bubbles, rim=Graded(-0.2, -0.5))  # of saliva or mucus: bright rims
+_video = ranged(Jpeg, quality=Graded(70, 20))
 
 _motion = one_of(in_order(_line), in_order(_shake))
 _exposure = one_of(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from medenh.degradations.cofe_detail import OPERATORS as _DETAIL
 from medenh.degradations.cofe_detail import CofeBlur, CofeSpots, ManySpots
 from medenh.degradations.cofe_illumination import OPERATORS as _LIGHT
 from medenh.degradations.cofe_illumination import CofeColour, CofeHalo, CofeHole
 from medenh.degradations.operator import Operator, Sampler
-from medenh.degradations.recipe import Plan, Recipe, in_order, one_of
+from medenh.degradations.recipe import (
+    InOrder,
+    Plan,
+    Recipe,
+    Step,
+    at_times,
+    in_order,
+    one_of,
+    then,
+)
 
 __all__ = ["OPERATORS", "RECIPES", "TYPES"]
 
@@ -18,7 +25,6 @@ OPERATORS: tuple[type[Operator], ...] = (*_LIGHT, *_DETAIL)
 TYPES = ("001", "010", "011", "100", "101", "110", "111")  # blur, spots, illumination
 _TITLES = {"001": "uneven light", "010": "spots", "100": "blur"}
 _CODE = "Cofe-Net, Shen et al. 2020, released code [code]"
-_CHANCES = (0.7, 0.5, 0.7)  # of illumination, spots, blur when training [C]
 
 
 class WideColour(CofeColour):
@@ -29,21 +35,13 @@ class WideColour(CofeColour):
 
 def _plan(
     kind: str, *, colour: Sampler = CofeColour, spots: Sampler = CofeSpots
-) -> Plan:
+) -> InOrder:
     """Return the plan of one of Cofe-Net's types, in its fixed order."""
     blur, spotted, lit = (bit == "1" for bit in kind)
     steps: list[Sampler] = [colour, CofeHalo, CofeHole] if lit else []
     steps += [spots] if spotted else []
     steps += [CofeBlur] if blur else []
     return in_order(*steps)
-
-
-def _any_of_three(rng: np.random.Generator) -> tuple[Sampler, ...]:
-    """Draw the three factors independently until there is one."""
-    while True:
-        lit, spotted, blur = (rng.random(3) < _CHANCES).tolist()
-        if lit or spotted or blur:
-            return _plan(f"{blur:d}{spotted:d}{lit:d}")(rng)
 
 
 def _title(kind: str) -> str:
@@ -75,7 +73,11 @@ RECIPES: tuple[Recipe, ...] = (
         "train",
         "Cofe-Net's uneven light (.7), spots (.5), blur (.7), at least one",
         "Cofe-Net's operations [code]; chances [C]",
-        _any_of_three,
+        then(  # chances [C]
+            at_times(0.7, _plan("001")),
+            in_order(Step(CofeSpots, 0.5), Step(CofeBlur, 0.7)),
+            at_least_one=True,
+        ),
     ),
     _recipe(
         "tmage",

@@ -25,6 +25,7 @@ from medenh.degradations.operator import (
     relative_size,
     span,
 )
+from medenh.degradations.parameters import Graded, Uniform, ranged
 from medenh.degradations.recipe import Recipe, Step, in_order
 from medenh.degradations.resampling import BicubicReduction
 from medenh.degradations.shading import Vignette
@@ -32,7 +33,7 @@ from medenh.degradations.smoothing import window_taps
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "RECIPES", "CataractVeil", "LidShadow"]
+__all__ = ["OPERATORS", "RECIPES", "WHITE_BALANCE", "CataractVeil", "LidShadow"]
 
 _SIDE = 512  # the side that lengths are given for
 
@@ -211,28 +212,6 @@ def _half_sides(pixels: FloatArray) -> tuple[NDArray[Any], NDArray[Any]]:
     return x, y
 
 
-def _vignette(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> Vignette:
-    """Draw a small pupil: 1 - g r^2, g to .7, r 1 at the rim of the disc."""
-    x, y = rng.uniform(0.35, 0.65, 2)  # r^2 of the operator is half as much there
-    return Vignette((float(x), float(y)), 2.0 * span(rng, 0.0, 0.7, severity))
-
-
-def _exposure(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> Gamma:
-    """Draw a wrong exposure: gamma .5 to 2.2, equally likely above and below 1."""
-    strong = 0.5 if rng.integers(2) else 2.2
-    return Gamma(span(rng, 1.0, strong, severity))
-
-
 def _white_balance(
     rng: np.random.Generator,
     pixels: FloatArray,
@@ -243,47 +222,31 @@ def _white_balance(
     return ColourGains.with_reach(rng, span(rng, 0.0, 0.15, severity))
 
 
-def _defocus(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> DefocusBlur:
-    """Draw a disc of .5 to 4 px radius at 512."""
-    radius = span(rng, 0.5, 4.0, severity)
-    return DefocusBlur(radius * relative_size(pixels, _SIDE, scene))
+WHITE_BALANCE = Drawn(ColourGains, _white_balance)
 
-
-def _jpeg(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> Jpeg:
-    """Draw a quality of 95 to 10."""
-    return Jpeg(round(span(rng, 95.0, 10.0, severity)))
-
+_pupil = (
+    ranged(  # 1 - g r^2, g to .7, r 1 at the rim of the disc: 2^.5 of the operator's
+        Vignette,
+        centre=(Uniform(0.35, 0.65), Uniform(0.35, 0.65)),
+        strength=Graded(0.0, 1.4),
+    )
+)
+_exposure = ranged(Gamma, exponent=Graded(1.0, (2.2, 0.5)))
+_defocus = ranged(DefocusBlur, radius=Graded(0.5, 4.0, at_side=_SIDE), softness=0.0)
+_jpeg = ranged(Jpeg, quality=Graded(95, 10))
 
 _STEPS: tuple[tuple[Sampler, float], ...] = (
-    (Drawn(_vignette), 0.4),
+    (_pupil, 0.4),
     (LidShadow, 0.2),
-    (Drawn(_exposure), 0.4),
-    (Drawn(_white_balance), 0.5),
+    (_exposure, 0.4),
+    (WHITE_BALANCE, 0.5),
     (CataractVeil, 0.25),
-    (Drawn(_defocus), 0.4),
+    (_defocus, 0.4),
     (TrajectoryBlur, 0.3),
     (BicubicReduction, 0.2),
     (PoissonGaussianNoise, 0.5),
-    (Drawn(_jpeg), 0.4),
+    (_jpeg, 0.4),
 )
-_SOME = in_order(*(Step(sampler, chance) for sampler, chance in _STEPS))
-
-
-def _at_least_one(rng: np.random.Generator) -> tuple[Sampler, ...]:
-    while True:
-        steps = _SOME(rng)
-        if steps:
-            return steps
 
 
 RECIPES: tuple[Recipe, ...] = (
@@ -291,7 +254,9 @@ RECIPES: tuple[Recipe, ...] = (
         name="fundus-plus",
         title="Pupil, lids, exposure, cataract, blur, noise, JPEG, drawn at random",
         source="ArcNet's veil [code]; Boracchi & Foi 2012 motion; the rest [C]",
-        plan=_at_least_one,
+        plan=in_order(
+            *(Step(sampler, chance) for sampler, chance in _STEPS), at_least_one=True
+        ),
         modalities=("fundus",),
         framing="fundus",
     ),

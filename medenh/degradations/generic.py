@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from medenh.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur, ZoomBlur
 from medenh.degradations.compression import Jpeg
 from medenh.degradations.light import Brightness, Contrast
@@ -13,10 +11,10 @@ from medenh.degradations.noise import (
     ShotNoise,
     SpeckleNoise,
 )
-from medenh.degradations.operator import Drawn, Operator, Scene, new_seed
+from medenh.degradations.operator import Operator
+from medenh.degradations.parameters import ranged
 from medenh.degradations.recipe import Recipe, in_order
 from medenh.degradations.resampling import BicubicReduction, Pixelate
-from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "RECIPES"]
 
@@ -38,30 +36,6 @@ _GRADED: tuple[tuple[type[Operator], str], ...] = (
 )
 
 
-def _gaussian(sigma: float) -> Drawn:
-    def draw(
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> GaussianNoise:
-        return GaussianNoise(sigma, new_seed(rng))
-
-    return Drawn(draw)
-
-
-def _bicubic(factor: float) -> Drawn:
-    def draw(
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> BicubicReduction:
-        return BicubicReduction(factor)
-
-    return Drawn(draw)
-
-
 RECIPES: tuple[Recipe, ...] = (
     *(
         Recipe(
@@ -77,7 +51,7 @@ RECIPES: tuple[Recipe, ...] = (
             name=f"gauss-{sigma}",
             title=f"Additive Gaussian noise of sigma {sigma}, clipped (GradProm)",
             source="GradProm; sigma .3 is the one in its figures [paper]",
-            plan=in_order(_gaussian(sigma)),
+            plan=in_order(ranged(GaussianNoise, sigma=sigma)),
             fixed=True,
         )
         for sigma in (0.1, 0.2, 0.3)
@@ -87,7 +61,7 @@ RECIPES: tuple[Recipe, ...] = (
             name=f"bicubic-x{factor}",
             title=f"Antialiased bicubic reduction by {factor}, and back (GradProm)",
             source="ESTR, GradProm: x4, 224 to 56 [code]; enlarged again [C]",
-            plan=in_order(_bicubic(float(factor))),
+            plan=in_order(ranged(BicubicReduction, factor=float(factor))),
             fixed=True,
         )
         for factor in (2, 4)

@@ -11,13 +11,7 @@ from medenh.degradations.blobs import OPERATORS as BLOBS
 from medenh.degradations.blobs import Bubbles, Deposits
 from medenh.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
 from medenh.degradations.compression import Jpeg
-from medenh.degradations.light import (
-    Contrast,
-    Exposure,
-    Offset,
-    Saturation,
-    draw_side,
-)
+from medenh.degradations.light import Contrast, Exposure, Offset, Saturation
 from medenh.degradations.noise import PoissonGaussianNoise
 from medenh.degradations.operator import (
     Drawn,
@@ -25,18 +19,16 @@ from medenh.degradations.operator import (
     Scene,
     at_level,
     draw_share,
-    log_span,
     new_seed,
-    relative_size,
-    span,
 )
+from medenh.degradations.parameters import Graded, Uniform, ranged
 from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of, then
 from medenh.degradations.shading import Vignette
 from medenh.degradations.stain import OPERATORS as STAIN
 from medenh.degradations.stain import StainJitter
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "RECIPES"]
+__all__ = ["FLUORESCENCE", "OPERATORS", "RECIPES"]
 
 OPERATORS: tuple[type[Operator], ...] = (*BLOBS, *STAIN)
 
@@ -58,62 +50,29 @@ def _fluorescence(
     return PoissonGaussianNoise(photons, electrons / photons, new_seed(rng))
 
 
-_defocus = Drawn(
-    lambda rng, pixels, scene, severity: DefocusBlur(
-        span(rng, 2.0, 7.0, severity) * relative_size(pixels, 224, scene)
-    )
-)
-_weak_defocus = Drawn(
-    lambda rng, pixels, scene, severity: DefocusBlur(
-        span(rng, 0.5, 3.5, severity) * relative_size(pixels, 224, scene)
-    )
-)
-_psf = Drawn(
-    lambda rng, pixels, scene, severity: GaussianBlur(
-        span(rng, 0.5, 3.0, severity) * relative_size(pixels, 224, scene)
-    )
-)
-_motion = Drawn(  # ImageNet-C's (radius, sigma), (3, 3) to (15, 12)
-    lambda rng, pixels, scene, severity: _motion_of(
-        rng, draw_share(rng, severity), relative_size(pixels, 224, scene)
-    )
-)
+FLUORESCENCE = Drawn(PoissonGaussianNoise, _fluorescence)
 
-
-def _motion_of(rng: np.random.Generator, share: float, scale: float) -> MotionBlur:
-    return MotionBlur(
-        length=2 * at_level((3.0, 15.0), share) * scale,
-        angle_deg=float(rng.uniform(0.0, 180.0)),
-        sigma=at_level((3.0, 12.0), share) * scale,
-    )
-
-
-_lamp = Drawn(
-    lambda rng, pixels, scene, severity: Exposure(
-        span(rng, 1.0, draw_side(rng, 0.5, 1.4), severity)
-    )
+_defocus = ranged(DefocusBlur, radius=Graded(2.0, 7.0, at_side=224), softness=0.0)
+_weak_defocus = ranged(DefocusBlur, radius=Graded(0.5, 3.5, at_side=224), softness=0.0)
+_psf = ranged(GaussianBlur, sigma=Graded(0.5, 3.0, at_side=224))
+_motion = ranged(  # ImageNet-C's (radius, sigma), (3, 3) to (15, 12)
+    MotionBlur,
+    length=Graded(6.0, 30.0, at_side=224),
+    angle_deg=Uniform(0.0, 180.0),
+    sigma=Graded(3.0, 12.0, at_side=224),
+    together=True,
 )
-_camera = Drawn(
-    lambda rng, pixels, scene, severity: PoissonGaussianNoise(
-        log_span(rng, 3000.0, 100.0, severity), 0.005, new_seed(rng)
-    )
+_lamp = ranged(Exposure, gain=Graded(1.0, (0.5, 1.4)))
+_camera = ranged(
+    PoissonGaussianNoise,
+    photons=Graded(3000.0, 100.0, log=True),
+    read_sigma=0.005,
+    gamma=1.0,
 )
-_contrast = Drawn(
-    lambda rng, pixels, scene, severity: Contrast(
-        span(rng, 1.0, draw_side(rng, 0.5, 1.6), severity)
-    )
-)
-_saturation = Drawn(
-    lambda rng, pixels, scene, severity: Saturation(
-        1.0 + draw_side(rng, -1.0, 1.0) * span(rng, 0.05, 0.25, severity)
-    )
-)
-_jpeg = Drawn(
-    lambda rng, pixels, scene, severity: Jpeg(round(span(rng, 50.0, 7.0, severity)))
-)
-_light_jpeg = Drawn(
-    lambda rng, pixels, scene, severity: Jpeg(round(span(rng, 95.0, 40.0, severity)))
-)
+_contrast = ranged(Contrast, factor=Graded(1.0, (0.5, 1.6)))
+_saturation = ranged(Saturation, factor=Graded((0.95, 1.05), (0.75, 1.25)))
+_jpeg = ranged(Jpeg, quality=Graded(50, 7))
+_light_jpeg = ranged(Jpeg, quality=Graded(95, 40))
 
 
 def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
@@ -127,7 +86,7 @@ RECIPES: tuple[Recipe, ...] = (
         "micro-shot",
         "Few photons: 1000 to 10 at the peak, read noise",
         "Foi 2008, FMD [paper]; levels [C]",
-        in_order(Drawn(_fluorescence)),
+        in_order(FLUORESCENCE),
     ),
     _recipe(
         "micro-defocus",
@@ -172,7 +131,7 @@ RECIPES: tuple[Recipe, ...] = (
             Step(_weak_defocus, 0.7),
             Step(Vignette, 0.6),
             Step(Offset, 0.4),
-            Drawn(_fluorescence),
+            FLUORESCENCE,
             Step(_light_jpeg, 0.3),
         ),
     ),

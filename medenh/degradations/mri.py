@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from medenh.degradations import (
     mri_bias,
     mri_kspace,
@@ -18,9 +16,18 @@ from medenh.degradations.mri_kspace import (
     MriUndersampling,
 )
 from medenh.degradations.mri_motion import MriMotion
-from medenh.degradations.mri_noise import MriNoise, draw_multi_coil
-from medenh.degradations.operator import Drawn, Operator, Sampler
-from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of
+from medenh.degradations.mri_noise import MriNoise
+from medenh.degradations.operator import Operator
+from medenh.degradations.parameters import Choices, Graded, Uniform, ranged
+from medenh.degradations.recipe import (
+    Plan,
+    Recipe,
+    Step,
+    at_times,
+    in_order,
+    one_of,
+    then,
+)
 from medenh.degradations.thick_slice import MriAnisotropy
 
 __all__ = ["OPERATORS", "RECIPES"]
@@ -33,7 +40,15 @@ OPERATORS: tuple[type[Operator], ...] = (
     MriAnisotropy,
 )
 
-_MULTI_COIL = Drawn(draw_multi_coil)
+# air shines with sqrt(2 coils) sigma: less noise than one coil's [C]
+_multi_coil = ranged(
+    MriNoise,
+    sigma=Graded(0.01, 0.03),
+    coils=Choices((4, 8, 16, 32)),
+    boost=Graded(1.0, 3.0),
+    right=Uniform(-0.3, 0.3),
+    down=Uniform(-0.3, 0.3),
+)
 _scan = in_order(Step(MriBias, 0.5), Step(MriAnisotropy, 0.2))
 _fault = one_of(
     *(
@@ -41,12 +56,7 @@ _fault = one_of(
         for fault in (MriMotion, MriGhosting, MriUndersampling, MriGibbs, MriSpike)
     )
 )
-_noise = one_of(in_order(MriNoise), in_order(_MULTI_COIL))
-
-
-def _mixed(rng: np.random.Generator) -> tuple[Sampler, ...]:
-    fault = _fault(rng) if rng.random() < 0.7 else ()
-    return (*_scan(rng), *fault, *_noise(rng))
+_noise = one_of(in_order(MriNoise), in_order(_multi_coil))
 
 
 def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
@@ -71,7 +81,7 @@ RECIPES = (
         "mri-multi-coil",
         "Noise of 4 to 32 coils, non-central chi, uneven over the picture",
         "Constantinides 1997 [known]; ranges [C]",
-        in_order(_MULTI_COIL),
+        in_order(_multi_coil),
     ),
     _recipe(
         "mri-undersampled",
@@ -119,6 +129,6 @@ RECIPES = (
         "mri-mixed",
         "Shading, thick slices, one fault of k-space, noise: some of each",
         "Order of acquisition; probabilities [C]",
-        _mixed,
+        then(_scan, at_times(0.7, _fault), _noise),
     ),
 )

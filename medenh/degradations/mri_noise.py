@@ -11,9 +11,8 @@ from medenh.degradations.grey import change_grey
 from medenh.degradations.operator import Operator, Scene, new_seed, noise_rng, span
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "MriNoise", "draw_multi_coil"]
+__all__ = ["OPERATORS", "MriNoise"]
 
-_COILS = (4, 8, 16, 32)
 _WIDTH = 0.5  # of the region of poor coil geometry, in half sides
 
 
@@ -87,27 +86,6 @@ class MriNoise:
         x = np.linspace(-1.0, 1.0, shape[1]) - self.right
         hill = np.exp(-(x**2 + y**2) / (2.0 * _WIDTH**2))
         return (1.0 + (self.boost - 1.0) * hill).astype(np.float32)
-
-
-def draw_multi_coil(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> MriNoise:
-    """Draw noise of 4 to 32 coils, up to three times as strong far from them.
-
-    Sigma is U 0.01 to 0.03, for air shines with sqrt(2 coils) sigma; boost U 1 to 3,
-    its centre near the middle [C].
-    """
-    return MriNoise(
-        sigma=span(rng, 0.01, 0.03, severity),
-        coils=_COILS[int(rng.integers(len(_COILS)))],
-        boost=span(rng, 1.0, 3.0, severity),
-        right=float(rng.uniform(-0.3, 0.3)),
-        down=float(rng.uniform(-0.3, 0.3)),
-        noise_seed=new_seed(rng),
-    )
 
 
 OPERATORS: tuple[type[Operator], ...] = (MriNoise,)

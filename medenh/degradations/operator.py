@@ -135,14 +135,17 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """An operator drawn by a recipe's own function instead of its class's `sample`.
+    """An operator drawn by a function of its own instead of its class's `sample`.
 
     Attributes
     ----------
+    operator : type
+        What it draws.
     draw : callable
         (rng, pixels, scene, severity) -> operator, as `Operator.sample`.
     """
 
+    operator: type[Operator]
     draw: Callable[[np.random.Generator, FloatArray, Scene, float | None], Operator]
 
     def sample(

@@ -1,26 +1,107 @@
-"""Recipes: named pipelines of operators."""
+"""Recipes: named pipelines of operators.
+
+A plan of `in_order`, `one_of` and `then` is data, and can be written to a file
+(`recipe_file`); any function of a generator is a plan as well, in Python alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from medenh.degradations.operator import Domain, Sampler
+from medenh.errors import UsageError
 
-__all__ = ["Recipe", "Step", "in_order", "one_of", "then"]
+__all__ = [
+    "InOrder",
+    "OneOf",
+    "Recipe",
+    "Step",
+    "at_times",
+    "in_order",
+    "one_of",
+    "then",
+]
 
 Plan = Callable[[np.random.Generator], tuple[Sampler, ...]]
+
+_MOST_DRAWS = 10_000  # of a plan that must not come out empty
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An operator at its fixed place, applied with a probability."""
+    """An operator at its fixed place, applied with a probability.
+
+    Attributes
+    ----------
+    operator : Sampler
+    probability : float or None
+        None: always, and nothing is drawn for it; 1.0 draws a number that is not
+        needed, as in-order plans do where other steps stay out at times.
+    """
 
     operator: Sampler
-    probability: float = 1.0
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Alternatives, each equally likely, followed with a probability.
+
+    Attributes
+    ----------
+    alternatives : tuple of tuples of Step and OneOf
+        Any may be empty: then nothing is done.
+    probability : float or None
+        None: one is always followed.
+    """
+
+    alternatives: tuple[tuple[Item, ...], ...]
+    probability: float | None = None
+
+    def draw(self, rng: np.random.Generator) -> tuple[Sampler, ...]:
+        """Return the steps of an alternative, or none."""
+        if self.probability is not None and rng.random() >= self.probability:
+            return ()
+        return _drawn(self.alternatives[int(rng.integers(len(self.alternatives)))], rng)
+
+
+Item: TypeAlias = Step | OneOf
+
+
+@dataclass(frozen=True, slots=True)
+class InOrder:
+    """A plan: steps and alternatives, one after the other.
+
+    Attributes
+    ----------
+    items : tuple of Step and OneOf
+    at_least_one : bool
+        Drawn again until there is a step.
+    """
+
+    items: tuple[Item, ...]
+    at_least_one: bool = False
+
+    def __call__(self, rng: np.random.Generator) -> tuple[Sampler, ...]:
+        """Draw which operators apply, in order.
+
+        Raises
+        ------
+        UsageError
+            At least one is wanted, and thousands of draws had none.
+        """
+        for _ in range(_MOST_DRAWS):
+            found = _drawn(self.items, rng)
+            if found or not self.at_least_one:
+                return found
+        raise UsageError(
+            "at least one step of the recipe is wanted, and none ever came up",
+            hint="raise their probability",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +131,10 @@ class Recipe:
         "exact")}.
     fixed : bool
         The name says the strength: severity changes nothing.
+    text : str
+        The file it was read from, as it stood; empty for one that comes along.
+    sha256 : str
+        Hash of that file's bytes; empty for one that comes along.
     """
 
     name: str
@@ -61,37 +146,55 @@ class Recipe:
     framing: Literal["none", "fundus", "surround"] = "none"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     fixed: bool = False
+    text: str = ""
+    sha256: str = ""
 
 
-def in_order(*steps: Step | Sampler) -> Plan:
+def in_order(*steps: Step | Sampler, at_least_one: bool = False) -> InOrder:
     """Return a plan of steps in a fixed order, each applied with its probability."""
-    fixed = [s if isinstance(s, Step) else Step(s) for s in steps]
-    certain = all(step.probability == 1.0 for step in fixed)
-
-    def plan(rng: np.random.Generator) -> tuple[Sampler, ...]:
-        chances = np.zeros(len(fixed)) if certain else rng.random(len(fixed))
-        return tuple(
-            step.operator
-            for step, chance in zip(fixed, chances, strict=True)
-            if chance < step.probability
-        )
-
-    return plan
+    items = tuple(s if isinstance(s, Step) else Step(s) for s in steps)
+    if any(step.probability is not None for step in items):
+        items = tuple(replace(s, probability=_chance(s)) for s in items)
+    return InOrder(items, at_least_one)
 
 
-def one_of(*plans: Plan) -> Plan:
+def one_of(*plans: InOrder) -> InOrder:
     """Return a plan that follows one of several, each equally likely."""
-
-    def plan(rng: np.random.Generator) -> tuple[Sampler, ...]:
-        return plans[int(rng.integers(len(plans)))](rng)
-
-    return plan
+    return InOrder((OneOf(tuple(plan.items for plan in plans)),))
 
 
-def then(*plans: Plan) -> Plan:
+def at_times(probability: float, plan: InOrder) -> InOrder:
+    """Return a plan that is followed as a whole, or not at all."""
+    first = plan.items[0]
+    if len(plan.items) == 1 and isinstance(first, OneOf) and first.probability is None:
+        return InOrder((replace(first, probability=probability),))
+    return InOrder((OneOf((plan.items,), probability),))
+
+
+def then(*plans: InOrder, at_least_one: bool = False) -> InOrder:
     """Return a plan that follows several, one after the other."""
+    return InOrder(tuple(item for plan in plans for item in plan.items), at_least_one)
 
-    def plan(rng: np.random.Generator) -> tuple[Sampler, ...]:
-        return tuple(step for part in plans for step in part(rng))
 
-    return plan
+def _chance(step: Step) -> float:
+    return 1.0 if step.probability is None else step.probability
+
+
+def _drawn(items: tuple[Item, ...], rng: np.random.Generator) -> tuple[Sampler, ...]:
+    """Return the operators that apply.
+
+    What is followed as a whole, or not, is drawn before all others: so it always was in
+    "mri-mixed", and equal seeds give equal pictures.
+    """
+    early = {
+        at: item.draw(rng)
+        for at, item in enumerate(items)
+        if isinstance(item, OneOf) and item.probability is not None
+    }
+    found: list[Sampler] = []
+    for at, item in enumerate(items):
+        if isinstance(item, OneOf):
+            found += early[at] if at in early else item.draw(rng)
+        elif item.probability is None or rng.random() < item.probability:
+            found.append(item.operator)
+    return tuple(found)

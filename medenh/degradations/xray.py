@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from medenh.degradations import xray_detector
 from medenh.degradations.compression import Jpeg
-from medenh.degradations.light import Contrast, Gamma, draw_side
-from medenh.degradations.operator import Drawn, Operator, Scene, span
+from medenh.degradations.light import Contrast, Gamma
+from medenh.degradations.operator import Operator
+from medenh.degradations.parameters import Graded, Uniform, ranged
 from medenh.degradations.recipe import Plan, Recipe, Step, in_order
-from medenh.degradations.xray_detector import XrayDetector, XrayGrid, draw_scatter
-from medenh.types import FloatArray
+from medenh.degradations.xray_detector import XrayDetector, XrayGrid
 
 __all__ = ["OPERATORS", "RECIPES"]
 
 OPERATORS: tuple[type[Operator], ...] = xray_detector.OPERATORS
 
 
-def _draw_gamma(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> Gamma:
-    """Draw a wrong exposure: gamma 0.85 to 0.4, or 1.15 to 2."""
-    strong = draw_side(rng, 0.4, 2.0)
-    return Gamma(span(rng, 0.85 if strong < 1 else 1.15, strong, severity))
-
-
-def _draw_contrast(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> Contrast:
-    """Draw a contrast of 0.85 to 0.4, or 1.15 to 1.6."""
-    strong = draw_side(rng, 0.4, 1.6)
-    return Contrast(span(rng, 0.85 if strong < 1 else 1.15, strong, severity))
-
-
-def _draw_jpeg(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> Jpeg:
-    """Draw a quality of 50 to 7."""
-    return Jpeg(round(span(rng, 50.0, 7.0, severity)))
+_scatter = ranged(  # the veil of a picture taken without a grid [C]
+    XrayDetector,
+    peak_attenuation=Uniform(2.0, 4.0),
+    photons=20_000.0,
+    dose=1.0,
+    read_noise=1.0,
+    scatter=Graded(0.3, 3.0, log=True),
+    scatter_px=Uniform(20.0, 50.0, at_side=512),
+    blur_px=Graded(0.3, 1.5),
+)
+_gamma = ranged(Gamma, exponent=Graded((0.85, 1.15), (0.4, 2.0)))
+_contrast = ranged(Contrast, factor=Graded((0.85, 1.15), (0.4, 1.6)))
+_jpeg = ranged(Jpeg, quality=Graded(50, 7))
 
 
 def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
@@ -66,13 +47,13 @@ RECIPES = (
         "xray-scatter",
         "Veil of scattered photons, as without a grid",
         "Specification B.1; scatter of 0.3 to 3 [C]",
-        in_order(Drawn(draw_scatter)),
+        in_order(_scatter),
     ),
     _recipe(
         "xray-exposure",
         "Wrong gamma and contrast",
         "Gamma .4 to 2 (MedMNIST-C's chest: .4 to 1.6 [known]), contrast .4 to 1.6 [C]",
-        in_order(Drawn(_draw_gamma), Drawn(_draw_contrast)),
+        in_order(_gamma, _contrast),
     ),
     _recipe(
         "xray-grid",
@@ -87,9 +68,9 @@ RECIPES = (
         in_order(
             Step(XrayGrid, 0.2),
             XrayDetector,
-            Step(Drawn(_draw_gamma), 0.4),
-            Step(Drawn(_draw_contrast), 0.4),
-            Step(Drawn(_draw_jpeg), 0.3),
+            Step(_gamma, 0.4),
+            Step(_contrast, 0.4),
+            Step(_jpeg, 0.3),
         ),
     ),
 )

@@ -21,7 +21,7 @@ from medenh.degradations.operator import (
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "XrayDetector", "XrayGrid", "draw_scatter"]
+__all__ = ["OPERATORS", "XrayDetector", "XrayGrid"]
 
 _SIDE = 512  # the side that lengths of scatter are meant for
 _FINE_ENOUGH = 4.0  # sigma in pixels below which blur is worked out at full size
@@ -112,25 +112,6 @@ class XrayDetector:
             return np.clip(again, 0.0, 1.0).astype(np.float32) - shown
 
         return change_grey(pixels, change)
-
-
-def draw_scatter(
-    rng: np.random.Generator,
-    pixels: FloatArray,
-    scene: Scene,
-    severity: float | None,
-) -> XrayDetector:
-    """Draw a picture at full dose without a grid: scatter of 0.3 to 3 [C]."""
-    return XrayDetector(
-        peak_attenuation=float(rng.uniform(2.0, 4.0)),
-        photons=20_000.0,
-        dose=1.0,
-        read_noise=1.0,
-        scatter=log_span(rng, 0.3, 3.0, severity),
-        scatter_px=float(rng.uniform(20.0, 50.0)) * relative_size(pixels, _SIDE, scene),
-        blur_px=span(rng, 0.3, 1.5, severity),
-        noise_seed=new_seed(rng),
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from skimage import color, data
 
 from medenh import degradations
 from medenh.degradations import RECIPES, Scene
-from medenh.degradations.blobs import Bubbles, Deposits, Highlights, draw_glare
+from medenh.degradations.blobs import GLARE, Bubbles, Deposits, Highlights
 from medenh.degradations.hair import DrawnHair, RealHair
 from medenh.degradations.scope import (
     ChromaShift,
@@ -104,7 +104,7 @@ def test_highlights_stay_inside_the_field():
 
 
 def test_glare_is_soft():
-    glare = draw_glare(np.random.default_rng(0), SKIN, Scene(), 1.0)
+    glare = GLARE.sample(np.random.default_rng(0), SKIN, Scene(), 1.0)
     light = glare.apply(SKIN, Scene())[..., 0] - SKIN[..., 0]
     assert len(glare.ellipses) == 6
     assert np.abs(np.diff(light, axis=1)).max() < 0.05
