@@ -11,7 +11,7 @@ from medenh.degradations.engine import Pair, degrade_image, replay_image
 from medenh.degradations.operator import Operator, Scene
 from medenh.degradations.recipe import Recipe
 from medenh.degradations.record import Record
-from medenh.degradations.registry import OPERATORS, RECIPES, find_recipe
+from medenh.degradations.registry import OPERATORS, RECIPES, find_recipe, recipe_text
 from medenh.degradations.seeding import rng_for
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "degrade",
     "degrade_image",
     "find_recipe",
+    "recipe_text",
     "replay_image",
     "rng_for",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
@@ -19,6 +20,7 @@ from medenh.arrays import PillowPicture, not_taken, unmasked, without_pillow
 from medenh.degradations import cofe_record
 from medenh.degradations.engine import degrade_image, replay_image
 from medenh.degradations.operator import Domain
+from medenh.degradations.recipe import Recipe
 from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
 from medenh.errors import (
@@ -54,15 +56,15 @@ class _How(TypedDict, total=False):
 
 @overload
 def degrade(
-    image: _Picture, recipe: str, **how: Unpack[_How]
+    image: _Picture, recipe: str | PathLike[str] | Recipe, **how: Unpack[_How]
 ) -> tuple[_Picture, Record]: ...
 @overload
 def degrade(
-    image: PillowPicture, recipe: str, **how: Unpack[_How]
+    image: PillowPicture, recipe: str | PathLike[str] | Recipe, **how: Unpack[_How]
 ) -> tuple[NDArray[Any], Record]: ...
 def degrade(
     image: Image | NDArray[Any] | PillowPicture,
-    recipe: str,
+    recipe: str | PathLike[str] | Recipe,
     *,
     seed: int = 0,
     severity: float | None = None,
@@ -87,8 +89,8 @@ def degrade(
         upper end. Booleans are 0 and 1, and come back as booleans.
         For CT recipes floats and signed integers are HU. NaN and infinity keep their
         place and are left out.
-    recipe : str
-        A key of `RECIPES`.
+    recipe : str, path or Recipe
+        A key of `RECIPES`, a file of a recipe (``.toml``), or a recipe.
     seed : int
         Fixes all chance, with ``name`` and ``draw``; at least 0.
     severity : float, optional
@@ -221,7 +223,7 @@ def apply(
 
 
 _KINDS: dict[str, tuple[Any, str]] = {
-    "recipe": (str, "a name"),
+    "recipe": (str | PathLike | Recipe, "a name or a file"),
     "severity": (Real | None, "a number"),
     "size": (Integral | None, "a whole number"),
     "name": (str, "text"),

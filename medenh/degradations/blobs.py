@@ -6,16 +6,20 @@ Where they are is drawn once and kept: lists of ellipses and circles, in pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from medenh.colour import luma
 from medenh.degradations.operator import (
     Drawn,
+    Length,
     Operator,
     Scene,
+    Share,
+    Signed,
     at_level,
     draw_share,
     relative_size,
@@ -53,7 +57,7 @@ class Highlights:
     """
 
     ellipses: tuple[Ellipse, ...]
-    edge_sigma: float
+    edge_sigma: Length
 
     name: ClassVar[str] = "highlights"
     volumetric: ClassVar[bool] = False
@@ -123,8 +127,8 @@ class Deposits:
     """
 
     ellipses: tuple[Ellipse, ...]
-    edge_sigma: float
-    colour: tuple[float, float, float]
+    edge_sigma: Length
+    colour: tuple[Share, Share, Share]
 
     name: ClassVar[str] = "deposits"
     volumetric: ClassVar[bool] = False
@@ -182,8 +186,8 @@ class Bubbles:
     """
 
     circles: tuple[Circle, ...]
-    bend: float
-    rim: float
+    bend: Annotated[float, Field(ge=0, le=10)]
+    rim: Signed
 
     name: ClassVar[str] = "bubbles"
     volumetric: ClassVar[bool] = False

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from medenh.degradations.operator import (
+    Length,
     Operator,
     Scene,
+    Seed,
+    Share,
     at_level,
     draw_share,
     new_seed,
@@ -49,7 +53,7 @@ class GaussianBlur:
         In pixels; the window reaches 4 sigma.
     """
 
-    sigma: float
+    sigma: Length
 
     name: ClassVar[str] = "gaussian-blur"
     volumetric: ClassVar[bool] = False
@@ -93,8 +97,8 @@ class DefocusBlur:
         "alias").
     """
 
-    radius: float
-    softness: float = 0.0
+    radius: Length
+    softness: Length = 0.0
 
     name: ClassVar[str] = "defocus"
     volumetric: ClassVar[bool] = False
@@ -135,9 +139,9 @@ class MotionBlur:
         None: constant speed.
     """
 
-    length: float
+    length: Length
     angle_deg: float
-    sigma: float | None = None
+    sigma: Length | None = None
 
     name: ClassVar[str] = "motion-blur"
     volumetric: ClassVar[bool] = False
@@ -183,10 +187,10 @@ class TrajectoryBlur:
         Seed of the walk.
     """
 
-    length: float
-    inertia: float
-    shake: float
-    path_seed: int
+    length: Length
+    inertia: Share
+    shake: Share
+    path_seed: Seed
 
     name: ClassVar[str] = "trajectory-blur"
     volumetric: ClassVar[bool] = False
@@ -226,7 +230,7 @@ class ZoomBlur:
         The largest view's scale: 1.11 to 1.31.
     """
 
-    zoom: float
+    zoom: Annotated[float, Field(ge=1, le=4)]
 
     name: ClassVar[str] = "zoom-blur"
     volumetric: ClassVar[bool] = False

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.cofe_illumination import is_exact, whole
-from medenh.degradations.operator import Operator, Scene, span
+from medenh.degradations.operator import (
+    Length,
+    Operator,
+    Scene,
+    span,
+)
 from medenh.degradations.smoothing import disc, odd, window_taps
 from medenh.opencv import cv2
 from medenh.types import FloatArray
@@ -119,9 +124,9 @@ class CofeBlur:
         Sides of the window; outermost taps of fractional ones count in part.
     """
 
-    sigma: float
-    window_w: float
-    window_h: float
+    sigma: Length
+    window_w: Length
+    window_h: Length
 
     name: ClassVar[str] = "cofe-blur"
     volumetric: ClassVar[bool] = False

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from medenh.degradations.operator import Operator, Scene, at_level, draw_share
+from medenh.degradations.operator import (
+    Operator,
+    Scene,
+    at_level,
+    draw_share,
+)
 from medenh.errors import UsageError
 from medenh.opencv import cv2
 from medenh.types import FloatArray
@@ -28,7 +34,7 @@ class Jpeg:
         1 to 100.
     """
 
-    quality: int
+    quality: Annotated[int, Field(ge=1, le=100)]
 
     name: ClassVar[str] = "jpeg"
     volumetric: ClassVar[bool] = False

@@ -8,10 +8,13 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.degradations.ct_scanner import change_slice, full_views, pixel_mm
+from medenh.degradations.ct_scanner import Views, change_slice, full_views, pixel_mm
 from medenh.degradations.operator import (
     Operator,
     Scene,
+    Seed,
+    Share,
+    Signed,
     log_span,
     new_seed,
     noise_rng,
@@ -46,9 +49,9 @@ class CtRing:
     A scan goes all around: every ray is measured from both sides, by two bins.
     """
 
-    gain_std: float
-    views: int
-    noise_seed: int
+    gain_std: Share
+    views: Views
+    noise_seed: Seed
 
     name: ClassVar[str] = "ct-ring"
     volumetric: ClassVar[bool] = False
@@ -100,8 +103,8 @@ class CtBeamHardening:
     as the calibration of a scanner on water does: HU do not drop as a whole [C].
     """
 
-    curvature: float
-    views: int
+    curvature: Signed
+    views: Views
 
     name: ClassVar[str] = "ct-beam-hardening"
     volumetric: ClassVar[bool] = False
@@ -153,9 +156,9 @@ class CtMotion:
 
     right_mm: float
     down_mm: float
-    start: float
-    length: float
-    views: int
+    start: Share
+    length: Share
+    views: Views
 
     name: ClassVar[str] = "ct-motion"
     volumetric: ClassVar[bool] = False

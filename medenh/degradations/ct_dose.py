@@ -7,10 +7,13 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from medenh.degradations.ct_scanner import change_slice, full_views
+from medenh.degradations.ct_scanner import Views, change_slice, full_views
 from medenh.degradations.operator import (
+    NotNegative,
     Operator,
+    Positive,
     Scene,
+    Seed,
     log_span,
     new_seed,
     noise_rng,
@@ -57,12 +60,12 @@ class CtLowDose:
     so that the input keeps its own kernel.
     """
 
-    photons: float
-    dose: float
-    read_noise: float
-    views: int
+    photons: Positive
+    dose: Positive
+    read_noise: NotNegative
+    views: Views
     kernel: Kernel
-    noise_seed: int
+    noise_seed: Seed
 
     name: ClassVar[str] = "ct-low-dose"
     volumetric: ClassVar[bool] = False

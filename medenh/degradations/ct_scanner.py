@@ -7,15 +7,17 @@ so that resolution, kernel and noise of the input stay its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from medenh.degradations.grey import change_grey
 from medenh.degradations.operator import Scene
 from medenh.types import FloatArray
 
-__all__ = ["WATER_PER_MM", "change_slice", "full_views", "pixel_mm"]
+__all__ = ["WATER_PER_MM", "Views", "change_slice", "full_views", "pixel_mm"]
 
 WATER_PER_MM = 0.02  # attenuation of water: 20 /m, LoDoPaB-CT (Leuschner 2021)
 _AIR_HU = -1000.0
@@ -26,6 +28,7 @@ _NO_AIR_HU = -1500.0  # below what noise makes of air [C]
 _BLACK_HU = 10.0  # JPEG's ripple in black [C]
 _FEWEST_VIEWS, _MOST_VIEWS = 180, 720
 
+Views = Annotated[int, Field(ge=1, le=10_000)]
 Alter = Callable[[FloatArray], FloatArray]
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 
-from medenh.degradations.ct_scanner import change_slice, full_views
-from medenh.degradations.operator import Operator, Scene, log_span, span
+from medenh.degradations.ct_scanner import Views, change_slice, full_views
+from medenh.degradations.operator import (
+    Operator,
+    Scene,
+    log_span,
+    span,
+)
 from medenh.degradations.radon import (
     Kernel,
     draw_kernel,
@@ -41,9 +47,9 @@ class CtSparseView:
     Only the streaks are added: ``HU + FBP_few(p) - FBP_all(p)``.
     """
 
-    views: int
+    views: Views
     first: float
-    full_views: int
+    full_views: Views
     kernel: Kernel
 
     name: ClassVar[str] = "ct-sparse-view"
@@ -103,9 +109,9 @@ class CtLimitedAngle:
     ones too, so that the mean stays.
     """
 
-    arc: float
+    arc: Annotated[float, Field(gt=0, le=180)]
     first: float
-    full_views: int
+    full_views: Views
     kernel: Kernel
 
     name: ClassVar[str] = "ct-limited-angle"

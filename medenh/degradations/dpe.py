@@ -12,7 +12,13 @@ from typing import ClassVar, Self
 import numpy as np
 
 from medenh.colour import luma
-from medenh.degradations.operator import Drawn, Operator, Scene
+from medenh.degradations.operator import (
+    Drawn,
+    Factor,
+    Operator,
+    Scene,
+    Seed,
+)
 from medenh.degradations.parameters import ranged
 from medenh.degradations.recipe import Recipe, in_order
 from medenh.types import FloatArray
@@ -42,11 +48,11 @@ class DpeParameters:
         paper's abstract says "noise" only [guessed].
     """
 
-    brightness: float
-    contrast: float
+    brightness: Factor
+    contrast: Factor
     brightness_first: bool
-    sigma: float
-    noise_seed: int
+    sigma: Factor
+    noise_seed: Seed
     gaussian: bool = False
 
     name: ClassVar[str] = "dpe"

@@ -118,6 +118,7 @@ def degrade_image(
         source=name,
         modality=str(image.modality),
         preset=recipe.name,
+        recipe_sha256=recipe.sha256,
         severity=severity,
         seed=seed,
         draw=draw,

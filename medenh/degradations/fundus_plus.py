@@ -20,8 +20,10 @@ from medenh.degradations.noise import PoissonGaussianNoise
 from medenh.degradations.operator import (
     Drawn,
     Operator,
+    Positive,
     Sampler,
     Scene,
+    Share,
     relative_size,
     span,
 )
@@ -135,8 +137,8 @@ class LidShadow:
 
     angle_deg: float
     edge: float
-    softness: float
-    depth: float
+    softness: Positive
+    depth: Share
 
     name: ClassVar[str] = "lid-shadow"
     volumetric: ClassVar[bool] = False

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from medenh.degradations.operator import (
     Operator,
+    Positive,
     Scene,
+    Share,
     at_level,
     draw_share,
     relative_size,
@@ -53,14 +56,14 @@ class RealHair:
         Of the hairs' middle.
     """
 
-    mask: int
+    mask: Annotated[int, Field(ge=0, le=22)]
     flip_x: bool
     flip_y: bool
     turned: bool
-    zoom: float
+    zoom: Positive
     offset: tuple[float, float]
-    colour: tuple[float, float, float]
-    opacity: float
+    colour: tuple[Share, Share, Share]
+    opacity: Share
 
     name: ClassVar[str] = "real-hair"
     volumetric: ClassVar[bool] = False
@@ -125,8 +128,8 @@ class DrawnHair:
     """
 
     strokes: tuple[Stroke, ...]
-    colour: tuple[float, float, float]
-    opacity: float
+    colour: tuple[Share, Share, Share]
+    opacity: Share
 
     name: ClassVar[str] = "drawn-hair"
     volumetric: ClassVar[bool] = False

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 
 from medenh.colour import luma
-from medenh.degradations.operator import Operator, Scene, at_level, draw_share, span
+from medenh.degradations.operator import (
+    Factor,
+    Operator,
+    Scene,
+    Signed,
+    at_level,
+    draw_share,
+    span,
+)
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
@@ -39,7 +48,7 @@ class Brightness:
         Added to the largest channel; the others keep their ratio to it.
     """
 
-    offset: float
+    offset: Signed
 
     name: ClassVar[str] = "brightness"
     volumetric: ClassVar[bool] = False
@@ -77,7 +86,7 @@ class Contrast:
         contrast grows.
     """
 
-    factor: float
+    factor: Factor
 
     name: ClassVar[str] = "contrast"
     volumetric: ClassVar[bool] = False
@@ -112,7 +121,7 @@ class Saturation:
         1 changes nothing, 0 leaves grey, above 1 colours grow.
     """
 
-    factor: float
+    factor: Factor
 
     name: ClassVar[str] = "saturation"
     volumetric: ClassVar[bool] = False
@@ -145,7 +154,7 @@ class Exposure:
         Factor of the displayed values; what passes 1 is lost.
     """
 
-    gain: float
+    gain: Factor
 
     name: ClassVar[str] = "exposure"
     volumetric: ClassVar[bool] = False
@@ -178,7 +187,7 @@ class Offset:
         D, added to every channel.
     """
 
-    level: float
+    level: Signed
 
     name: ClassVar[str] = "offset"
     volumetric: ClassVar[bool] = False
@@ -209,7 +218,7 @@ class Gamma:
         Below 1 brightens, above 1 darkens; black and white stay.
     """
 
-    exponent: float
+    exponent: Annotated[float, Field(gt=0, le=10)]
 
     name: ClassVar[str] = "gamma"
     volumetric: ClassVar[bool] = False
@@ -242,9 +251,9 @@ class ColourGains:
         Factors of the channels; a grey picture takes green's.
     """
 
-    red: float
-    green: float
-    blue: float
+    red: Factor
+    green: Factor
+    blue: Factor
 
     name: ClassVar[str] = "colour-gains"
     volumetric: ClassVar[bool] = False

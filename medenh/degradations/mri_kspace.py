@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from medenh.degradations.grey import change_grey
 from medenh.degradations.kspace import (
@@ -19,7 +20,17 @@ from medenh.degradations.kspace import (
     to_image,
     to_kspace,
 )
-from medenh.degradations.operator import Operator, Scene, log_span, new_seed, span
+from medenh.degradations.operator import (
+    Factor,
+    Operator,
+    Scene,
+    Seed,
+    Share,
+    Signed,
+    log_span,
+    new_seed,
+    span,
+)
 from medenh.types import FloatArray
 
 __all__ = [
@@ -55,12 +66,12 @@ class MriUndersampling:
         Places the random lines, the same in all frames.
     """
 
-    acceleration: float
-    centre: float
+    acceleration: Annotated[float, Field(ge=1, le=1e4)]
+    centre: Share
     pattern: Literal["random", "equispaced"]
     axis: Axis
     phase: tuple[float, ...]
-    line_seed: int
+    line_seed: Seed
 
     name: ClassVar[str] = "mri-undersampling"
     volumetric: ClassVar[bool] = False
@@ -137,9 +148,9 @@ class MriGhosting:
     TorchIO's RandomGhosting [known].
     """
 
-    every: int
-    strength: float
-    centre: float
+    every: Annotated[int, Field(ge=1, le=10_000)]
+    strength: Share
+    centre: Share
     axis: Axis
     phase: tuple[float, ...]
 
@@ -195,8 +206,8 @@ class MriSpike:
     picture: ours end where its begin.
     """
 
-    places: tuple[tuple[float, float], ...]
-    strength: float
+    places: tuple[tuple[Signed, Signed], ...]
+    strength: Factor
     phase: tuple[float, ...]
 
     name: ClassVar[str] = "mri-spike"
@@ -242,7 +253,7 @@ class MriGibbs:
         See `medenh.degradations.kspace.smooth_phase`.
     """
 
-    kept: float
+    kept: Share
     phase: tuple[float, ...]
 
     name: ClassVar[str] = "mri-gibbs"

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 
 from medenh.degradations.grey import change_grey
-from medenh.degradations.operator import Operator, Scene, new_seed, noise_rng, span
+from medenh.degradations.operator import (
+    Factor,
+    Operator,
+    Scene,
+    Seed,
+    new_seed,
+    noise_rng,
+    span,
+)
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "MriNoise"]
@@ -42,12 +51,12 @@ class MriNoise:
     becomes brighter, as it does in a scanner.
     """
 
-    sigma: float
-    coils: int
-    boost: float
+    sigma: Factor
+    coils: Annotated[int, Field(ge=1, le=1024)]
+    boost: Factor
     right: float
     down: float
-    noise_seed: int
+    noise_seed: Seed
 
     name: ClassVar[str] = "mri-noise"
     volumetric: ClassVar[bool] = False

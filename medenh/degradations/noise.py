@@ -8,13 +8,19 @@ seeded by a field of the operator, so that a record replays; frames of a volume 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 
 from medenh.degradations.operator import (
+    Factor,
+    NotNegative,
     Operator,
+    Positive,
     Scene,
+    Seed,
+    Share,
     at_level,
     draw_share,
     new_seed,
@@ -46,8 +52,8 @@ class GaussianNoise:
         Seed of the noise field.
     """
 
-    sigma: float
-    noise_seed: int
+    sigma: NotNegative
+    noise_seed: Seed
 
     name: ClassVar[str] = "gaussian-noise"
     volumetric: ClassVar[bool] = False
@@ -83,8 +89,8 @@ class ShotNoise:
         Seed of the noise field.
     """
 
-    photons: float
-    noise_seed: int
+    photons: Positive
+    noise_seed: Seed
 
     name: ClassVar[str] = "shot-noise"
     volumetric: ClassVar[bool] = False
@@ -128,10 +134,10 @@ class PoissonGaussianNoise:
         The picture to this power is linear light; 1 where it is linear already.
     """
 
-    photons: float
-    read_sigma: float
-    noise_seed: int
-    gamma: float = 1.0
+    photons: Positive
+    read_sigma: Factor
+    noise_seed: Seed
+    gamma: Annotated[float, Field(gt=0, le=10)] = 1.0
 
     name: ClassVar[str] = "poisson-gaussian-noise"
     volumetric: ClassVar[bool] = False
@@ -180,8 +186,8 @@ class SpeckleNoise:
         Seed of the noise field.
     """
 
-    sigma: float
-    noise_seed: int
+    sigma: Factor
+    noise_seed: Seed
 
     name: ClassVar[str] = "speckle"
     volumetric: ClassVar[bool] = False
@@ -218,8 +224,8 @@ class ImpulseNoise:
         Seed of the noise field.
     """
 
-    amount: float
-    noise_seed: int
+    amount: Share
+    noise_seed: Seed
 
     name: ClassVar[str] = "impulse"
     volumetric: ClassVar[bool] = False

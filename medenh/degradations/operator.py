@@ -10,18 +10,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
+from pydantic import Field
 
 from medenh.types import FloatArray
 
 __all__ = [
+    "PIXELS",
     "Domain",
     "Drawn",
+    "Factor",
+    "Length",
+    "NotNegative",
     "Operator",
+    "Positive",
     "Sampler",
     "Scene",
+    "Seed",
+    "Share",
+    "Signed",
     "at_level",
     "draw_share",
     "log_span",
@@ -32,6 +41,17 @@ __all__ = [
 ]
 
 Domain = Literal["display", "hu", "magnitude"]
+
+# Kinds of parameters, with the bounds that records and files of recipes must keep: what
+# lies beyond them crashes, hangs or has no meaning.
+PIXELS = "pixels"  # marks lengths, which a recipe may let grow with the picture
+Factor = Annotated[float, Field(ge=0, le=100)]
+Length = Annotated[float, Field(ge=0, le=1e6), PIXELS]
+NotNegative = Annotated[float, Field(ge=0, le=1e9)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Signed = Annotated[float, Field(ge=-1, le=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -99,6 +99,8 @@ class Record(_Model):
         Hash of another program's file of parameters, where they came from one.
     modality, preset : str
         Kind of picture, name of the recipe.
+    recipe_sha256 : str
+        Hash of the recipe's file, where it is one of the user's own.
     severity : float or None
         In [0, 1]; None where parameters came from the whole range.
     seed, draw : int
@@ -139,6 +141,7 @@ class Record(_Model):
     parameters_sha256: str = ""
     modality: str = "unknown"
     preset: str
+    recipe_sha256: str = ""
     severity: float | None = None
     seed: int = 0
     draw: int = 0
@@ -167,6 +170,8 @@ class Record(_Model):
         if self.size is not None:
             parts.append(f"size={self.size}")
         parts += [f"{name}={value}" for name, value in sorted(self.options.items())]
+        if self.recipe_sha256:
+            parts.append(f"recipe={self.recipe_sha256[:12]}")
         if self.mask_sha256:
             parts.append(f"mask={self.mask_sha256[:12]}")
         if self.parameters_sha256:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from os import PathLike, fspath
 
 from medenh.degradations import (
+    blobs,
     blur,
+    cofe_detail,
     compression,
     ct,
     dermoscopy,
@@ -23,11 +26,12 @@ from medenh.degradations import (
     shading,
     xray,
 )
-from medenh.degradations.operator import Operator
+from medenh.degradations.operator import Operator, Sampler
 from medenh.degradations.recipe import Recipe
+from medenh.degradations.recipe_file import SUFFIX, read_recipe, write_recipe
 from medenh.errors import UsageError
 
-__all__ = ["OPERATORS", "RECIPES", "find_recipe"]
+__all__ = ["OPERATORS", "RECIPES", "SAMPLERS", "find_recipe", "recipe_text"]
 
 _SHARED = (blur, compression, light, noise, resampling, shading)  # operators only
 _MODULES = (
@@ -54,15 +58,48 @@ OPERATORS: dict[str, type[Operator]] = _by_name(
 )
 RECIPES: dict[str, Recipe] = {r.name: r for m in _MODULES for r in m.RECIPES}
 
+# what the steps of a recipe's file may name: operators, and other ways to draw them
+SAMPLERS: dict[str, Sampler] = {
+    **OPERATORS,
+    "dpe-wide": dpe.WIDE,
+    "fluorescence": microscopy.FLUORESCENCE,
+    "glare": blobs.GLARE,
+    "pce-colour": fundus.WideColour,
+    "tmage-spots": cofe_detail.ManySpots,
+    "white-balance": fundus_plus.WHITE_BALANCE,
+}
 
-def find_recipe(name: str) -> Recipe:
-    """Return a recipe.
+
+def recipe_text(name: str | PathLike[str] | Recipe) -> str:
+    """Return a recipe as the text of a file, to be changed and given as one.
 
     Raises
     ------
     UsageError
-        No recipe of that name.
+        There is no such recipe, or it is a function, which no file can hold.
     """
+    return write_recipe(find_recipe(name), SAMPLERS)
+
+
+def find_recipe(name: str | PathLike[str] | Recipe) -> Recipe:
+    """Return a recipe.
+
+    Parameters
+    ----------
+    name : str, path or Recipe
+        A key of `RECIPES`, or a file of a recipe (``.toml``), which is read each time.
+        A recipe is returned as it is.
+
+    Raises
+    ------
+    UsageError
+        No recipe of that name, or a file that is none.
+    """
+    if isinstance(name, Recipe):
+        return name
+    if fspath(name).endswith(SUFFIX):
+        return read_recipe(fspath(name), SAMPLERS)
+    name = fspath(name)
     if name not in RECIPES:
         near = get_close_matches(str(name).lower(), RECIPES, n=3)
         meant = f"do you mean {' or '.join(near)}? " if near else ""

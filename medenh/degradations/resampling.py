@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.sparse import csr_array
 
 from medenh.degradations.operator import (
@@ -41,7 +42,7 @@ class BicubicReduction:
         Sides are divided by it and rounded, at least 1 pixel.
     """
 
-    factor: float
+    factor: Annotated[float, Field(ge=1, le=1e4)]
 
     name: ClassVar[str] = "bicubic-reduction"
     volumetric: ClassVar[bool] = False
@@ -75,7 +76,7 @@ class Pixelate:
         Sides are multiplied by it: .6 to .25 at 224 px.
     """
 
-    factor: float
+    factor: Annotated[float, Field(gt=0, le=1)]
 
     name: ClassVar[str] = "pixelate"
     volumetric: ClassVar[bool] = False

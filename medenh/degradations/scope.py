@@ -8,8 +8,13 @@ from typing import ClassVar, Self
 import numpy as np
 
 from medenh.degradations.operator import (
+    Factor,
+    Length,
     Operator,
+    Positive,
     Scene,
+    Seed,
+    Share,
     at_level,
     draw_share,
     new_seed,
@@ -47,9 +52,9 @@ class LowLight:
         to .4.
     """
 
-    stops: float
+    stops: Factor
     centre: tuple[float, float]
-    reach: float
+    reach: Positive
 
     name: ClassVar[str] = "low-light"
     volumetric: ClassVar[bool] = False
@@ -94,8 +99,8 @@ class OverExposure:
         Reach of the light that saturated pixels spill, in pixels.
     """
 
-    gain: float
-    bloom_sigma: float
+    gain: Factor
+    bloom_sigma: Length
 
     name: ClassVar[str] = "over-exposure"
     volumetric: ClassVar[bool] = False
@@ -142,9 +147,9 @@ class Smoke:
         Seed of d.
     """
 
-    beta: float
-    airlight: float
-    smoke_seed: int
+    beta: Factor
+    airlight: Share
+    smoke_seed: Seed
 
     name: ClassVar[str] = "smoke"
     volumetric: ClassVar[bool] = False

@@ -7,7 +7,15 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from medenh.degradations.operator import Operator, Scene, at_level, draw_share, span
+from medenh.degradations.operator import (
+    Factor,
+    Operator,
+    Positive,
+    Scene,
+    at_level,
+    draw_share,
+    span,
+)
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "LightSpot", "LinearRamp", "Vignette"]
@@ -26,8 +34,8 @@ class LinearRamp:
     """
 
     angle_deg: float
-    bright: float
-    dark: float
+    bright: Factor
+    dark: Factor
 
     name: ClassVar[str] = "linear-ramp"
     volumetric: ClassVar[bool] = False
@@ -77,10 +85,10 @@ class LightSpot:
     """
 
     centre: tuple[float, float]
-    axes: tuple[float, float]
+    axes: tuple[Positive, Positive]
     angle_deg: float
-    inner: float
-    outer: float
+    inner: Factor
+    outer: Factor
 
     name: ClassVar[str] = "light-spot"
     volumetric: ClassVar[bool] = False
@@ -130,7 +138,7 @@ class Vignette:
     """
 
     centre: tuple[float, float]
-    strength: float
+    strength: Factor
 
     name: ClassVar[str] = "vignette"
     volumetric: ClassVar[bool] = False

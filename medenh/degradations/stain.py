@@ -7,7 +7,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from medenh.degradations.operator import Operator, Scene, span
+from medenh.degradations.operator import (
+    Factor,
+    Operator,
+    Scene,
+    span,
+)
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "StainJitter"]
@@ -29,7 +34,7 @@ class StainJitter:
         Added to their densities; within +- .05.
     """
 
-    factors: tuple[float, float]
+    factors: tuple[Factor, Factor]
     offsets: tuple[float, float]
 
     name: ClassVar[str] = "stain-jitter"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from medenh.degradations.kspace import draw_axis
-from medenh.degradations.operator import Operator, Scene, span
+from medenh.degradations.operator import (
+    Operator,
+    Scene,
+    span,
+)
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
@@ -28,7 +33,7 @@ class CtThickSlice:
         Thickness in slices of the input; U 2 to 5.
     """
 
-    factor: float
+    factor: Annotated[float, Field(ge=1, le=1000)]
 
     name: ClassVar[str] = "ct-thick-slice"
     volumetric: ClassVar[bool] = True
@@ -62,7 +67,7 @@ class MriAnisotropy:
         pictures that are no volume.
     """
 
-    factor: float
+    factor: Annotated[float, Field(ge=1, le=1000)]
     axis: Literal["slice", "row", "column"]
 
     name: ClassVar[str] = "mri-anisotropy"

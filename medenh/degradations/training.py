@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike
+
 import numpy as np
 
 from medenh.degradations.api import unit_severity
 from medenh.degradations.engine import checked_options, sample_frames
 from medenh.degradations.operator import Scene
+from medenh.degradations.recipe import Recipe
 from medenh.degradations.registry import find_recipe
 from medenh.errors import UsageError
 from medenh.intensity import SOFT_TISSUE_HU
@@ -17,7 +20,7 @@ __all__ = ["degrade_crop"]
 
 def degrade_crop(
     crop: FloatArray,
-    recipe: str,
+    recipe: str | PathLike[str] | Recipe,
     *,
     rng: np.random.Generator,
     severity: float | None = None,
@@ -33,8 +36,9 @@ def degrade_crop(
     crop : float32 array, shape (H, W, C), in [0, 1], C 1 or 3
         Not changed. Of a fundus photograph it counts as inside the disc. For recipes
         in HU 0 and 1 stand for the ends of the window of soft tissue [chosen].
-    recipe : str
-        A key of `RECIPES`.
+    recipe : str, path or Recipe
+        A key of `RECIPES`, a file of a recipe (``.toml``, read each time: `find_recipe`
+        reads it once), or a recipe.
     rng : Generator
         All chance comes from it: give each worker of a loader its own.
     severity : float, optional

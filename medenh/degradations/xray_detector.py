@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 
 from medenh.degradations.grey import change_grey
 from medenh.degradations.kspace import Axis, draw_axis
 from medenh.degradations.operator import (
+    PIXELS,
+    Factor,
+    Length,
+    NotNegative,
     Operator,
+    Positive,
     Scene,
+    Seed,
+    Signed,
     log_span,
     new_seed,
     noise_rng,
@@ -60,14 +68,14 @@ class XrayDetector:
     does, so that scatter lowers contrast and does not drive lungs into black [C].
     """
 
-    peak_attenuation: float
-    photons: float
-    dose: float
-    read_noise: float
-    scatter: float
-    scatter_px: float
-    blur_px: float
-    noise_seed: int
+    peak_attenuation: Annotated[float, Field(gt=0, le=50)]
+    photons: Positive
+    dose: Positive
+    read_noise: NotNegative
+    scatter: Factor
+    scatter_px: Length
+    blur_px: Length
+    noise_seed: Seed
 
     name: ClassVar[str] = "xray-detector"
     volumetric: ClassVar[bool] = False
@@ -130,8 +138,8 @@ class XrayGrid:
         Lines change down the "row"s or across the "column"s.
     """
 
-    depth: float
-    period_px: float
+    depth: Signed
+    period_px: Annotated[float, Field(gt=0, le=1e6), PIXELS]
     offset: float
     axis: Axis
 
