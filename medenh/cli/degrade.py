@@ -39,7 +39,8 @@ _Output = Annotated[
 _Recipe = Annotated[
     str,
     typer.Option(
-        help="Recipe, or several joined by commas; --list shows them.",
+        help="Recipe, or a file of your own (.toml), or several joined by commas; "
+        "--list shows them.",
         metavar="NAME[,NAME...]",
         show_default=False,
     ),
@@ -121,6 +122,14 @@ _Workers = Annotated[
     ),
 ]
 _List = Annotated[bool, typer.Option("--list", help="Show the recipes and stop.")]
+_Print = Annotated[
+    str | None,
+    typer.Option(
+        help="Write a recipe as a file, to be changed, and stop.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -150,6 +159,7 @@ def degrade(
     recursive: options.Recursive = True,
     dry_run: options.DryRun = False,
     list_recipes: _List = False,
+    print_recipe: _Print = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -164,6 +174,11 @@ def degrade(
     with one_thread_each():  # before NumPy is loaded
         if list_recipes:
             _show_recipes(json=json)
+            return
+        if print_recipe is not None:
+            from medenh.degradations import recipe_text
+
+            console.write(recipe_text(print_recipe).removesuffix("\n"))
             return
         asked = _options(
             recipe, workers, severity=severity, copies=copies, seed=seed, size=size,

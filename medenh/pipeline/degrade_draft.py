@@ -278,8 +278,16 @@ class Draft:
             ) and wanted.size in (None, record.size)
         severity = wanted.severity
         unit = None if severity is None else (severity - 1.0) / 4.0
-        asked = (task.recipe, wanted.seed, task.draw, unit, wanted.size)
-        done = (record.preset, record.seed, record.draw, record.severity, record.size)
+        content = task.drawn_by.sha256 if task.drawn_by else ""
+        asked = (task.recipe, content, wanted.seed, task.draw, unit, wanted.size)
+        done = (
+            record.preset,
+            record.recipe_sha256,
+            record.seed,
+            record.draw,
+            record.severity,
+            record.size,
+        )
         return (
             asked == done
             and not record.parameters_sha256
@@ -287,9 +295,7 @@ class Draft:
         )
 
     def _options_of(self, task: Task) -> dict[str, Any]:
-        from medenh.degradations import find_recipe
-
-        own = find_recipe(task.recipe).options
+        own = {} if task.drawn_by is None else task.drawn_by.options
         given = self._options.recipe_options
         return {name: given.get(name, words[0]) for name, words in own.items()}
 

@@ -17,7 +17,7 @@ from medenh.types import Modality
 if TYPE_CHECKING:
     from medenh.degradations import Recipe
 
-__all__ = ["DegradeOptions"]
+__all__ = ["DegradeOptions", "mark_of"]
 
 _MOST_COPIES = 100_000
 _BYTES_A_WORKER = 1 << 30  # of memory, that a process and a usual picture need
@@ -30,7 +30,8 @@ class DegradeOptions:
     Attributes
     ----------
     recipes : tuple of str
-        Names of recipes; each is applied to each input.
+        Names of recipes, or files of the user's own (``.toml``); each is applied to
+        each input.
     severity : float, optional
         1 (mild) to 5 (strong); without it parameters come from their whole range.
     copies : int
@@ -116,6 +117,13 @@ class DegradeOptions:
                 "no recipe", hint="name one with --recipe; --list shows them"
             )
         recipes = tuple(find_recipe(name) for name in self.recipes)
+        marks = [mark_of(recipe) for recipe in recipes]
+        for mark in marks:
+            if marks.count(mark) > 1:
+                raise UsageError(
+                    f"two recipes are named {mark}, and so would their pictures be",
+                    hint="give one of the files another name",
+                )
         for name, value in self.recipe_options.items():
             able = [recipe for recipe in recipes if name in recipe.options]
             if not able:
@@ -133,6 +141,11 @@ class DegradeOptions:
             return min(self.workers, max(1, tasks))
         room = max(1, usable_memory() // _BYTES_A_WORKER)
         return max(1, min(usable_cores(), room, tasks))
+
+
+def mark_of(recipe: Recipe) -> str:
+    """Return what stands for a recipe in the names of files."""
+    return recipe.name.removesuffix(".toml")
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ from medenh.formats.files import real_path
 from medenh.formats.outputs import is_output_folder
 from medenh.pipeline.degrade_companions import Companions
 from medenh.pipeline.degrade_draft import DegradePlan, Draft
-from medenh.pipeline.degrade_options import DegradeOptions
+from medenh.pipeline.degrade_options import DegradeOptions, mark_of
 from medenh.pipeline.degrade_records import RecordStore
 from medenh.pipeline.degrade_work import Task
 from medenh.pipeline.naming import has_image_name, renamed
@@ -137,8 +137,8 @@ def make_plan(
     return plan
 
 
-def _recipes(options: DegradeOptions) -> tuple[str, ...]:
-    """Return the names of the recipes; with foreign parameters there is one, unnamed.
+def _recipes(options: DegradeOptions) -> tuple[Recipe | None, ...]:
+    """Return the recipes; with foreign parameters there is none, once.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def _recipes(options: DegradeOptions) -> tuple[str, ...]:
         chosen = options.chosen_recipes()
     if options.legacy_json is None:
         _check_legacy_layout(chosen, options)
-        return tuple(recipe.name for recipe in chosen)
+        return chosen
     plain = DegradeOptions()
     wrong = [
         name
@@ -167,7 +167,7 @@ def _recipes(options: DegradeOptions) -> tuple[str, ...]:
             f"--legacy-json and this --{wrong[0]} do not go together",
             hint="the record says what is done, in mode exact",
         )
-    return ("",)
+    return (None,)
 
 
 def _check_legacy_layout(chosen: Sequence[Recipe], options: DegradeOptions) -> None:
@@ -194,12 +194,16 @@ def _check_size(items: Sequence[Item], options: DegradeOptions) -> None:
 
 
 def _task(
-    item: Item, recipe: str, draw: int, options: DegradeOptions, ending: str = ""
+    item: Item,
+    recipe: Recipe | None,
+    draw: int,
+    options: DegradeOptions,
+    ending: str = "",
 ) -> Task:
     kind = options.format
     if kind == "same":  # compression must not add to the degradation
         kind = "png" if item.format == "jpeg" else item.format
-    marks = [recipe] if len(options.recipes) > 1 else []
+    marks = [mark_of(recipe)] if recipe and len(options.recipes) > 1 else []
     marks += [f"d{draw}"] if options.copies > 1 else []
     names = [_marked(path, item.format, kind, marks, ending) for path in item.relative]
     if kind in _VOLUMES:
@@ -212,7 +216,8 @@ def _task(
         format=kind,
         outputs=tuple(f"low/{name}" if options.pairs else name for name in names),
         references=tuple(f"high/{name}" for name in names) if options.pairs else (),
-        recipe=recipe,
+        recipe=recipe.name if recipe else "",
+        drawn_by=recipe,
         draw=draw,
         remarks=(item.remark,) if item.remark else (),
     )

@@ -14,6 +14,7 @@ import numpy as np
 from medenh import __version__
 from medenh.degradations import (
     Pair,
+    Recipe,
     Record,
     degrade_image,
     find_recipe,
@@ -101,6 +102,9 @@ class Task:
     outputs, references : tuple of str
         Names below the output folder, of degraded and (with pairs) clean pictures.
     recipe : str
+        Its name.
+    drawn_by : Recipe, optional
+        The recipe, read once for the whole run; None where nothing is drawn.
     draw : int
         Number of the copy.
     mask : path, optional
@@ -121,6 +125,7 @@ class Task:
     outputs: tuple[str, ...]
     references: tuple[str, ...] = ()
     recipe: str = ""
+    drawn_by: Recipe | None = None
     draw: int = 0
     mask: Path | None = None
     legacy: Path | None = None
@@ -236,7 +241,7 @@ class Workshop:
         if task.legacy is not None:
             known = _read_legacy(task.legacy, image, asked.size)
             return replay_image(image, known, field=field)
-        recipe = find_recipe(task.recipe)
+        recipe = task.drawn_by or find_recipe(task.recipe)
         options = asked.recipe_options
         return degrade_image(
             image,
@@ -422,7 +427,7 @@ def _nothing_done(record: Record) -> list[str]:
 def _warnings(task: Task, image: Image) -> tuple[str, ...]:
     if task.record is not None or task.legacy is not None or task.draw:
         return ()  # the copies of one picture need no word each
-    meant = find_recipe(task.recipe).modalities
+    meant = task.drawn_by.modalities if task.drawn_by else ()
     found = []
     if image.modality is Modality.UNKNOWN:
         found += strange_looks(image, task.recipe, meant)

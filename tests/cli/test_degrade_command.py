@@ -237,3 +237,37 @@ def test_a_name_that_is_no_utf_8_costs_its_file(tmp_path):
     (failure,) = json.loads(done.stdout)["failed"]
     assert "no UTF-8" in failure["error"]
     assert (done.returncode, (tmp_path / "out" / "good.png").exists()) == (1, True)
+
+
+def test_a_printed_recipe_is_a_file_to_start_from(folder, tmp_path):
+    printed = medenh("--print-recipe", "endo-lowlight")
+    assert printed.returncode == 0, printed.stderr
+    own = tmp_path / "scope.toml"
+    own.write_text(printed.stdout)
+    asked = ("--recipe", own, "--seed", 3)
+    done = medenh(folder / "00.png", "-o", tmp_path / "own", *asked, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    record = document["files"][0]["record"]
+    assert record["preset"] == "scope.toml"
+    assert record["recipe_sha256"] == hashlib.sha256(own.read_bytes()).hexdigest()
+    named = medenh(
+        folder / "00.png", "-o", tmp_path / "named", "--recipe", "endo-lowlight",
+        "--seed", 3,
+    )  # fmt: skip
+    assert named.returncode == 0, named.stderr
+    one, other = (
+        cv2.imread(str(tmp_path / place / "00.png")) for place in ("own", "named")
+    )
+    assert np.array_equal(one, other)
+
+
+def test_a_faulty_recipe_ends_the_run_before_it_begins(folder, tmp_path):
+    own = tmp_path / "scope.toml"
+    own.write_text('[[steps]]\noperator = "smoke"\nbetta = 1.0\n')
+    done = medenh(folder, "-o", tmp_path / "out", "--recipe", own)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "scope.toml: step 1 (smoke), betta: " in done.stderr
+    assert "did you mean beta?" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -620,3 +620,56 @@ def test_ct_that_only_the_user_knows_is_degraded_in_hounsfield_units(tmp_path):
     degrade_files([path], tmp_path / "out", asked("ct-low-dose", seed=1, modality="ct"))
     written = formats.read(tmp_path / "out" / path.name)
     np.testing.assert_array_equal(written.pixels, expected)
+
+
+OWN = '[[steps]]\noperator = "gaussian-noise"\nsigma = { mild = 0.02, strong = 0.2 }\n'
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_recipe_of_a_file_is_taken_as_one_by_name(folder, tmp_path, workers):
+    own = tmp_path / "grain.toml"
+    own.write_text(OWN)
+    root = tmp_path / "out"
+    summary = degrade_files([folder], root, asked(str(own), workers=workers))
+    assert summary.written
+    assert not summary.failed
+    records = records_of(root)
+    assert {one.preset for one in records} == {"grain.toml"}
+    assert {len(one.recipe_sha256) for one in records} == {64}
+    own.unlink()  # the records hold all that was drawn
+    again = tmp_path / "again"
+    replayed = degrade_files(
+        [folder], again, DegradeOptions(workers=1), replay=root / "records.jsonl"
+    )
+    assert not replayed.failed
+    assert contents(again) == contents(root)
+
+
+def test_a_recipe_that_changed_is_another_one(folder, tmp_path):
+    own, root = tmp_path / "grain.toml", tmp_path / "out"
+    own.write_text(OWN)
+    first = degrade_files([folder], root, asked(str(own)))
+    same = degrade_files([folder], root, asked(str(own)))
+    assert len(same.skipped) >= len(first.written)
+    assert not same.written
+    own.write_text(OWN.replace("0.02", "0.03"))
+    other = degrade_files([folder], root, asked(str(own)))
+    assert not other.written
+    assert "already there" in str(other.failed[0].error)
+    made = degrade_files([folder], root, asked(str(own), on_exists="overwrite"))
+    assert len(made.written) == len(first.written)
+
+
+def test_recipes_of_files_and_names_stand_in_the_names_of_pictures(tmp_path):
+    own = tmp_path / "grain.toml"
+    own.write_text(OWN)
+    clean = tmp_path / "a.png"
+    cv2.imwrite(str(clean), photo())
+    degrade_files([clean], tmp_path / "out", asked(str(own), "gauss-0.1"))
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a.grain.png", "a.gauss-0.1.png", "records.jsonl"}
+    other = tmp_path / "other" / "grain.toml"
+    other.parent.mkdir()
+    other.write_text(OWN)
+    with pytest.raises(UsageError, match="two recipes are named grain"):
+        degrade_files([clean], tmp_path / "two", asked(str(own), str(other)))
