@@ -206,7 +206,8 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
     if start and not start.endswith(".safetensors"):
         began = f"Began with the weights of {start}, whose card names its data."
         told["notes"] = f"{told['notes']} {began}".strip()
-    undone = ", ".join(sorted({*config.data.recipes, *config.data.real_recipes}))
+    named = (*config.data.recipes, *config.data.real_recipes)
+    undone = ", ".join(sorted({config.data.recipe(name).name for name in named}))
     return told | {
         "title": words.title or f"{config.network.architecture}, {config.strategy}",
         "description": words.description

@@ -19,6 +19,7 @@ from medenh.zoo.manifest import load_manifest
 
 __all__ = [
     "BEST",
+    "OF_RECIPE",
     "OTHER_IMAGES",
     "check_images",
     "load_state",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 BEST = "best.safetensors"
+OF_RECIPE = " (recipe)"  # after the name of a recipe's file among the images' names
 OTHER_IMAGES = "bring them back, or begin another run with network.start_from"
 _SEGMENTER = "rsp"  # MAGE-Net's AG-Net
 _PARTS = {"update", "strategy", "step", "best", "config"}
@@ -76,14 +78,14 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def check_images(before: Mapping[str, Any], digests: Mapping[str, str]) -> None:
-    """Refuse images other than those that a run began with.
+    """Refuse images and recipes other than those that a run began with.
 
     Parameters
     ----------
     before : mapping
         Its checkpoint.
     digests : mapping of str to str
-        Name of an image -> hash of what is read of it now.
+        Name of an image or recipe -> hash of what is read of it now.
 
     Raises
     ------
@@ -95,9 +97,12 @@ def check_images(before: Mapping[str, Any], digests: Mapping[str, str]) -> None:
         name for name in {**known, **digests} if known.get(name) != digests.get(name)
     ]
     if changed:
+        kind = "images"
+        if all(name.endswith(OF_RECIPE) for name in changed):
+            kind = "recipes"
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UsageError(
-            "the images are not those that the run began with: "
+            f"the {kind} are not those that the run began with: "
             f"{', '.join(changed[:3])}{more}",
             hint=OTHER_IMAGES,
         )

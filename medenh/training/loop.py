@@ -31,7 +31,7 @@ from medenh.errors import (
     counted,
     is_out_of_memory,
 )
-from medenh.formats.files import open_alone, remove_stale_parts
+from medenh.formats.files import atomic_output, open_alone, remove_stale_parts
 from medenh.training.batches import batches_ahead, count_workers
 from medenh.training.checkpoint import (
     BEST,
@@ -205,6 +205,7 @@ def _train(
         with writing(run_dir / "config.json"):
             described = json.dumps(config.model_dump(mode="json"), indent=1)
             (run_dir / "config.json").write_text(described)
+            _keep_recipes(config, run_dir)
         journal.forget_later_rows()
 
     saved, validation_s = time.monotonic(), 0.0
@@ -360,6 +361,17 @@ def _check_same_run(state: dict[str, Any] | None, config: TrainConfig) -> None:
             f"the run to resume was made with other settings: {', '.join(changed)}",
             hint="give the same configuration, or another folder",
         )
+
+
+def _keep_recipes(config: TrainConfig, run_dir: Path) -> None:
+    """Copy the user's own recipes into the run's folder: their files may change."""
+    for recipe in config.data.own_recipes().values():
+        place = run_dir / "recipes" / recipe.name
+        place.parent.mkdir(exist_ok=True)
+        if place.exists() and place.read_text(encoding="utf-8") != recipe.text:
+            place = place.with_name(f"{recipe.sha256[:12]}-{recipe.name}")
+        with atomic_output(place) as part:
+            part.write_text(recipe.text, encoding="utf-8", newline="")
 
 
 def changed_settings(before: dict[str, Any], config: TrainConfig) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.degradations import Recipe, find_recipe
+from medenh.degradations import Recipe
 from medenh.degradations.field_of_view import (
     FieldOfView,
     disc_weights,
@@ -184,7 +184,7 @@ class SingleSampler(_Drawing):
         square = to_unit(cut.apply(image.pixels))
         if self._recipes:
             field, side = _field(square, image), cut.whole_side(image.pixels.shape)
-            recipe = pick_recipe(self._recipes, image.modality, rng)
+            recipe = pick_recipe(self._recipes, self._config, image.modality, rng)
             square = degraded(
                 square, recipe, rng, image.modality, field, side, self._config
             )
@@ -236,7 +236,7 @@ class PairSampler(_Drawing):
             clean, field = recoloured(clean, rng), None
         if rng.random() < config.identity_share:
             return clean, clean
-        recipe = pick_recipe(config.recipes, image.modality, rng)
+        recipe = pick_recipe(config.recipes, config, image.modality, rng)
         side = cut.whole_side(image.pixels.shape)
         low = degraded(clean, recipe, rng, image.modality, field, side, config)
         return clean, low
@@ -273,7 +273,7 @@ def _answers(image: CleanImage, cut: Cut) -> dict[str, NDArray[Any]]:
 
 def degraded(
     clean: FloatArray,
-    recipe: str,
+    recipe: Recipe,
     rng: np.random.Generator,
     modality: str,
     field: FloatArray | None,
@@ -302,23 +302,26 @@ def eight_bits(pixels: FloatArray) -> FloatArray:
 
 
 def pick_recipe(
-    recipes: dict[str, float], modality: str, rng: np.random.Generator
-) -> str:
-    """Return the name of a recipe that suits the modality, drawn by its weight.
+    recipes: dict[str, float],
+    config: DataConfig,
+    modality: str,
+    rng: np.random.Generator,
+) -> Recipe:
+    """Return a recipe of a configuration that suits the modality, drawn by its weight.
 
     Raises
     ------
     UsageError
         None of them suits.
     """
-    names = [n for n in recipes if _suits(find_recipe(n), modality)]
+    names = [n for n in recipes if _suits(config.recipe(n), modality)]
     if not names:
         raise UsageError(
             f"none of the recipes {', '.join(recipes)} is for {modality} images",
             hint="add one to data.recipes, or leave the pack out",
         )
     weights = np.array([recipes[name] for name in names])
-    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    return config.recipe(names[int(rng.choice(len(names), p=weights / weights.sum()))])
 
 
 def _suits(recipe: Recipe, modality: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -20,6 +21,9 @@ from pydantic_core import PydanticCustomError
 from medenh import models
 from medenh.errors import UsageError
 from medenh.zoo.card import ModalityWord
+
+if TYPE_CHECKING:
+    from medenh.degradations import Recipe
 
 __all__ = [
     "AdversarialConfig",
@@ -42,8 +46,9 @@ def _name_checked() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
+        what = error.what if error.path is None else f"{error.path}: {error.what}"
         raise PydanticCustomError(
-            "unknown_name", "{what}", {"what": error.what, "hint": error.hint}
+            "unknown_name", "{what}", {"what": what, "hint": error.hint}
         ) from error
 
 
@@ -148,7 +153,8 @@ class DataConfig(Section):
         A segmentation task whose recogniser marks the clean images, for networks that
         learn to segment on the side.
     recipes : dict of str to float
-        Degradations and how often each is drawn.
+        Degradations, by name or file (``.toml``), and how often each is drawn. Files
+        are read when the configuration is, and never again.
     severity : float or None
         1 to 5; without it the whole range of each recipe.
     max_side : int
@@ -218,6 +224,23 @@ class DataConfig(Section):
     squared_share: float = Field(default=0.0, ge=0, le=1)
     field_share: float = Field(default=1.0, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"
+    _known: dict[str, Recipe] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _recipes_are_read(self) -> DataConfig:
+        from medenh.degradations import find_recipe
+
+        for name in (*self.recipes, *self.real_recipes):
+            self._known[name] = find_recipe(name)
+        return self
+
+    def recipe(self, name: str) -> Recipe:
+        """Return a recipe that is named here, as it was when the settings were read."""
+        return self._known[name]
+
+    def own_recipes(self) -> dict[str, Recipe]:
+        """Return the recipes of the user's own files, by path."""
+        return {name: one for name, one in self._known.items() if one.sha256}
 
     @model_validator(mode="after")
     def _shares_fit(self) -> DataConfig:

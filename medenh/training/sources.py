@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from medenh.degradations import find_recipe
 from medenh.errors import UsageError, counted
 from medenh.tasks import find_task
+from medenh.training.checkpoint import OF_RECIPE
 from medenh.training.config import TrainConfig
 from medenh.training.data import (
     CleanImage,
@@ -42,16 +42,24 @@ class Sources:
     real : list of CleanImage
         Low-quality images without a clean partner; with `data.real_recipes` clean
         ones, to be degraded when they are drawn, whose clean form is never shown.
+    recipes : dict of str to str
+        Files of the user's own recipes, and the hash of each.
     """
 
     learnt: list[CleanImage]
     held: list[CleanImage]
     real: list[CleanImage]
+    recipes: dict[str, str] = field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
-        """Return what was read, hashed, by name; what is real has "(real)" there."""
+        """Return what was read, hashed, by name.
+
+        What is real, or a recipe's file, has "(real)" or "(recipe)" there.
+        """
         clean = {one.name: one.digest for one in (*self.learnt, *self.held)}
-        return clean | {f"{one.name} (real)": one.digest for one in self.real}
+        real = {f"{one.name} (real)": one.digest for one in self.real}
+        own = {f"{name}{OF_RECIPE}": sha256 for name, sha256 in self.recipes.items()}
+        return clean | real | own
 
 
 def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
@@ -100,7 +108,8 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
         _check_apart(images, real, data)
     if data.pseudo_masks:
         learnt = with_pseudo_masks(learnt, data.pseudo_masks, device)
-    return Sources(learnt, held, real)
+    own = {name: recipe.sha256 for name, recipe in data.own_recipes().items()}
+    return Sources(learnt, held, real, own)
 
 
 def _clean(config: TrainConfig) -> list[CleanImage]:
@@ -186,7 +195,7 @@ def _is_its_partner(image: CleanImage) -> bool:
 
 def _named(images: list[CleanImage], data: DataConfig) -> list[CleanImage]:
     """Say what images show that do not say it themselves."""
-    kinds = {m for name in data.recipes for m in find_recipe(name).modalities}
+    kinds = {m for name in data.recipes for m in data.recipe(name).modalities}
     kind: str = data.modality or ""
     if not kind and len(kinds) == 1:
         kind = kinds.pop()

@@ -127,7 +127,7 @@ def degraded_copy(image: CleanImage, config: DataConfig) -> FloatArray:
     clean = to_unit(image.pixels)
     digest = hashlib.sha256(f"validation/{image.name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    recipe = pick_recipe(config.recipes, image.modality, rng)
+    recipe = pick_recipe(config.recipes, config, image.modality, rng)
     field = find_shown_field(clean) if image.modality == "fundus" else None
     side = max(clean.shape[:2])
     return degraded(clean, recipe, rng, image.modality, field, side, config)

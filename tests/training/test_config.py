@@ -1,3 +1,6 @@
+import pickle
+import re
+
 import pytest
 
 from medenh.errors import UsageError
@@ -192,3 +195,33 @@ def test_built_in_configurations_find_the_packs_where_they_are(monkeypatch, tmp_
     own = tmp_path / "own.toml"
     own.write_text(named_config("vessels-fundus"))
     assert load_config(own).data.root == "../shared/data"
+
+
+def test_a_recipe_of_a_file_is_read_with_the_configuration(tmp_path):
+    own = tmp_path / "my.grain.toml"
+    own.write_text('modalities = ["xray"]\n[[steps]]\noperator = "gaussian-noise"\n')
+    name = own.as_posix()
+    config = load_config("fast-xray", [f'data.recipes={{"{name}"=1.0}}'])
+    assert list(config.data.recipes) == [name]
+    own.unlink()  # read once: what changes later changes no run
+    assert config.data.recipe(name).name == "my.grain.toml"
+    assert list(config.data.own_recipes()) == [name]
+    assert pickle.loads(pickle.dumps(config)).data.recipe(name).sha256
+    with pytest.raises(UsageError, match=r"recipes.*cannot read the recipe: No such"):
+        load_config("fast-xray", [f'data.recipes={{"{name}"=1.0}}'])
+
+
+def test_what_is_wrong_in_a_recipe_is_said_with_both_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grain.toml").write_text('[[steps]]\noperator = "gausian-noise"\n')
+    path = tmp_path / "train.toml"
+    text = re.sub("(?m)^recipes = .*$", "", named_config("fast-xray"))
+    assert "[data]\n" in text
+    path.write_text(
+        text.replace("[data]\n", '[data]\nrecipes = { "grain.toml" = 1.0 }\n')
+    )
+    with pytest.raises(
+        UsageError, match=r"line \d+: data.recipes.grain.toml: grain.toml: step 1"
+    ) as caught:
+        load_config(path)
+    assert "gaussian-noise" in caught.value.hint

@@ -715,3 +715,21 @@ def test_losses_compute_in_whole_float32(tiny_settings, tmp_path, monkeypatch):
     train(load_config("dpe-general", tiny_settings), tmp_path / "run")
     assert seen == {False}
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_a_run_keeps_its_recipes_and_goes_on_with_no_other(tiny_settings, tmp_path):
+    own, run = tmp_path / "grain.toml", tmp_path / "run"
+    text = '[[steps]]\noperator = "gaussian-noise"\nsigma = {}\n'
+    own.write_text(text.format(0.1))
+    asked = [*tiny_settings, f'data.recipes={{"{own.as_posix()}"=1.0}}']
+    train(load_config("dpe-general", [*asked, "steps=2"]), run)
+    assert (run / "recipes" / "grain.toml").read_text() == text.format(0.1)
+    own.write_text(text.format(0.2))
+    with pytest.raises(
+        UsageError, match=r"the recipes are not those.*grain.toml \(recipe\)"
+    ):
+        train(load_config("dpe-general", [*asked, "steps=4"]), run, resume=True)
+    own.write_text(text.format(0.1))
+    config = load_config("dpe-general", [*asked, "steps=4"])
+    own.unlink()  # it was read with the settings
+    assert train(config, run, resume=True).step == 4
