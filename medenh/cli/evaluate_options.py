@@ -97,7 +97,8 @@ Labels = Annotated[
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="Degrade, enhance, score, compare; --list shows the protocols.",
+        help="Degrade, enhance, score, compare; --list shows the protocols; a recipe "
+        "of your own (.toml) is one, too.",
         metavar="NAME",
         rich_help_panel=_PROTOCOL,
         show_default=False,

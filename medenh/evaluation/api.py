@@ -90,7 +90,7 @@ def evaluate(
 
 
 def evaluate_protocol(
-    protocol: str,
+    protocol: StrPath,
     data: StrPath | None = None,
     *,
     models: str
@@ -112,7 +112,8 @@ def evaluate_protocol(
     Parameters
     ----------
     protocol : str
-        A key of `medenh.evaluation.protocols.PROTOCOLS`.
+        A key of `medenh.evaluation.protocols.PROTOCOLS`, or a file of a recipe of your
+        own (``.toml``): seed 0, any severity.
     data : path, optional
         Clean pictures: a folder, a file, or a data pack. If not given, the pack of the
         protocol's kind of picture in the folder that the environment variable
@@ -151,7 +152,7 @@ def evaluate_protocol(
         device=device,
         workers=_count("workers", workers),
     )
-    return run_protocol(protocol, options)
+    return run_protocol(as_path(protocol, "protocol"), options)
 
 
 def _refuse_pictures(**given: object) -> None:

@@ -30,7 +30,7 @@ from medenh.evaluation.figures import Figures, measure
 from medenh.evaluation.measuring import columns_of, unit_frame
 from medenh.evaluation.packs import find_pack, is_pack, read_set
 from medenh.evaluation.pictures import PictureFolder, all_or_nothing
-from medenh.evaluation.protocols import Protocol, find_protocol
+from medenh.evaluation.protocols import Protocol, protocol_of
 from medenh.evaluation.questions import tasks_of_folder
 from medenh.evaluation.regained import CLEAN
 from medenh.evaluation.result import Evaluation, Row
@@ -119,12 +119,12 @@ class BenchmarkOptions:
 def run_protocol(
     name: str, options: BenchmarkOptions, *, on_done: OnDone | None = None
 ) -> Evaluation:
-    """Run a frozen protocol on clean pictures.
+    """Run a frozen protocol, or a recipe of one's own, on clean pictures.
 
     Parameters
     ----------
     name : str
-        A key of `PROTOCOLS`.
+        A key of `PROTOCOLS`, or a file of a recipe (``.toml``), see `protocol_of`.
     options : BenchmarkOptions
     on_done : callable, optional
         Told the number of files done and of all, file by file.
@@ -137,8 +137,9 @@ def run_protocol(
     Raises
     ------
     UsageError
-        Unknown protocol, recipe, model or task; a name of a model of the user's own
-        that is taken; contradicting options; no data; ``output`` is "-".
+        Unknown protocol, model or task; a file that is no recipe; a name of a
+        model of the user's own that is taken; contradicting options; no data;
+        ``output`` is "-".
     NothingReadableError
         The folder holds no picture.
     WeightsError
@@ -147,8 +148,7 @@ def run_protocol(
         ``output`` cannot be written, or has something in it.
     """
     start = time.monotonic()
-    protocol = find_protocol(name)
-    find_recipe(protocol.recipe)
+    protocol = protocol_of(name)
     _check(options)
     asked = (*protocol.metrics, *options.metrics)
     metrics = tuple(metric.name for metric in resolve_metrics(asked))

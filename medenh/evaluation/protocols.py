@@ -8,15 +8,19 @@ only words, and may be put right.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from medenh.errors import UsageError
 
-__all__ = ["PROTOCOLS", "Protocol", "find_protocol"]
+if TYPE_CHECKING:
+    from medenh.degradations import Recipe
+
+__all__ = ["PROTOCOLS", "Protocol", "find_protocol", "protocol_of"]
 
 _FULL = ("psnr", "ssim", "de2000")
 _GREY = ("psnr", "ssim", "ms-ssim", "mae")
+_GREY_KINDS = {"ct", "mri", "xray"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +31,9 @@ class Protocol:
     ----------
     name, title : str
         As on the command line, and for people.
-    recipe : str
-        A key of `medenh.degradations.RECIPES`.
+    recipe : str or Recipe
+        A key of `medenh.degradations.RECIPES`; one of the user's own file as it was
+        read, for no worker may find another there.
     source : str
         Where its definition comes from.
     modalities : tuple of str
@@ -58,7 +63,7 @@ class Protocol:
 
     name: str
     title: str
-    recipe: str
+    recipe: str | Recipe
     source: str
     modalities: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -72,8 +77,14 @@ class Protocol:
     bound: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the definition as plain data."""
-        return {**asdict(self), "options": dict(self.options)}
+        """Return the definition as plain data, with the text of a recipe's file."""
+        told = {one.name: getattr(self, one.name) for one in fields(self)}
+        told["options"] = dict(self.options)
+        if not isinstance(self.recipe, str):
+            told["recipe"] = self.recipe.name
+            told["recipe_sha256"] = self.recipe.sha256
+            told["recipe_text"] = self.recipe.text
+        return told
 
 
 _ALL = (
@@ -225,3 +236,32 @@ def find_protocol(name: str) -> Protocol:
         known = ", ".join(PROTOCOLS)
         raise UsageError(f"no protocol named {name!r}", hint=f"one of {known}")
     return PROTOCOLS[name]
+
+
+def protocol_of(name: str) -> Protocol:
+    """Return a frozen protocol, or what a recipe's file makes one.
+
+    Seed 0, the whole range of severities; pictures keep size and depth. Metrics are
+    those of the protocols for such pictures: of grey kinds alone the grey ones. With
+    the framing "fundus" the field of view is measured.
+
+    Raises
+    ------
+    UsageError
+        No protocol of that name, or a file (``.toml``) that is no recipe.
+    """
+    if not name.endswith(".toml"):
+        return find_protocol(name)
+    from medenh.degradations import find_recipe
+
+    recipe = find_recipe(name)
+    grey = bool(recipe.modalities) and set(recipe.modalities) <= _GREY_KINDS
+    return Protocol(
+        name=recipe.name,
+        title=recipe.title,
+        recipe=recipe,
+        source=recipe.source,
+        modalities=recipe.modalities,
+        metrics=_GREY if grey else _FULL,
+        region="fov" if recipe.framing == "fundus" else "whole",
+    )

@@ -26,7 +26,7 @@ from medenh.evaluation.degrading import prepare
 from medenh.evaluation.entrants import enter, usual_rows
 from medenh.evaluation.output import summarise, to_json
 from medenh.evaluation.packs import read_set
-from medenh.evaluation.protocols import PROTOCOLS, find_protocol
+from medenh.evaluation.protocols import PROTOCOLS, find_protocol, protocol_of
 from medenh.formats.array import from_array
 from medenh.metrics.registry import METRICS
 from medenh.tasks import TASKS
@@ -467,3 +467,37 @@ def test_slow_methods_are_in_the_tables_of_their_task_and_else_by_name_alone():
     assert "bm3d" not in group
     named = enter(["bm3d"], Modality.MRI, device="cpu").methods
     assert named == ("bm3d",)
+
+
+def test_a_recipe_of_a_file_is_a_protocol(make_folder, picture, tmp_path):
+    data = make_folder("data", {f"p{i}.png": picture(i, noise=2) for i in range(2)})
+    own = tmp_path / "grain.toml"
+    own.write_text('[[steps]]\noperator = "gaussian-noise"\nsigma = 0.1\n')
+    found = run_protocol(str(own), BenchmarkOptions(data=data, workers=2))
+    assert found.failed == ()
+    frozen = run_protocol("gauss-0.1", BenchmarkOptions(data=data, workers=1))
+    assert found.row("identity").scores == frozen.row("identity").scores
+    assert found.protocol == "grain.toml"
+    told = json.loads(json.dumps(to_json(found)))["settings"]["protocol"]
+    assert told["recipe_text"] == own.read_text()
+    assert told["recipe_sha256"] == hashlib.sha256(own.read_bytes()).hexdigest()
+    own.write_text(own.read_text() + "sigm = 3\n")
+    with pytest.raises(UsageError, match=r"grain.toml.*step 1 .*sigm"):
+        run_protocol(str(own), BenchmarkOptions(data=data))
+
+
+@pytest.mark.parametrize(
+    ("head", "metrics", "region"),
+    [
+        ("", ("psnr", "ssim", "de2000"), "whole"),
+        ('modalities = ["mri", "xray"]', ("psnr", "ssim", "ms-ssim", "mae"), "whole"),
+        ('modalities = ["fundus"]\nframing = "fundus"', None, "fov"),
+    ],
+)
+def test_what_is_measured_follows_the_kind_of_picture(tmp_path, head, metrics, region):
+    own = tmp_path / "own.toml"
+    own.write_text(f'{head}\n[[steps]]\noperator = "jpeg"\n')
+    protocol = protocol_of(str(own))
+    assert protocol.metrics == (metrics or ("psnr", "ssim", "de2000"))
+    assert protocol.region == region
+    assert (protocol.seed, protocol.severity, protocol.size) == (0, None, None)
