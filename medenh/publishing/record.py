@@ -63,7 +63,10 @@ def data_sources(
 
 
 def training_record(run: Run, images: int) -> dict[str, Any]:
-    """Return seed, command, hours, images and configuration; no path of a machine."""
+    """Return seed, command, hours, images, configuration and recipes of one's own.
+
+    No path of a machine is among them.
+    """
     ready = _ready(run.config.name)
     stored = _portable(run.config, ready)
     return {
@@ -72,6 +75,10 @@ def training_record(run: Run, images: int) -> dict[str, Any]:
         "hours": run.hours,
         "images": images,
         "config": stored,
+        "recipes": {
+            recipe.name: recipe.text
+            for recipe in run.config.data.own_recipes().values()
+        },
     }
 
 
@@ -95,6 +102,12 @@ def _portable(config: TrainConfig, ready: dict[str, Any] | None) -> dict[str, An
             stored[section][key] = (usual or Path(value).name) if value else ""
         elif value.endswith(".safetensors"):
             stored[section][key] = Path(value).name
+    own = config.data.own_recipes()
+    for key in ("recipes", "real_recipes"):
+        stored["data"][key] = {
+            own[name].name if name in own else name: share
+            for name, share in stored["data"][key].items()
+        }
     return stored
 
 

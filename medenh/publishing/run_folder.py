@@ -138,6 +138,10 @@ def stored_config(stored: Any, root: Path | None, path: Path) -> TrainConfig:
     try:
         config = TrainConfig.model_validate(_without_former(stored))
     except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "unknown_name":  # of a recipe, whose file may be gone
+            what = first_problem(error).replace(".[key]", "")
+            raise UsageError(what, path=path, hint=first["ctx"]["hint"]) from error
         raise UsageError(
             f"not the configuration of a run of this version: {first_problem(error)}",
             path=path,

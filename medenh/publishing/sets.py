@@ -31,9 +31,11 @@ def plan_protocols(
         name for name, known in PROTOCOLS.items() if known.recipe in recipes
     )
     if not names:
+        hint = f"--protocol, one of {', '.join(PROTOCOLS)}"
+        if config.data.own_recipes():
+            hint += "; a card's figures are of frozen ones, not of recipes of your own"
         raise UsageError(
-            "no protocol is known for what the run learnt to undo",
-            hint=f"--protocol, one of {', '.join(PROTOCOLS)}",
+            "no protocol is known for what the run learnt to undo", hint=hint
         )
     protocols = [find_protocol(name) for name in dict.fromkeys(names)]
     return [(one, place) for one in protocols for place in _sets(one, config, options)]

@@ -127,6 +127,9 @@ def _explained(
         location = (*location[:2], name)
         message = "a table stands where a number should"
         hint = f'write a name with dots in quotes: {{ "{name}" = 1.0 }}'
+    elif first["type"] == "dict_type" and location in _SHARES:
+        message = "should be a table of names and shares"
+        hint = f'{".".join(location)} = {{ "NAME" = 1.0 }}'
     elif first["type"] == "extra_forbidden":
         message = "is not a setting"
         known = _keys(location[:-1])

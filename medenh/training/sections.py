@@ -228,14 +228,16 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _recipes_are_read(self) -> DataConfig:
-        from medenh.degradations import find_recipe
-
         for name in (*self.recipes, *self.real_recipes):
-            self._known[name] = find_recipe(name)
+            self.recipe(name)
         return self
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe that is named here, as it was when the settings were read."""
+        from medenh.degradations import find_recipe
+
+        if name not in self._known:
+            self._known[name] = find_recipe(name)
         return self._known[name]
 
     def own_recipes(self) -> dict[str, Recipe]:

@@ -165,6 +165,8 @@ class TrainingRecord(_Record):
         Training images.
     config : dict or str
         Full configuration, or the name of a ready one.
+    recipes : dict of str to str
+        Recipes of the run's own that the configuration names: file -> text.
     """
 
     seed: int
@@ -172,6 +174,7 @@ class TrainingRecord(_Record):
     hours: Annotated[float, Field(ge=0)]
     images: Annotated[int, Field(ge=0)]
     config: dict[str, Any] | str
+    recipes: dict[str, str] = {}
 
 
 class Estimate(_Record):

@@ -23,7 +23,8 @@ from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correla
 from medenh.publishing import PublishOptions, enhancer, publish
 from medenh.publishing.images import EnhancerImages, load_images
 from medenh.publishing.limits import limits_on, usual_pictures
-from medenh.publishing.record import data_sources
+from medenh.publishing.record import data_sources, training_record
+from medenh.publishing.run_folder import read_run
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
 from medenh.training.sampler import eight_bits, to_unit
@@ -491,3 +492,22 @@ def test_the_verb(trained, tmp_path, capsys, one_engine):
     last = capsys.readouterr().out.splitlines()[-1]
     use = f"medenh models import '{target}'; medenh enhance ... -m verb-derm"
     assert last == f"published as verb-derm@1: {use}"
+
+
+def test_a_card_holds_recipes_of_ones_own_and_no_path_of_them(tmp_path):
+    own = tmp_path / "deep" / "grain.toml"
+    own.parent.mkdir()
+    own.write_text('[[steps]]\noperator = "gaussian-noise"\nsigma = 0.1\n')
+    asked = (f'data.recipes={{"{own.as_posix()}"=1.0}}', "network.preset=tiny")
+    root = pack_with_tests(tmp_path / "data")
+    folder = run_of(tmp_path / "run", "fast-derm", root, *asked).folder
+    told = training_record(read_run(folder, None), 9)
+    assert told["recipes"] == {"grain.toml": own.read_text()}
+    assert told["config"]["data"]["recipes"] == {"grain.toml": 1.0}
+    assert "deep" not in json.dumps(told)
+    with pytest.raises(UsageError, match="not of recipes of your own"):
+        publish(folder, PublishOptions(target=tmp_path / "a.zip", words=_MINE))
+    own.unlink()
+    with pytest.raises(UsageError, match=r"grain.toml: cannot read the recipe") as gone:
+        read_run(folder, None)
+    assert gone.value.path == folder / "config.json"
