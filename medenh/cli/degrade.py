@@ -122,6 +122,13 @@ _Workers = Annotated[
     ),
 ]
 _List = Annotated[bool, typer.Option("--list", help="Show the recipes and stop.")]
+_ListOperators = Annotated[
+    bool,
+    typer.Option(
+        "--list-operators",
+        help="Show what a recipe's file may be made of, with -v every parameter.",
+    ),
+]
 _Print = Annotated[
     str | None,
     typer.Option(
@@ -159,6 +166,7 @@ def degrade(
     recursive: options.Recursive = True,
     dry_run: options.DryRun = False,
     list_recipes: _List = False,
+    list_operators: _ListOperators = False,
     print_recipe: _Print = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -174,6 +182,9 @@ def degrade(
     with one_thread_each():  # before NumPy is loaded
         if list_recipes:
             _show_recipes(json=json)
+            return
+        if list_operators:
+            _show_operators(json=json, verbose=verbose)
             return
         if print_recipe is not None:
             from medenh.degradations import recipe_text
@@ -225,6 +236,24 @@ def _show_recipes(*, json: bool) -> None:
         return
     rows = [(r.name, ", ".join(r.modalities) or "any", r.title) for r in recipes]
     console.write_table(("recipe", "modalities", "what it does"), rows)
+
+
+def _show_operators(*, json: bool, verbose: bool) -> None:
+    from medenh.degradations.recipe_file import described, parameters_of
+    from medenh.degradations.registry import SAMPLERS
+
+    told = [
+        (name, parameters_of(SAMPLERS[name]), described(SAMPLERS[name]))
+        for name in sorted(SAMPLERS)
+    ]
+    if json:
+        keys = ("operator", "parameters", "description")
+        console.write_json([dict(zip(keys, one, strict=True)) for one in told])
+    elif verbose:
+        console.write("\n\n".join(f"{name}\n{what}" for name, _, what in told))
+    else:
+        rows = [(n, ", ".join(p) or "-", w.partition("\n")[0]) for n, p, w in told]
+        console.write_table(("operator", "parameters", "what it does"), rows)
 
 
 def _run(

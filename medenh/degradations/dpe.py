@@ -31,7 +31,7 @@ _NOISE_MAX = 0.1**1.5  # in [-1, 1] units
 
 @dataclass(frozen=True, slots=True)
 class DpeParameters:
-    """One draw of the recipe.
+    """Brightness and contrast loss, 8-bit rounding, faint noise, as DPE's code [code].
 
     Attributes
     ----------
@@ -164,6 +164,7 @@ def _draw_wide(
     scene: Scene,
     severity: float | None,
 ) -> DpeParameters:
+    """Draw factors of .1 to 1.1; a severity gives those of dpe."""
     drawn = DpeParameters.sample(rng, pixels, scene, severity)
     if severity is not None:
         return drawn

@@ -7,6 +7,7 @@ it is carried out but by the operators.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 import tomllib
@@ -19,7 +20,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from medenh.degradations.operator import PIXELS, Domain, Operator, Sampler
+from medenh.degradations.operator import PIXELS, Domain, Drawn, Operator, Sampler
 from medenh.degradations.parameters import (
     Choices,
     Draw,
@@ -35,7 +36,14 @@ from medenh.degradations.recipe import InOrder, Item, OneOf, Recipe, Step
 from medenh.errors import UsageError, counted
 from medenh.types import Modality
 
-__all__ = ["SUFFIX", "parameters_of", "read_recipe", "write_recipe"]
+__all__ = [
+    "SUFFIX",
+    "described",
+    "is_recipe_file",
+    "parameters_of",
+    "read_recipe",
+    "write_recipe",
+]
 
 SUFFIX = ".toml"
 
@@ -92,6 +100,11 @@ class _WrongError(Exception):
         self.hint = hint
 
 
+def is_recipe_file(name: str) -> bool:
+    """Tell whether a name is that of a recipe's file, there or not."""
+    return name.lower().endswith(SUFFIX)
+
+
 def read_recipe(path: str | Path, samplers: Mapping[str, Sampler]) -> Recipe:
     """Read a recipe.
 
@@ -129,7 +142,9 @@ def _content(path: Path) -> bytes:
             content = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         what = f"cannot read the recipe: {error.strerror or error}"
-        raise UsageError(what, path=path) from error
+        absent = isinstance(error, FileNotFoundError) and not path.is_absolute()
+        hint = f"looked for in {Path.cwd()}, where the command is given"
+        raise UsageError(what, path=path, hint=hint if absent else "") from error
     if len(content) > _MOST_BYTES:
         raise UsageError(f"a recipe has at most {_MOST_BYTES >> 10} KiB", path=path)
     return content
@@ -361,6 +376,16 @@ def _probability(table: Mapping[str, Any], place: str) -> float | None:
     if not number or not 0.0 <= value <= 1.0:
         raise _WrongError(f"{place}, probability: should be in 0 to 1, not {value!r}")
     return float(value)
+
+
+def described(sampler: Sampler) -> str:
+    """Return what a step does, in words: a sentence, then parameters with units."""
+    operator = operator_of(sampler)
+    text = inspect.getdoc(operator) or ""
+    if not isinstance(sampler, Drawn):
+        return text
+    how = (inspect.getdoc(sampler.draw) or "").partition("\n")[0]
+    return f"{operator.name}: {how}\n\n{text}"
 
 
 def parameters_of(sampler: Sampler) -> tuple[str, ...]:

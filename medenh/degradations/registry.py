@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from os import PathLike, fspath
+from pathlib import Path
 
 from medenh.degradations import (
     blobs,
@@ -28,7 +29,12 @@ from medenh.degradations import (
 )
 from medenh.degradations.operator import Operator, Sampler
 from medenh.degradations.recipe import Recipe
-from medenh.degradations.recipe_file import SUFFIX, read_recipe, write_recipe
+from medenh.degradations.recipe_file import (
+    SUFFIX,
+    is_recipe_file,
+    read_recipe,
+    write_recipe,
+)
 from medenh.errors import UsageError
 
 __all__ = ["OPERATORS", "RECIPES", "SAMPLERS", "find_recipe", "recipe_text"]
@@ -97,15 +103,17 @@ def find_recipe(name: str | PathLike[str] | Recipe) -> Recipe:
     """
     if isinstance(name, Recipe):
         return name
-    if fspath(name).endswith(SUFFIX):
-        return read_recipe(fspath(name), SAMPLERS)
     name = fspath(name)
+    if is_recipe_file(name):
+        return read_recipe(name, SAMPLERS)
     if name not in RECIPES:
-        near = get_close_matches(str(name).lower(), RECIPES, n=3)
+        near = get_close_matches(name.lower(), RECIPES, n=3)
+        if Path(name + SUFFIX).is_file():
+            near = [name + SUFFIX]
         meant = f"do you mean {' or '.join(near)}? " if near else ""
         raise UsageError(
             f"no recipe named {name!r}",
             hint=f"{meant}`medenh degrade --list` shows them, "
-            "medenh.degradations.RECIPES in Python",
+            "medenh.degradations.RECIPES in Python; a file of your own ends in .toml",
         )
     return RECIPES[name]

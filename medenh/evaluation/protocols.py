@@ -250,7 +250,7 @@ def protocol_of(name: str) -> Protocol:
     UsageError
         No protocol of that name, or a file (``.toml``) that is no recipe.
     """
-    if not name.endswith(".toml"):
+    if not name.lower().endswith(".toml"):
         return find_protocol(name)
     from medenh.degradations import find_recipe
 

@@ -145,7 +145,7 @@ class DegradeOptions:
 
 def mark_of(recipe: Recipe) -> str:
     """Return what stands for a recipe in the names of files."""
-    return recipe.name.removesuffix(".toml")
+    return Path(recipe.name).stem if recipe.sha256 else recipe.name
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -271,3 +271,14 @@ def test_a_faulty_recipe_ends_the_run_before_it_begins(folder, tmp_path):
     assert "scope.toml: step 1 (smoke), betta: " in done.stderr
     assert "did you mean beta?" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_recipes_are_made_of_is_listed():
+    told = json.loads(medenh("--list-operators", "--json").stdout)
+    by_name = {one["operator"]: one for one in told}
+    assert by_name["smoke"]["parameters"] == ["beta", "airlight", "smoke_seed"]
+    assert by_name["cofe-spots"]["parameters"] == []
+    assert by_name["glare"]["description"].startswith("highlights: ")
+    shown = medenh("--list-operators").stdout
+    assert "beta, airlight" in shown
+    assert "Density: .3 to 2." in medenh("--list-operators", "-v").stdout
