@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from medenh.degradations.operator import (
+    Angle,
     Length,
     Operator,
     Scene,
@@ -140,7 +141,7 @@ class MotionBlur:
     """
 
     length: Length
-    angle_deg: float
+    angle_deg: Angle
     sigma: Length | None = None
 
     name: ClassVar[str] = "motion-blur"

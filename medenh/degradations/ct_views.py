@@ -10,6 +10,7 @@ from pydantic import Field
 
 from medenh.degradations.ct_scanner import Views, change_slice, full_views
 from medenh.degradations.operator import (
+    Angle,
     Operator,
     Scene,
     log_span,
@@ -48,7 +49,7 @@ class CtSparseView:
     """
 
     views: Views
-    first: float
+    first: Angle
     full_views: Views
     kernel: Kernel
 
@@ -110,7 +111,7 @@ class CtLimitedAngle:
     """
 
     arc: Annotated[float, Field(gt=0, le=180)]
-    first: float
+    first: Angle
     full_views: Views
     kernel: Kernel
 

@@ -18,6 +18,7 @@ from medenh.degradations.compression import Jpeg
 from medenh.degradations.light import ColourGains, Gamma
 from medenh.degradations.noise import PoissonGaussianNoise
 from medenh.degradations.operator import (
+    Angle,
     Drawn,
     Operator,
     Positive,
@@ -135,7 +136,7 @@ class LidShadow:
         Share of the light that is lost far in the dark.
     """
 
-    angle_deg: float
+    angle_deg: Angle
     edge: float
     softness: Positive
     depth: Share

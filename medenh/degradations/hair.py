@@ -13,7 +13,6 @@ from pydantic import Field
 
 from medenh.degradations.operator import (
     Operator,
-    Positive,
     Scene,
     Share,
     at_level,
@@ -60,7 +59,7 @@ class RealHair:
     flip_x: bool
     flip_y: bool
     turned: bool
-    zoom: Positive
+    zoom: Annotated[float, Field(ge=0.1, le=1e4)]
     offset: tuple[float, float]
     colour: tuple[Share, Share, Share]
     opacity: Share

@@ -137,7 +137,7 @@ class PoissonGaussianNoise:
     photons: Positive
     read_sigma: Factor
     noise_seed: Seed
-    gamma: Annotated[float, Field(gt=0, le=10)] = 1.0
+    gamma: Annotated[float, Field(ge=0.1, le=10)] = 1.0
 
     name: ClassVar[str] = "poisson-gaussian-noise"
     volumetric: ClassVar[bool] = False

@@ -19,6 +19,7 @@ from medenh.types import FloatArray
 
 __all__ = [
     "PIXELS",
+    "Angle",
     "Domain",
     "Drawn",
     "Factor",
@@ -45,6 +46,7 @@ Domain = Literal["display", "hu", "magnitude"]
 # Kinds of parameters, with the bounds that records and files of recipes must keep: what
 # lies beyond them crashes, hangs or has no meaning.
 PIXELS = "pixels"  # marks lengths, which a recipe may let grow with the picture
+Angle = Annotated[float, Field(ge=-1e4, le=1e4)]  # degrees
 Factor = Annotated[float, Field(ge=0, le=100)]
 Length = Annotated[float, Field(ge=0, le=1e6), PIXELS]
 NotNegative = Annotated[float, Field(ge=0, le=1e9)]

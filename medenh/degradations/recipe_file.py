@@ -52,8 +52,11 @@ _MOST_BYTES = 1 << 18
 _MOST_STEPS = 200
 _DEEPEST = 4  # alternatives inside alternatives
 _LONGEST_WORDS = 200
+_LONGEST_NAME = 60  # of a key or word, in a message
 _MOST_VALUES = 64  # of one draw
-_LONGEST_PX = 4096.0  # of a length that does not grow with the picture
+# of lengths, in pixels or parts of at_side: kernels beyond take minutes
+_LONGEST_PX, _LONGEST_PART = 256.0, 0.25
+_LARGEST = 1e9  # number
 _SMALLEST_SIDE, _LARGEST_SIDE = 16, 65_536
 
 _KINDS: dict[str, type[Draw]] = {  # a key that tells it -> what it is
@@ -126,7 +129,7 @@ def read_recipe(path: str | Path, samplers: Mapping[str, Sampler]) -> Recipe:
     try:
         text = content.decode("utf-8-sig")
         tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"not valid TOML: {error}", path=place) from error
     try:
         return _recipe(tree, place.name, text, content, samplers)
@@ -180,11 +183,13 @@ def _recipe(
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
     for key in table:
         if key not in known:
-            raise _WrongError(f"{place}{key}: there is no such key", _meant(key, known))
+            what = f"{place}{key[:_LONGEST_NAME]}: there is no such key"
+            raise _WrongError(what, _meant(key, known))
 
 
 def _meant(word: object, known: tuple[str, ...]) -> str:
-    near = get_close_matches(str(word).lower(), known, n=2, cutoff=0.5)
+    said = word[:_LONGEST_NAME].lower() if isinstance(word, str) else ""
+    near = get_close_matches(said, known, n=2, cutoff=0.5)
     return (
         f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(known)}"
     )
@@ -202,14 +207,16 @@ def _words(tree: Mapping[str, Any], key: str) -> str:
 def _word(tree: Mapping[str, Any], key: str, known: tuple[str, ...]) -> str:
     word = tree.get(key, known[0])
     if not isinstance(word, str) or word not in known:
-        raise _WrongError(f"{key}: {word!r} is unknown", f"one of {', '.join(known)}")
+        raise _WrongError(
+            f"{key}: {_short(word)} is unknown", f"one of {', '.join(known)}"
+        )
     return word
 
 
 def _flag(table: Mapping[str, Any], key: str, place: str) -> bool:
     value = table.get(key, False)
     if not isinstance(value, bool):
-        raise _WrongError(f"{place}{key}: should be true or false, not {value!r}")
+        raise _WrongError(f"{place}{key}: should be true or false, not {_short(value)}")
     return value
 
 
@@ -217,11 +224,14 @@ def _modalities(told: Any) -> tuple[str, ...]:
     known = tuple(str(one) for one in Modality if one is not Modality.UNKNOWN)
     if not isinstance(told, list):
         raise _WrongError(
-            f"modalities: should be a list, not {told!r}", 'modalities = ["endoscopy"]'
+            f"modalities: should be a list, not {_short(told)}",
+            'modalities = ["endoscopy"]',
         )
     for one in told:
         if one not in known:
-            raise _WrongError(f"modalities: {one!r} is unknown", _meant(one, known))
+            raise _WrongError(
+                f"modalities: {_short(one)} is unknown", _meant(one, known)
+            )
     return tuple(dict.fromkeys(told))
 
 
@@ -235,7 +245,7 @@ def _options(told: Any) -> dict[str, tuple[str, ...]]:
             raise _WrongError("options.mode: should be a list of words", hint)
         for word in words:
             if word not in _WORDS["mode"]:
-                raise _WrongError(f"options.mode: {word!r} is unknown", hint)
+                raise _WrongError(f"options.mode: {_short(word)} is unknown", hint)
     return {name: tuple(dict.fromkeys(words)) for name, words in told.items()}
 
 
@@ -268,7 +278,7 @@ class _StepReader:
         if self.count > _MOST_STEPS:
             raise _WrongError(f"more than {counted(_MOST_STEPS, 'step')}")
         if not isinstance(table, dict):
-            raise _WrongError(f"{place}: should be a table, not {table!r}")
+            raise _WrongError(f"{place}: should be a table, not {_short(table)}")
         if ("operator" in table) == ("one_of" in table):
             raise _WrongError(
                 f"{place}: has either an operator or alternatives (one_of)",
@@ -303,7 +313,7 @@ class _StepReader:
         name = table["operator"]
         if not isinstance(name, str) or name not in self.samplers:
             raise _WrongError(
-                f"{place}, operator: {name!r} is unknown",
+                f"{place}, operator: {_short(name)} is unknown",
                 _meant(name, tuple(sorted(self.samplers))),
             )
         place = f"{place} ({name})"
@@ -350,7 +360,7 @@ def _meant_of(table: Mapping[str, Any]) -> str:
     if "operator" in table:
         return "take one of them out"
     near = [
-        f"{word} for {key}"
+        f"{word} for {key[:_LONGEST_NAME]}"
         for key in table
         for word in get_close_matches(key, ("operator", "one_of"), n=1)
     ]
@@ -374,7 +384,9 @@ def _probability(table: Mapping[str, Any], place: str) -> float | None:
     value = table["probability"]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0.0 <= value <= 1.0:
-        raise _WrongError(f"{place}, probability: should be in 0 to 1, not {value!r}")
+        raise _WrongError(
+            f"{place}, probability: should be in 0 to 1, not {_short(value)}"
+        )
     return float(value)
 
 
@@ -498,7 +510,7 @@ def _side(table: Mapping[str, Any], hint: Any, place: str) -> int | None:
     ):
         raise _WrongError(
             f"{place}.at_side: should be a whole number in {_SMALLEST_SIDE} to "
-            f"{_LARGEST_SIDE}, not {side!r}"
+            f"{_LARGEST_SIDE}, not {_short(side)}"
         )
     return side
 
@@ -518,6 +530,10 @@ def _checked(value: Any, hint: Any, place: str, side: int | None = None) -> Any:
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise _WrongError(f"{place}: should be a finite number, not {value}")
+    if isinstance(value, int | float) and abs(value) > _LARGEST:
+        raise _WrongError(
+            f"{place}: should be at most {_LARGEST:g}, not {_short(value)}"
+        )
     try:
         found = _adapter(hint).validate_json(_json(value, place), strict=True)
     except ValidationError as error:
@@ -526,8 +542,9 @@ def _checked(value: Any, hint: Any, place: str, side: int | None = None) -> Any:
             f"{place}: {said.removeprefix('Input ')}, not {_short(value)}",
             _SHAPES if isinstance(value, str) else "",
         ) from error
-    if _is_length(hint) and abs(found) > (side or _LONGEST_PX):
-        most = f"{side}, its at_side" if side else f"{_LONGEST_PX:g} pixels"
+    longest = _LONGEST_PART * side if side else _LONGEST_PX
+    if _is_length(hint) and abs(found) > longest:
+        most = f"{longest:g}{', a quarter of at_side' if side else ' pixels'}"
         raise _WrongError(f"{place}: should be at most {most}, not {_short(value)}")
     return found
 
@@ -542,7 +559,10 @@ def _json(value: Any, place: str) -> str:
 
 
 def _short(value: Any) -> str:
-    said = repr(value)
+    try:
+        said = repr(value)
+    except ValueError:  # thousands of digits
+        return "a number of thousands of digits"
     return said if len(said) <= 40 else f"{said[:37]}..."
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from medenh.degradations.operator import (
+    Angle,
     Factor,
     Operator,
     Positive,
@@ -33,7 +34,7 @@ class LinearRamp:
         Factors at the two ends, which touch the frame's corners.
     """
 
-    angle_deg: float
+    angle_deg: Angle
     bright: Factor
     dark: Factor
 
@@ -86,7 +87,7 @@ class LightSpot:
 
     centre: tuple[float, float]
     axes: tuple[Positive, Positive]
-    angle_deg: float
+    angle_deg: Angle
     inner: Factor
     outer: Factor
 

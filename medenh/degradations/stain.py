@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
+from pydantic import Field
 
 from medenh.degradations.operator import (
-    Factor,
     Operator,
     Scene,
     span,
@@ -19,6 +19,7 @@ __all__ = ["OPERATORS", "StainJitter"]
 
 # optical densities of haematoxylin, eosin and the rest (Ruifrok & Johnston 2001)
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+_Factor = Annotated[float, Field(ge=0, le=4)]  # beyond, powers overflow
 _DARKEST = 1e-3  # of the light; below, the optical density is not measured
 
 
@@ -34,7 +35,7 @@ class StainJitter:
         Added to their densities; within +- .05.
     """
 
-    factors: tuple[Factor, Factor]
+    factors: tuple[_Factor, _Factor]
     offsets: tuple[float, float]
 
     name: ClassVar[str] = "stain-jitter"
