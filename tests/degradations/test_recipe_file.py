@@ -1,5 +1,7 @@
 """Recipes in files: all that come along, what a file may say, and what it may not."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from skimage import data
@@ -216,7 +218,10 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         (STEP + "sigma = 1" + "0" * 5000, "not valid TOML: .*digits"),
         (STEP + "sigma = 0x" + "f" * 9000, "at most 1e.09, not a number of thous"),
         (STEP + "probability = 0x" + "f" * 9000, "in 0 to 1, not a number of thou"),
-        ("modalities = [0x" + "f" * 9000 + "]", "modalities: a number of thousands"),
+        (
+            "modalities = [0x" + "f" * 9000 + "]\n" + STEP,
+            "modalities: a number of thousands",
+        ),
         ("k" * 99999 + " = 1", "k: there is no such key"),
         ("domain = 0x" + "f" * 9000, "domain: a number of thousands"),
         (STEP + "sigma = -1", "sigma: should be greater than or equal to 0, not -1"),
@@ -338,3 +343,12 @@ def test_an_image_that_was_read_is_degraded_by_a_file_too(own):
     image = from_array(GREY)
     low = degrade_image(image, find_recipe(path), name="x").low
     assert low.pixels.max() == 255
+
+
+def test_the_example_of_the_documentation_is_read(own):
+    page = Path(__file__).parents[2] / "docs" / "degrade.md"
+    text = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    recipe = find_recipe(own(text, "scope.toml"))
+    assert recipe.modalities == ("microscopy",)
+    _, record = degrade(GREY, recipe, severity=3, seed=1)
+    assert record.steps[-1].op == "poisson-gaussian-noise"
