@@ -127,8 +127,8 @@ def read_recipe(path: str | Path, samplers: Mapping[str, Sampler]) -> Recipe:
     place = Path(path)
     content = _content(place)
     try:
-        text = content.decode("utf-8-sig")
-        tree = tomllib.loads(text)
+        text = content.decode()
+        tree = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"not valid TOML: {error}", path=place) from error
     try:
@@ -187,12 +187,15 @@ def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) ->
             raise _WrongError(what, _meant(key, known))
 
 
-def _meant(word: object, known: tuple[str, ...]) -> str:
+def _near(word: object, known: tuple[str, ...]) -> str:
+    """Return what may have been meant, if anything comes near."""
     said = word[:_LONGEST_NAME].lower() if isinstance(word, str) else ""
     near = get_close_matches(said, known, n=2, cutoff=0.5)
-    return (
-        f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(known)}"
-    )
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def _meant(word: object, known: tuple[str, ...]) -> str:
+    return _near(word, known) or f"one of {', '.join(known)}"
 
 
 def _words(tree: Mapping[str, Any], key: str) -> str:
@@ -312,9 +315,10 @@ class _StepReader:
     def _sampler(self, table: dict[str, Any], place: str) -> Sampler:
         name = table["operator"]
         if not isinstance(name, str) or name not in self.samplers:
+            near = _near(name, tuple(self.samplers))
             raise _WrongError(
                 f"{place}, operator: {_short(name)} is unknown",
-                _meant(name, tuple(sorted(self.samplers))),
+                near or "`medenh degrade --list-operators` shows them",
             )
         place = f"{place} ({name})"
         base = self.samplers[name]
@@ -330,17 +334,19 @@ class _StepReader:
         _check_keys(given, known, f"{place}, ")
         _check_company(operator, given, place)
         together = _flag(table, "together", f"{place}, ")
-        if not given and not together:
-            return base
         hints = get_type_hints(operator, include_extras=True)
-        return Ranged(
-            base,
-            {
-                key: _parameter(value, hints[key], f"{place}, {key}")
-                for key, value in given.items()
-            },
-            together,
-        )
+        parameters = {
+            key: _parameter(value, hints[key], f"{place}, {key}")
+            for key, value in given.items()
+        }
+        if together and not any(
+            isinstance(one, Graded | Levels) for one in parameters.values()
+        ):
+            raise _WrongError(
+                f"{place}, together: no parameter here follows the severity",
+                "together = true goes with { mild = 1.0, strong = 3.0 }",
+            )
+        return Ranged(base, parameters, together) if given else base
 
     def _check_domain(self, operator: type[Operator], place: str) -> None:
         tomography = operator.name.startswith("ct-")

@@ -185,6 +185,7 @@ def test_a_file_with_a_byte_order_mark_and_windows_lines_is_read(tmp_path):
     path = tmp_path / "own.toml"
     path.write_bytes(b'\xef\xbb\xbf[[steps]]\r\noperator = "jpeg"\r\nquality = 9\r\n')
     assert drawn(path, seeds=[0]) == [{"quality": 9}]
+    assert find_recipe(path).text.encode() == path.read_bytes()  # a copy is the same
 
 
 STEP = '[[steps]]\noperator = "gaussian-blur"\n'
@@ -209,7 +210,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         ("at_least_one = 1\n" + STEP, "at_least_one: should be true or false"),
         ("[[steps]]\noperater = 'jpeg'", "step 1: has either .*operator for operater"),
         ("[[steps]]\noperator = 'gausian-blur'", "step 1, operator: .*gaussian-blur"),
-        ("[[steps]]\noperator = 3", "step 1, operator: 3 is unknown"),
+        ("[[steps]]\noperator = 3", "operator: 3 is unknown .*--list-operators"),
         ("[[steps]]\noperator = 'jpeg'\none_of = []", "has either"),
         (STEP + "sima = 1.0", r"step 1 \(gaussian-blur\), sima: .* mean sigma"),
         (STEP + "sigma = nan", "sigma: should be a finite number, not nan"),
@@ -251,6 +252,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         (STEP + "probability = nan", "probability: should be in 0 to 1"),
         (STEP + "probability = true", "probability: should be in 0 to 1"),
         (STEP + "together = 'yes'", "together: should be true or false"),
+        (STEP + "together = true\nsigma = 1", "together: no parameter here follows"),
         ("[[steps]]\noperator = 'jpeg'\nquality = 0", "greater than or equal to 1"),
         ("[[steps]]\noperator = 'jpeg'\nquality = 50.5", "quality: .*integer"),
         (
