@@ -144,3 +144,48 @@ def test_a_frame_that_stays_as_it_was_leaves_the_others_their_figure():
     _, same = degradations.degrade(volume[1], "gaussian-blur")
     assert same.metrics["psnr_in"] is None
     assert alone.metrics["psnr_in"] < record.metrics["psnr_in"]
+
+
+COFE = ["cofe-colour", "cofe-halo", "cofe-hole"]
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        (
+            "mri-mixed",
+            [
+                ["mri-bias", "mri-anisotropy", "mri-noise"],
+                ["mri-undersampling", "mri-noise"],
+                ["mri-bias", "mri-motion", "mri-noise"],
+                ["mri-bias", "mri-undersampling", "mri-noise"],
+            ],
+        ),
+        (
+            "train",
+            [
+                ["cofe-spots", "cofe-blur"],
+                [*COFE, "cofe-blur"],
+                [*COFE, "cofe-blur"],
+                [*COFE, "cofe-spots", "cofe-blur"],
+            ],
+        ),
+        (
+            "micro-mixed",
+            [
+                ["vignette", "offset", "poisson-gaussian-noise", "jpeg"],
+                ["defocus", "poisson-gaussian-noise"],
+                ["defocus", "vignette", "offset", "poisson-gaussian-noise"],
+                ["defocus", "vignette", "offset", "poisson-gaussian-noise"],
+            ],
+        ),
+    ],
+)
+def test_a_seed_draws_the_steps_that_it_always_drew(name, drawn):
+    """Figures of cards and protocols rest on these draws."""
+    clean = _picture(RECIPES[name], side=64)
+    found = [
+        degradations.degrade(clean, name, seed=seed, name="b")[1].steps
+        for seed in range(4)
+    ]
+    assert [[step.op for step in steps] for steps in found] == drawn
