@@ -31,8 +31,14 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         "dpe_plus.DPEPlusNet",
         {
             "default": {},
-            "light": {"widths": (32, 48, 64), "unshuffle": 4, "pair": False},
-            "tiny": {"widths": (8, 8, 12, 16), "estimator_width": 4},
+            "light": {
+                "widths": (32, 48),
+                "unshuffle": 4,
+                "pair": False,
+                "filters": 1,
+                "lean": True,
+            },
+            "tiny": {"widths": (8, 12), "estimator_width": 4},
         },
     ),
     "unet": (

@@ -204,30 +204,29 @@ class DPEPlusNet(nn.Module):
     ======== ===================================== ============
     correct  image * gain + offset                 3, 256x256
     stem     pixel-unshuffle of both, Conv3x3      48, 128x128
-    encoder  3 x [RB, Conv3x3 stride 2, ReLU]      128, 16x16
-    middle   RB (RB, gate, RB where gated)         128, 16x16
-    decoder  3 x [ConvT2x2, ReLU, + gate(skip),    48, 128x128
-             RB]
-    head     Conv3x3, pixel-shuffle, + corrected   3, 256x256
+    encoder  RB, Conv3x3 stride 2, ReLU, RB        64, 64x64
+    decoder  RB(gate), ConvT2x2, ReLU, + gate, RB  48, 128x128
+    head     Conv3x3, + corrected, pixel-shuffle   3, 256x256
     ======== ===================================== ============
 
     Parameters
     ----------
     widths : tuple of int
         Channels of the local network, at 1 / `unshuffle` of the size and at half of
-        that each time.
+        that each time. More than two levels were of no use: the answer of the lower
+        ones became nothing, or nearly so, in training.
     unshuffle : int
-        Side of the blocks of pixels that become channels: 2, or 4 for a network of
-        three widths.
+        Side of the blocks of pixels that become channels.
     pair : bool
         Show the local network the picture before the correction too. With the gain,
         which it is told, the corrected one says as much, for less work.
     filters : int
         Linear filters of what the local network sees, see `MixedFilters`: of use where
         it has fewer channels than a block has values (48 in colour, at 4).
-    gated_middle : bool
-        The lowest level has two blocks and a gate between them, as the others have on
-        their way down and up.
+    lean : bool
+        Half the work where the size is largest: skips carry features as they are,
+        without gates, the first level has a residual block on its way up alone, and
+        stem and head look at one block of pixels (Conv1x1).
     estimator_width : int
         Width of the exposure estimator.
 
@@ -243,40 +242,40 @@ class DPEPlusNet(nn.Module):
     def __init__(
         self,
         *,
-        widths: tuple[int, ...] = (48, 64, 96, 128),
+        widths: tuple[int, ...] = (48, 64),
         unshuffle: int = 2,
         pair: bool = True,
         filters: int = 0,
-        gated_middle: bool = False,
+        lean: bool = False,
         estimator_width: int = 32,
     ) -> None:
         super().__init__()
         self.unshuffle = unshuffle
-        # blocks and the step down reach 5 places at each level, at the lowest 2 or 5,
-        # stem and head one each; and a pixel knows all of its place of the lowest level
+        # blocks, gates and the step down reach 5 places at each level, stem and head
+        # one each; and a pixel knows all of its place of the lowest level
         sides = [unshuffle << level for level in range(len(widths))]
-        lowest = (5 if gated_middle else 2) + 1
-        self.receptive_field = 2 * unshuffle + 5 * sum(sides[:-1]) + lowest * sides[-1]
+        self.receptive_field = 2 * unshuffle + 5 * sum(sides) + sides[-1]
         self.pair = pair
         self.estimator = ExposureEstimator(estimator_width)
         blocks = unshuffle**2
         seen = (6 if pair else 3) * blocks + 1
-        self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths[:-1])
-        self.gates = nn.ModuleList(GatedConv(c) for c in widths[:-1])
+        reach = 1 if lean else 3
+        self.stem = nn.Conv2d(seen, widths[0], reach, padding=reach // 2)
+        self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths)
+        self.gates = nn.ModuleList(
+            nn.Identity() if lean else GatedConv(c) for c in widths
+        )
+        if lean:
+            self.encoder[0] = nn.Identity()
         self.down = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
-        self.middle: nn.Module = ResidualBlock(widths[-1])
-        if gated_middle:
-            second = ResidualBlock(widths[-1])
-            self.middle = nn.Sequential(self.middle, GatedConv(widths[-1]), second)
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(b, a, 2, stride=2)
-            for a, b in zip(widths[-2::-1], widths[:0:-1], strict=False)
+            for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )
-        self.decoder = nn.ModuleList(ResidualBlock(c) for c in widths[-2::-1])
-        self.head = nn.Conv2d(widths[0], 3 * blocks, 3, padding=1)
+        self.decoder = nn.ModuleList(ResidualBlock(c) for c in widths[::-1])
+        self.head = nn.Conv2d(widths[0], 3 * blocks, reach, padding=reach // 2)
         # training starts at the global solution
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -349,12 +348,16 @@ class DPEPlusNet(nn.Module):
         seen = torch.cat([seen, plane.to(seen.dtype)], 1)
         features = self.stem(seen)
         skips = []
-        for block, gate, down in zip(self.encoder, self.gates, self.down, strict=True):
+        for level, (block, gate) in enumerate(
+            zip(self.encoder, self.gates, strict=True)
+        ):
+            if level:
+                features = torch.relu(self.down[level - 1](features))
             features = block(features)
             skips.append(gate(features))
-            features = torch.relu(down(features))
-        features = self.middle(features)
-        for up, block in zip(self.up, self.decoder, strict=True):
+        lowest, *blocks_up = self.decoder
+        features = lowest(skips.pop())
+        for up, block in zip(self.up, blocks_up, strict=True):
             features = block(torch.relu(up(features)) + skips.pop())
         change: Tensor = self.head(features).float()
         if self.mixed is not None:

@@ -54,7 +54,7 @@ def test_any_size_keeps_shape_and_range(architecture, preset, size):
 
 def test_filters_are_added_by_their_shares_in_the_place_of_their_values():
     network = models.create("dpe-plus", "light", filters=2).eval()
-    plain = models.create("dpe-plus", "light").eval()
+    plain = models.create("dpe-plus", "light", filters=0).eval()
     plain.load_state_dict(network.state_dict(), strict=False)
     image = torch.rand(1, 3, 40, 56)
     with torch.no_grad():
@@ -76,9 +76,8 @@ def test_filters_are_added_by_their_shares_in_the_place_of_their_values():
     [
         ("dpe", "default", {}),
         ("dpe-plus", "default", {}),
-        ("dpe-plus", "default", {"widths": (48, 64), "gated_middle": True}),
-        ("dpe-plus", "light", {"filters": 1}),
-        ("dpe-plus", "light", {"widths": (32, 48), "gated_middle": True}),
+        ("dpe-plus", "default", {"widths": (16, 24, 32), "unshuffle": 4}),
+        ("dpe-plus", "light", {}),
     ],
 )
 def test_output_depends_on_nothing_beyond_the_receptive_field(
