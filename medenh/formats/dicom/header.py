@@ -51,13 +51,38 @@ _PICTURES_BY_OTHER_NAMES = (
 
 
 _MR_FRAME_TYPE = "MRImageFrameTypeSequence"
-# By ImageType and FrameType from the third value on (PS3.3 C.8.3.1.1.1, and letters of
-# makers) and ComplexImageComponent (C.8.13.3.1.2)
+# By ImageType and FrameType from the third value on (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1,
+# and words of makers) and ComplexImageComponent (C.8.13.3.1.2)
 _NO_MAGNITUDES = {
     "P": "phases", "PHASE": "phases", "PHASE MAP": "phases",
-    "VELOCITY MAP": "velocities", "R": "real parts", "REAL": "real parts",
+    "PHASE SUBTRACT": "phases", "VELOCITY MAP": "velocities",
+    "R": "real parts", "REAL": "real parts",
     "I": "imaginary parts", "IMAGINARY": "imaginary parts",
+    "ADC": "ADC maps", "EADC": "eADC maps", "EXP": "eADC maps",
+    "DIFFUSION MAP": "diffusion maps", "TENSOR": "tensors",
+    "FA": "anisotropy maps", "DIFFUSION ANISO": "anisotropy maps",
+    "T1 MAP": "T1 maps", "T2 MAP": "T2 maps", "T2 STAR MAP": "T2* maps",
+    "R1": "R1 maps", "R1 MAP": "R1 maps", "R2": "R2 maps", "R2 MAP": "R2 maps",
+    "R2 STAR": "R2* maps", "R2 STAR MAP": "R2* maps",
+    "DENSITY MAP": "density maps", "RHO": "density maps",
+    "QMAP": "quantitative maps", "MULTI QMAP": "quantitative maps",
+    "QUANTITY": "quantitative maps", "METABOLITE MAP": "metabolite maps",
+    "FAT FRACTION": "fat fractions", "FF": "fat fractions",
+    "WATER FRACTION": "water fractions", "FIELD MAP": "field maps",
+    "B0 MAP": "field maps", "B1 MAP": "B1 maps", "FLIP ANGLE MAP": "B1 maps",
+    "CBF": "CBF maps", "RCBF": "CBF maps", "RELCBF": "CBF maps",
+    "CBV": "CBV maps", "RCBV": "CBV maps", "RELCBV": "CBV maps",
+    "MTT": "MTT maps", "RELMTT": "MTT maps", "TTP": "TTP maps", "TMAX": "Tmax maps",
+    "PBP": "perfusion maps", "NEI": "perfusion maps", "OEF": "perfusion maps",
+    "RCMRO2": "perfusion maps", "KTRANS": "perfusion maps", "KEP": "perfusion maps",
+    "T TEST": "statistics", "TTEST": "statistics", "Z SCORE": "statistics",
+    "R COEFFICIENT": "statistics", "SNR MAP": "statistics",
 }  # fmt: skip
+# As fourth value, the contrast derived; as third one they are what the scan was for
+_DERIVED = {"TEMPERATURE": "temperatures", "VELOCITY": "velocities"}
+# Some write "T2_STAR_MAP" and "T2* map", GE "rCBF Basic" and "OEF Model Based"
+_SPELLED = str.maketrans({"_": " ", "*": " STAR"})
+_WAYS = (" BASIC", " MODEL BASED")
 _GE_WORDS = {1: "P", 2: "R", 3: "I"}  # of (0043,102F), where ImageType says no word
 
 
@@ -266,20 +291,31 @@ def no_magnitude(dataset: Dataset) -> str:
     Returns
     -------
     str
-        "phases", "velocities", "real parts" or "imaginary parts"; empty where nothing
-        of it is told. Noise of all of them goes up and down about the true value, also
-        of one near the darkest; phases leap from one end to the other besides.
+        "phases", "real parts", "ADC maps", "T1 maps" and the like; empty where nothing
+        of it is told. Noise of phases and parts goes up and down about the true value,
+        also of one near the darkest, and phases leap from one end to the other besides;
+        noise of maps is what their fit made of it.
     """
     if text(dataset, "Modality") != "MR":
         return ""
     for item in (dataset, *functional_groups(dataset, _MR_FRAME_TYPE, some=True)):
         types = item.get("ImageType") or item.get("FrameType")
-        told = list(types)[2:] if isinstance(types, MultiValue) else []
-        told += [text(item, "ComplexImageComponent"), _word_of_ge(item)]
-        for word in map(str, told):
-            if found := _NO_MAGNITUDES.get(word.strip().upper()):
-                return found
+        told = [_plain(one) for one in types] if isinstance(types, MultiValue) else []
+        part = _plain(text(item, "ComplexImageComponent"))
+        words = (*told[2:], part, _word_of_ge(item))
+        kinds = [_NO_MAGNITUDES.get(word, "") for word in words]
+        kinds += [_DERIVED.get(word, "") for word in told[3:4]]
+        if found := next(filter(None, kinds), ""):
+            return found
     return ""
+
+
+def _plain(value: Any) -> str:
+    """Return a word of ImageType as `_NO_MAGNITUDES` spells it."""
+    word = " ".join(str(value).upper().translate(_SPELLED).split())
+    for way in _WAYS:
+        word = word.removesuffix(way)
+    return word
 
 
 def _word_of_ge(dataset: Dataset) -> str:
