@@ -123,6 +123,10 @@ def said_of(image: Image) -> list[str]:
         from medenh.formats.tiff import told_of_pages
 
         return told_of_pages(image)
+    if image.format == "dicom":
+        from medenh.formats import dicom
+
+        return list(filter(None, [dicom.unused_window(image)]))
     from medenh.formats.raster import told_of_picture
 
     return told_of_picture(image)

@@ -34,6 +34,8 @@ from medenh.errors import (
 from medenh.formats import dicom
 from medenh.formats.discover import discover
 from medenh.formats.limits import Limits
+from medenh.formats.readers import said_of
+from medenh.pipeline.enhance import enhance
 from medenh.pipeline.fidelity import check_input
 from medenh.types import Modality
 from medenh.zoo.manifest import load_manifest
@@ -141,8 +143,21 @@ def test_a_window_of_ct_in_stored_numbers_is_not_used(tmp_path):
     more = {"RescaleSlope": 1, "RescaleIntercept": -1024, "sop_class": CT}
     for centre, reason in ((1064, "soft tissue"), (40, "window")):
         more.update(WindowCenter=centre, WindowWidth=400, modality="CT")
-        unit_range = dicom.read([save(tmp_path / "a", pixels, **more)]).unit_range
-        assert (unit_range.low, unit_range.reason) == (-160.0, reason)
+        image = dicom.read([save(tmp_path / "a", pixels, **more)])
+        assert (image.unit_range.low, image.unit_range.reason) == (-160.0, reason)
+        told = said_of(image)
+        assert len(told) == (reason == "soft tissue")
+    more.update(WindowCenter=1064)
+    with pytest.warns(UserWarning, match="window of 864 to 1263 HU shows less than 1 "):
+        enhance(save(tmp_path / "a", pixels, **more), tmp_path / "b", model="identity")
+
+
+def test_a_window_of_soft_tissue_in_air_alone_is_none_to_tell_of(tmp_path):
+    more = {"RescaleSlope": 1, "RescaleIntercept": -1024, "sop_class": CT}
+    more.update(WindowCenter=40, WindowWidth=400, modality="CT")
+    image = dicom.read([save(tmp_path / "a", ramp((64, 64), high=200), **more)])
+    assert image.unit_range.reason == "soft tissue"
+    assert not said_of(image)
 
 
 def test_monochrome1_is_seen_inverted_and_stored_as_it_is(tmp_path):

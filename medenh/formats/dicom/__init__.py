@@ -28,6 +28,7 @@ __all__ = [
     "no_magnitude",
     "read",
     "read_header",
+    "unused_window",
     "write",
 ]
 
@@ -176,6 +177,14 @@ def no_magnitude(image: Image) -> str:
 
     header = image.header
     return header.no_magnitude if isinstance(header, DicomFiles) else ""
+
+
+def unused_window(image: Image) -> str:
+    """Return that and why a CT's window is not used; "" where it is, or has none."""
+    from medenh.formats.dicom.reader import DicomFiles
+
+    header = image.header
+    return header.unused_window if isinstance(header, DicomFiles) else ""
 
 
 def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:

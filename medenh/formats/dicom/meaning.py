@@ -282,8 +282,8 @@ def unit_range_of(
     rescaled: bool,
     frozen: NDArray[np.bool_] | None,
     depth: int | None = None,
-) -> UnitRange:
-    """Return the native values that become 0 and 1.
+) -> tuple[UnitRange, str]:
+    """Return the native values that become 0 and 1, and why not those of the window.
 
     The file's first window or lookup table where it makes sense, else soft tissue for
     CT in HU, the bit depth for 8-bit and colour pictures, and percentiles for the rest:
@@ -291,25 +291,43 @@ def unit_range_of(
     Windows that differ between frames are each made for one frame, by MR scanners and
     with rescales of their own: such windows are not used, but for Hounsfield units,
     which mean the same in every frame.
+
+    The second is empty but where a window of Hounsfield units shows next to nothing:
+    whoever set it sees other values enhanced.
     """
     inverted = layout.photometric == "MONOCHROME1"
     if layout.samples == 3:
-        return UnitRange(0.0, 2.0**layout.bits_stored - 1.0, False, "bit depth")
+        return UnitRange(0.0, 2.0**layout.bits_stored - 1.0, False, "bit depth"), ""
     hounsfield = is_hounsfield(datasets, rescaled=rescaled)
     windows = [window for dataset in datasets for window in _windows(dataset)]
     own_scale = isinstance(storage.slope, np.ndarray)
     own = len(set(windows)) > 1 and (own_scale or not hounsfield)
+    chosen = None
     if rescaled and not own:
-        body = pixels if frozen is None else pixels[~frozen]
         chosen = windows[0] or _voi_table(datasets[0])
+    if chosen is not None:
+        body = pixels if frozen is None else pixels[~frozen]
         most = _CLIPPED_HU if hounsfield else _CLIPPED
-        if chosen is not None and _clipped(body, chosen[:2]) <= most:
-            return UnitRange(chosen[0], chosen[1], inverted, chosen[2])
+        if _clipped(body, chosen[:2]) <= most:
+            return UnitRange(chosen[0], chosen[1], inverted, chosen[2]), ""
     if hounsfield:
-        return intensity.soft_tissue_range(inverted=inverted)
+        found = intensity.soft_tissue_range(inverted=inverted)
+        return found, _unused(chosen, found)
     if layout.bits_stored == 8 and not layout.signed and pixels.dtype == np.uint8:
-        return UnitRange(0.0, 255.0, inverted, "bit depth")
-    return intensity.volumes_range(pixels, depth, frozen=frozen, inverted=inverted)
+        return UnitRange(0.0, 255.0, inverted, "bit depth"), ""
+    found = intensity.volumes_range(pixels, depth, frozen=frozen, inverted=inverted)
+    return found, ""
+
+
+def _unused(window: tuple[float, float, str] | None, taken: UnitRange) -> str:
+    """Return that a window of Hounsfield units is not used; "" where there is none."""
+    if window is None or np.allclose(window[:2], (taken.low, taken.high), atol=1.0):
+        return ""
+    low, high, kind = window
+    return (
+        f"its {kind} of {low:g} to {high:g} HU shows less than 1 % of what is in it "
+        f"(it may be in stored numbers): {taken.low:g} to {taken.high:g} HU are used"
+    )
 
 
 def _windows(dataset: Dataset) -> list[tuple[float, float, str] | None]:

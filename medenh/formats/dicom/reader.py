@@ -108,6 +108,9 @@ class DicomFiles:
     uneven : str
         Why the image's spacing of pixels is not that of all its frames; empty where
         it is.
+    unused_window : str
+        That and why a window of Hounsfield units is not the image's range; empty where
+        it is, or there is none.
     """
 
     parts: tuple[DicomPart, ...]
@@ -120,6 +123,7 @@ class DicomFiles:
     tiled: bool = False
     misplaced: str = ""
     uneven: str = ""
+    unused_window: str = ""
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -251,7 +255,7 @@ def _image(
         pixels = meaning.native_pixels(stored, storage)
         colours = meaning.colour_mask(stored, ordered)
         frozen = _either(meaning.padding_mask(stored, ordered, layout), colours)
-        unit_range = meaning.unit_range_of(
+        unit_range, unused_window = meaning.unit_range_of(
             pixels,
             unique,
             layout,
@@ -284,6 +288,7 @@ def _image(
                 tiled=len(frame_of) > 1 and is_tiled(unique[0]),
                 misplaced=misplaced,
                 uneven=uneven_pixels(unique),
+                unused_window=unused_window,
             ),
         )
 
