@@ -7,7 +7,7 @@ a model that changes nothing gives back the file's own numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "SOFT_TISSUE_HU",
     "array_range",
     "bit_depth_range",
+    "dim_volumes",
     "float_range",
     "from_unit",
     "lies_in_unit",
@@ -44,6 +45,7 @@ _DEEPEST = (1 << _DEPTHS[-1]) - 1
 _ROUNDING = 0.01  # resampled pictures pass 0 and 1 by this much anywhere
 _OVERSHOOT = 0.25  # and by this much in a few values
 _PERCENTILES = "percentiles 0.5-99.5"
+_DIM = 8.0  # [measured] times that the brightest volume may be brighter
 _TINY = 0.05  # no picture on a scale of 0-1 stays below it
 
 
@@ -396,21 +398,48 @@ def volumes_range(
     inverted : bool
         True where larger values are darker.
     """
-    frames = len(pixels)
-    if depth is None or frames % depth:
-        depth = frames
-    ranges = []
-    sample = max(_SAMPLE * depth // frames, _SAMPLE_OF_MANY)
-    for first in range(0, frames, depth):
-        part = np.s_[first : first + depth]
-        body = pixels[part] if frozen is None else pixels[part][~frozen[part]]
-        ranges.append(percentile_range(body, inverted=inverted, sample=sample))
-    told = [one for one in ranges if one.reason == _PERCENTILES]
+    told = [one for one in _ranges(pixels, depth, frozen) if one.reason == _PERCENTILES]
     if not told:
         body = pixels if frozen is None else pixels[~frozen]
         return percentile_range(body, inverted=inverted)
     low, high = min(one.low for one in told), max(one.high for one in told)
-    return replace(told[0], low=low, high=high)
+    return UnitRange(low, high, inverted, _PERCENTILES)
+
+
+def _ranges(
+    pixels: NDArray[Any], depth: int | None, frozen: NDArray[np.bool_] | None
+) -> Iterator[UnitRange]:
+    """Yield the `percentile_range` of every volume; of all frames if they are none."""
+    frames = len(pixels)
+    if depth is None or frames % depth:
+        depth = frames
+    sample = max(_SAMPLE * depth // frames, _SAMPLE_OF_MANY)
+    for first in range(0, frames, depth):
+        part = np.s_[first : first + depth]
+        body = pixels[part] if frozen is None else pixels[part][~frozen[part]]
+        yield percentile_range(body, sample=sample)
+
+
+def dim_volumes(image: Image) -> int:
+    """Return how many volumes of an image use next to nothing of its range.
+
+    They end in the lowest eighth of a range that is that of all volumes
+    (`volumes_range`), for one that is much brighter. Volumes of one value throughout
+    do not count.
+
+    Notes
+    -----
+    [measured] Of two MR volumes with Rician noise that share a range, the dim one keeps
+    .5 to .9 of its error after `denoise-mri` where both are as bright, .65 to 1.0 where
+    the other is 8 times brighter, .9 to 2 at 32 times and 1.5 to 4 at 64.
+    """
+    known, depth = image.unit_range, image.geometry.depth
+    shared = known.reason == _PERCENTILES and not known.inverted
+    if not shared or depth is None or image.frames <= depth:
+        return 0
+    most = known.low + (known.high - known.low) / _DIM
+    found = _ranges(image.pixels, depth, image.frozen)
+    return sum(one.reason == _PERCENTILES and one.high < most for one in found)
 
 
 def _in_order(flat: NDArray[Any]) -> NDArray[np.int32]:

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from medenh import intensity
 from medenh.errors import InputError
 from medenh.formats.dicom.meaning import native_pixels
-from medenh.types import Image, Storage, UnitRange
+from medenh.types import Geometry, Image, Storage, UnitRange
 
 
 def _image(pixels, unit_range, storage=None, **more):
@@ -226,6 +227,20 @@ def test_what_the_file_says_of_its_largest_value_only_widens_the_range():
     assert intensity.bit_depth_range(pixels, top=10).high == 1023
     told = intensity.bit_depth_range(pixels, top=65535)
     assert (told.high, told.reason) == (65535, "16 bits, told")
+
+
+@pytest.mark.parametrize(("times", "dim"), [(4, 0), (20, 2)])
+def test_volumes_that_one_bright_volume_makes_nearly_black_are_counted(times, dim):
+    volumes = np.random.default_rng(4).uniform(0, 400, (4, 3, 40, 40, 1))
+    volumes[1] *= times
+    volumes[2] = 7.0  # an empty one is not dim
+    pixels = volumes.reshape(-1, 40, 40, 1)
+    of_all = intensity.volumes_range(pixels, 3)
+    image = _image(pixels, of_all, geometry=Geometry(depth=3))
+    assert intensity.dim_volumes(image) == dim
+    window = replace(image, unit_range=replace(of_all, reason="window"))
+    single = replace(image, geometry=Geometry(depth=12))
+    assert intensity.dim_volumes(window) == intensity.dim_volumes(single) == 0
 
 
 def test_percentiles_leave_out_a_large_dark_background():

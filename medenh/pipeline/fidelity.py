@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medenh.errors import RefusedError, spelled
+from medenh.intensity import dim_volumes
 from medenh.metrics.fidelity import (
     brightness_excess,
     clipped_share,
@@ -188,6 +189,8 @@ def check_input(
         said += strange_looks(image, card.id, card.modalities, hint=_auto_for)
     if card.id != "identity" and (problem := no_picture(image)):
         refused.append(problem)
+    if card.weights is not None and (problem := _too_dim(image, card.id)):
+        said.append(problem)
     smallest = card.input.min_size
     if min(image.height, image.width) < smallest:
         refused.append(
@@ -216,6 +219,20 @@ def no_picture(image: Image) -> str:
         if kind := nifti.no_picture(image):
             return f"holds {kind} by the intent in its header: they would change"
     return looks_like_mask(image)
+
+
+def _too_dim(image: Image, name: str) -> str:
+    """Return that volumes are too dark for a network beside others; "" if none is."""
+    dim = dim_volumes(image)
+    if not dim:
+        return ""
+    depth = image.geometry.depth or image.frames
+    return (
+        f"{dim} of its {image.frames // depth} volumes are 8 times or more darker than "
+        f"the brightest, whose range all share: {name} sees them nearly black and may "
+        "harm them; enhance them as files of their own, or with nlm, which goes by "
+        "the noise of each slice"
+    )
 
 
 def _auto_for(modality: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh.intensity import dim_volumes
 from medenh.modality import OTHER, recognise
 from medenh.types import Image, Modality
 from medenh.zoo.manifest import Resolution
@@ -44,9 +45,8 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     is, and how often a look deceives.
     """
     modality, looks, measured = image.modality, "", _measures(image)
-    if modality is Modality.MRI and models.by_modality and (kind := _kind_of(image)):
-        # the default for MRI knows the noise of magnitudes
-        looks = f"it holds {kind}, no magnitudes, and "
+    if modality is Modality.MRI and models.by_modality and (why := _unlike(image)):
+        looks = f"{why}, and "
         modality, measured = Modality.UNKNOWN, True
     elif modality is Modality.UNKNOWN and models.by_modality:
         likeness = recognise(image)
@@ -57,12 +57,17 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     return Resolution(found.card, looks + found.reason), modality
 
 
-def _kind_of(image: Image) -> str:
-    if image.format != "dicom":  # pydicom takes 0.1 s to load
-        return ""
-    from medenh.formats import dicom
+def _unlike(image: Image) -> str:
+    """Return why an MR image is none for the default of MRI; "" where it is one.
 
-    return dicom.no_magnitude(image)
+    That knows the noise of magnitudes, at the brightness of a picture of its own.
+    """
+    if image.format == "dicom":  # pydicom takes 0.1 s to load
+        from medenh.formats import dicom
+
+        if kind := dicom.no_magnitude(image):
+            return f"it holds {kind}, no magnitudes"
+    return "it holds volumes nearly black beside others" if dim_volumes(image) else ""
 
 
 def strange_looks(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import nibabel as nib
 import numpy as np
 import pytest
 import skimage
@@ -14,10 +15,12 @@ from medenh.formats.array import from_array
 from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.enhance import chosen_model, enhance_files, plan_files
+from medenh.pipeline.fidelity import check_input
 from medenh.pipeline.loading import ZooModels
 from medenh.pipeline.looks import choose_model, looks_like_mask
 from medenh.pipeline.options import EnhanceOptions
 from medenh.types import Modality
+from medenh.zoo.manifest import load_manifest
 
 RETINA = Path(skimage.__file__).parent / "data" / "retina.jpg"
 
@@ -63,6 +66,26 @@ def test_values_of_an_unknown_volume_stay_comparable():
     assert choose(replace(shallow, format="dicom"))[0] == "fast-general"
     told = replace(image, format="nifti", modality=Modality.XRAY)
     assert choose(told)[0] == "fast-general"
+
+
+@pytest.mark.parametrize(("times", "model"), [(4, "denoise-mri"), (20, "nlm")])
+def test_volumes_far_darker_than_another_are_not_for_a_network(times, model, tmp_path):
+    volumes = np.random.default_rng(0).uniform(0, 400, (2, 3, 64, 64)).astype("f4")
+    volumes[1] *= times
+    path = tmp_path / "both.nii"
+    nib.Nifti1Image(volumes.T, np.eye(4)).to_filename(path)
+    options = {"modality": Modality.MRI, "device": "cpu"}
+    image = EnhanceOptions(**options).told(formats.read(path))
+    chosen, _, reason = choose(image, **options)
+    assert chosen == model
+    assert ("nearly black" in reason) == (times > 8)
+    manifest = load_manifest()
+    refused, said = check_input(image, manifest.get("denoise-mri"))
+    assert not refused
+    assert ["1 of its 2 volumes are 8 times" in word for word in said] == (
+        [True] if times > 8 else []
+    )
+    assert check_input(image, manifest.get("nlm")) == ([], [])
 
 
 def test_what_file_or_user_tells_is_not_doubted():
