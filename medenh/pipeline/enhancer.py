@@ -142,7 +142,9 @@ class FrameEnhancer:
             [
                 self._runner.condition(
                     as_network(
-                        FrameTask(image, frames[place], image.pixels).unit(),
+                        FrameTask(image, frames[place], image.pixels)
+                        .without_holes()
+                        .unit(),
                         self._contract.channels,
                     )
                 )
@@ -176,6 +178,7 @@ class FrameEnhancer:
             The model gives NaN or infinity, in float32 too.
         """
         report = on_progress or (lambda share: None)
+        tasks = [task.without_holes() for task in tasks]
         core = self._core_for(tasks[0])
         side = self._contract.largest_side
         if side is not None and side < max(tasks[0].shape[1:]):

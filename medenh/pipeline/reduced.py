@@ -30,7 +30,7 @@ def reduced_copy(task: FrameTask, side: int) -> FloatArray:
     """
     from medenh.opencv import cv2
 
-    pixels = task.image.pixels[task.index]
+    pixels = task.native
     if pixels.dtype.name not in _RESIZED:
         pixels = pixels.astype(np.float32)
     height, width, channels = pixels.shape

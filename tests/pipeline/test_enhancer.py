@@ -52,6 +52,41 @@ def test_a_model_that_changes_nothing_gives_the_same_numbers(dtype, contract, ti
     assert np.array_equal(run(image, FakeRunner(), contract, tile=tile), image.pixels)
 
 
+@pytest.mark.parametrize("contract", [LOCAL, GLOBAL, Contract(largest_side=75)])
+@pytest.mark.parametrize("missing", [np.nan, np.inf])
+def test_a_hole_is_no_dark_for_its_rim(contract, missing):
+    image = random_image(dtype=np.float32, frames=2)
+    image.pixels[:] = 0.5
+    image.pixels[0, 40:60, 50:70] = image.pixels[0, 90, 20] = missing
+    out = run(image, FakeRunner(box), contract)
+    hole = ~np.isfinite(image.pixels)
+    np.testing.assert_array_equal(out[hole], image.pixels[hole])
+    np.testing.assert_allclose(out[~hole], 0.5, atol=1e-6)
+
+
+def test_a_surround_without_values_is_black():
+    image = random_image(dtype=np.float32)
+    image.pixels[:] = 0.5
+    image.pixels[0, :, :50] = np.nan
+    out = run(image, FakeRunner(box))
+    assert out[0, 75, 50, 0] < 0.4
+    assert np.isnan(out[0, :, :50]).all()
+
+
+def test_channels_beside_a_hole_in_one_of_them_stay_their_own():
+    image = random_image(dtype=np.float32, channels=3)
+    image.pixels[0, 40:60, 50:70, 1] = np.nan
+    np.testing.assert_array_equal(run(image, FakeRunner()), image.pixels)
+
+
+def test_holes_are_filled_alike_in_tiles_and_in_the_whole(small_tiles):
+    image = random_image(height=301, width=203, dtype=np.float32)
+    image.pixels[0, 50:90, 40:100] = image.pixels[0, 100:120, 60] = np.nan
+    image.pixels[0, 120:, :30] = np.nan
+    whole = run(image, FakeRunner(box), tile="off")
+    np.testing.assert_array_equal(run(image, FakeRunner(box)), whole)
+
+
 def test_tiles_of_a_local_model_equal_the_whole(small_tiles):
     image = random_image(height=301, width=203, channels=3)
     whole = run(image, FakeRunner(box), tile="off")
