@@ -84,6 +84,14 @@ _Mask = Annotated[
         show_default=False,
     ),
 ]
+_Masks = Annotated[
+    Path | None,
+    typer.Option(
+        help="Label masks to crop and resize along, into masks/: as for --mask.",
+        metavar="FILE|DIR",
+        show_default=False,
+    ),
+]
 _Format = Annotated[
     str,
     typer.Option(
@@ -155,6 +163,7 @@ def degrade(
     pairs: _Pairs = False,
     mode: _Mode = None,
     mask: _Mask = None,
+    masks: _Masks = None,
     modality: options.Modality = None,
     format: _Format = "same",
     on_exists: options.OnExists = "error",
@@ -194,8 +203,8 @@ def degrade(
         asked = _options(
             recipe, workers, severity=severity, copies=copies, seed=seed, size=size,
             pairs=pairs, recipe_options={} if mode is None else {"mode": mode},
-            mask=mask, modality=modality, format=format, on_exists=on_exists,
-            recursive=recursive, legacy_json=legacy_json,
+            mask=mask, masks=masks, modality=modality, format=format,
+            on_exists=on_exists, recursive=recursive, legacy_json=legacy_json,
             write_legacy_json=write_legacy_json, deidentify=deidentify,
         )  # fmt: skip
         paths = list(inputs or [])

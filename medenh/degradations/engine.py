@@ -55,11 +55,14 @@ class Pair:
         and resizing made of it.
     record : Record
         What was done.
+    view : View or SquareView
+        Which part of the source it was done to.
     """
 
     low: Image
     high: Image
     record: Record
+    view: framing.AnyView
 
 
 def degrade_image(
@@ -268,7 +271,7 @@ def _carry_out(
             "metrics": _score(low, clean, view.region(clean)),
         }
     )
-    return Pair(low.made_by(record.provenance(), source=image), clean, record)
+    return Pair(low.made_by(record.provenance(), source=image), clean, record, view)
 
 
 def _worked(

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.degradations.record import Framing
-from medenh.degradations.square_view import SquareView, find_square, recall_square
+from medenh.degradations.square_view import (
+    SquareView,
+    find_square,
+    nearest,
+    recall_square,
+)
 from medenh.degradations.surround import find_surround
 from medenh.errors import UsageError
 from medenh.formats.viewing import resized_viewing
@@ -44,6 +49,18 @@ class View:
     def reshape(self, image: Image) -> Image:
         """Return the clean picture: the source, cropped and resized as asked."""
         return image if self.size is None else _resized(image, self.size)
+
+    def along(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return a label mask of the source, (H, W), as `reshape` does the picture.
+
+        By the nearest label: there is none between two.
+        """
+        if self.size is None:
+            return labels
+        height, width = labels.shape[0], labels.shape[1]
+        columns, rows = _new_side(height, width, self.size)
+        below = nearest(height, rows)[:, None], nearest(width, columns)
+        return labels[below]
 
     def cut(self, pixels: FloatArray) -> FloatArray:
         """Return the part to work on of frames of shape (F, H, W, C)."""
@@ -113,7 +130,7 @@ def recall(
 
 def _whole(image: Image, size: int | None, field: FloatArray | None) -> View:
     if field is not None and size is not None:
-        side = _new_side(image, size)
+        side = _new_side(image.height, image.width, size)
         resized = cv2.resize(field, side, interpolation=cv2.INTER_AREA)
         field = np.asarray(resized, np.float32)
     return View(size=size, field=field)
@@ -134,10 +151,10 @@ def _check_field(image: Image, field: FloatArray | None) -> None:
         )
 
 
-def _new_side(image: Image, size: int) -> tuple[int, int]:
+def _new_side(height: int, width: int, size: int) -> tuple[int, int]:
     """Return width and height with the long side resized."""
-    scale = size / max(image.height, image.width)
-    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    scale = size / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _resized(image: Image, size: int) -> Image:
@@ -145,7 +162,7 @@ def _resized(image: Image, size: int) -> Image:
     scale = size / max(image.height, image.width)
     if scale == 1.0:
         return image
-    side = _new_side(image, size)
+    side = _new_side(image.height, image.width, size)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     dtype = image.pixels.dtype
     before, frozen = _without_frozen(image), None
@@ -158,7 +175,7 @@ def _resized(image: Image, size: int) -> Image:
         pixels = np.rint(pixels)
     pixels = pixels.astype(dtype)
     if image.frozen is not None:
-        rows, columns = _nearest(image.height, side[1]), _nearest(image.width, side[0])
+        rows, columns = nearest(image.height, side[1]), nearest(image.width, side[0])
         frozen = image.frozen[:, rows[:, None], columns]
         pixels[frozen] = image.pixels[:, rows[:, None], columns][frozen]
     frame_mm, row_mm, column_mm = image.geometry.spacing_mm
@@ -183,8 +200,3 @@ def _without_frozen(image: Image) -> NDArray[Any]:
         measured.max() if image.unit_range.inverted else measured.min()
     )
     return pixels
-
-
-def _nearest(length: int, new: int) -> NDArray[np.intp]:
-    """Return which of `length` places lies under the middle of each of `new` ones."""
-    return ((np.arange(new) + 0.5) * length / new).astype(np.intp)

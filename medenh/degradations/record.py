@@ -89,12 +89,16 @@ class Record(_Model):
         The other degraded files, where a series was written as slices.
     references : tuple of FileEntry
         The clean pictures written beside, one for each degraded file.
+    label_masks : tuple of FileEntry
+        The label mask written beside, where the user gave one: none or one.
     format : str
         What the files were written as, a key of `medenh.formats.EXTENSIONS`.
     deidentify : str
         Profile by which the files were de-identified; empty where they were not.
     mask_sha256 : str
         Hash of the file of the field of view, where the user gave one.
+    label_mask_sha256 : str
+        Hash of the file of the label mask, where the user gave one.
     parameters_sha256 : str
         Hash of another program's file of parameters, where they came from one.
     modality, preset : str
@@ -135,9 +139,11 @@ class Record(_Model):
     output_sha256: str = ""
     more_outputs: tuple[FileEntry, ...] = ()
     references: tuple[FileEntry, ...] = ()
+    label_masks: tuple[FileEntry, ...] = ()
     format: str = ""
     deidentify: str = ""
     mask_sha256: str = ""
+    label_mask_sha256: str = ""
     parameters_sha256: str = ""
     modality: str = "unknown"
     preset: str

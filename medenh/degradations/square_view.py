@@ -26,7 +26,7 @@ from medenh.formats.viewing import resized_viewing
 from medenh.opencv import cv2
 from medenh.types import FloatArray, Geometry, Image
 
-__all__ = ["SquareView", "find_square", "recall_square"]
+__all__ = ["SquareView", "find_square", "nearest", "recall_square"]
 
 _RIM = 0.02  # of the radius: how far a rim may lie beyond the circle that was found [C]
 _WHOLE = 0.97  # a box this wide is the whole of a square picture [C]
@@ -70,6 +70,24 @@ class SquareView:
             frozen=None,
             header=resized_viewing(image, scale),
         )
+
+    def along(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return a label mask of the source, (H, W), as `reshape` does the picture.
+
+        By the nearest label: there is none between two. 0 where that is black.
+        """
+        size, box = self.framing.size, self.framing.box
+        if size is None or (box == (0, 0, size, size) and labels.shape == (size, size)):
+            return labels
+        left, top, width, height = box
+        x, y, side = _padding(box)
+        square = np.zeros((side, side), labels.dtype)
+        inside = labels[top : top + height, left : left + width]
+        square[y : y + height, x : x + width] = inside
+        places = nearest(side, size)
+        found = square[places[:, None], places]
+        found[self.field == 0] = 0
+        return found
 
     def cut(self, pixels: FloatArray) -> FloatArray:
         """Return the square of frames of shape (F, H, W, C), 0 outside the field."""
@@ -343,6 +361,11 @@ def _resized(square: NDArray[Any], size: int) -> NDArray[Any]:
         return square
     how = cv2.INTER_AREA if side > 2 * size else cv2.INTER_LINEAR
     return cv2.resize(square, (size, size), interpolation=how).reshape(size, size, -1)
+
+
+def nearest(length: int, new: int) -> NDArray[np.intp]:
+    """Return which of `length` places lies under the middle of each of `new` ones."""
+    return ((np.arange(new) + 0.5) * length / new).astype(np.intp)
 
 
 def _middle_frame(image: Image) -> FloatArray:

@@ -133,7 +133,7 @@ class Draft:
     def place(self, task: Task) -> None:
         """Add a task, or say why it is skipped or cannot be done."""
         try:
-            for name in (*task.outputs, *task.references):
+            for name in _files(task):
                 self._check(task, name)
             self._judge(task)
         except MedenhError as error:
@@ -265,8 +265,11 @@ class Draft:
             and self._same_degradation(record, task)
             and bool(record.references) == wanted.pairs
             and wanted.modality in (None, record.modality)
-            and record.mask_sha256
-            == ("" if task.mask is None else self._hash(task.mask))
+            and (record.mask_sha256, record.label_mask_sha256)
+            == tuple(
+                "" if path is None else self._hash(path)
+                for path in (task.mask, task.label_mask)
+            )
             and self._same_content(record, task)
         )
 
@@ -327,7 +330,7 @@ def _change(task: Task, done: Collection[str]) -> str:
 
 
 def _files(task: Task) -> tuple[str, ...]:
-    return (*task.outputs, *task.references)
+    return (*task.outputs, *task.references, *task.label_outputs)
 
 
 def _numbered(task: Task, number: int) -> Task:
@@ -347,11 +350,13 @@ def _numbered(task: Task, number: int) -> Task:
                 "output": name(record.output),
                 "more_outputs": entries(record.more_outputs),
                 "references": entries(record.references),
+                "label_masks": entries(record.label_masks),
             }
         )
     return replace(
         task,
         outputs=tuple(map(name, task.outputs)),
         references=tuple(map(name, task.references)),
+        label_outputs=tuple(map(name, task.label_outputs)),
         record=record,
     )

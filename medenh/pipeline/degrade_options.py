@@ -46,6 +46,9 @@ class DegradeOptions:
         The recipes' own options ({"mode": "exact"}); each recipe takes those it has.
     mask : path, optional
         Field of view: a file for all inputs, or a folder of files of equal stem.
+    masks : path, optional
+        Label masks that are cropped and resized as the pictures are: a file for all
+        inputs, or a folder of files of equal stem.
     modality : str, optional
         What the images show, where the files do not tell or tell wrongly.
     format : str
@@ -73,6 +76,7 @@ class DegradeOptions:
     pairs: bool = False
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
     mask: Path | None = None
+    masks: Path | None = None
     modality: str | None = None
     format: str = "same"
     on_exists: str = "error"

@@ -114,6 +114,7 @@ def make_plan(
     plan.recipe, plan.seed = ",".join(options.recipes), options.seed
     plan.inputs = len(rejected) + sum(len(item.paths) for item in items)
     masks = None if options.mask is None else Companions.images(options.mask)
+    labels = None if options.masks is None else Companions.images(options.masks)
     place = options.legacy_json
     legacy = None if place is None else Companions.documents(place)
     if place is not None and not place.is_dir() and len(items) > 1:
@@ -125,6 +126,7 @@ def make_plan(
     for item in items:
         try:
             mask = None if masks is None else masks.find(item)
+            along = None if labels is None else labels.find(item)
             records = [("", None)] if legacy is None else legacy.find_typed(item)
         except MedenhError as error:
             plan.fail((Failure(path, error) for path in item.paths), pictures=pictures)
@@ -133,7 +135,7 @@ def make_plan(
             recipes, range(options.copies), records
         ):
             task = _task(item, recipe, draw, options, mark)
-            draft.place(replace(task, mask=mask, legacy=record))
+            draft.place(replace(task, mask=mask, label_mask=along, legacy=record))
     return plan
 
 
@@ -208,6 +210,7 @@ def _task(
     names = [_marked(path, item.format, kind, marks, ending) for path in item.relative]
     if kind in _VOLUMES:
         names = names[:1]
+    along = options.masks is not None
     return Task(
         index=0,
         sources=item.paths,
@@ -216,11 +219,17 @@ def _task(
         format=kind,
         outputs=tuple(f"low/{name}" if options.pairs else name for name in names),
         references=tuple(f"high/{name}" for name in names) if options.pairs else (),
+        label_outputs=(_label_name(names[0], kind),) if along else (),
         recipe=recipe.name if recipe else "",
         drawn_by=recipe,
         draw=draw,
         remarks=(item.remark,) if item.remark else (),
     )
+
+
+def _label_name(name: str, kind: str) -> str:
+    bare, _ = split_name(name, kind)
+    return f"masks/{bare}.png"
 
 
 def _marked(

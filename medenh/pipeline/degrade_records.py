@@ -47,7 +47,7 @@ def content_sha256(path: Path) -> str:
 def files_of(record: Record) -> list[tuple[str, str]]:
     """Return name and hash of each file that was written for a record."""
     first = (record.output, record.output_sha256)
-    more = [*record.more_outputs, *record.references]
+    more = [*record.more_outputs, *record.references, *record.label_masks]
     return [first, *((one.name, one.sha256) for one in more)]
 
 

@@ -69,10 +69,11 @@ def make_replay_plan(
     plan.inputs = len(rejected) + sum(len(item.paths) for item in items)
     files = _Files(items, rejected)
     masks = None if options.mask is None else Companions.images(options.mask)
+    labels = None if options.masks is None else Companions.images(options.masks)
     draft = Draft(plan, options, sources=[p for item in items for p in item.paths])
     for record in wanted:
         try:
-            draft.place(_task(record, files, masks))
+            draft.place(_task(record, files, masks, labels))
         except OutputError as error:
             plan.fail([Failure(Path(record.output), error)])
         except MedenhError as error:
@@ -155,7 +156,12 @@ def _is_named(path: Path, names: Iterable[str]) -> bool:
     return any(place == name or place.endswith(f"/{name}") for name in names)
 
 
-def _task(record: Record, files: _Files, masks: Companions | None) -> Task:
+def _task(
+    record: Record,
+    files: _Files,
+    masks: Companions | None,
+    labels: Companions | None,
+) -> Task:
     if not record.source or not record.output or not record.format:
         raise UsageError("a record is of an array, not of a file")
     names = _names(record)
@@ -174,6 +180,8 @@ def _task(record: Record, files: _Files, masks: Companions | None) -> Task:
         recipe=record.preset,
         draw=record.draw,
         mask=_mask(record, sources[0], masks),
+        label_mask=_labels(record, sources[0], labels),
+        label_outputs=tuple(one.name for one in record.label_masks),
         record=record,
     )
 
@@ -185,8 +193,24 @@ def _mask(record: Record, path: Path, masks: Companions | None) -> Path | None:
         raise UnreadableError(
             "was degraded inside a mask", path=path, hint="give it with --mask"
         )
-    item = Item((path,), (Path(record.source),), "")
-    mask = masks.find(item)
-    if content_sha256(mask) != record.mask_sha256:
-        raise UnreadableError(f"its mask {mask} is not that of the record", path=path)
-    return mask
+    return _same(masks, "mask", record, path, record.mask_sha256)
+
+
+def _labels(record: Record, path: Path, labels: Companions | None) -> Path | None:
+    if not record.label_mask_sha256:
+        return None
+    if labels is None:
+        raise UnreadableError(
+            "has a label mask", path=path, hint="give it with --masks"
+        )
+    return _same(labels, "label mask", record, path, record.label_mask_sha256)
+
+
+def _same(
+    found: Companions, kind: str, record: Record, path: Path, digest: str
+) -> Path:
+    """Return a record's companion; refuse another than it was made with."""
+    one = found.find(Item((path,), (Path(record.source),), ""))
+    if content_sha256(one) != digest:
+        raise UnreadableError(f"its {kind} {one} is not that of the record", path=path)
+    return one

@@ -32,6 +32,7 @@ from medenh.errors import (
     as_ours,
 )
 from medenh.formats import writers
+from medenh.formats.array import from_array
 from medenh.formats.files import atomic_output
 from medenh.formats.limits import size_text
 from medenh.formats.nifti import told_as
@@ -49,7 +50,7 @@ from medenh.pipeline.writing import (
     losses,
     remaining_names,
 )
-from medenh.tasks.masks import refuse_photograph
+from medenh.tasks.masks import read_mask, refuse_photograph
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop"]
@@ -109,6 +110,10 @@ class Task:
         Number of the copy.
     mask : path, optional
         File of the field of view.
+    label_mask : path, optional
+        File of the label mask that goes along, to `label_outputs`.
+    label_outputs : tuple of str
+        Its name below the output folder: one where there is one.
     legacy : path, optional
         File of Cofe-Net's parameters, instead of drawing.
     record : Record, optional
@@ -128,6 +133,8 @@ class Task:
     drawn_by: Recipe | None = None
     draw: int = 0
     mask: Path | None = None
+    label_mask: Path | None = None
+    label_outputs: tuple[str, ...] = ()
     legacy: Path | None = None
     record: Record | None = None
     remarks: tuple[str, ...] = ()
@@ -260,7 +267,7 @@ class Workshop:
     ) -> Record:
         """Write the pictures into the staging folder and return the whole record."""
         folder = self._staging / str(task.index)
-        mask, legacy = task.mask, task.legacy
+        mask, labels, legacy = task.mask, task.label_mask, task.legacy
         parameters = pair.record.parameters_sha256
         if legacy is not None:
             parameters = content_sha256(legacy)
@@ -273,6 +280,7 @@ class Workshop:
                 "format": task.format,
                 "deidentify": self._profile(task) or "",
                 "mask_sha256": "" if mask is None else content_sha256(mask),
+                "label_mask_sha256": "" if labels is None else content_sha256(labels),
                 "parameters_sha256": parameters,
             }
         )
@@ -288,6 +296,9 @@ class Workshop:
         high = [folder / name for name in task.references]
         if high:
             _write_clean(pair, high, task, image, profile)
+        along = [folder / name for name in task.label_outputs]
+        if labels is not None:
+            _write_labels(labels, along[0], pair, image)
         done = [content_sha256(path) for path in low]
         return record.model_copy(
             update={
@@ -295,6 +306,9 @@ class Workshop:
                 "more_outputs": _entries(task.outputs[1:], done[1:]),
                 "references": _entries(
                     task.references, [content_sha256(path) for path in high]
+                ),
+                "label_masks": _entries(
+                    task.label_outputs, [content_sha256(path) for path in along]
                 ),
             }
         )
@@ -330,6 +344,35 @@ def _write_clean(
     for source, target in zip(task.sources, paths, strict=True):
         with atomic_output(target) as part:
             shutil.copyfile(source, part)
+
+
+def _write_labels(source: Path, target: Path, pair: Pair, image: Image) -> None:
+    """Write a picture's label mask as PNG, cropped and resized as the picture was.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or holds numbers that PNG does not.
+    UsageError
+        It is of another size, or the picture is a volume.
+    """
+    labels = read_mask(source)
+    if image.frames > 1:
+        raise UsageError("is a volume: label masks go along with pictures of one frame")
+    if labels.shape != (image.height, image.width):
+        raise UsageError(
+            f"the label mask is {labels.shape[1]} x {labels.shape[0]}, "
+            f"the picture {image.width} x {image.height}",
+            path=source,
+        )
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most > np.iinfo(np.uint16).max:
+        raise InputError(
+            f"its labels go from {least} to {most}: PNG holds 0 to 65535", path=source
+        )
+    kind = np.uint8 if most <= np.iinfo(np.uint8).max else np.uint16
+    along = pair.view.along(labels).astype(kind)
+    writers.write(from_array(along), [target], format="png")
 
 
 def _is_float(image: Image) -> bool:

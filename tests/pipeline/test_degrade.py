@@ -507,6 +507,89 @@ def test_masks_keep_what_is_outside_and_are_found_by_name(folder, tmp_path):
     assert contents(tmp_path / "r") == contents(out)
 
 
+def lesion(shape, centre, radius):
+    rows, columns = np.indices(shape)
+    return np.hypot(rows - centre[0], columns - centre[1]) <= radius
+
+
+def overlap(one, other):
+    return (one & other).sum() / (one | other).sum()
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [(33, (28, 33)), (97, (83, 97)), (56, None)]
+)
+def test_label_masks_stay_on_their_pictures_at_another_size(size, shape, tmp_path):
+    inputs, masks, out = (tmp_path / name for name in ("in", "labels", "out"))
+    inputs.mkdir()
+    masks.mkdir()
+    where = lesion((48, 56), (12, 40), 8)
+    cv2.imwrite(str(inputs / "a.png"), np.where(where, 250, 20).astype(np.uint8))
+    indexed = PIL.Image.fromarray(where.astype(np.uint8) * 7)
+    indexed.putpalette([0, 0, 0] * 7 + [0, 0, 0])  # the number counts, not the colour
+    indexed.save(masks / "a_mask.png")
+    options = asked("gauss-0.1", size=size, pairs=True, masks=masks, copies=2)
+    summary = degrade_files([inputs], out, options)
+    assert not summary.failed
+    high = cv2.imread(str(out / "high" / "a.d1.png"), cv2.IMREAD_UNCHANGED)
+    along = cv2.imread(str(out / "masks" / "a.d1.png"), cv2.IMREAD_UNCHANGED)
+    assert along.shape == high.shape == (shape or (48, 56))
+    assert set(np.unique(along)) == {0, 7}
+    assert overlap(along == 7, high > 135) > 0.95
+    again = degrade_files([inputs], out, options)
+    assert (len(again.written), len(again.skipped)) == (0, 2)
+    replay = out / "records.jsonl"
+    bare = degrade_files(
+        [inputs], tmp_path / "r", DegradeOptions(workers=1), replay=replay
+    )
+    assert "--masks" in bare.failed[0].reason
+    whole = DegradeOptions(workers=1, masks=masks)
+    assert not degrade_files([inputs], tmp_path / "r", whole, replay=replay).failed
+    assert contents(tmp_path / "r") == contents(out)
+
+
+@pytest.mark.parametrize("field", [False, True])
+def test_label_masks_are_cropped_with_the_field_of_a_fundus(field, tmp_path):
+    eye = cv2.resize(skimage.data.retina(), (300, 300), interpolation=cv2.INTER_AREA)
+    picture = np.zeros((310, 420, 3), np.uint8)
+    picture[5:305, 40:340] = eye
+    where = lesion((310, 420), (120, 230), 30)
+    picture[where] = (0, 255, 0)
+    cv2.imwrite(str(tmp_path / "eye.png"), picture[..., ::-1])
+    beyond = where | lesion((310, 420), (10, 400), 8)
+    np_labels = beyond.astype(np.uint16) * 300
+    cv2.imwrite(str(tmp_path / "labels.png"), np_labels)
+    options = {"size": 128, "pairs": True, "masks": tmp_path / "labels.png"}
+    if field:
+        disc = lesion((310, 420), (155, 190), 140)
+        cv2.imwrite(str(tmp_path / "field.png"), disc.astype(np.uint8) * 255)
+        options["mask"] = tmp_path / "field.png"
+    out = tmp_path / "out"
+    summary = degrade_files([tmp_path / "eye.png"], out, asked("cofe-111", **options))
+    assert not summary.failed
+    high = cv2.imread(str(out / "high" / "eye.png")).astype(int)
+    along = cv2.imread(str(out / "masks" / "eye.png"), cv2.IMREAD_UNCHANGED)
+    assert along.dtype == np.uint16
+    assert overlap(along == 300, high[..., 1] - high[..., 2] > 127) > 0.95
+
+
+def test_pictures_whose_label_masks_do_not_fit_are_not_made(tmp_path):
+    inputs, masks = tmp_path / "in", tmp_path / "labels"
+    inputs.mkdir()
+    masks.mkdir()
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(inputs / f"{name}.png"), photo())
+    cv2.imwrite(str(masks / "a.png"), np.zeros((48, 56), np.uint8))
+    cv2.imwrite(str(masks / "b.png"), np.zeros((47, 56), np.uint8))
+    out = tmp_path / "out"
+    summary = degrade_files([inputs], out, asked(size=32, masks=masks))
+    reasons = {one.path.name: one.reason for one in summary.failed}
+    assert sorted(reasons) == ["b.png", "c.png"]
+    assert "the label mask is 56 x 47, the picture 56 x 48" in reasons["b.png"]
+    made = {path.relative_to(out).as_posix() for path in out.rglob("*.png")}
+    assert made == {"a.png", "masks/a.png"}
+
+
 def test_a_photograph_is_no_mask(folder, tmp_path):
     picture, mask = folder / "a.png", tmp_path / "mask.png"
     cv2.imwrite(str(picture), photo(seed=1))
