@@ -148,9 +148,9 @@ def write(
     UserWarning
         The format gets something of a DICOM file wrong: the places of slices that are
         not evenly spaced in NIfTI, numbers behind a modality lookup table. Or a volume
-        was resized, and NIfTI gets no place of it. PNG, JPEG or BMP gets other numbers
-        than those of an array, where their range does not tell what black and white
-        are, or no number for NaN and infinity.
+        was resized, and NIfTI gets no place of it; or the size of pixels is unknown.
+        PNG, JPEG or BMP gets other numbers than those of an array, where their range
+        does not tell what black and white are, or no number for NaN and infinity.
     """
     from medenh.formats import writers
     from medenh.types import Image

@@ -28,6 +28,7 @@ __all__ = [
     "kind_for",
     "lost_meaning",
     "lost_numbers",
+    "unsized",
     "write",
 ]
 
@@ -106,7 +107,8 @@ def lost_meaning(
     ):
         lost.append("was resized: its place (the affine) is lost, only spacing is kept")
     if not placed:
-        lost += [*lost_numbers(image, kind), *_rescaled(image, kind)]
+        lost += lost_numbers(image, kind) + _rescaled(image, kind)
+        lost += unsized(image, kind)
     return lost
 
 
@@ -231,6 +233,22 @@ def lost_numbers(image: Image, kind: str) -> list[str]:
             f"{kind.upper()}: {count}"
         )
     return found
+
+
+def unsized(image: Image, kind: str) -> list[str]:
+    """Return a warning where NIfTI gets pixels of unknown size; else nothing.
+
+    Slices of a DICOM series are told of as what lost their place: `lost_meaning`.
+    """
+    frame, *sizes = image.geometry.spacing_mm
+    if kind != "nifti" or image.format == "nifti" or all(size > 0 for size in sizes):
+        return []
+    if image.format == "dicom" and image.frames > 1 and frame > 0:
+        return []
+    return [
+        "nothing tells the size of its pixels: NIfTI gets 1, without a unit, and other "
+        "programs may take that for 1 mm"
+    ]
 
 
 def _rescaled(image: Image, kind: str) -> list[str]:

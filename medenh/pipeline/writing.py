@@ -89,7 +89,8 @@ def losses(
         What else a reader of it must know.
     """
     lost = [*_jpeg_loss(image, kind), *_lost_turn(image, kind)]
-    lost += [*writers.lost_numbers(image, kind), *readers.said_of(image)]
+    lost += [*writers.lost_numbers(image, kind), *writers.unsized(image, kind)]
+    lost += readers.said_of(image)
     return lost_meaning(image, kind, map_format), lost
 
 

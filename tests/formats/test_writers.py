@@ -22,6 +22,25 @@ def slice_(tmp_path):
     return medenh.read(save(tmp_path / "a.dcm", ramp(), PixelSpacing=[0.39, 0.39]))
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.npy"])
+@pytest.mark.parametrize(("sizes", "told"), [((np.nan, 0.5), 1), ((0.5, 0.7), 0)])
+def test_nifti_is_told_to_have_pixels_of_unknown_size(
+    name, sizes, told, tmp_path, recwarn
+):
+    medenh.write(np.full((8, 9), 7, np.uint8), tmp_path / name)
+    image = medenh.read(tmp_path / name)
+    image = replace(image, geometry=Geometry((np.nan, *sizes)))
+    medenh.write(image, tmp_path / "b.nii")
+    medenh.enhance(image, tmp_path / "c.nii", model="identity", strict=True)
+    words = [str(one.message) for one in recwarn]
+    assert len(words) == 2 * told
+    assert all("nothing tells the size of its pixels" in word for word in words)
+    recwarn.clear()
+    medenh.write(image, tmp_path / "d.tif")
+    medenh.write(medenh.read(tmp_path / "b.nii"), tmp_path / "e.nii")
+    assert not list(recwarn)
+
+
 @pytest.mark.parametrize("name", ["d.gif", "d.webp", "d.jp2", "d.mha", "d.nrrd"])
 def test_dicom_is_not_written_under_names_of_other_formats(slice_, tmp_path, name):
     with pytest.raises(UsageError, match="no format has the extension"):
