@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from medenh.degradations import Record, degrade_image, find_recipe, framing
 from medenh.degradations.api import unit_severity
 from medenh.degradations.engine import can_degrade_again, degrade_again
-from medenh.errors import MedenhError
+from medenh.errors import MedenhError, NonFiniteError
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.cases import Case, Clean, eight_bits
 from medenh.evaluation.failures import Failure, failure
@@ -161,6 +162,7 @@ def _degrade(
     image = known.image
     if modality is not Modality.UNKNOWN:
         image = replace(image, modality=modality)
+    unknown = _not_finite(image)
     if protocol.depth == "8-bit":
         image = eight_bits(image)
     level = protocol.severity
@@ -180,9 +182,38 @@ def _degrade(
         region = view.region(pair.high)
         seen = field_of_view(pair.high) if region is None else region[None]
         prepared.region = seen
+    if protocol.depth == "8-bit" and unknown is not None:  # 8 bits have made it black
+        _refuse(unknown, view, prepared.region, known.image.source)
     if again and can_degrade_again(pair.record):
         prepared.forward = Forward(pair.record, view)
     return _light(pair.low), pair.record
+
+
+def _not_finite(image: Image) -> BoolArray | None:
+    """Return where pixels are NaN or infinite, (frames, H, W); None where none is."""
+    if image.pixels.dtype.kind != "f":
+        return None
+    unknown: BoolArray = ~np.isfinite(image.pixels).all(axis=-1)
+    return unknown if unknown.any() else None
+
+
+def _refuse(
+    unknown: BoolArray,
+    view: framing.AnyView,
+    region: BoolArray | None,
+    path: Path | None,
+) -> None:
+    """Refuse a picture with pixels that are no numbers where it is measured.
+
+    Raises
+    ------
+    NonFiniteError
+        As pictures that keep their numbers are refused when they are measured.
+    """
+    if region is not None:
+        unknown = np.stack([view.along(frame) for frame in unknown]) & region
+    if unknown.any():
+        raise NonFiniteError("holds NaN or infinity", path=path, hint="repair it")
 
 
 def _light(image: Image) -> Image:

@@ -354,6 +354,33 @@ def test_bad_files_cost_themselves_only(data):
     assert {Path(one["path"]).name for one in found.failed} == {"nan.npy", "broken.png"}
 
 
+@pytest.mark.parametrize("protocol", ["dpe", "gauss-0.1"])
+def test_a_picture_with_a_hole_is_measured_under_no_depth(data, picture, protocol):
+    hole = picture(7).astype(np.float32) / 255
+    formats.write(hole, data / "whole.npy")
+    hole[20, 30, 1] = np.nan
+    formats.write(hole, data / "hole.npy")
+    found = medenh.evaluate_protocol(protocol, data)
+    assert len(found.files) == 5
+    (failed,) = {Path(one["path"]).name for one in found.failed}
+    assert failed == "hole.npy"
+    assert "NaN" in found.failed[0]["error"]
+
+
+def test_a_surround_without_numbers_is_no_part_of_a_fundus(tmp_path):
+    eye = skimage.data.retina()[::4, ::4].astype(np.float32) / 255
+    rows, columns = np.indices(eye.shape[:2])
+    radius = np.hypot(rows - eye.shape[0] / 2, columns - eye.shape[1] / 2)
+    eye[radius > 0.49 * len(eye)] = 0
+    for name, beyond in (("surround", radius > 0.6 * len(eye)), ("disc", radius < 3)):
+        picture = eye.copy()
+        picture[beyond] = np.nan
+        formats.write(picture, tmp_path / f"{name}.npy")
+    found = medenh.evaluate_protocol("cofe-111", tmp_path, models="identity")
+    assert list(found.files) == ["surround.npy"]
+    assert [Path(one["path"]).name for one in found.failed] == ["disc.npy"]
+
+
 def test_wrong_names_are_known_before_the_work(data, tmp_path, monkeypatch):
     with pytest.raises(UsageError):
         medenh.evaluate_protocol("dpe", data, models=["no-such-model"])
