@@ -19,6 +19,7 @@ from pathlib import Path
 from medenh.errors import OutputError, OverBudgetError, UnreadableError, spelled
 from medenh.formats.limits import raise_limit, size_text
 from medenh.hashing import sha256_file
+from medenh.scratch import try_lock
 
 __all__ = [
     "COPY_AGAIN",
@@ -126,21 +127,6 @@ def _part_name(name: str) -> str:
     tail = f".{secrets.token_hex(6)}{_PART}"
     room = _NAME_BYTES - 1 - len(os.fsencode(tail))
     return "." + os.fsdecode(os.fsencode(name)[:room]) + tail
-
-
-def try_lock(handle: int) -> bool | None:
-    """Take a file's lock without waiting; None where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows refuses to delete open files by itself
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return None
-    return True
 
 
 def output_error(error: OSError, path: Path) -> OutputError:

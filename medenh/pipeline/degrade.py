@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import shutil
 import threading
 import time
@@ -30,7 +29,6 @@ from medenh.formats.files import (
     output_error,
     safe_output_path,
     sync_folder,
-    try_lock,
 )
 from medenh.pipeline.degrade_crew import Crew, carry_out_here
 from medenh.pipeline.degrade_draft import DegradePlan
@@ -46,6 +44,7 @@ from medenh.pipeline.degrade_results import (
 from medenh.pipeline.degrade_work import Outcome, Task
 from medenh.pipeline.journal import with_partners
 from medenh.pipeline.results import Failure
+from medenh.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from medenh.degradations import Record
@@ -273,27 +272,10 @@ def _move(made: Path, target: Path) -> None:
 @contextlib.contextmanager
 def _staging_folder(root: Path) -> Iterator[Path]:
     """Give a folder for files in the making, and remove those of killed runs."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        folder = root / f"{_STAGING}{secrets.token_hex(6)}"
-        folder.mkdir()
-        lock = (folder / "lock").open("wb")
-    except OSError as error:
-        raise output_error(error, root) from error
-    with lock:
-        try_lock(lock.fileno())
-        _remove_stale(root, folder)
+    with contextlib.ExitStack() as stack:
         try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_stale(root: Path, own: Path) -> None:
-    for folder in root.glob(f"{_STAGING}*"):
-        if folder == own or not folder.is_dir() or folder.is_symlink():
-            continue
-        with contextlib.suppress(OSError), (folder / "lock").open("ab") as lock:
-            if not try_lock(lock.fileno()):
-                continue  # of a run that goes on
-            shutil.rmtree(folder, ignore_errors=True)
+            root.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(scratch_folder(root, _STAGING))
+        except OSError as error:
+            raise output_error(error, root) from error
+        yield folder

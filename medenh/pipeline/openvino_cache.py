@@ -22,6 +22,7 @@ import numpy as np
 
 from medenh.errors import WeightsError
 from medenh.hashing import sha256_file
+from medenh.scratch import scratch_folder
 from medenh.types import FloatArray
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _converting = threading.Lock()
 _TOLERANCE = 1e-3  # between torch and the converted network, in [0, 1]
 _EXAMPLE = (96, 128)
 _MOST_KEPT = 32  # some 10 MB each
+_ROOM = ".medenh-"
 # other sizes: what tracing froze shows here, and padding unlike ours
 _PROOFS = ((160, 64), (75, 101))
 
@@ -223,16 +225,18 @@ def _keep_parts(folder: Path, key: str, parts: dict[str, Any]) -> None:
     openvino = import_openvino()
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+    with scratch_folder(folder, _ROOM) as scratch:
+        made = scratch / "made"
+        made.mkdir()
         for part, model in parts.items():
             openvino.save_model(
-                model, Path(scratch) / f"{key}-{part}.xml", compress_to_fp16=False
+                model, made / f"{key}-{part}.xml", compress_to_fp16=False
             )
-        index = Path(scratch) / f"{key}.json"
-        for path in sorted(Path(scratch).iterdir()):
+        index = scratch / f"{key}.json"
+        for path in sorted(made.iterdir()):
             files[path.name] = sha256_file(path)
         for name in files:
-            (Path(scratch) / name).replace(folder / name)
+            (made / name).replace(folder / name)
         # the index comes last: without it the rest does not count
         index.write_text(json.dumps({"parts": sorted(parts), "files": files}), "utf-8")
         index.replace(folder / index.name)

@@ -29,6 +29,7 @@ from medenh.publishing import limits
 from medenh.publishing.images import EnhancerImages
 from medenh.publishing.memory import measure_memory
 from medenh.publishing.options import PublishOptions
+from medenh.scratch import scratch_folder
 from medenh.types import FloatArray
 from medenh.zoo.card import ModelCard, Weights
 from medenh.zoo.transfer import import_model, pack
@@ -37,6 +38,7 @@ __all__ = ["measure_enhancer", "result_table"]
 
 _FEWEST_FOR_BF16 = 5  # [chosen]
 _UNDER_TEST = "model-under-test"
+_ROOM = "medenh-publish-"
 
 
 def measure_enhancer(
@@ -138,10 +140,10 @@ def _known_to_the_zoo(card: ModelCard, weights: Path) -> Iterator[str]:
     described = card.weights
     if described is None:
         raise ValueError("a network has weights")
-    with tempfile.TemporaryDirectory(prefix="medenh-publish-") as room:
-        os.environ["MEDENH_CACHE"] = str(Path(room) / "cache")
+    with scratch_folder(Path(tempfile.gettempdir()), _ROOM) as room:
+        os.environ["MEDENH_CACHE"] = str(room / "cache")
         try:
-            _import(card, described, weights, Path(room) / "draft.zip")
+            _import(card, described, weights, room / "draft.zip")
             yield _UNDER_TEST
         finally:
             if before is None:

@@ -11,7 +11,6 @@ import json
 import math
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.hashing import sha256_file
+from medenh.scratch import scratch_folder
 from medenh.zoo.cache import publishing
 from medenh.zoo.card import (
     MODALITIES,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["FOREIGN", "Converted", "Foreign", "convert"]
 
 _TIMEOUT_S = 600.0
+_ROOM = ".convert-"  # folders beside the target
 
 State: TypeAlias = "Mapping[str, torch.Tensor]"
 
@@ -282,8 +283,8 @@ def _load(source: Path, places: tuple[str, ...], folder: Path) -> State:
     if not source.is_file():
         raise WeightsError("no such file", path=source)
     script = Path(__file__).with_name("unpickle.py")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".convert-") as room:
-        plain = Path(room) / "plain.safetensors"
+    with scratch_folder(folder, _ROOM) as room:
+        plain = room / "plain.safetensors"
         # -P: nothing beside the script, and nothing in the current folder, is imported
         command = [sys.executable, "-P", str(script), str(source), str(plain), *places]
         try:
@@ -378,8 +379,8 @@ def _save_model(
             path=source,
             hint="train it on pictures that were enlarged before (from_enlarged)",
         )
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert-") as room:
-        plain = Path(room) / f"{target.stem}-1.safetensors"
+    with scratch_folder(target.parent, _ROOM) as room:
+        plain = room / f"{target.stem}-1.safetensors"
         _save(network, plain, layout, foreign, source)
         weights = Weights(
             file=plain.name,

@@ -204,7 +204,12 @@ class TestDPE:
         state = {key: value.contiguous() for key, value in state.items()}
         monkeypatch.setattr(convert_module, "_load", lambda *args: state)
         (tmp_path / "a.pth").write_bytes(b"stands in for the checkpoint")
+        left = tmp_path / ".convert-0123456789ab"  # of a run that was killed
+        left.mkdir()
+        (left / "lock").touch()
+        (left / "plain.safetensors").touch()
         convert(tmp_path / "a.pth", tmp_path / "dpe-mine.zip", "dpe")
+        assert not list(tmp_path.glob(".*"))
         card = import_model(tmp_path / "dpe-mine.zip")
         assert card.full_id == "dpe-mine@1"
         assert "LicenseRef" in card.licence
