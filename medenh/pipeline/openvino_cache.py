@@ -283,7 +283,9 @@ def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:
         running = for_inference(network)
         example = _noise(channels, _EXAMPLE, seed=0)
         with torch.no_grad(), warnings.catch_warnings():
-            # the tracer warns of branches on the size; the proof below covers them
+            # the tracer warns of branches on the size; the proof below covers them.
+            # For seconds all threads are silent; filters of our own that stayed would
+            # be the caller's for good
             warnings.simplefilter("ignore")
             parts = _trace(running, example)
         _prove(network, parts, channels, multiple_of)

@@ -1,5 +1,7 @@
 """Intervals that cover what they promise, and SciPy's tests."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -89,6 +91,31 @@ def test_degenerate_pairs_are_answered_without_warning():
         assert np.isnan(single[2:4]).all()
     assert np.isnan(paired_tests([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).t_p)
     assert paired_tests([2.0, 3.0, 4.0], [2.0, 2.0, 3.0]).wilcoxon_p > 0.05
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [2, 3, 8, 14, 60])
+def test_ties_and_equal_differences_are_no_reason_to_warn(count):
+    rng = np.random.default_rng(count)
+    one = rng.integers(0, 3, count).astype(float)
+    other = rng.integers(0, 3, count).astype(float)
+    one[0], other[0] = 2.0, 1.0
+    result = paired_tests(one, other)
+    if (one - other).std() > 0:
+        assert result.t_p == pytest.approx(stats.ttest_rel(one, other).pvalue)
+    assert np.isnan(paired_tests(one + 1, one).t_p)
+    nearly = one + 1e-15 * rng.normal(size=count)
+    assert np.isnan(paired_tests(nearly + 1, one).t_p)
+
+
+def test_what_others_warn_of_meanwhile_is_heard(monkeypatch):
+    def wilcoxon(difference, known=stats.wilcoxon):
+        warnings.warn("of another thread", UserWarning, stacklevel=1)
+        return known(difference)
+
+    monkeypatch.setattr(stats, "wilcoxon", wilcoxon)
+    with pytest.warns(UserWarning, match="of another thread"):
+        paired_tests([1.0, 2.0, 4.0], [2.0, 4.0, 3.0])
 
 
 def test_pairs_without_a_finite_figure_are_left_out_and_counted():
