@@ -305,9 +305,10 @@ def _show_plan(
     json: bool,
 ) -> None:
     from medenh.formats.discover import none_found
-    from medenh.pipeline.degrade import plan_degrade
+    from medenh.pipeline.degrade import foresee_degrade, plan_degrade
 
     plan = plan_degrade(inputs, output, asked, replay=replay)
+    foresee_degrade(plan, asked)
     if json:
         console.write_json(plan.to_json())
         return

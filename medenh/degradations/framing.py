@@ -25,7 +25,7 @@ from medenh.formats.viewing import resized_viewing
 from medenh.opencv import cv2
 from medenh.types import FloatArray, Geometry, Image
 
-__all__ = ["AnyView", "View", "find", "recall"]
+__all__ = ["AnyView", "View", "check_field", "find", "recall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,7 +103,7 @@ def find(
     options : mapping
         The recipe's options.
     """
-    _check_field(image, field)
+    check_field(image, field)
     if kind == "fundus":
         exact = options.get("mode") == "exact"
         return find_square(image, size=size, mask=field, exact=exact)
@@ -120,7 +120,7 @@ def recall(
     eight_bit: bool = False,
 ) -> AnyView:
     """Return the view that a record describes."""
-    _check_field(image, field)
+    check_field(image, field)
     if framing is None:
         return _whole(image, size, field)
     if framing.method == "surround":
@@ -142,7 +142,14 @@ def _inside_surround(view: View, image: Image) -> View:
     return view if found is None else replace(view, framing=found[0], field=found[1])
 
 
-def _check_field(image: Image, field: FloatArray | None) -> None:
+def check_field(image: Image, field: FloatArray | None) -> None:
+    """Pass in silence if a field is of the size of a picture.
+
+    Raises
+    ------
+    UsageError
+        It is not.
+    """
     if field is not None and field.shape != (image.height, image.width):
         raise UsageError(
             f"the mask is {field.shape[1]} x {field.shape[0]}, "

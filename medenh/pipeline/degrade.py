@@ -41,7 +41,7 @@ from medenh.pipeline.degrade_results import (
     DegradeListener,
     DegradeSummary,
 )
-from medenh.pipeline.degrade_work import Outcome, Task
+from medenh.pipeline.degrade_work import Outcome, Task, Workshop
 from medenh.pipeline.journal import with_partners
 from medenh.pipeline.results import Failure
 from medenh.scratch import scratch_folder
@@ -49,7 +49,7 @@ from medenh.scratch import scratch_folder
 if TYPE_CHECKING:
     from medenh.degradations import Record
 
-__all__ = ["degrade_files", "plan_degrade"]
+__all__ = ["degrade_files", "foresee_degrade", "plan_degrade"]
 
 _STAGING = ".medenh-degrade-"
 
@@ -83,6 +83,23 @@ def plan_degrade(
     if replay is None:
         return make_plan(paths, root, options)
     return make_replay_plan(paths, root, options, Path(replay))
+
+
+def foresee_degrade(plan: DegradePlan, options: DegradeOptions) -> None:
+    """Take out of a plan what cannot be read, or written as asked for, and say why.
+
+    Every picture and mask is read; nothing is degraded or written.
+    """
+    shop = Workshop(options, plan.root)
+    tasks = []
+    for task in plan.tasks:
+        failures = shop.foresee(task)
+        bad = {one.path for one in failures}
+        sound = [i for i, path in enumerate(task.sources) if path not in bad]
+        plan.fail(failures, pictures=0 if sound else 1)
+        if sound:
+            tasks.append(task.part(sound))
+    plan.tasks = tasks
 
 
 def degrade_files(

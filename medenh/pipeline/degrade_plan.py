@@ -1,6 +1,6 @@
 """What `degrade` will do, decided before anything is: inputs, names, what is done.
 
-Nothing is written here and no pixel is read; `--dry-run` shows just this.
+Nothing is written here and no pixel is read: `--dry-run` does that besides.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medenh import __version__
 from medenh.degradations import (
@@ -18,6 +19,7 @@ from medenh.degradations import (
     Record,
     degrade_image,
     find_recipe,
+    framing,
     replay_image,
 )
 from medenh.degradations.api import as_field, unit_severity
@@ -215,7 +217,24 @@ class Workshop:
         if error.path is not None and error.path.is_relative_to(made):
             error.path = self._staging.parent / error.path.relative_to(made)
 
-    def _carry_out(self, task: Task, admit: Admit) -> Outcome:
+    def foresee(self, task: Task) -> tuple[Failure, ...]:
+        """Return which files of a task fail where they are read; nothing is made."""
+        try:
+            task, read = self._open(task)
+            _memory_for(read.image)
+            if task.mask is not None:
+                framing.check_field(read.image, _read_mask(task.mask))
+            if task.label_mask is not None:
+                _read_labels(task.label_mask, read.image)
+            if task.legacy is not None:
+                _read_legacy(task.legacy, read.image, self._options.size)
+        except Exception as error:
+            ours = as_ours(error, task.path)
+            return tuple(Failure(path, ours) for path in task.sources)
+        return read.failures
+
+    def _open(self, task: Task) -> tuple[Task, _Read]:
+        """Read a task's pictures; return what of it is sound, and them."""
         if self._last is None or self._last.wanted != task.sources:
             self._last = None  # its memory, before the next is read
             self._last = _read(task, self._options)
@@ -223,8 +242,12 @@ class Workshop:
         task = task.part([task.sources.index(path) for path in read.task.sources])
         if task.record is not None:
             _check_sources(task, read.hashes)
+        check_fits(read.image, [Path(name) for name in task.outputs], task.format)
+        return task, read
+
+    def _carry_out(self, task: Task, admit: Admit) -> Outcome:
+        task, read = self._open(task)
         image = read.image
-        check_fits(image, [Path(name) for name in task.outputs], task.format)
         remaining = remaining_names(image, self._profile(task))
         admit(_memory_for(image))
         pair = self._pair(task, image)
@@ -347,7 +370,13 @@ def _write_clean(
 
 
 def _write_labels(source: Path, target: Path, pair: Pair, image: Image) -> None:
-    """Write a picture's label mask as PNG, cropped and resized as the picture was.
+    """Write a picture's label mask as PNG, cropped and resized as the picture was."""
+    along = pair.view.along(_read_labels(source, image))
+    writers.write(from_array(along), [target], format="png")
+
+
+def _read_labels(source: Path, image: Image) -> NDArray[np.uint8 | np.uint16]:
+    """Return a picture's label mask in a type of PNG.
 
     Raises
     ------
@@ -371,8 +400,7 @@ def _write_labels(source: Path, target: Path, pair: Pair, image: Image) -> None:
             f"its labels go from {least} to {most}: PNG holds 0 to 65535", path=source
         )
     kind = np.uint8 if most <= np.iinfo(np.uint8).max else np.uint16
-    along = pair.view.along(labels).astype(kind)
-    writers.write(from_array(along), [target], format="png")
+    return labels.astype(kind)
 
 
 def _is_float(image: Image) -> bool:

@@ -148,10 +148,12 @@ def test_nothing_readable_is_3_and_some_is_1(folder, tmp_path):
 
 
 def test_a_dry_run_writes_nothing(folder, tmp_path):
-    out = tmp_path / "out"
-    done = medenh(folder, "-o", out, "--recipe", "dpe", "--dry-run")
+    out, cut = tmp_path / "out", tmp_path / "cut.png"
+    cut.write_bytes((folder / "00.png").read_bytes()[:2000])
+    done = medenh(folder, cut, "-o", out, "--recipe", "dpe", "--dry-run")
     assert done.returncode == 0
     assert done.stdout.count("degrade ") == COUNT
+    assert f"refuse {cut}: truncated PNG" in done.stdout
     assert not out.exists()
 
 

@@ -26,8 +26,9 @@ from medenh.errors import (
     UnreadableError,
     UsageError,
 )
-from medenh.pipeline.degrade import degrade_files, plan_degrade
+from medenh.pipeline.degrade import degrade_files, foresee_degrade, plan_degrade
 from medenh.pipeline.degrade_options import DegradeOptions
+from medenh.pipeline.degrade_records import files_of
 from medenh.types import Modality
 
 
@@ -588,6 +589,40 @@ def test_pictures_whose_label_masks_do_not_fit_are_not_made(tmp_path):
     assert "the label mask is 56 x 47, the picture 56 x 48" in reasons["b.png"]
     made = {path.relative_to(out).as_posix() for path in out.rglob("*.png")}
     assert made == {"a.png", "masks/a.png"}
+
+
+def test_what_is_foreseen_is_what_a_run_does(folder, tmp_path):
+    inputs, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(folder, inputs)
+    whole = (inputs / "a.png").read_bytes()
+    (inputs / "cut.png").write_bytes(whole[: len(whole) // 2])
+    one = min((inputs / "series").iterdir())
+    (inputs / "series" / "damaged.dcm").write_bytes(one.read_bytes()[:-500])
+    options = asked(copies=2)
+    plan = plan_degrade([inputs], out, options)
+    foresee_degrade(plan, options)
+    assert not out.exists()
+    done = degrade_files([inputs], out, options)
+    assert {"cut.png", "damaged.dcm"} <= {one.path.name for one in done.failed}
+    told, failed = (
+        {(one.path, one.error.code) for one in these}
+        for these in (plan.failed, done.failed)
+    )
+    assert told == failed
+    assert plan.not_made == done.not_made
+    made = [task.outputs for task in plan.tasks]
+    written = [[n for n, _ in files_of(one.record)] for one in done.written]
+    assert sorted(map(sorted, made)) == sorted(map(sorted, written))
+
+
+@pytest.mark.parametrize("option", ["mask", "masks"])
+def test_masks_that_do_not_fit_are_foreseen(folder, tmp_path, option):
+    cv2.imwrite(str(tmp_path / "m.png"), np.ones((5, 5), np.uint8))
+    options = asked(**{option: tmp_path / "m.png"})
+    plan = plan_degrade([folder / "a.png"], tmp_path / "out", options)
+    foresee_degrade(plan, options)
+    assert not plan.tasks
+    assert "mask is 5 x 5" in plan.failed[0].reason
 
 
 def test_a_photograph_is_no_mask(folder, tmp_path):
