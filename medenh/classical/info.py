@@ -88,6 +88,9 @@ class MethodInfo:
     follows : str
         Function of its module that measures options on a reference picture; "" where
         the method follows none.
+    from_zero : bool
+        True where 0 in native units, no signal, must be 0 to the method, whatever else
+        is black on the screen.
     options : tuple of Option
         Its settings.
     limits : str
@@ -101,6 +104,7 @@ class MethodInfo:
     natural: bool = True
     slow: bool = False
     follows: str = ""
+    from_zero: bool = False
     options: tuple[Option, ...] = ()
     limits: str = ""
 

@@ -332,9 +332,10 @@ INFO: dict[str, MethodInfo] = {
         "Journal of Magnetic Resonance 179(2), 2006",
         summary="Averages places that look alike, takes away what the noise adds.",
         modalities=("mri",),
+        from_zero=True,
         options=(_SIGMA, *_PATCHES),
-        limits="Made for magnitudes whose black is no signal: not for phases, maps, "
-        "nor windows that cut off the dark. Faint texture may go.",
+        limits="Made for magnitudes, where 0 is no signal: not for phases and maps. "
+        "Faint texture may go.",
     ),
     "wavelet": MethodInfo(
         title="Wavelet shrinkage (BayesShrink) with cycle spinning",

@@ -54,6 +54,8 @@ class Contract:
         Memory that each pixel of a call takes; 0 if not known.
     each_by_itself : bool
         True where every frame gets light and contrast of its own.
+    from_zero : bool
+        True where 0 in native units must be 0 to the model: see `FrameTask.from_zero`.
     """
 
     channels: int | None = None
@@ -63,6 +65,7 @@ class Contract:
     largest_side: int | None = None
     bytes_per_pixel: int = 0
     each_by_itself: bool = False
+    from_zero: bool = False
 
 
 class FrameEnhancer:
@@ -179,6 +182,8 @@ class FrameEnhancer:
         """
         report = on_progress or (lambda share: None)
         tasks = [task.without_holes() for task in tasks]
+        if self._contract.from_zero:
+            tasks = [task.from_zero() for task in tasks]
         core = self._core_for(tasks[0])
         side = self._contract.largest_side
         if side is not None and side < max(tasks[0].shape[1:]):

@@ -104,7 +104,14 @@ def contract_of(card: ModelCard, runner: Runner) -> Contract:
         largest_side=card.input.largest_side,
         bytes_per_pixel=card.bytes_per_pixel.get(runner.engine, 0),
         each_by_itself=relights and not runner.has_condition,
+        from_zero=card.method is not None and _from_zero(card.method),
     )
+
+
+def _from_zero(method: str) -> bool:
+    from medenh.classical import METHODS
+
+    return METHODS[method].info.from_zero
 
 
 class ZooModels:

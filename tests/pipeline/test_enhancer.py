@@ -17,6 +17,7 @@ from medenh.pipeline import enhancer as enhancer_module
 from medenh.pipeline.budget import Memory
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.frames import FrameTask
+from medenh.types import Modality, UnitRange
 
 LOCAL = Contract(halo=8, multiple_of=4)
 GLOBAL = Contract(halo=None)
@@ -377,3 +378,35 @@ def test_frames_that_do_not_compare_any_more_are_told(frames, channel_of, told):
     relit = FrameEnhancer(FakeRunner(), Contract(each_by_itself=True))
     assert bool(relit.caveats(image)) == told
     assert not FrameEnhancer(FakeRunner(), Contract()).caveats(image)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        UnitRange(30.0, 1000.0, reason="percentiles 0.5-99.5"),
+        UnitRange(-200.0, 1000.0, reason="window"),
+        UnitRange(0.0, 1000.0, inverted=True),
+    ],
+)
+def test_no_signal_is_0_to_nlm_rician_whatever_is_black_on_the_screen(known):
+    rng = np.random.default_rng(3)
+    clean = np.zeros((1, 64, 64, 1))
+    clean[:, 16:48, 16:48] = 400.0
+    real, imaginary = rng.normal(0, 50, (2, *clean.shape))
+    seen = np.hypot(clean + real, imaginary).astype(np.float32)
+
+    def error(unit_range):
+        image = replace(from_array(seen, modality=Modality.MRI), unit_range=unit_range)
+        found = medenh.enhance(image, model="nlm-rician").pixels
+        return float(np.sqrt(np.mean((found - clean) ** 2)))
+
+    plain = error(UnitRange(0.0, 1000.0))
+    assert plain < 30
+    assert error(known) == pytest.approx(plain, rel=0.02)
+
+
+def test_no_signal_is_not_looked_for_where_values_are_negative():
+    image = make_image(np.float32(np.arange(-8, 8).reshape(1, 4, 4, 1)))
+    image = replace(image, unit_range=UnitRange(-8.0, 8.0))
+    task = FrameTask(image, 0, np.empty_like(image.pixels))
+    assert task.from_zero() is task
