@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from medenh.classical.common import BoolArray, illuminated_field
 from medenh.colour import lab_to_rgb, rgb_to_lab
+from medenh.errors import UsageError
 from medenh.types import FloatArray
 
 __all__ = ["colours_of", "ref_color"]
@@ -76,8 +77,17 @@ def colours_of(reference: FloatArray) -> dict[str, float]:
     ----------
     reference : float32 array, shape (H, W, 3), in [0, 1]
         Its field of view counts.
+
+    Raises
+    ------
+    UsageError
+        It has no contrast: all that follows it would be of one grey.
     """
     mean, deviation = _statistics(_planes(reference), illuminated_field(reference))
+    if deviation[0] < _FLAT:
+        raise UsageError(
+            "the reference is of one brightness", hint="give a picture of high quality"
+        )
     names = ("lightness", "a", "b")
     means = dict(zip(names, mean.tolist(), strict=True))
     spreads = {

@@ -45,7 +45,11 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     is, and how often a look deceives.
     """
     modality, looks, measured = image.modality, "", _measures(image)
-    if modality is Modality.MRI and models.by_modality and (why := _unlike(image)):
+    if (
+        modality is Modality.MRI
+        and models.by_modality
+        and (why := _unlike(image, models))
+    ):
         looks = f"{why}, and "
         modality, measured = Modality.UNKNOWN, True
     elif modality is Modality.UNKNOWN and models.by_modality:
@@ -57,17 +61,20 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     return Resolution(found.card, looks + found.reason), modality
 
 
-def _unlike(image: Image) -> str:
-    """Return why an MR image is none for the default of MRI; "" where it is one.
+def _unlike(image: Image, models: ModelSource) -> str:
+    """Return why an MR image is none for the model of MRI; "" where it is one.
 
-    That knows the noise of magnitudes, at the brightness of a picture of its own.
+    That knows the noise of magnitudes; a network at the brightness of a picture of its
+    own, a weight-free method at any.
     """
     if image.format == "dicom":  # pydicom takes 0.1 s to load
         from medenh.formats import dicom
 
         if kind := dicom.no_magnitude(image):
             return f"it holds {kind}, no magnitudes"
-    return "it holds volumes nearly black beside others" if dim_volumes(image) else ""
+    network = models.resolve(Modality.MRI, volume=True).card.weights is not None
+    dim = network and dim_volumes(image)
+    return "it holds volumes nearly black beside others" if dim else ""
 
 
 def strange_looks(

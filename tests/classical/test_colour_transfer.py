@@ -46,9 +46,17 @@ def test_a_cast_over_a_picture_goes_by_the_picture_without():
     assert np.abs(out - clean).mean() < 0.15 * np.abs(seen - clean).mean()
 
 
-def test_white_can_be_followed():
+def test_nearly_white_can_be_followed():
     white = np.ones((20, 20, 3), np.float32)
+    white[::2] = 0.98
     METHODS["ref-color"](tissue(), **METHODS["ref-color"].following(white))
+
+
+@pytest.mark.parametrize("name", ["ref-color", "flat-field-ref-color"])
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_what_has_no_contrast_is_not_followed(name, value):
+    with pytest.raises(UsageError, match="of one brightness"):
+        METHODS[name].following(np.full((20, 20, 3), value, np.float32))
 
 
 @pytest.mark.parametrize("limit", [1.0, 1.5])

@@ -78,6 +78,7 @@ def test_volumes_far_darker_than_another_are_not_for_a_network(times, model, tmp
     image = EnhanceOptions(**options).told(formats.read(path))
     chosen, _, reason = choose(image, **options)
     assert chosen == model
+    assert choose(image, model="classic", **options)[0] == "nlm-rician"
     assert ("nearly black" in reason) == (times > 8)
     manifest = load_manifest()
     refused, said = check_input(image, manifest.get("denoise-mri"))
