@@ -218,9 +218,10 @@ class Workshop:
             error.path = self._staging.parent / error.path.relative_to(made)
 
     def foresee(self, task: Task) -> tuple[Failure, ...]:
-        """Return which files of a task fail where they are read; nothing is made."""
+        """Return which files of a task fail before they are degraded; makes nothing."""
         try:
             task, read = self._open(task)
+            remaining_names(read.image, self._profile(task))
             _memory_for(read.image)
             if task.mask is not None:
                 framing.check_field(read.image, _read_mask(task.mask))

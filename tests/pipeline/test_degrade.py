@@ -625,6 +625,14 @@ def test_masks_that_do_not_fit_are_foreseen(folder, tmp_path, option):
     assert "mask is 5 x 5" in plan.failed[0].reason
 
 
+def test_what_cannot_be_deidentified_is_foreseen(folder, tmp_path):
+    options = asked(deidentify="basic")
+    plan = plan_degrade([folder / "a.png"], tmp_path / "out", options)
+    foresee_degrade(plan, options)
+    assert not plan.tasks
+    assert "only DICOM headers can be de-identified" in plan.failed[0].reason
+
+
 def test_a_photograph_is_no_mask(folder, tmp_path):
     picture, mask = folder / "a.png", tmp_path / "mask.png"
     cv2.imwrite(str(picture), photo(seed=1))
