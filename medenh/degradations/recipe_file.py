@@ -26,6 +26,7 @@ from medenh.degradations.parameters import (
     Draw,
     Graded,
     Levels,
+    Parameter,
     Ranged,
     Scaled,
     Uniform,
@@ -339,9 +340,7 @@ class _StepReader:
             key: _parameter(value, hints[key], f"{place}, {key}")
             for key, value in given.items()
         }
-        if together and not any(
-            isinstance(one, Graded | Levels) for one in parameters.values()
-        ):
+        if together and not any(map(_follows_severity, parameters.values())):
             raise _WrongError(
                 f"{place}, together: no parameter here follows the severity",
                 "together = true goes with { mild = 1.0, strong = 3.0 }",
@@ -360,6 +359,12 @@ class _StepReader:
                 f"{place}: {operator.name} does not work on Hounsfield units",
                 f"with domain hu go ct-... and {', '.join(_ANY_UNITS)}",
             )
+
+
+def _follows_severity(parameter: Parameter) -> bool:
+    if isinstance(parameter, tuple):
+        return any(map(_follows_severity, parameter))
+    return isinstance(parameter, Graded | Levels)
 
 
 def _meant_of(table: Mapping[str, Any]) -> str:
@@ -466,6 +471,11 @@ def _draw(table: dict[str, Any], hint: Any, place: str) -> Draw:
         if side is None:
             raise _WrongError(f"{place}: value goes with at_side")
         return Scaled(ends["value"], side)
+    if kind is Uniform and ends["low"] > ends["high"]:
+        raise _WrongError(
+            f"{place}: low is above high",
+            "what falls with the severity is { mild = ..., strong = ... }",
+        )
     if kind is not Graded:
         return kind(**ends, at_side=side)  # type: ignore[call-arg]
     graded = Graded(**ends, log=_flag(table, "log", f"{place}."), at_side=side)

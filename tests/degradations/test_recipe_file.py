@@ -243,6 +243,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         (STEP + "sigma = { mild = 0, strong = 1, log = true }", "none is 0"),
         (STEP + "sigma = { mild = 1, strong = 2, log = 1 }", "sigma.log: should be tr"),
         (STEP + "sigma = { low = 1, high = [1, 2] }", "sigma.high: should be one num"),
+        (STEP + "sigma = { low = 3, high = 1 }", "sigma: low is above high"),
         (STEP + "sigma = { levels = [1] }", "sigma.levels: should be a list of two"),
         (STEP + "sigma = { choices = 1 }", "sigma.choices: should be a list of two"),
         (STEP + "sigma = { value = 1 }", "sigma: value goes with at_side"),
@@ -331,6 +332,15 @@ def test_sixteen_bits_stay_sixteen_bits(own):
     low, _ = degrade(clean, path)
     assert np.abs(low.astype(int) - clean / 2).max() <= 1
     assert len(np.unique(low)) > 2000
+
+
+def test_parts_of_a_parameter_go_together_too(own):
+    path = own(
+        '[[steps]]\noperator = "low-light"\ntogether = true\n'
+        "centre = [{ mild = 0.1, strong = 0.9 }, { mild = 0.2, strong = 1.0 }]\n"
+    )
+    for one in drawn(path):
+        assert one["centre"][1] == pytest.approx(one["centre"][0] + 0.1)
 
 
 def test_bounds_hold_for_records_too():
