@@ -45,10 +45,10 @@ class Run:
     hours: float
 
     def check_images(self, digests: Mapping[str, str]) -> None:
-        """Refuse images other than those that the run learnt from.
+        """Refuse images and recipes other than those that the run learnt from.
 
-        Those of data packs are what their manifest says; what a folder held is known
-        from last.pt alone.
+        Those of data packs are what their manifest says; what a folder or a recipe's
+        file held is known from last.pt alone.
 
         Parameters
         ----------
@@ -63,9 +63,10 @@ class Run:
         path, data = self.weights.with_name("last.pt"), self.config.data
         if path.exists():
             check_images(load_state(path), digests)
-        elif data.high or data.real:
+        elif data.high or data.real or data.own_recipes():
             raise UsageError(
-                "holds no last.pt, which tells what pictures the run learnt from",
+                "holds no last.pt, which tells what pictures and recipes the run "
+                "learnt from",
                 path=path.parent,
                 hint="bring it back, or train again",
             )

@@ -368,8 +368,6 @@ def _keep_recipes(config: TrainConfig, run_dir: Path) -> None:
     for recipe in config.data.own_recipes().values():
         place = run_dir / "recipes" / recipe.name
         place.parent.mkdir(exist_ok=True)
-        if place.exists() and place.read_text(encoding="utf-8") != recipe.text:
-            place = place.with_name(f"{recipe.sha256[:12]}-{recipe.name}")
         with atomic_output(place) as part:
             part.write_text(recipe.text, encoding="utf-8", newline="")
 

@@ -230,6 +230,12 @@ class DataConfig(Section):
     def _recipes_are_read(self) -> DataConfig:
         for name in (*self.recipes, *self.real_recipes):
             self.recipe(name)
+        own = [one.name for one in self.own_recipes().values()]
+        if twice := {name for name in own if own.count(name) > 1}:
+            raise ValueError(
+                f"two recipes are named {min(twice)}, by which the run's folder and a "
+                "card know them: give one of the files another name"
+            )
         return self
 
     def recipe(self, name: str) -> Recipe:

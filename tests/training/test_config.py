@@ -211,6 +211,17 @@ def test_a_recipe_of_a_file_is_read_with_the_configuration(tmp_path):
         load_config("fast-xray", [f'data.recipes={{"{name}"=1.0}}'])
 
 
+def test_two_recipes_of_one_name_are_refused(tmp_path):
+    for folder, sigma in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        own = tmp_path / folder / "scope.toml"
+        own.write_text(f'[[steps]]\noperator = "gaussian-blur"\nsigma = {sigma}\n')
+    names = [(tmp_path / folder / "scope.toml").as_posix() for folder in "ab"]
+    asked = ", ".join(f'"{name}" = 1.0' for name in names)
+    with pytest.raises(UsageError, match=r"two recipes are named scope.toml"):
+        load_config("fast-xray", [f"data.recipes={{ {asked} }}"])
+
+
 def test_what_is_wrong_in_a_recipe_is_said_with_both_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "grain.toml").write_text('[[steps]]\noperator = "gausian-noise"\n')

@@ -733,3 +733,14 @@ def test_a_run_keeps_its_recipes_and_goes_on_with_no_other(tiny_settings, tmp_pa
     config = load_config("dpe-general", [*asked, "steps=4"])
     own.unlink()  # it was read with the settings
     assert train(config, run, resume=True).step == 4
+
+
+def test_a_run_begun_anew_keeps_the_recipe_that_it_has_now(tiny_settings, tmp_path):
+    own, run = tmp_path / "grain.toml", tmp_path / "run"
+    (run / "recipes").mkdir(parents=True)
+    (run / "recipes" / "grain.toml").write_text("of a run before")
+    own.write_text('[[steps]]\noperator = "gaussian-noise"\n')
+    asked = [*tiny_settings, f'data.recipes={{"{own.as_posix()}"=1.0}}', "steps=1"]
+    train(load_config("dpe-general", asked), run)
+    (kept,) = (run / "recipes").iterdir()
+    assert kept.read_text() == own.read_text()

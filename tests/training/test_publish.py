@@ -507,6 +507,9 @@ def test_a_card_holds_recipes_of_ones_own_and_no_path_of_them(tmp_path):
     assert "deep" not in json.dumps(told)
     with pytest.raises(UsageError, match="not of recipes of your own"):
         publish(folder, PublishOptions(target=tmp_path / "a.zip", words=_MINE))
+    (folder / "last.pt").unlink()
+    with pytest.raises(UsageError, match=r"which tells what pictures and recipes"):
+        read_run(folder, None).check_images({})
     own.unlink()
     with pytest.raises(UsageError, match=r"grain.toml: cannot read the recipe") as gone:
         read_run(folder, None)
