@@ -14,6 +14,9 @@ from pathlib import Path
 __all__ = ["scratch_folder", "try_lock"]
 
 _LOCK = "lock"
+# Its name until it is locked: another would lock it first, and take it for left.
+# Windows, which has no such locks, renames no open file.
+_UNLOCKED = "lock.new"
 _STALE_UNLOCKED_S = 6 * 3600.0  # where a file system has no locks to tell
 
 
@@ -43,8 +46,10 @@ def scratch_folder(place: Path, prefix: str) -> Iterator[Path]:
     folder = place / f"{prefix}{secrets.token_hex(6)}"
     folder.mkdir(mode=0o700)
     try:
-        with (folder / _LOCK).open("wb") as lock:
+        made = folder / (_LOCK if os.name == "nt" else _UNLOCKED)
+        with made.open("wb") as lock:
             try_lock(lock.fileno())
+            made.replace(folder / _LOCK)
             _remove_stale(place, prefix, folder)
             yield folder
     finally:

@@ -83,3 +83,19 @@ def test_an_error_inside_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="no"), scratch_folder(tmp_path, ".x-"):
         raise ValueError("no")
     assert not list(tmp_path.iterdir())
+
+
+def test_no_folder_is_swept_before_its_lock_is_taken(tmp_path, monkeypatch):
+    """Another process sweeps at the worst moment: the file is there, and no lock."""
+    lock, swept = scratch.try_lock, []
+
+    def late(handle):
+        if not swept:
+            swept.append(True)
+            with scratch_folder(tmp_path, ".x-"):
+                pass
+        return lock(handle)
+
+    monkeypatch.setattr(scratch, "try_lock", late)
+    with scratch_folder(tmp_path, ".x-") as folder:
+        assert sorted(path.name for path in folder.iterdir()) == ["lock"]

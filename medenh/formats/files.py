@@ -40,7 +40,6 @@ __all__ = [
     "safe_output_path",
     "sha256_file",
     "sync_folder",
-    "try_lock",
 ]
 
 COPY_AGAIN = "copy the file again"  # what to do where it is damaged or cut short
