@@ -21,11 +21,13 @@ from medenh.degradations.cofe_illumination import (
     CofeHole,
 )
 from medenh.degradations.operator import Operator
+from medenh.degradations.parameters import operator_of
+from medenh.degradations.recipe import InOrder, Recipe
 from medenh.degradations.record import Framing, Record, read_step, write_step
 from medenh.degradations.smoothing import odd
 from medenh.errors import UsageError, spelled
 
-__all__ = ["from_cofe", "is_cofe", "side_of", "to_cofe"]
+__all__ = ["can_hold", "from_cofe", "is_cofe", "side_of", "to_cofe"]
 
 _GROUPS = ("illumination", "spots", "blur")
 _KNOWN: dict[str, type[Operator]] = {
@@ -111,6 +113,13 @@ def from_cofe(record: _Keys | str | bytes, *, size: int = 512) -> Record:
         ),
         eight_bit=True,
         steps=tuple(write_step(operator) for operator in operators),
+    )
+
+
+def can_hold(recipe: Recipe) -> bool:
+    """Tell whether Cofe-Net's layout has a place for all that a recipe may do."""
+    return isinstance(recipe.plan, InOrder) and all(
+        operator_of(sampler).name in _KNOWN for sampler in recipe.plan.samplers()
     )
 
 

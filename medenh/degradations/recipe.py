@@ -6,7 +6,7 @@ A plan of `in_order`, `one_of` and `then` is data, and can be written to a file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -103,6 +103,10 @@ class InOrder:
             hint="raise their probability",
         )
 
+    def samplers(self) -> tuple[Sampler, ...]:
+        """Return all that may come up."""
+        return tuple(_samplers(self.items))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -178,6 +182,15 @@ def then(*plans: InOrder, at_least_one: bool = False) -> InOrder:
 
 def _chance(step: Step) -> float:
     return 1.0 if step.probability is None else step.probability
+
+
+def _samplers(items: tuple[Item, ...]) -> Iterator[Sampler]:
+    for item in items:
+        if isinstance(item, OneOf):
+            for alternative in item.alternatives:
+                yield from _samplers(alternative)
+        else:
+            yield item.operator
 
 
 def _drawn(items: tuple[Item, ...], rng: np.random.Generator) -> tuple[Sampler, ...]:

@@ -173,11 +173,15 @@ def _recipes(options: DegradeOptions) -> tuple[Recipe | None, ...]:
 
 
 def _check_legacy_layout(chosen: Sequence[Recipe], options: DegradeOptions) -> None:
-    other = [recipe.name for recipe in chosen if "mode" not in recipe.options]
-    if options.write_legacy_json is not None and other:
+    if options.write_legacy_json is None:
+        return
+    from medenh.degradations import cofe_record
+
+    other = [recipe.name for recipe in chosen if not cofe_record.can_hold(recipe)]
+    if other:
         raise UsageError(
             f"Cofe-Net's layout has no place for what {other[0]} does",
-            hint="--write-legacy-json goes with the recipes cofe-...",
+            hint="--write-legacy-json goes with steps cofe-... alone",
         )
 
 

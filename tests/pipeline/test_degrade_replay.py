@@ -164,6 +164,20 @@ def test_records_that_cofe_cannot_say_are_refused_before_the_work(fundus, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_no_file_of_cofe_nets_is_promised_for_other_steps(fundus, tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'options = { mode = ["exact"] }\n[[steps]]\noperator = "cofe-blur"\n'
+        '[[steps]]\none_of = [{ operator = "gaussian-noise" }, []]\n'
+    )
+    options = DegradeOptions(
+        recipes=(str(own),), workers=1, write_legacy_json=tmp_path / "json"
+    )
+    with pytest.raises(UsageError, match=r"no place for what own.toml does"):
+        degrade_files([fundus / "x.png"], tmp_path / "out", options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_replay_under_other_names_is_the_records_and_is_made_once(tmp_path):
     folder = make_folder(tmp_path / "in")
     two = DegradeOptions(recipes=("gauss-0.1",), pairs=True, workers=1)
