@@ -67,6 +67,7 @@ HOMES = {
         "modality",
         "cli/doctor",
         "metrics/similarity",  # a Gaussian filter five times as fast as SciPy's
+        "metrics/fidelity",  # the same
         "pipeline/reduced",  # area means and bilinear maps of whole photographs
     },
     "PIL": {
