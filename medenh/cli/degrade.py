@@ -198,7 +198,11 @@ def degrade(
         if print_recipe is not None:
             from medenh.degradations import recipe_text
 
-            console.write(recipe_text(print_recipe).removesuffix("\n"))
+            text = recipe_text(print_recipe)
+            if json:
+                console.write_json({"recipe": print_recipe, "toml": text})
+            else:
+                console.write(text.removesuffix("\n"))
             return
         asked = _options(
             recipe, workers, severity=severity, copies=copies, seed=seed, size=size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
 from medenh.degradations import (
@@ -36,6 +36,7 @@ from medenh.degradations.recipe_file import (
     write_recipe,
 )
 from medenh.errors import UsageError
+from medenh.paths import as_path
 
 __all__ = ["OPERATORS", "RECIPES", "SAMPLERS", "find_recipe", "recipe_text"]
 
@@ -99,11 +100,11 @@ def find_recipe(name: str | PathLike[str] | Recipe) -> Recipe:
     Raises
     ------
     UsageError
-        No recipe of that name, or a file that is none.
+        No recipe of that name, a file that is none, or neither name nor path.
     """
     if isinstance(name, Recipe):
         return name
-    name = fspath(name)
+    name = as_path(name, "recipe")
     if is_recipe_file(name):
         return read_recipe(name, SAMPLERS)
     if name not in RECIPES:

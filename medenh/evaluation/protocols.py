@@ -234,7 +234,10 @@ def find_protocol(name: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
-        raise UsageError(f"no protocol named {name!r}", hint=f"one of {known}")
+        raise UsageError(
+            f"no protocol named {name!r}",
+            hint=f"one of {known}, or a recipe of your own, a file that ends in .toml",
+        )
     return PROTOCOLS[name]
 
 

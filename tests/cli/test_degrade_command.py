@@ -246,6 +246,8 @@ def test_a_printed_recipe_is_a_file_to_start_from(folder, tmp_path):
     assert printed.returncode == 0, printed.stderr
     own = tmp_path / "scope.toml"
     own.write_text(printed.stdout)
+    told = json.loads(medenh("--print-recipe", "endo-lowlight", "--json").stdout)
+    assert told == {"recipe": "endo-lowlight", "toml": printed.stdout}
     asked = ("--recipe", own, "--seed", 3)
     done = medenh(folder / "00.png", "-o", tmp_path / "own", *asked, "--json")
     assert done.returncode == 0, done.stderr

@@ -334,6 +334,12 @@ def test_sixteen_bits_stay_sixteen_bits(own):
     assert len(np.unique(low)) > 2000
 
 
+@pytest.mark.parametrize("what", [5, None, b"own.toml", ["dpe"]])
+def test_what_is_no_name_is_a_usage_error(what):
+    with pytest.raises(UsageError, match="recipe"):
+        find_recipe(what)
+
+
 def test_parts_of_a_parameter_go_together_too(own):
     path = own(
         '[[steps]]\noperator = "low-light"\ntogether = true\n'

@@ -53,7 +53,7 @@ def test_every_protocol_names_what_there_is():
         assert protocol.source
         if recipe.modalities and protocol.modalities:
             assert set(protocol.modalities) <= set(recipe.modalities)
-    with pytest.raises(UsageError, match="no protocol named 'nothing'"):
+    with pytest.raises(UsageError, match=r"'nothing' \(.* ends in .toml"):
         find_protocol("nothing")
 
 
