@@ -65,8 +65,8 @@ class FrameTask:
         """Whether the frame is in colour, and all its pixels are grey."""
         if self.image.channels != 3:
             return False
-        red, green, blue = np.moveaxis(self.image.pixels[self.index], -1, 0)
-        return np.array_equal(red, green) and np.array_equal(red, blue)
+        red, *others = np.moveaxis(self.image.pixels[self.index], -1, 0)
+        return all(np.array_equal(red, one, equal_nan=True) for one in others)
 
     def unit(self, rows: slice = _WHOLE, columns: slice = _WHOLE) -> FloatArray:
         """Return a part of the frame as float32 (1, channels, h, w) in [0, 1]."""
