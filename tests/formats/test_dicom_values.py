@@ -224,6 +224,7 @@ def test_what_was_measured_becomes_neither_padding_nor_a_colour(tmp_path):
         (["DERIVED", "PRIMARY", "ASL", "ND", "RELCBF"], "", "CBF maps"),
         (["DERIVED", "SECONDARY", "RCBV BASIC"], "", "CBV maps"),
         (["DERIVED", "PRIMARY", "VOLUME", "TEMPERATURE"], "", "temperatures"),
+        (["DERIVED", "PRIMARY", "M", "ND", "UNI"], "", "MP2RAGE ratios"),
         (["ORIGINAL", "PRIMARY", "TEMPERATURE", "NONE"], "", ""),
         (["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW", "ND"], "", ""),
         (["ORIGINAL", "PRIMARY", "T2_STAR", "NONE"], "", ""),

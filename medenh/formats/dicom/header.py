@@ -77,6 +77,7 @@ _NO_MAGNITUDES = {
     "RCMRO2": "perfusion maps", "KTRANS": "perfusion maps", "KEP": "perfusion maps",
     "T TEST": "statistics", "TTEST": "statistics", "Z SCORE": "statistics",
     "R COEFFICIENT": "statistics", "SNR MAP": "statistics",
+    "UNI": "MP2RAGE ratios",
 }  # fmt: skip
 # As fourth value, the contrast derived; as third one they are what the scan was for
 _DERIVED = {"TEMPERATURE": "temperatures", "VELOCITY": "velocities"}
