@@ -657,3 +657,6 @@ def test_colours_that_come_first_are_told_to_be_taken_for_frames():
             enhance(colours[..., None])
             enhance(np.moveaxis(colours, 0, -1))
             enhance(colours[:2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        medenh.enhance(colours, modality="mri", **IDENTITY)

@@ -47,6 +47,8 @@ CHANNELS_HINT = (
 )
 """What to do with arrays of which `guess_at_channels` is true."""
 
+_COLOURLESS = (Modality.XRAY, Modality.CT, Modality.MRI, Modality.NUCLEAR)
+
 _HEAD = 64 * 1024
 _FEWEST = 16  # rows and columns of a picture; a last axis of less than half is channels
 
@@ -122,7 +124,8 @@ def guesses(image: Image) -> list[str]:
             "data_range=(low, high) tells them"
         )
     header = image.header
-    if image.frames == 3 and isinstance(header, ArrayHeader) and header.axes == "NHW":
+    first = isinstance(header, ArrayHeader) and header.axes == "NHW"
+    if first and image.frames == 3 and image.modality not in _COLOURLESS:
         found.append(
             "the array is taken for 3 grey frames of one volume: give colours that "
             "come first as numpy.moveaxis(array, 0, -1), and such frames without this "
