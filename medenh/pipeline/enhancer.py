@@ -137,10 +137,9 @@ class FrameEnhancer:
 
     def _typical(self, image: Image, frames: Sequence[int]) -> Any:
         count = min(len(frames), _CONDITION_FRAMES)
-        count -= 1 - count % 2  # of an odd count the median is one of them
+        if count > 2:  # of two, their mean: either alone may blow out the other
+            count -= 1 - count % 2  # of an odd count the median is one of them
         places = np.linspace(0, len(frames) - 1, count).round().astype(int)
-        if count == 1:
-            places = np.array([len(frames) // 2])
         return self._runner.typical(
             [
                 self._runner.condition(

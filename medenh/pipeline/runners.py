@@ -160,12 +160,9 @@ class TorchRunner:
 
     def typical(self, conditions: Sequence[Any]) -> Any:
         """Return the median of conditions, element by element."""
-        import torch
-
         if isinstance(conditions[0], tuple):
-            parts = zip(*conditions, strict=True)
-            return tuple(torch.stack(part).median(0).values for part in parts)
-        return torch.stack(list(conditions)).median(0).values
+            return tuple(map(_median, zip(*conditions, strict=True)))
+        return _median(conditions)
 
     def run(
         self, batch: FloatArray, condition: Any = None, *, alone: bool = False
@@ -207,3 +204,12 @@ class TorchRunner:
         if self.precision == "fp32":
             return self
         return TorchRunner(self._network, self._place, "fp32")
+
+
+def _median(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the median, element by element; of an even count as NumPy's, the mean."""
+    import torch
+
+    ordered = torch.stack(list(tensors)).sort(0).values
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return torch.lerp(low, high, 0.5)

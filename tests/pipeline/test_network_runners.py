@@ -422,9 +422,10 @@ def test_a_classical_method_is_a_runner():
     assert runner.exact() is runner
 
 
+@pytest.mark.parametrize("frames", [5, 2])
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 @pytest.mark.parametrize("name", ["conditioned", "fields"])
-def test_slices_of_a_volume_share_one_condition(kept, name, engine):
+def test_slices_of_a_volume_share_one_condition(kept, name, engine, frames):
     """The same slice gets the same answer wherever it stands between others."""
     network = NETWORKS[name]()
     if engine == "torch":
@@ -433,7 +434,7 @@ def test_slices_of_a_volume_share_one_condition(kept, name, engine):
         runner = openvino_runner(kept, name)
     rng = np.random.default_rng(0)
     scale = np.array([1.0, 0.2, 0.5, 0.8, 0.4]).reshape(5, 1, 1, 1)
-    volume = (rng.random((5, 48, 64, 1)) * scale).astype(np.float32)
+    volume = (rng.random((5, 48, 64, 1)) * scale).astype(np.float32)[:frames]
     image = make_image(volume)
     out = np.zeros_like(volume)
     halo = 128 if name == "conditioned" else None
@@ -443,8 +444,8 @@ def test_slices_of_a_volume_share_one_condition(kept, name, engine):
         enhancer.enhance([task])
     planes = torch.from_numpy(image.to_unit()).expand(-1, 3, -1, -1)
     with torch.inference_mode():
-        condition = network.condition(planes).median(0, keepdim=True).values
-        shared = condition.expand(5, *condition.shape[1:])
+        condition = network.condition(planes).quantile(0.5, 0, keepdim=True)
+        shared = condition.expand(frames, *condition.shape[1:])
         expected = network.local(planes, shared).mean(1)
     np.testing.assert_allclose(out[..., 0], expected.numpy(), atol=2e-5)
     single = enhancer.tasks(make_image(volume[:1]), out[:1])
