@@ -44,20 +44,21 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     [chosen] Below 0.8 the modality stays unknown. docs/enhance.md tells how often that
     is, and how often a look deceives.
     """
-    modality, looks, measured = image.modality, "", _measures(image)
+    modality, looks = image.modality, ""
     if (
         modality is Modality.MRI
         and models.by_modality
         and (why := _unlike(image, models))
     ):
-        looks = f"{why}, and "
-        modality, measured = Modality.UNKNOWN, True
-    elif modality is Modality.UNKNOWN and models.by_modality:
+        card = models.resolve(Modality.UNKNOWN, volume=True).card
+        words = f"{why}: {card.id} in place of what is for mri"
+        return Resolution(card, words), modality
+    if modality is Modality.UNKNOWN and models.by_modality:
         likeness = recognise(image)
         best = OTHER if likeness is None else likeness.best
         if likeness is not None and best != OTHER and likeness.shares[best] >= SURE:
             modality, looks = Modality(best), f"it looks like {likeness}, and "
-    found = models.resolve(modality, volume=measured)
+    found = models.resolve(modality, volume=_measures(image))
     return Resolution(found.card, looks + found.reason), modality
 
 

@@ -76,8 +76,8 @@ def test_volumes_far_darker_than_another_are_not_for_a_network(times, model, tmp
     nib.Nifti1Image(volumes.T, np.eye(4)).to_filename(path)
     options = {"modality": Modality.MRI, "device": "cpu"}
     image = EnhanceOptions(**options).told(formats.read(path))
-    chosen, _, reason = choose(image, **options)
-    assert chosen == model
+    chosen, shows, reason = choose(image, **options)
+    assert (chosen, shows) == (model, Modality.MRI)  # as told
     assert choose(image, model="classic", **options)[0] == "nlm-rician"
     assert ("nearly black" in reason) == (times > 8)
     manifest = load_manifest()
