@@ -319,7 +319,9 @@ class _StepReader:
             near = _near(name, tuple(self.samplers))
             raise _WrongError(
                 f"{place}, operator: {_short(name)} is unknown",
-                near or "`medenh degrade --list-operators` shows them",
+                near
+                or "`medenh degrade --list-operators` shows them, "
+                "medenh.degradations.registry.SAMPLERS in Python",
             )
         place = f"{place} ({name})"
         base = self.samplers[name]
