@@ -1,6 +1,5 @@
 """Batches made ahead, by a thread or by processes, are the same."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import cv2
 import numpy as np
 
 from medenh.training import batches
-from medenh.training.batches import batches_ahead
 
 
 class _Blurred:
@@ -40,14 +38,26 @@ if __name__ == "__main__":
         for mine, theirs in zip(one, two, strict=True):
             np.testing.assert_array_equal(mine["image"], theirs["image"].numpy())
 """
+# as on macOS; from Python 3.14 on they are started by a server
+_SPAWNED = """
+import multiprocessing
+from tests.training.test_batches import _Blurred
+from medenh.training.batches import batches_ahead
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    made = list(batches_ahead(_Blurred(), range(2), [range(2)], workers=1))
+    assert len(made) == 2
+"""
 
 
-def test_processes_make_what_a_thread_makes(tmp_path):
-    """In a process of its own: one that hangs or crashes ends there, and says where."""
-    script = tmp_path / "script.py"
-    script.write_text(_AFTER_MANY_THREADS)
+def _run(code, folder, cwd):
+    """Run code in a process of its own: where it hangs or crashes, it says where."""
+    script = folder / "script.py"
+    script.write_text(code)
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", script],
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
@@ -57,19 +67,17 @@ def test_processes_make_what_a_thread_makes(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_processes_take_no_module_of_the_present_folder(tmp_path, monkeypatch):
-    """They are spawned on macOS, and from Python 3.14 on started by a server."""
-    planted = tmp_path / "multiprocessing.py"
+def test_processes_make_what_a_thread_makes(tmp_path):
+    _run(_AFTER_MANY_THREADS, tmp_path, tmp_path)
+
+
+def test_processes_take_no_module_of_the_present_folder(tmp_path):
+    present = tmp_path / "present"
+    present.mkdir()
+    planted = present / "multiprocessing.py"
     planted.write_text("open(__file__ + '.ran', 'w').close()\nraise SystemExit(1)\n")
-    monkeypatch.chdir(tmp_path)
-    before = multiprocessing.get_start_method()
-    multiprocessing.set_start_method("spawn", force=True)
-    try:
-        made = list(batches_ahead(_Blurred(), range(2), [range(2)], workers=1))
-    finally:
-        multiprocessing.set_start_method(before, force=True)
-    assert len(made) == 2
-    assert list(tmp_path.iterdir()) == [planted]
+    _run(_SPAWNED, tmp_path, present)
+    assert list(present.iterdir()) == [planted]
 
 
 def test_processes_are_no_more_than_the_cores_that_may_be_used(monkeypatch):
