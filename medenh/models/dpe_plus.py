@@ -236,7 +236,7 @@ class DPEPlusNet(nn.Module):
     and is cheap; `local` is exact on tiles with a halo of `receptive_field`.
     """
 
-    multiple_of = 16
+    multiple_of = 16  # more than two levels want: the trained models' padding
     global_ops = True
 
     def __init__(
