@@ -230,8 +230,8 @@ def _too_dim(image: Image, name: str) -> str:
     return (
         f"{dim} of its {image.frames // depth} volumes are 8 times or more darker than "
         f"the brightest, whose range all share: {name} sees them nearly black and may "
-        "harm them; enhance them as files of their own, or with nlm, which goes by "
-        "the noise of each slice"
+        "harm them; enhance them as files of their own, or with nlm (nlm-rician for "
+        "magnitudes of MRI), which goes by the noise of each slice"
     )
 
 

@@ -71,6 +71,9 @@ class ModelSource(Protocol):
     def resolve(self, modality: Modality, *, volume: bool = False) -> Resolution:
         """Return the model for a kind of picture, and why."""
 
+    def weight_free(self, modality: Modality) -> ModelCard:
+        """Return the weight-free method for a kind of picture."""
+
     def prepare(self, card: ModelCard) -> Prepared:
         """Return a model ready to run; loads it at the first call only."""
 
@@ -161,6 +164,10 @@ class ZooModels:
         )
         _check_settings(found.card, self._options)
         return found
+
+    def weight_free(self, modality: Modality) -> ModelCard:
+        """Return the weight-free method that measured best on a kind of picture."""
+        return self._manifest.resolve("classic", modality.value).card
 
     def computation(self, card: ModelCard) -> str:
         """Return engine, precision and kind of device; nothing is loaded for it.

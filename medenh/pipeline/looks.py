@@ -48,11 +48,9 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     if (
         modality is Modality.MRI
         and models.by_modality
-        and (why := _unlike(image, models))
+        and (other := _unlike(image, models))
     ):
-        card = models.resolve(Modality.UNKNOWN, volume=True).card
-        words = f"{why}: {card.id} in place of what is for mri"
-        return Resolution(card, words), modality
+        return other, modality
     if modality is Modality.UNKNOWN and models.by_modality:
         likeness = recognise(image)
         best = OTHER if likeness is None else likeness.best
@@ -62,20 +60,26 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     return Resolution(found.card, looks + found.reason), modality
 
 
-def _unlike(image: Image, models: ModelSource) -> str:
-    """Return why an MR image is none for the model of MRI; "" where it is one.
+def _unlike(image: Image, models: ModelSource) -> Resolution | None:
+    """Return what an MR image gets that is none for the model of MRI; None if it is.
 
     That knows the noise of magnitudes; a network at the brightness of a picture of its
     own, a weight-free method at any.
     """
+    card, why = models.resolve(Modality.UNKNOWN, volume=True).card, ""
     if image.format == "dicom":  # pydicom takes 0.1 s to load
         from medenh.formats import dicom
 
         if kind := dicom.no_magnitude(image):
-            return f"it holds {kind}, no magnitudes"
-    network = models.resolve(Modality.MRI, volume=True).card.weights is not None
-    dim = network and dim_volumes(image)
-    return "it holds volumes nearly black beside others" if dim else ""
+            why = f"it holds {kind}, no magnitudes"
+    made_for = models.resolve(Modality.MRI, volume=True).card
+    network = made_for.weights is not None and made_for.suits(Modality.MRI)
+    if not why and network and dim_volumes(image):
+        why = "it holds volumes nearly black beside others"
+        if not (image.pixels < 0).any():  # as magnitudes are
+            card = models.weight_free(Modality.MRI)
+    words = f"{why}: {card.id} in place of what is for mri"
+    return Resolution(card, words) if why else None
 
 
 def strange_looks(

@@ -102,6 +102,9 @@ class FakeModels:
     def resolve(self, modality, *, volume=False):
         return Resolution(self.card, "a test wants it")
 
+    def weight_free(self, modality):
+        return self.card
+
     def prepare(self, card):
         return self.prepared
 

@@ -68,10 +68,20 @@ def test_values_of_an_unknown_volume_stay_comparable():
     assert choose(told)[0] == "fast-general"
 
 
-@pytest.mark.parametrize(("times", "model"), [(4, "denoise-mri"), (20, "nlm")])
-def test_volumes_far_darker_than_another_are_not_for_a_network(times, model, tmp_path):
+@pytest.mark.parametrize(
+    ("times", "least", "model"),
+    [
+        (4, 0, "denoise-mri"),
+        (20, 0, "nlm-rician"),
+        (20, -3, "nlm"),  # no magnitudes: what Rician noise adds is not in them
+    ],
+)
+def test_volumes_far_darker_than_another_are_not_for_a_network(
+    times, least, model, tmp_path
+):
     volumes = np.random.default_rng(0).uniform(0, 400, (2, 3, 64, 64)).astype("f4")
     volumes[1] *= times
+    volumes[0, 0, 0, 0] = least
     path = tmp_path / "both.nii"
     nib.Nifti1Image(volumes.T, np.eye(4)).to_filename(path)
     options = {"modality": Modality.MRI, "device": "cpu"}
