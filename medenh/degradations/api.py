@@ -20,7 +20,7 @@ from medenh.arrays import PillowPicture, not_taken, unmasked, without_pillow
 from medenh.degradations import cofe_record
 from medenh.degradations.engine import degrade_image, replay_image
 from medenh.degradations.operator import Domain
-from medenh.degradations.recipe import Recipe
+from medenh.degradations.recipe import Recipe, idle_severity
 from medenh.degradations.record import Record
 from medenh.degradations.registry import find_recipe
 from medenh.errors import (
@@ -137,6 +137,7 @@ def degrade(
     -----
     UserWarning
         The recipe works on what is seen, and black and white of the array were guessed.
+        Or nothing in it follows the severity that is asked for.
 
     Examples
     --------
@@ -155,6 +156,8 @@ def degrade(
     if chosen.domain == "display" and not isinstance(picture, Image):
         for word in guesses(clean):
             warnings.warn(word, stacklevel=2)
+    if severity is not None and (word := idle_severity(chosen)):
+        warnings.warn(word, stacklevel=2)
     with _memory():
         pair = degrade_image(
             clean,

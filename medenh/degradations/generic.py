@@ -52,7 +52,6 @@ RECIPES: tuple[Recipe, ...] = (
             title=f"Additive Gaussian noise of sigma {sigma}, clipped (GradProm)",
             source="GradProm; sigma .3 is the one in its figures [paper]",
             plan=in_order(ranged(GaussianNoise, sigma=sigma)),
-            fixed=True,
         )
         for sigma in (0.1, 0.2, 0.3)
     ),
@@ -62,7 +61,6 @@ RECIPES: tuple[Recipe, ...] = (
             title=f"Antialiased bicubic reduction by {factor}, and back (GradProm)",
             source="ESTR, GradProm: x4, 224 to 56 [code]; enlarged again [C]",
             plan=in_order(ranged(BicubicReduction, factor=float(factor))),
-            fixed=True,
         )
         for factor in (2, 4)
     ),

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from medenh.degradations.operator import Domain, Sampler
+from medenh.degradations.operator import Domain, Sampler, Scene
 from medenh.errors import UsageError
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "Recipe",
     "Step",
     "at_times",
+    "follows_severity",
+    "idle_severity",
     "in_order",
     "one_of",
     "then",
@@ -29,6 +31,7 @@ __all__ = [
 Plan = Callable[[np.random.Generator], tuple[Sampler, ...]]
 
 _MOST_DRAWS = 10_000  # of a plan that must not come out empty
+_TRIED, _TRIALS = 64, 4  # pixels, draws: see `follows_severity`
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,6 @@ class Recipe:
     options : dict
         Allowed words of each option, the first is the default: {"mode": ("scaled",
         "exact")}.
-    fixed : bool
-        The name says the strength: severity changes nothing.
     text : str
         The file it was read from, as it stood; empty for one that comes along.
     sha256 : str
@@ -149,7 +150,6 @@ class Recipe:
     domain: Domain = "display"
     framing: Literal["none", "fundus", "surround"] = "none"
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    fixed: bool = False
     text: str = ""
     sha256: str = ""
 
@@ -178,6 +178,33 @@ def at_times(probability: float, plan: InOrder) -> InOrder:
 def then(*plans: InOrder, at_least_one: bool = False) -> InOrder:
     """Return a plan that follows several, one after the other."""
     return InOrder(tuple(item for plan in plans for item in plan.items), at_least_one)
+
+
+def idle_severity(recipe: Recipe) -> str:
+    """Say that nothing in a recipe follows the severity; "" where something does."""
+    if follows_severity(recipe):
+        return ""
+    return f"severity changes nothing in {recipe.name}: nothing in it follows one"
+
+
+def follows_severity(recipe: Recipe) -> bool:
+    """Tell whether anything in a recipe follows the severity.
+
+    Tried out: each operator is drawn for a small picture at both ends. True of a plan
+    that is a function.
+    """
+    if not isinstance(recipe.plan, InOrder):
+        return True
+    picture = np.random.default_rng(0).random((_TRIED, _TRIED, 3), np.float32)
+    options = {name: words[0] for name, words in recipe.options.items()}
+    kind = recipe.modalities[0] if recipe.modalities else "unknown"
+    scene = Scene(domain=recipe.domain, modality=kind, options=options)
+    return any(
+        sampler.sample(np.random.default_rng(seed), picture, scene, 0.0)
+        != sampler.sample(np.random.default_rng(seed), picture, scene, 1.0)
+        for sampler in recipe.plan.samplers()
+        for seed in range(_TRIALS)
+    )
 
 
 def _chance(step: Step) -> float:

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medenh.degradations.recipe import idle_severity
 from medenh.errors import MedenhError, UsageError
 from medenh.formats.discover import Discovery, Item, discover
 from medenh.formats.extensions import split_name
@@ -123,6 +124,7 @@ def make_plan(
             hint="give a folder of NAME.json or NAME_TYPE.json",
         )
     draft = Draft(plan, options, sources=[p for item in items for p in item.paths])
+    idle = _idle_severities(recipes, options)
     for item in items:
         try:
             mask = None if masks is None else masks.find(item)
@@ -135,8 +137,21 @@ def make_plan(
             recipes, range(options.copies), records
         ):
             task = _task(item, recipe, draw, options, mark)
+            if draw == 0:  # the copies of one picture need no word each
+                told = (*task.remarks, *idle.get(task.recipe, ()))
+                task = replace(task, remarks=told)
             draft.place(replace(task, mask=mask, label_mask=along, legacy=record))
     return plan
+
+
+def _idle_severities(
+    recipes: Sequence[Recipe | None], options: DegradeOptions
+) -> dict[str, tuple[str, ...]]:
+    """Return what is to be said of recipes in which a severity changes nothing."""
+    if options.severity is None:
+        return {}
+    said = {recipe.name: idle_severity(recipe) for recipe in recipes if recipe}
+    return {name: (word,) for name, word in said.items() if word}
 
 
 def _recipes(options: DegradeOptions) -> tuple[Recipe | None, ...]:

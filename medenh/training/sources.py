@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medenh.degradations.recipe import idle_severity
 from medenh.errors import UsageError, counted
 from medenh.tasks import find_task
 from medenh.training.checkpoint import OF_RECIPE
@@ -79,6 +80,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             data.size,
             data.max_side,
         )
+    _tell_idle_severity(data)
     images = _clean(config)
     _check_task(images, config.promote)
     learnt, held = hold_back(images, data.holdout_share)
@@ -162,6 +164,14 @@ def _check_task(images: list[CleanImage], promote: PromoteConfig) -> None:
             hint="name a task of what the images show, or none; data.modality says "
             "what a folder's images show",
         )
+
+
+def _tell_idle_severity(data: DataConfig) -> None:
+    if data.severity is None:
+        return
+    for name in {**data.recipes, **data.real_recipes}:
+        if word := idle_severity(data.recipe(name)):
+            _log.warning("data.%s", word)
 
 
 def _check_apart(

@@ -50,6 +50,7 @@ def drawn(path, severity=None, seeds=range(40), side=64):
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.filterwarnings("ignore:severity changes nothing")
 def test_a_recipe_that_is_written_and_read_gives_the_same_bytes(own, name, dtype):
     recipe = RECIPES[name]
     path = own(recipe_text(name), f"{name}.toml")

@@ -74,6 +74,27 @@ def test_pictures_unlike_what_a_recipe_is_for_are_warned_about(tmp_path):
     assert not any(one.warnings for one in summary.written)
 
 
+def test_a_severity_that_nothing_follows_is_told_once_a_recipe(tmp_path):
+    own = tmp_path / "mine.toml"
+    own.write_text('[[steps]]\noperator = "gaussian-noise"\nsigma = 0.1\n')
+    picture = tmp_path / "a.png"
+    cv2.imwrite(str(picture), photo())
+    recipes = ("gauss-0.1", "dpe", str(own))
+    options = asked(*recipes, copies=2, severity=3.0)
+    plan = plan_degrade([picture], tmp_path / "out", options)
+    foreseen = [word for task in plan.to_json()["work"] for word in task["warnings"]]
+    summary = degrade_files([picture], tmp_path / "out", options)
+    said = [word for one in summary.written for word in one.warnings]
+    assert said == foreseen
+    assert len(said) == 2
+    for word, name in zip(said, ("gauss-0.1", "mine.toml"), strict=True):
+        assert f"severity changes nothing in {name}:" in word
+    plain = degrade_files([picture], tmp_path / "plain", asked(*recipes, copies=2))
+    assert not any(one.warnings for one in plain.written)
+    with pytest.warns(UserWarning, match=r"severity changes nothing in gauss-0\.1"):
+        degrade(photo(), "gauss-0.1", severity=3)
+
+
 def test_a_step_that_changes_nothing_is_told(tmp_path):
     noise = np.random.default_rng(0).integers(-200, 200, (1, 32, 32), np.int16)
     thin = tmp_path / "slice.npy"

@@ -277,6 +277,14 @@ def test_a_recipe_for_another_kind_is_refused(clean, tmp_path, tiny_settings):
         train(load_config("dpe-general", [*tiny_settings, *more]), tmp_path / "run")
 
 
+def test_a_severity_that_no_recipe_follows_is_told(clean, tiny_settings, caplog):
+    more = ["data.packs=[]", f"data.high='{clean.as_posix()}'", "data.severity=3",
+            "data.recipes={dpe=1.0, 'gauss-0.2'=1.0}"]  # fmt: skip
+    load_sources(load_config("dpe-general", [*tiny_settings, *more]))
+    (told,) = [word for word in caplog.messages if "severity" in word]
+    assert told.startswith("data.severity changes nothing in gauss-0.2:")
+
+
 def test_a_task_for_another_kind_is_refused(clean, tiny_settings):
     more = ["data.packs=[]", f"data.high='{clean.as_posix()}'",
             "data.recipes={dpe=1.0}", "promote.task=vessels-fundus",
