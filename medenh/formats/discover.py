@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from medenh.errors import (
 )
 from medenh.formats import EXTENSIONS, sniff
 from medenh.formats.content import find_partner
+from medenh.formats.outputs import label_masks
 
 if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
@@ -45,6 +46,7 @@ _LINK = "links to files that are there by themselves"
 _LINK_OUT = "links out of the folder or to nowhere"
 _LINK_FOLDER = "links to folders"
 OUTPUTS = "folder of earlier outputs"
+_MASK = "label masks that degrade wrote"
 _IMAGE_NAMES = tuple(ending for endings in EXTENSIONS.values() for ending in endings)
 
 # Plainly something else: passed over without being opened.
@@ -143,7 +145,8 @@ def discover(
         Files, which become items or are rejected, and folders, where hidden files,
         medenh's own, plainly foreign ones and DICOM objects that are no pictures by
         their nature (reports, plans, presentation states, segmentations, doses) are
-        passed over. Slices of one DICOM series are one item in both cases.
+        passed over, and label masks that `degrade` wrote beside the pictures of such a
+        folder. Slices of one DICOM series are one item in both cases.
     recursive : bool
         Look into subfolders. Links out of the folder are never followed.
     is_output : callable, optional
@@ -331,6 +334,7 @@ def _folders(
 ) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder with the names of its candidate files, sorted."""
     home = os.path.realpath(root)
+    masks: set[Path] = set()
 
     def remember(error: OSError) -> None:
         place = Path(error.filename or root)
@@ -352,19 +356,25 @@ def _folders(
         for path in map(place.joinpath, below):
             if path.is_symlink():
                 found.foreign[path] = _LINK_FOLDER
+        masks |= label_masks(place, below, names)
         yield (
             place,
             [
                 name
                 for name in sorted(names)
-                if _is_candidate(place / name, home, found)
+                if _is_candidate(place / name, home, masks, found)
             ],
         )
 
 
-def _is_candidate(path: Path, home: str, found: Discovery) -> bool:
+def _is_candidate(
+    path: Path, home: str, masks: Collection[Path], found: Discovery
+) -> bool:
     lower = path.name.lower()
     if path.name.startswith((".", _OURS)):
+        return False
+    if path in masks:
+        found.foreign[path] = _MASK
         return False
     if path.is_symlink():
         target = os.path.realpath(path)

@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from medenh import formats
 from medenh.errors import UnreadableError, UnsupportedError
 from medenh.formats.discover import discover, in_words, none_found
+from medenh.formats.outputs import is_output_folder
 
 DATA = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
@@ -200,9 +201,12 @@ def test_folders_of_outputs_are_passed_over_where_they_are_told(tmp_path):
 def test_pipes_in_a_folder_do_not_hang(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b")
+    (tmp_path / "masks").mkdir()
+    os.mkfifo(tmp_path / "records.jsonl")
     (tmp_path / "folder.dcm").mkdir()
     found = discover([tmp_path])
     assert [path.name for path, _ in found.rejected] == ["a.png"]
+    assert not is_output_folder(tmp_path, ["records.jsonl"])
 
 
 def test_both_halves_of_a_pair_are_one_item(tmp_path):

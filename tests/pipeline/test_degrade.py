@@ -26,6 +26,7 @@ from medenh.errors import (
     UnreadableError,
     UsageError,
 )
+from medenh.formats.discover import discover
 from medenh.pipeline.degrade import degrade_files, foresee_degrade, plan_degrade
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import files_of
@@ -593,6 +594,32 @@ def test_label_masks_are_cropped_with_the_field_of_a_fundus(field, tmp_path):
     along = cv2.imread(str(out / "masks" / "eye.png"), cv2.IMREAD_UNCHANGED)
     assert along.dtype == np.uint16
     assert overlap(along == 300, high[..., 1] - high[..., 2] > 127) > 0.95
+
+
+def test_label_masks_beside_pictures_are_no_pictures(tmp_path):
+    inputs, labels, out = (tmp_path / name for name in ("in", "labels", "out"))
+    for name in ("a.png", "sub/b.png", "masks/c.png"):  # the last is a picture
+        (inputs / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(inputs / name), photo())
+        (labels / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(labels / name), (photo()[..., 0] > 128).astype(np.uint8))
+    assert not degrade_files([inputs], out, asked(masks=labels)).failed
+
+    def found_in(*roots):
+        found = discover(roots)
+        names = [item.relative[0].as_posix() for item in found.items]
+        return sorted(names), found.kinds.get("label masks that degrade wrote")
+
+    pictures = ["a.png", "masks/c.png", "sub/b.png"]
+    assert found_in(out) == (pictures, 3)
+    assert found_in(tmp_path)[1] == 3
+    assert found_in(out / "masks")[0] == ["a.png", "c.png", "masks/c.png", "sub/b.png"]
+    assert found_in(out / "masks" / "a.png", out) == (["a.png", *pictures], 2)
+    again = degrade_files([out], tmp_path / "again", asked())
+    assert len(again.written) == 3
+    assert again.to_json()["passed_over"]["label masks that degrade wrote"] == 3
+    (out / "records.jsonl").write_bytes(b'{"schema":"medenh.degradation/1","label_m')
+    assert found_in(out)[1] is None  # torn, and nothing else is known
 
 
 def test_pictures_whose_label_masks_do_not_fit_are_not_made(tmp_path):
