@@ -33,6 +33,7 @@ __all__ = [
     "told_bits",
     "told_range",
     "volumes_range",
+    "without_holes",
 ]
 
 SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
@@ -440,6 +441,57 @@ def dim_volumes(image: Image) -> int:
     most = known.low + (known.high - known.low) / _DIM
     found = _ranges(image.pixels, depth, image.frozen)
     return sum(one.reason == _PERCENTILES and one.high < most for one in found)
+
+
+def without_holes(frame: NDArray[Any]) -> NDArray[Any]:
+    """Return a frame with holes of NaN and infinity filled by the nearest value.
+
+    Black there would pull at what lies around it. What reaches the edge of the frame is
+    a surround, black as air, and stays: values drawn out over it would deceive what
+    measures noise or light.
+
+    Parameters
+    ----------
+    frame : array, shape (height, width, channels)
+
+    Returns
+    -------
+    array, same shape
+        The frame itself where there is no hole in it.
+    """
+    if frame.dtype.kind != "f":
+        return frame
+    unknown = ~np.isfinite(frame).all(axis=-1)
+    if not unknown.any() or unknown.all():
+        return frame
+    return _filled(frame, unknown)
+
+
+def _filled(frame: NDArray[Any], unknown: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return (height, width, channels) with the nearest value in enclosed holes."""
+    from scipy import ndimage
+
+    parts, count = ndimage.label(unknown, np.ones((3, 3), bool))  # corners join, too
+    edges = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    enclosed = np.ones(count + 1, bool)
+    enclosed[0] = enclosed[edges] = False
+    holes = enclosed[parts]
+    if not holes.any():
+        return frame
+    # what is nearest to a hole lies beside it
+    rows, columns = (
+        slice(max(0, int(at.min()) - 1), int(at.max()) + 2) for at in np.nonzero(holes)
+    )
+    part, holes = frame[rows, columns], holes[rows, columns]
+    nearest = ndimage.distance_transform_edt(
+        unknown[rows, columns], return_distances=False, return_indices=True
+    )
+    filled = frame.copy()
+    known = np.isfinite(part[holes])  # channels of their own
+    filled[rows, columns][holes] = np.where(
+        known, part[holes], part[tuple(nearest[:, holes])]
+    )
+    return filled
 
 
 def _in_order(flat: NDArray[Any]) -> NDArray[np.int32]:

@@ -19,6 +19,7 @@ from medenh.types import FloatArray, Image
 __all__ = ["clip_to_domain", "from_domain", "scale_for", "to_domain"]
 
 _TWELVE_BITS, _OFFSET_HU = 4095.0, 1024.0
+_AIR_HU = -1000.0
 
 
 def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
@@ -62,17 +63,21 @@ def _measured(image: Image) -> NDArray[Any]:
 def to_domain(image: Image, domain: Domain, scale: tuple[float, float]) -> FloatArray:
     """Return the pixels in a domain, float32, shape (F, H, W, C).
 
-    NaN and infinity become 0.
+    Holes of NaN and infinity get the nearest value, see `intensity.without_holes`. What
+    reaches the edge of a frame is black, in HU air.
     """
     low, high = scale
     wide = image.pixels.dtype.itemsize > 2
-    values: NDArray[Any] = image.pixels.astype(np.float64 if wide else np.float32)
+    kind = np.float64 if wide else np.float32
+    values: NDArray[Any] = np.empty(image.pixels.shape, kind)
+    for index, frame in enumerate(image.pixels):
+        values[index] = intensity.without_holes(frame)
     values -= low
     values /= high - low
     if domain == "display" and image.unit_range.inverted:
         np.subtract(1.0, values, out=values)
-    if values.dtype.kind == "f" and image.pixels.dtype.kind == "f":
-        np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    if image.pixels.dtype.kind == "f":
+        values[~np.isfinite(values)] = _AIR_HU if domain == "hu" else 0.0
     return clip_to_domain(values.astype(np.float32, copy=False), domain)
 
 

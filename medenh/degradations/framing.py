@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh import intensity
 from medenh.degradations.record import Framing
 from medenh.degradations.square_view import (
     SquareView,
@@ -198,12 +199,16 @@ def _resized(image: Image, size: int) -> Image:
 
 
 def _without_frozen(image: Image) -> NDArray[Any]:
-    """Return the pixels with padding as dark as what it surrounds: it would bleed."""
+    """Return the pixels with padding as dark as what it surrounds: it would bleed.
+
+    Holes of NaN get the nearest value, as `to_domain` gives them.
+    """
     if image.frozen is None or image.frozen.all():
         return image.pixels
     measured = image.pixels[~image.frozen]
-    pixels = image.pixels.copy()
-    pixels[image.frozen] = (
+    pixels = np.stack([intensity.without_holes(frame) for frame in image.pixels])
+    filled = (np.isfinite(pixels) & ~np.isfinite(image.pixels)).any(axis=-1)
+    pixels[image.frozen & ~filled] = (
         measured.max() if image.unit_range.inverted else measured.min()
     )
     return pixels

@@ -76,9 +76,7 @@ class FrameTask:
     def without_holes(self) -> Self:
         """Return the task with holes of NaN and infinity filled for the model.
 
-        Black would pull at what lies around it, so they get the nearest value. What
-        reaches the edge of the frame is a surround, black as air, and stays: values
-        drawn out over it would deceive what measures noise or light.
+        See `intensity.without_holes`.
 
         Notes
         -----
@@ -87,12 +85,10 @@ class FrameTask:
         by 6 to 7.
         """
         frame = self.image.pixels[self.index]
-        if frame.dtype.kind != "f" or self.seen is not None:
+        if self.seen is not None:
             return self
-        unknown = ~np.isfinite(frame).all(axis=-1)
-        if not unknown.any() or unknown.all():
-            return self
-        return replace(self, seen=_filled(frame, unknown))
+        filled = intensity.without_holes(frame)
+        return self if filled is frame else replace(self, seen=filled)
 
     def from_zero(self) -> Self:
         """Return the task with 0 in native units as 0 for the model, brighter above.
@@ -145,33 +141,6 @@ class UnitTask(FrameTask):
     def store(self, enhanced: FloatArray, rows: slice, columns: slice) -> None:
         """Keep (channels, h, w) in [0, 1]."""
         self.out[:, rows, columns] = enhanced
-
-
-def _filled(frame: NDArray[Any], unknown: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return (height, width, channels) with the nearest value in enclosed holes."""
-    from scipy import ndimage
-
-    parts, count = ndimage.label(unknown, np.ones((3, 3), bool))  # corners join, too
-    edges = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    enclosed = np.ones(count + 1, bool)
-    enclosed[0] = enclosed[edges] = False
-    holes = enclosed[parts]
-    if not holes.any():
-        return frame
-    # what is nearest to a hole lies beside it
-    rows, columns = (
-        slice(max(0, int(at.min()) - 1), int(at.max()) + 2) for at in np.nonzero(holes)
-    )
-    part, holes = frame[rows, columns], holes[rows, columns]
-    nearest = ndimage.distance_transform_edt(
-        unknown[rows, columns], return_distances=False, return_indices=True
-    )
-    filled = frame.copy()
-    known = np.isfinite(part[holes])  # channels of their own
-    filled[rows, columns][holes] = np.where(
-        known, part[holes], part[tuple(nearest[:, holes])]
-    )
-    return filled
 
 
 class Blend:

@@ -87,6 +87,7 @@ def test_draws_depend_on_name_seed_and_copy_alone(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("side", [32, 33])
+@pytest.mark.filterwarnings("ignore:severity changes nothing")
 def test_small_odd_grey_and_constant_pictures_pass(name, side):
     recipe = RECIPES[name]
     for clean in (
