@@ -115,11 +115,15 @@ class Geometry:
         frames that are not evenly spaced it is true of the first.
     depth : int or None
         Frames of one volume, where several (times, echoes) follow one another.
+    time_s : float
+        From one volume to the next, in s, where they are times and the file tells it;
+        else NaN.
     """
 
     spacing_mm: tuple[float, float, float] = (np.nan, np.nan, np.nan)
     affine: NDArray[np.float64] | None = None
     depth: int | None = None
+    time_s: float = np.nan
 
 
 @dataclass(frozen=True, slots=True)

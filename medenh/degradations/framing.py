@@ -24,7 +24,7 @@ from medenh.degradations.surround import find_surround
 from medenh.errors import UsageError
 from medenh.formats.viewing import resized_viewing
 from medenh.opencv import cv2
-from medenh.types import FloatArray, Geometry, Image
+from medenh.types import FloatArray, Image
 
 __all__ = ["AnyView", "View", "check_field", "find", "recall"]
 
@@ -191,7 +191,7 @@ def _resized(image: Image, size: int) -> Image:
     return replace(
         image,
         pixels=pixels,
-        geometry=Geometry(spacing_mm=spacing, depth=image.geometry.depth),
+        geometry=replace(image.geometry, spacing_mm=spacing, affine=None),
         alpha=None,
         frozen=frozen,
         header=resized_viewing(image, scale),

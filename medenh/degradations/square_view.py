@@ -24,7 +24,7 @@ from medenh.degradations.record import Framing
 from medenh.errors import UsageError
 from medenh.formats.viewing import resized_viewing
 from medenh.opencv import cv2
-from medenh.types import FloatArray, Geometry, Image
+from medenh.types import FloatArray, Image
 
 __all__ = ["SquareView", "find_square", "nearest", "recall_square"]
 
@@ -62,9 +62,10 @@ class SquareView:
         return replace(
             image,
             pixels=np.stack(frames),
-            geometry=Geometry(
+            geometry=replace(
+                image.geometry,
                 spacing_mm=(frame_mm, row_mm / scale, column_mm / scale),
-                depth=image.geometry.depth,
+                affine=None,
             ),
             alpha=None,
             frozen=None,

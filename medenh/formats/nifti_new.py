@@ -104,8 +104,11 @@ def _place(meta: Any, image: Image) -> None:
         step if np.isfinite(step) and step > 0 else 1.0 for step in spacing
     )
     meta["pixdim"][1:4] = (column, row, frame)
-    if np.isfinite(spacing[1:]).all():  # an unknown size of 1 is not one of 1 mm
-        meta.set_xyzt_units("mm")
+    known, seconds = np.isfinite(spacing[1:]).all(), image.geometry.time_s
+    if seconds > 0:
+        meta["pixdim"][4] = seconds
+    # an unknown size of 1 is not one of 1 mm
+    meta.set_xyzt_units("mm" if known else None, "sec" if seconds > 0 else None)
     if image.geometry.affine is None:
         return
     affine = np.array(image.geometry.affine, np.float64)

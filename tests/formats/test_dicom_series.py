@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from dicom_maker import CT, frame_groups, noise, ramp, save
+from dicom_maker import CT, US, frame_groups, noise, ramp, save
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 from pydicom.sequence import Sequence
@@ -606,3 +606,67 @@ def test_the_library_warns_of_missing_slices(tmp_path):
         warnings.simplefilter("error")
         formats.write(image, tmp_path / "a.npy")
         formats.write(image, [tmp_path / f"{i}.dcm" for i in range(4)])
+
+
+TIME, VECTOR = 0x00181063, 0x00181065
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds", "lost"),
+    [
+        ({"FrameIncrementPointer": TIME, "FrameTime": 40}, 0.04, ""),
+        ({"FrameTime": 40}, 0.04, ""),
+        ({"FrameIncrementPointer": VECTOR, "FrameTimeVector": [0, 66, 67, 67]}, 1, ""),
+        (
+            {"FrameIncrementPointer": VECTOR, "FrameTimeVector": [0, 30, 60, 60]},
+            None,
+            "its frames come 30 to 60 ms after one another",
+        ),
+        ({"FrameIncrementPointer": [TIME]}, None, ""),
+        ({"FrameIncrementPointer": TIME, "FrameTime": 0}, None, ""),
+        ({"FrameIncrementPointer": VECTOR, "FrameTimeVector": [0, 40]}, None, ""),
+    ],
+)
+def test_frames_of_a_cine_are_times(told, seconds, lost, tmp_path):
+    frames = noise((4, 9, 8, 3), "u1", 256)
+    options = {"sop_class": US, "modality": "US", **told}
+    image = formats.read(save(tmp_path / "a.dcm", frames, **options))
+    assert image.geometry.depth == 1
+    with pytest.warns(UserWarning, match="size of its pixels") as said:
+        formats.write(image, tmp_path / "a.nii")
+    words = " ".join(str(one.message) for one in said)
+    assert ("after one another" in words) == bool(lost)
+    assert lost in words
+    loaded = nibabel.load(tmp_path / "a.nii")
+    assert loaded.shape == (8, 9, 1, 4)
+    times_first = np.ascontiguousarray(np.asarray(loaded.dataobj)[:, :, 0].T)
+    written = times_first.view("u1").reshape(frames.shape)
+    np.testing.assert_array_equal(written, frames)
+    unit = loaded.header.get_xyzt_units()[1]
+    step = loaded.header.get_zooms()[2:]
+    if seconds is None:
+        assert (unit, step) == ("unknown", (1, 1))
+    else:
+        wanted = 0.2 / 3 if seconds == 1 else seconds
+        assert (unit, step) == ("sec", (1, pytest.approx(wanted)))
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"FrameIncrementPointer": 0x00540080, "FrameTime": 40}]
+)
+def test_frames_that_are_no_times_stay_slices(told, tmp_path):
+    image = formats.read(save(tmp_path / "a.dcm", numbered(3), **told))
+    assert image.geometry.depth is None
+    formats.write(image, tmp_path / "a.nii")
+    assert nibabel.load(tmp_path / "a.nii").shape == (4, 4, 3)
+    alone = formats.read(save(tmp_path / "b.dcm", numbered(3)[0], FrameTime=40))
+    assert alone.geometry.depth is None
+
+
+def test_an_enhanced_cine_of_one_place_keeps_it_and_its_times(tmp_path):
+    groups = plane_groups((5, 5, 5)) | {"FrameTime": 25}
+    image = formats.read(save(tmp_path / "a.dcm", numbered(3), **groups))
+    formats.write(image, tmp_path / "a.nii")
+    loaded = nibabel.load(tmp_path / "a.nii")
+    assert loaded.header.get_zooms() == (0.5, 0.5, 4, pytest.approx(0.025))
+    assert loaded.affine[2, 3] == 5

@@ -228,6 +228,8 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
             for problem in (header.misplaced, header.uneven)
             if problem
         ]
+        if header.untimed:
+            lost.append(f"{header.untimed}: NIfTI has one step for all, and gets none")
         between = image.geometry.spacing_mm[0]
         if image.frames > 1 and image.geometry.affine is None and between > 0:
             lost.append(

@@ -18,7 +18,14 @@ from medenh.formats.dicom.header import (
 )
 from medenh.types import Geometry
 
-__all__ = ["frame_order", "geometry_of", "slice_order", "uneven_pixels"]
+__all__ = [
+    "frame_order",
+    "frame_time",
+    "geometry_of",
+    "is_cine",
+    "slice_order",
+    "uneven_pixels",
+]
 
 # Of slices in one place, what makes them parts of different volumes; in this order.
 # Enhanced files have words of their own for some of it.
@@ -37,6 +44,8 @@ _PARALLEL = 1e-3  # greatest difference of direction cosines
 _SAME_SIZE = 1e-3  # of a pixel: by its other side a picture is half a pixel off
 _WHOLE = 0.05  # of a step, to be called missing slices
 _GAPS_TOLD = 3
+_FRAME_TIMES = {0x00181063: "FrameTime", 0x00181065: "FrameTimeVector"}
+_EVEN = 0.05  # of a step in time, from which none may differ by more [chosen]
 
 _Plane = tuple[tuple[float, ...] | None, tuple[float, ...] | None]
 _Kind = tuple[tuple[str, ...] | tuple[float, ...] | float, ...]
@@ -172,6 +181,8 @@ def geometry_of(
     if len(located) != frames:
         thickness = _thickness(datasets[0]) if frames == 1 else np.nan
         problem = "some of its slices tell no place" if located else ""
+        if len(datasets) == 1 and not located and is_cine(datasets[0], frames):
+            depth = 1
         return Geometry((thickness, row, column), depth=depth), problem
     places = np.array([place for place, _ in planes], float)
     turns = np.array([turn for _, turn in planes], float)
@@ -193,6 +204,51 @@ def geometry_of(
     affine[:3, 2] = step
     affine[:3, 3] = places[0]
     return Geometry((between, row, column), affine, depth), problem
+
+
+def is_cine(dataset: Dataset, frames: int) -> bool:
+    """Tell whether the frames of a file without places follow one another in time.
+
+    `FrameIncrementPointer` (PS3.3 C.7.6.6.1.2) says by what they do; where it is not
+    there, that there is a time.
+    """
+    if frames == 1:
+        return False
+    told = dataset.get("FrameIncrementPointer")
+    if told is None or told == "":
+        return any(_increments(dataset, name).size for name in _FRAME_TIMES.values())
+    pointed = told if isinstance(told, Iterable) else [told]
+    return any(tag in _FRAME_TIMES for tag in pointed)
+
+
+def frame_time(dataset: Dataset, frames: int) -> tuple[float, str]:
+    """Return how long after one another frames come, in s, and why that is unknown.
+
+    NaN where they come unevenly, which the text says, or nothing tells it.
+    """
+    for name in _FRAME_TIMES.values():
+        steps = _increments(dataset, name)
+        if name == "FrameTimeVector":
+            steps = steps[1:] if steps.size == frames else steps[:0]
+        if not steps.size or not steps.min() > 0:
+            continue
+        mean = float(steps.mean())
+        if np.abs(steps - mean).max() <= _EVEN * mean:
+            return mean / 1000.0, ""
+        return np.nan, (
+            f"its frames come {steps.min():.4g} to {steps.max():.4g} ms after one "
+            "another"
+        )
+    return np.nan, ""
+
+
+def _increments(dataset: Dataset, keyword: str) -> NDArray[np.float64]:
+    """Return times in ms; none where they are damaged."""
+    try:
+        found = np.atleast_1d(np.asarray(dataset.get(keyword, ()), np.float64))
+    except (TypeError, ValueError):
+        return np.empty(0)
+    return found if np.isfinite(found).all() else np.empty(0)
 
 
 def uneven_pixels(datasets: Sequence[Dataset]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from medenh.formats.dicom.dataset import (
 )
 from medenh.formats.dicom.geometry import (
     frame_order,
+    frame_time,
     geometry_of,
+    is_cine,
     slice_order,
     uneven_pixels,
 )
@@ -108,6 +110,9 @@ class DicomFiles:
     uneven : str
         Why the image's spacing of pixels is not that of all its frames; empty where
         it is.
+    untimed : str
+        Why no time from one frame to the next is that of all; empty where it is, or
+        they are no times.
     unused_window : str
         That and why a window of Hounsfield units is not the image's range; empty where
         it is, or there is none.
@@ -123,6 +128,7 @@ class DicomFiles:
     tiled: bool = False
     misplaced: str = ""
     uneven: str = ""
+    untimed: str = ""
     unused_window: str = ""
 
     @property
@@ -250,6 +256,7 @@ def _image(
         unique = ordered if len(parts) > 1 else ordered[:1]
         storage, rescaled = meaning.storage_of(unique, layout)
         geometry, misplaced, order = _placed(unique, len(frame_of), depth)
+        geometry, untimed = _timed(geometry, unique, len(frame_of))
         if order:
             stored, storage = stored[list(order)], storage.of(list(order))
         pixels = meaning.native_pixels(stored, storage)
@@ -288,6 +295,7 @@ def _image(
                 tiled=len(frame_of) > 1 and is_tiled(unique[0]),
                 misplaced=misplaced,
                 uneven=uneven_pixels(unique),
+                untimed=untimed,
                 unused_window=unused_window,
             ),
         )
@@ -310,6 +318,17 @@ def _placed(
     order, depth = found
     geometry, misplaced = geometry_of(datasets, frames, depth, order)
     return geometry, misplaced, tuple(order)
+
+
+def _timed(
+    geometry: Geometry, datasets: Sequence[Dataset], frames: int
+) -> tuple[Geometry, str]:
+    """Return a geometry with the time between the frames of a cine, or why it lacks."""
+    one_file = len(datasets) == 1 and geometry.depth == 1
+    if not one_file or not is_cine(datasets[0], frames):
+        return geometry, ""
+    seconds, problem = frame_time(datasets[0], frames)
+    return replace(geometry, time_s=seconds), problem
 
 
 def _either(
