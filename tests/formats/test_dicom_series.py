@@ -670,3 +670,59 @@ def test_an_enhanced_cine_of_one_place_keeps_it_and_its_times(tmp_path):
     loaded = nibabel.load(tmp_path / "a.nii")
     assert loaded.header.get_zooms() == (0.5, 0.5, 4, pytest.approx(0.025))
     assert loaded.affine[2, 3] == 5
+
+
+def region(kind=1, units=(3, 3), steps=(0.02, 0.03), box=(2, 1, 7, 8)):
+    made = Dataset()
+    made.RegionSpatialFormat, made.RegionDataType = kind, 1
+    made.RegionFlags = 0
+    made.RegionLocationMinX0, made.RegionLocationMinY0 = box[:2]
+    made.RegionLocationMaxX1, made.RegionLocationMaxY1 = box[2:]
+    made.PhysicalUnitsXDirection, made.PhysicalUnitsYDirection = units
+    made.PhysicalDeltaX, made.PhysicalDeltaY = steps
+    return made
+
+
+ECG = region(4, (4, 0), (0.005, 0.0))
+SCALE = (0.3, 0.2)  # of rows, of columns, in mm
+
+
+@pytest.mark.parametrize(
+    ("regions", "spacing"),
+    [
+        ([region()], SCALE),
+        ([region(steps=(0.02, -0.03))], SCALE),  # upwards
+        ([region(box=(0, 0, 8, 9))], SCALE),
+        ([ECG, region(box=(0, 0, 3, 8)), region(box=(4, 0, 7, 8))], SCALE),
+        ([region(), region(steps=(0.02, 0.04))], None),
+        ([region(), region(2, (4, 3), (0.005, 0.03))], None),  # M-mode
+        ([region(units=(3, 4))], None),
+        ([region(steps=(0.02, 0.0))], None),
+        ([region(steps=(np.nan, 0.02))], None),
+        ([region(box=(2, 1, 17, 8))], None),  # the picture was reduced
+        ([Dataset()], None),
+        ([ECG], None),
+        ([], None),
+    ],
+)
+def test_regions_of_ultrasound_tell_the_size_of_pixels(regions, spacing, tmp_path):
+    options = {"sop_class": US, "modality": "US"}
+    options["SequenceOfUltrasoundRegions"] = Sequence(regions)
+    path = save(tmp_path / "a.dcm", noise((9, 8, 3), "u1", 256), **options)
+    image = formats.read(path)
+    told = image.geometry.spacing_mm[1:]
+    assert told == (
+        pytest.approx(spacing) if spacing else pytest.approx((np.nan,) * 2, nan_ok=True)
+    )
+    formats.write(image, tmp_path / "b.dcm")
+    again = formats.read(tmp_path / "b.dcm").geometry.spacing_mm
+    assert again == pytest.approx(image.geometry.spacing_mm, nan_ok=True)
+    if spacing:
+        formats.write(image, tmp_path / "a.nii")
+        header = nibabel.load(tmp_path / "a.nii").header
+        assert header.get_zooms() == pytest.approx((0.2, 0.3, 1))
+        assert header.get_xyzt_units()[0] == "mm"
+        smaller, _ = degrade(image, "gauss-0.1", size=3)
+        assert smaller.geometry.spacing_mm[1:] == pytest.approx((0.9, 0.6))
+        sized = save(tmp_path / "c.dcm", noise((9, 8)), PixelSpacing=[2, 1], **options)
+        assert formats.read(sized).geometry.spacing_mm[1:] == (2, 1)

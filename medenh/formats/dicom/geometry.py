@@ -45,6 +45,8 @@ _SAME_SIZE = 1e-3  # of a pixel: by its other side a picture is half a pixel off
 _WHOLE = 0.05  # of a step, to be called missing slices
 _GAPS_TOLD = 3
 _FRAME_TIMES = {0x00181063: "FrameTime", 0x00181065: "FrameTimeVector"}
+_PLANAR, _OTHER_SCALES = 1, {2, 3}  # of regions: places; M-mode, spectra
+_CENTIMETRES = 3
 _EVEN = 0.05  # of a step in time, from which none may differ by more [chosen]
 
 _Plane = tuple[tuple[float, ...] | None, tuple[float, ...] | None]
@@ -243,7 +245,7 @@ def frame_time(dataset: Dataset, frames: int) -> tuple[float, str]:
 
 
 def _increments(dataset: Dataset, keyword: str) -> NDArray[np.float64]:
-    """Return times in ms; none where they are damaged."""
+    """Return one or several numbers; none where they are damaged."""
     try:
         found = np.atleast_1d(np.asarray(dataset.get(keyword, ()), np.float64))
     except (TypeError, ValueError):
@@ -272,6 +274,8 @@ def _pixel_spacings(dataset: Dataset) -> list[tuple[float, float]]:
     """
     items = functional_groups(dataset, "PixelMeasuresSequence", some=True)
     told = [_pixel_spacing((item, dataset)) for item in items or [dataset]]
+    if np.isnan(told).all():
+        told = [_region_spacing(dataset)]
     return [one for one in told if not np.isnan(one).any()] or told[:1]
 
 
@@ -286,6 +290,48 @@ def _pixel_spacing(sources: Iterable[Dataset]) -> tuple[float, float]:
             if found and min(found) > 0:
                 return found[0], found[1]
     return np.nan, np.nan
+
+
+def _region_spacing(dataset: Dataset) -> tuple[float, float]:
+    """Return rows' and columns' distance in mm by the regions of an ultrasound picture.
+
+    PS3.3 C.8.5.5. NaN unless all regions that show places lie in the picture (else it
+    was reduced or cropped since) and agree. Curves beside them, as an ECG, do not
+    count; M-mode and spectra do.
+    """
+    told = dataset.get("SequenceOfUltrasoundRegions")
+    several = told if isinstance(told, Iterable) else ()  # not so where it is damaged
+    regions = [one for one in several if isinstance(one, Dataset)]
+    formats = [integer(one, "RegionSpatialFormat", 0) for one in regions]
+    if _PLANAR not in formats or not _OTHER_SCALES.isdisjoint(formats):
+        return np.nan, np.nan
+    planar = [
+        one for one, kind in zip(regions, formats, strict=True) if kind == _PLANAR
+    ]
+    steps = np.array([_region_step(one, dataset) for one in planar])
+    if not np.allclose(steps, steps[0], rtol=_SAME_SIZE, atol=0.0):
+        return np.nan, np.nan
+    return float(steps[0, 0]), float(steps[0, 1])
+
+
+def _region_step(region: Dataset, dataset: Dataset) -> tuple[float, float]:
+    """Return rows' and columns' distance in mm of one region; NaN where unknown."""
+    steps = []
+    for axis, low, high, side in (
+        ("Y", "Y0", "Y1", "Rows"),
+        ("X", "X0", "X1", "Columns"),
+    ):
+        first = integer(region, f"RegionLocationMin{low}", None)
+        last = integer(region, f"RegionLocationMax{high}", None)
+        unit = integer(region, f"PhysicalUnits{axis}Direction", 0)
+        step = _increments(region, f"PhysicalDelta{axis}")
+        if first is None or last is None or unit != _CENTIMETRES or step.size != 1:
+            return np.nan, np.nan
+        # some count the last pixel as one more
+        if not 0 <= first < last <= integer(dataset, side, 0) or not step[0]:
+            return np.nan, np.nan
+        steps.append(10.0 * abs(float(step[0])))
+    return steps[0], steps[1]
 
 
 def _thickness(dataset: Dataset) -> float:
