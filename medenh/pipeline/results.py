@@ -110,7 +110,9 @@ class FileResult:
     fidelity : mapping of str to float
         How far the output is from the input.
     unit_range : UnitRange
-        The native values that were 0 and 1 for the model, and why these.
+        The native values that were 0 and 1 for the model, and why these; fidelity is
+        in parts of them. To a method that wants 0 as 0 (`MethodInfo.from_zero`) they
+        begin there, whatever stands here.
     warnings : tuple of str
         What a reader of the output must know.
     uncertainty : path, optional
