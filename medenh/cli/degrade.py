@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -224,9 +225,24 @@ def _options(recipe: str, workers: str, **others: object) -> DegradeOptions:
     from medenh.pipeline.degrade_options import DegradeOptions
     from medenh.pipeline.options import parse_number
 
-    names = tuple(name.strip() for name in recipe.split(",") if name.strip())
+    names = tuple(_recipe_names(recipe))
     count = "auto" if workers == "auto" else parse_number("workers", workers)
     return DegradeOptions(recipes=names, workers=count, **others)  # type: ignore[arg-type]
+
+
+def _recipe_names(text: str) -> Iterator[str]:
+    """Yield what commas separate; one of a file's own path separates nothing."""
+    from medenh.degradations.recipe_file import is_recipe_file
+
+    parts = text.split(",")
+    while parts:
+        for count in range(len(parts), 0, -1):
+            name = ",".join(parts[:count]).strip()
+            if count == 1 or (is_recipe_file(name) and Path(name).is_file()):
+                break
+        del parts[:count]
+        if name:
+            yield name
 
 
 def _show_recipes(*, json: bool) -> None:

@@ -286,3 +286,16 @@ def test_what_recipes_are_made_of_is_listed():
     shown = medenh("--list-operators").stdout
     assert "beta, airlight" in shown
     assert "Density: .3 to 2." in medenh("--list-operators", "-v").stdout
+
+
+def test_a_recipe_may_lie_in_a_folder_with_commas_in_its_name(folder, tmp_path):
+    place = tmp_path / "Scopes, old,new"
+    place.mkdir()
+    own = place / "a,b.toml"
+    own.write_text('[[steps]]\noperator = "gaussian-noise"\n')
+    words = ["--recipe", f"dpe,{own}, gauss-0.1", "--workers", 1, "--json"]
+    done = medenh(folder / "00.png", "-o", tmp_path / "out", *words)
+    assert done.returncode == 0, done.stderr
+    made = [entry["record"] for entry in json.loads(done.stdout)["files"]]
+    assert [one["preset"] for one in made] == ["dpe", "a,b.toml", "gauss-0.1"]
+    assert made[1]["output"] == "00.a,b.png"
