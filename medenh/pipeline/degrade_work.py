@@ -38,6 +38,7 @@ from medenh.formats.array import from_array
 from medenh.formats.files import atomic_output
 from medenh.formats.limits import size_text
 from medenh.formats.nifti import told_as
+from medenh.formats.viewing import Viewing, viewing_of
 from medenh.pipeline.budget import usable_memory
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
@@ -52,7 +53,7 @@ from medenh.pipeline.writing import (
     losses,
     remaining_names,
 )
-from medenh.tasks.masks import read_mask, refuse_photograph
+from medenh.tasks.masks import mask_orientation, read_mask, refuse_photograph
 from medenh.types import FloatArray, Image, Modality
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop"]
@@ -61,6 +62,7 @@ __all__ = ["Admit", "Outcome", "Task", "Workshop"]
 # takes 54 to 89, by recipe, a volume of 32 frames 9 to 19]
 _WHOLE, _FRAME = 20, 72
 _LEAST_WHOLE, _LEAST_FRAME = 8, 44
+_TURNED = ("png", "tiff")  # formats that tell which way is up, of those written here
 
 Admit = Callable[[int], None]
 """Called with the bytes that are needed before they are; returns once they may be."""
@@ -322,7 +324,7 @@ class Workshop:
             _write_clean(pair, high, task, image, profile)
         along = [folder / name for name in task.label_outputs]
         if labels is not None:
-            _write_labels(labels, along[0], pair, image)
+            _write_labels(labels, along[0], pair, image, task.format)
         done = [content_sha256(path) for path in low]
         return record.model_copy(
             update={
@@ -370,10 +372,17 @@ def _write_clean(
             shutil.copyfile(source, part)
 
 
-def _write_labels(source: Path, target: Path, pair: Pair, image: Image) -> None:
-    """Write a picture's label mask as PNG, cropped and resized as the picture was."""
-    along = pair.view.along(_read_labels(source, image))
-    writers.write(from_array(along), [target], format="png")
+def _write_labels(
+    source: Path, target: Path, pair: Pair, image: Image, kind: str
+) -> None:
+    """Write a picture's label mask as PNG, cropped and resized as the picture was.
+
+    It is to be seen the same way up as the picture, where the format of that tells it.
+    """
+    along = from_array(pair.view.along(_read_labels(source, image)))
+    turned = viewing_of(pair.low).orientation if kind in _TURNED else 1
+    turning = replace(along, header=Viewing(orientation=turned))
+    writers.write(turning, [target], format="png")
 
 
 def _read_labels(source: Path, image: Image) -> NDArray[np.uint8 | np.uint16]:
@@ -508,4 +517,15 @@ def _warnings(task: Task, image: Image) -> tuple[str, ...]:
         found.append(f"{task.recipe} is made for {kinds}, this is {image.modality}")
     if problem := no_picture(image):
         found.append(problem)
-    return tuple(found)
+    return (*found, *_turned_labels(task, image))
+
+
+def _turned_labels(task: Task, image: Image) -> list[str]:
+    """Warn of a label mask that is to be seen another way up than its picture."""
+    mask = task.label_mask
+    if mask is None or mask_orientation(mask) == viewing_of(image).orientation:
+        return []
+    return [
+        "its label mask is to be seen another way up (Exif's orientation): pixels go "
+        "together by their place in the file, which is wrong where one was turned"
+    ]

@@ -30,6 +30,7 @@ from medenh.formats.discover import discover
 from medenh.pipeline.degrade import degrade_files, foresee_degrade, plan_degrade
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import files_of
+from medenh.tasks.masks import mask_orientation, read_mask
 from medenh.types import Modality
 
 
@@ -620,6 +621,36 @@ def test_label_masks_beside_pictures_are_no_pictures(tmp_path):
     assert again.to_json()["passed_over"]["label masks that degrade wrote"] == 3
     (out / "records.jsonl").write_bytes(b'{"schema":"medenh.degradation/1","label_m')
     assert found_in(out)[1] is None  # torn, and nothing else is known
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("same", 6), ("tiff", 6), ("npy", 1)])
+def test_label_masks_are_to_be_seen_as_their_pictures(kind, kept, tmp_path):
+    inputs, labels, out = (tmp_path / name for name in ("in", "labels", "out"))
+    inputs.mkdir()
+    labels.mkdir()
+    turned = PIL.Image.Exif()
+    turned[274] = 6
+    mask = PIL.Image.fromarray((photo()[..., 0] > 128).astype(np.uint8))
+    for name, exif in (("alike", turned), ("plain", PIL.Image.Exif())):
+        PIL.Image.fromarray(photo()).save(inputs / f"{name}.jpg", exif=turned)
+        mask.save(labels / f"{name}.png", exif=exif)
+    options = asked("gauss-0.1", masks=labels, format=kind, copies=2)
+    summary = degrade_files([inputs], out, options)
+    for name in ("alike", "plain"):
+        path = out / "masks" / f"{name}.d0.png"
+        assert mask_orientation(path) == kept
+        np.testing.assert_array_equal(read_mask(path), np.asarray(mask))
+    said = [
+        one.input.stem
+        for one in summary.written
+        for word in one.warnings
+        if "label mask is to be seen another way up" in word
+    ]
+    assert said == ["plain"]  # once
+    replay = out / "records.jsonl"
+    options = DegradeOptions(workers=1, masks=labels)
+    again = degrade_files([inputs], tmp_path / "again", options, replay=replay)
+    assert (len(again.written), again.failed) == (4, [])
 
 
 def test_pictures_whose_label_masks_do_not_fit_are_not_made(tmp_path):
