@@ -30,7 +30,9 @@ __all__ = ["Contract", "FrameEnhancer"]
 AUTO_CORE = 1024  # pixels; with a halo of 128 about two thirds of the work is core
 WHOLE_BELOW = 1536 * 1536  # pixels; smaller frames are not worth a halo
 _SMALLEST_CORE = 64
-_CONDITION_FRAMES = 15  # of a volume, looked at for the condition they share
+# of a volume, looked at for the condition they share; evenly spaced from either end,
+# as 15 or 17 are not: the one in the middle would have the say between two halves
+_CONDITION_FRAMES = 16
 _FORCED_OVERLAP = 64  # halo of tiles that no halo makes exact
 
 _WHOLE = slice(None)
@@ -136,9 +138,9 @@ class FrameEnhancer:
         return [shared[channel] for channel in channel_of]
 
     def _typical(self, image: Image, frames: Sequence[int]) -> Any:
+        # of an even count the median is the mean of two: where one half is bright and
+        # one dim, either alone may blow out the other
         count = min(len(frames), _CONDITION_FRAMES)
-        if count > 2:  # of two, their mean: either alone may blow out the other
-            count -= 1 - count % 2  # of an odd count the median is one of them
         places = np.linspace(0, len(frames) - 1, count).round().astype(int)
         return self._runner.typical(
             [

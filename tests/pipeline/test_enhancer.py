@@ -412,3 +412,32 @@ def test_no_signal_is_not_looked_for_where_values_are_negative():
     image = replace(image, unit_range=UnitRange(-8.0, 8.0))
     task = FrameTask(image, 0, np.empty_like(image.pixels))
     assert task.from_zero() is task
+
+
+class Exposed(FakeRunner):
+    """Knows of a frame how bright it is."""
+
+    has_condition = True
+
+    def condition(self, batch):
+        return batch.mean()
+
+    def typical(self, conditions):
+        return float(np.median(conditions))
+
+
+@pytest.mark.parametrize("frames", [2, 4, 7, 12, 16, 17, 20, 101, 300])
+def test_the_exposure_of_a_stack_is_that_of_its_pages_from_either_end(frames):
+    levels = np.where(np.arange(frames) < frames / 2, 0.1, 0.9)
+    pixels = np.broadcast_to(levels[:, None, None, None], (frames, 2, 2, 1))
+    shuffled = np.random.default_rng(0).permutation(frames)
+    orders = [slice(None), slice(None, None, -1), *([shuffled] if frames < 17 else [])]
+    found = set()
+    for order in orders:
+        image = make_image(pixels[order].astype(np.float32))
+        shared = FrameEnhancer(Exposed(), Contract()).shared_conditions(image)
+        assert len(shared) == frames
+        found.update(round(one, 6) for one in shared)
+    (told,) = found
+    if frames % 2 == 0:  # one alone would blow out the bright half, or bury the dim
+        assert told == pytest.approx(0.5)
