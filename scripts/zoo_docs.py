@@ -15,6 +15,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from medenh.classical import INFO
 from medenh.reports.cards import (
     best_classical,
     estimate_text,
@@ -74,6 +75,8 @@ def page() -> str:
         "",
         *_methods(methods),
         "",
+        *_not_compared(),
+        "",
     ]
     for card in (*enhancers, *recognisers):
         lines += _section(card)
@@ -124,6 +127,16 @@ def _methods(cards: Iterable[ModelCard]) -> list[str]:
         for card in cards
     ]
     return _table(("id", "what", "for", "licence"), rows)
+
+
+def _not_compared() -> list[str]:
+    """Say which methods stand in none of the tables below, and why."""
+    names = [f"`{name}`" for name, one in INFO.items() if not one.natural]
+    return [
+        f"In no table of a model stand {' and '.join(names)}: what they give is for "
+        "machines and no natural picture, see "
+        "[models.md](models.md#weight-free-methods) for figures."
+    ]
 
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
