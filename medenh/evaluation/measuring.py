@@ -33,6 +33,7 @@ BoolArray = NDArray[np.bool_]
 
 PAIRED = ("psnr", "ssim", "de2000")
 NO_REFERENCE = ("niqe", "sharpness", "cnr", "contrast", "noise")
+_BLACK = 0.01  # share of white below which no reference tells a scale [chosen]
 PSNR_CAP_DB = 100.0  # equal pictures have no finite PSNR, and a mean needs one
 _DIGITS = {
     "psnr": 2,
@@ -188,8 +189,13 @@ def millimetres_apart(image: Image, reference: Image) -> float:
 
 
 def on_range_of(image: Image, reference: Image) -> Image:
-    """Return the image under the reference's range, where both store alike."""
+    """Return the image under the reference's range, where both store alike.
+
+    Floats beside integers are on 0-1 or hold the reference's numbers; where they do not
+    lie in 0-1, as the unclipped answers of a network, how bright they are tells which.
+    """
     one, two = image.pixels.dtype, reference.pixels.dtype
+    floats_beside_integers = one.kind == "f" and two.kind in "iu" and not image.units
     # a range found in the pixels would hide a shift of them; 16-bit files have depths
     found = image.unit_range.reason.startswith("percentiles") or (
         image.unit_range.guessed and one != np.uint16
@@ -199,8 +205,28 @@ def on_range_of(image: Image, reference: Image) -> Image:
             return image
         if (one.kind == "f") != (two.kind == "f") and not image.units:
             return image
+    elif floats_beside_integers and _on_unit_scale(image, reference):
+        return replace(image, unit_range=UnitRange(0.0, 1.0, reason="0-1"))
     common = replace(reference.unit_range, inverted=image.unit_range.inverted)
     return replace(image, unit_range=common)
+
+
+def _on_unit_scale(image: Image, reference: Image) -> bool:
+    """Tell whether a picture is as bright on 0-1 as its reference, not in its numbers.
+
+    The nearer one by ratio: of 8 bits they are a factor of 255 apart, so only a picture
+    16 times too dark or too bright could be mistaken.
+    """
+    white = max(reference.unit_range.high, 1.0)
+    least = _BLACK * white  # a black reference tells nothing
+    bright = max(_brightest(reference), least)
+    return _brightest(image) ** 2 < bright * (bright / white)
+
+
+def _brightest(image: Image) -> float:
+    """Return what all but the brightest hundredth of the finite values lie below."""
+    finite = image.pixels[np.isfinite(image.pixels)]
+    return max(float(np.percentile(finite, 99)), 0.0) if finite.size else 0.0
 
 
 def unit_frame(image: Image, frame: int) -> FloatArray:

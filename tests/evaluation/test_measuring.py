@@ -140,3 +140,36 @@ def test_other_numbers_do_not_hide_a_shift(dtype):
     error = measure_image(moved, clean, ["mae"])["mae"]
     # all but the few values beyond the top of the range are off by all of the shift
     assert error == pytest.approx(100 / width, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("in_its_numbers", [False, True])
+def test_unclipped_floats_are_measured_on_the_scale_they_are_on(
+    picture, dtype, in_its_numbers
+):
+    """A network's answer passes 0 and 1, or black and white, in many pixels."""
+    clean = picture(1, noise=2, dtype=dtype)
+    white = np.iinfo(dtype).max
+    noise = np.random.default_rng(0).normal(0, 0.2, clean.shape)
+    answer = clean / white + noise
+    assert (answer < 0).mean() > 0.01
+    expected = peak_signal_noise_ratio(clean / white, answer.clip(0, 1), data_range=1)
+    stored = (answer * (white if in_its_numbers else 1)).astype(np.float32)
+    found = measure_image(from_array(stored), from_array(clean), ("psnr",))
+    assert found["psnr"] == pytest.approx(expected, abs=0.01)
+
+
+def test_floats_far_too_dark_are_not_taken_for_numbers_of_eight_bits(picture):
+    clean = picture(1, noise=2)
+    answer = (clean / 255 * 0.03).astype(np.float32)
+    expected = peak_signal_noise_ratio(clean / 255, answer, data_range=1)
+    found = measure_image(from_array(answer), from_array(clean), ("psnr",))
+    assert found["psnr"] == pytest.approx(expected, abs=0.01)
+
+
+def test_floats_beside_a_black_reference_are_on_unit_scale():
+    black = np.zeros((32, 32), np.uint8)
+    noise = np.random.default_rng(0).normal(0, 0.05, black.shape)
+    expected = peak_signal_noise_ratio(black / 255, noise.clip(0, 1), data_range=1)
+    found = measure_image(from_array(noise), from_array(black), ("psnr",))
+    assert found["psnr"] == pytest.approx(expected, abs=0.01)
