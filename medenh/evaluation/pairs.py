@@ -19,6 +19,7 @@ from medenh.evaluation.measuring import (
     describe_range,
     measure_image,
     millimetres_apart,
+    on_range_of,
 )
 from medenh.evaluation.pictures import FilePictures, PictureFolder, middle_frame
 from medenh.evaluation.planning import (
@@ -266,6 +267,8 @@ def _recognise(
             for name, path in views.items():
                 found = formats.read(path, axis=frame_axis(standard))
                 image = in_units_of(found, standard)
+                if job.reference is not None:  # seen as it is measured
+                    image = on_range_of(image, standard)
                 unit = middle_frame(image)
                 recognisers.ask(
                     job.name, name, unit, answers, field=view, folder=folder

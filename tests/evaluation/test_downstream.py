@@ -81,6 +81,21 @@ def test_share_of_the_lost_score_that_comes_back(scene):
     assert "reference" not in found.tests
 
 
+def test_recognisers_see_pictures_on_the_range_of_their_figures(make_folder):
+    """A dark picture of 16 bits is dark to them, not one of fewer bits."""
+    mask = np.zeros((32, 32), np.uint8)
+    mask[4:20, 4:20] = 1
+    clean = np.where(mask, 60000, 2000).astype(np.uint16)
+    folders = [
+        make_folder(name, {"a.png": pixels})
+        for name, pixels in (("dark", clean // 5), ("clean", clean), ("masks", mask))
+    ]
+    dark, reference, masks = folders
+    found = medenh.evaluate(dark, reference, tasks=["vessels-fundus"], masks=masks)
+    scores = {row.name: row.scores["vessels-fundus.iou"] for row in found.rows}
+    assert scores == {"enhanced": {"a.png": 0.0}, "reference": {"a.png": 1.0}}
+
+
 def test_mask_of_another_size_fails_that_file(scene):
     from medenh import formats
 
