@@ -35,6 +35,7 @@ def evaluate(
     metrics: own.Metrics = None,
     region: own.Region = None,
     baseline: own.Baseline = None,
+    bits: own.Bits = None,
     protocol: own.Protocol = None,
     data: own.Data = None,
     models: own.Models = None,
@@ -73,6 +74,7 @@ def evaluate(
         "REFERENCE": reference,
         "--region": region,
         "--baseline": baseline,
+        "--bits": bits,
     }
     of_protocol = {
         "--data": data,
@@ -108,6 +110,7 @@ def evaluate(
         else:
             wanted: dict[str, Any] = {
                 "region": region or "whole",
+                "bits": bits,
                 "overlays": report is not None,
             }
             found = _measure_pairs(

@@ -37,6 +37,7 @@ def evaluate(
     tasks: Iterable[str] = (),
     labels: StrPath | None = None,
     modality: str | None = None,
+    bits: int | None = None,
     workers: int | None = 1,
 ) -> Evaluation:
     """Measure files against references of the same name.
@@ -61,6 +62,9 @@ def evaluate(
         CSV with columns file and label: the truth of a classification task.
     modality : str, optional
         What the pictures show.
+    bits : int, optional
+        Bit depth, 8 to 16, of 16-bit files that do not tell theirs; else each has the
+        smallest usual one that holds its largest value.
     workers : int, optional
         Processes; None takes as many as pay, and needs the usual guard
         ``if __name__ == "__main__"`` in a script.
@@ -81,6 +85,7 @@ def evaluate(
         tasks=_words("tasks", tasks),
         labels=_path("labels", labels),
         modality=modality,
+        bits=_count("bits", bits),
         workers=_count("workers", workers),
     )
     _refuse_pictures(enhanced=enhanced, reference=reference)

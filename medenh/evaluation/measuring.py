@@ -21,8 +21,10 @@ __all__ = [
     "NO_REFERENCE",
     "PAIRED",
     "PSNR_CAP_DB",
+    "are_unlike",
     "columns_of",
     "describe_range",
+    "guessed_depth",
     "measure_image",
     "millimetres_apart",
     "on_range_of",
@@ -78,6 +80,35 @@ def _depth(image: Image) -> str:
     if "bit" in reason:
         return reason
     return ", ".join(part for part in (reason, str(dtype)) if part)
+
+
+def guessed_depth(image: Image, reference: Image | None) -> int | None:
+    """Return the bits that a picture was taken for by its values.
+
+    None where the file tells its depth, the picture is black and so tells nothing, or
+    it is measured on its reference's range.
+    """
+    known = image.unit_range
+    if reference is not None:
+        known = on_range_of(image, reference).unit_range
+        if known is not image.unit_range:
+            return None
+    if not known.guessed or not image.pixels.any():
+        return None
+    return round(math.log2(known.high + 1))
+
+
+def are_unlike(image: Image, reference: Image) -> bool:
+    """Tell whether a picture has a white, and its reference percentiles in its place.
+
+    A volume scaled to 0-1, or rendered in 8 bits, beside one in a scanner's numbers.
+    """
+    known = on_range_of(image, reference).unit_range
+    return _has_percentiles(reference.unit_range) and not _has_percentiles(known)
+
+
+def _has_percentiles(known: UnitRange) -> bool:
+    return known.reason.startswith("percentiles")
 
 
 def measure_image(
@@ -197,7 +228,7 @@ def on_range_of(image: Image, reference: Image) -> Image:
     one, two = image.pixels.dtype, reference.pixels.dtype
     floats_beside_integers = one.kind == "f" and two.kind in "iu" and not image.units
     # a range found in the pixels would hide a shift of them; 16-bit files have depths
-    found = image.unit_range.reason.startswith("percentiles") or (
+    found = _has_percentiles(image.unit_range) or (
         image.unit_range.guessed and one != np.uint16
     )
     if not found:

@@ -8,20 +8,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from medenh import formats
-from medenh.errors import InputError, MedenhError, OutOfMemoryError
+from medenh.errors import InputError, MedenhError, OutOfMemoryError, spelled
 from medenh.evaluation.answers import Answers
 from medenh.evaluation.comparing import compare_all
 from medenh.evaluation.downstream import Recognisers
 from medenh.evaluation.failures import Failure, failure
 from medenh.evaluation.measuring import (
+    are_unlike,
     columns_of,
     describe_range,
+    guessed_depth,
     measure_image,
     millimetres_apart,
     on_range_of,
 )
-from medenh.evaluation.pictures import FilePictures, PictureFolder, middle_frame
+from medenh.evaluation.pictures import (
+    FilePictures,
+    PictureFolder,
+    middle_frame,
+    read_told,
+)
 from medenh.evaluation.planning import (
     LABELS,
     MASKS,
@@ -64,6 +70,8 @@ class _Measured:
     Hashes of its files: row, the reference or the masks -> hash. Files that their
     headers place elsewhere than the reference: path -> how many millimetres. Files that
     are to be seen another way up than the reference, or than the picture of the mask.
+    Depths that were guessed and that figures go by: row -> bits. Files on 0-1 whose
+    reference has numbers without a white of their own.
     """
 
     name: str
@@ -73,6 +81,8 @@ class _Measured:
     hashes: Mapping[str, str] = field(default_factory=dict)
     apart_mm: Mapping[str, float] = field(default_factory=dict)
     turned: tuple[str, ...] = ()
+    depths: Mapping[str, int | None] = field(default_factory=dict)
+    unlike: tuple[str, ...] = ()
 
 
 def evaluate_pairs(
@@ -142,7 +152,7 @@ def evaluate_pairs(
         settings=_settings(plan, measured, recognisers),
         notes=_notes(measured),
         seconds=time.monotonic() - start,
-        pictures=FilePictures(_paths(jobs), folder),
+        pictures=FilePictures(_paths(jobs), folder, options.bits),
     )
 
 
@@ -158,46 +168,56 @@ def _measure_all(jobs: Sequence[Job], plan: PairPlan) -> Iterator[_Measured]:
         metrics=plan.metrics,
         region=plan.region,
         modality=plan.options.modality,
+        bits=plan.options.bits,
     )
     with workers(count) as pool:
         yield from in_order(pool, work, jobs, ahead=4 * count)
 
 
 def _measure(
-    job: Job, *, metrics: tuple[str, ...], region: Region, modality: str | None
+    job: Job,
+    *,
+    metrics: tuple[str, ...],
+    region: Region,
+    modality: str | None,
+    bits: int | None,
 ) -> _Measured:
     """Measure one name, in a worker."""
     alone = job.reference is None
     path = job.reference or job.rows[SUBJECT]
     figures: dict[str, Mapping[str, float | None]] = {}
     try:
-        standard = formats.read(path)  # the reference; without one the subject
+        standard = read_told(path, bits=bits)  # the reference, without one the subject
         axis = frame_axis(standard)  # others by themselves may choose another
         where = _region(region, standard, job.mask)
     except MedenhError as error:
         return _Measured(job.name, figures, "", (failure(error, path),))
     failed: list[Failure] = []
     apart: dict[str, float] = {}
+    depths = {} if alone else {REFERENCE: guessed_depth(standard, None)}
+    other = None if alone else standard
     upright = viewing_of(standard).orientation
-    turned = []
+    turned, unlike = [], []
     if job.mask is not None and mask_orientation(job.mask) != upright:
         turned.append(str(job.mask))
     for name, path in job.rows.items():
         try:
-            own = alone and name == SUBJECT
             image = standard
-            if not own:
-                image = in_units_of(formats.read(path, axis=axis), standard)
-            other = None if alone else standard
+            if not alone or name != SUBJECT:
+                found = read_told(path, axis=axis, bits=bits)
+                image = in_units_of(found, standard)
             figures[name] = measure_image(
                 image, other, metrics, region=where, modality=modality
             )
-            if millimetres := millimetres_apart(image, standard):
-                apart[str(path)] = millimetres
-            if viewing_of(image).orientation != upright:
-                turned.append(str(path))
         except MedenhError as error:
             failed.append(failure(error, path))
+            continue
+        depths[name] = guessed_depth(image, other)
+        apart[str(path)] = millimetres_apart(image, standard)
+        if viewing_of(image).orientation != upright:
+            turned.append(str(path))
+        if other is not None and are_unlike(image, other):
+            unlike.append(str(path))
     paths = {name: path for name, path in job.rows.items() if name in figures}
     if job.reference is not None:
         paths[REFERENCE] = job.reference
@@ -206,7 +226,15 @@ def _measure(
     hashes = {name: sha256_file(path) for name, path in paths.items()}
     words = describe_range(standard)
     return _Measured(
-        job.name, figures, words, tuple(failed), hashes, apart, tuple(turned)
+        name=job.name,
+        figures=figures,
+        data_range=words,
+        failed=tuple(failed),
+        hashes=hashes,
+        apart_mm=apart,
+        turned=tuple(turned),
+        depths=depths,
+        unlike=tuple(unlike),
     )
 
 
@@ -219,12 +247,13 @@ def _region(region: Region, image: Image, mask: Path | None) -> BoolArray | None
 
 
 def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
-    """Say which files are compared with what their headers place or turn otherwise."""
-    notes = []
+    """Say which figures go by a guess, or by what headers place or turn otherwise."""
+    notes = list(_notes_on_depths(measured))
     apart = [
         (millimetres, path)
         for one in measured
         for path, millimetres in one.apart_mm.items()
+        if millimetres
     ]
     if apart:
         most, path = max(apart)
@@ -239,7 +268,36 @@ def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
             f"are compared with (Exif's orientation; {turned[0]} for one): pixels are "
             "compared by their place in the file, which is wrong where one was turned"
         )
+    if unlike := [path for one in measured for path in one.unlike]:
+        notes.append(
+            f"{len(unlike)} of the files have a white of their own ({unlike[0]} for "
+            "one), their references have not: theirs are percentiles of their values, "
+            "and figures hold only where both are the same"
+        )
     return tuple(notes)
+
+
+def _notes_on_depths(measured: Sequence[_Measured]) -> Iterator[str]:
+    """Say where 16-bit files were taken for depths that may well not be theirs."""
+    rows: dict[str, dict[int, list[str]]] = {}
+    for one in measured:
+        for row, bits in one.depths.items():
+            if bits is None:
+                continue
+            rows.setdefault(row, {}).setdefault(bits, []).append(one.name)
+    for row, depths in rows.items():
+        # all of 8 or of 16 bits: what programs write that make 16-bit files of 8 bits
+        if len(depths) == 1 and (row == REFERENCE or not {8, 16}.isdisjoint(depths)):
+            continue
+        parts = [
+            f"{len(names)} as {bits} bits, {min(names)} for one"
+            for bits, names in sorted(depths.items())
+        ]
+        yield (
+            f"16-bit files of {row} were taken for the depth that holds the largest "
+            f"value of each ({'; '.join(parts)}), and figures go by it: a dark file "
+            f"may be of more bits; {spelled(bits=max(depths))} says the depth of all"
+        )
 
 
 def _rejected(plan: PairPlan) -> Iterator[Failure]:
@@ -262,10 +320,11 @@ def _recognise(
         label = plan.labels.get(job.key)
         try:
             answers = Answers.of_files(job.mask, label, recognisers.tasks)
-            standard = formats.read(job.reference or job.rows[SUBJECT])
+            bits = plan.options.bits
+            standard = read_told(job.reference or job.rows[SUBJECT], bits=bits)
             view = _field(standard) if plan.region == "fov" else None
             for name, path in views.items():
-                found = formats.read(path, axis=frame_axis(standard))
+                found = read_told(path, axis=frame_axis(standard), bits=bits)
                 image = in_units_of(found, standard)
                 if job.reference is not None:  # seen as it is measured
                     image = on_range_of(image, standard)
@@ -336,6 +395,7 @@ def _settings(
         LABELS: str(labels) if labels else None,
         "metrics": list(plan.metrics),
         "modality": options.modality,
+        "bits": options.bits,
         "recognisers": described_recognisers(recognisers.tasks),
         "sha256_of_files": hashes,
         **common_settings(),

@@ -21,6 +21,7 @@ from medenh.formats import raster
 from medenh.formats.array import from_array
 from medenh.formats.files import output_error
 from medenh.formats.nifti import frame_axis
+from medenh.intensity import told_bits
 from medenh.types import FloatArray, Image
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "keep_overlay",
     "keep_picture",
     "middle_frame",
+    "read_told",
 ]
 
 BoolArray = NDArray[np.bool_]
@@ -57,6 +59,18 @@ def keep_overlay(
     plane = found[:height:factor, :width:factor]
     path = _place(folder, file, row, f"task-{task}")
     _write(path, plane.astype(np.uint8) * np.uint8(255))
+
+
+def read_told(path: Path, *, axis: int | None = None, bits: int | None = None) -> Image:
+    """Read a file, of the bit depth that the user says where it does not tell one.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or its values go beyond that depth.
+    """
+    image = formats.read(path, axis=axis)
+    return image if bits is None else told_bits(image, bits)
 
 
 @contextmanager
@@ -128,15 +142,19 @@ class FilePictures:
         Row name (or "reference") -> file -> path.
     overlays : PictureFolder, optional
         Where tasks kept what they found.
+    bits : int, optional
+        As of `read_told`.
     """
 
     def __init__(
         self,
         paths: Mapping[str, Mapping[str, Path]],
         overlays: PictureFolder | None = None,
+        bits: int | None = None,
     ) -> None:
         self._paths = paths
         self._overlays = overlays
+        self._bits = bits
 
     def get(self, file: str, row: str) -> FloatArray | None:
         """Return a picture, shape (H, W, C) in [0, 1], or None."""
@@ -153,9 +171,9 @@ class FilePictures:
         reference = self._paths.get(REFERENCE, {}).get(file)
         first = reference or self._paths.get(SUBJECT, {}).get(file, path)
         if first == path:
-            return formats.read(path)
-        standard = formats.read(first)
-        image = formats.read(path, axis=frame_axis(standard))
+            return read_told(path, bits=self._bits)
+        standard = read_told(first, bits=self._bits)
+        image = read_told(path, axis=frame_axis(standard), bits=self._bits)
         return image if reference is None else on_range_of(image, standard)
 
     def overlay(self, file: str, row: str, task: str) -> BoolArray | None:

@@ -54,6 +54,8 @@ class PairOptions:
         CSV of file and label: the truth of a classification task.
     modality : str or None
         What the pictures show, where the files do not tell.
+    bits : int or None
+        Bit depth, 8 to 16, of 16-bit files that do not tell theirs.
     workers : int or None
         Processes; 1 is this one, None as many as pay.
     overlays : bool
@@ -66,6 +68,7 @@ class PairOptions:
     tasks: tuple[str, ...] = ()
     labels: Path | None = None
     modality: str | None = None
+    bits: int | None = None
     workers: int | None = None
     overlays: bool = False
 
@@ -182,6 +185,8 @@ def _check(options: PairOptions, region: Region, kinds: set[str]) -> None:
             f"unknown modality {options.modality!r}",
             hint=f"one of {', '.join(Modality)}",
         )
+    if options.bits is not None and not 8 <= options.bits <= 16:
+        raise UsageError(f"bits must be 8 to 16, not {options.bits}")
     segments, classifies = "segmentation" in kinds, "classification" in kinds
     if region == "mask" and options.masks is None:
         raise UsageError("region mask needs masks", hint=f"give {spelled(masks='DIR')}")

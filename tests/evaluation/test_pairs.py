@@ -432,3 +432,60 @@ def test_a_baseline_given_twice_is_refused(folders):
         medenh.evaluate(
             enhanced, clean, baselines=[poor, poor.parent / "x/.." / "poor"]
         )
+
+
+def test_guessed_depths_are_told_and_can_be_said(make_folder, picture):
+    """A dark answer of 16 bits, taken for one of 12, looks as bright as the others."""
+    clean = {f"{i}.png": picture(i, noise=2) for i in range(3)}
+    white = dict(zip(clean, (257, 257, 13), strict=True))
+    answers = {name: pixels * np.uint16(white[name]) for name, pixels in clean.items()}
+    folders = make_folder("answers", answers), make_folder("clean", clean)
+    found = medenh.evaluate(*folders, metrics=["psnr"])
+    assert found.row("enhanced").scores["psnr"]["2.png"] > 18
+    (note,) = found.notes
+    assert "1 as 12 bits, 2.png for one; 2 as 16 bits, 0.png for one" in note
+    assert "--bits 16" in note
+    told = medenh.evaluate(*folders, metrics=["psnr"], bits=16)
+    expected = (clean["2.png"] - answers["2.png"] / 257) / 255
+    psnr = -10 * np.log10(np.mean(expected**2))
+    assert told.row("enhanced").scores["psnr"]["2.png"] == pytest.approx(psnr, abs=1e-3)
+    assert not told.notes
+    shown = told.pictures.get("2.png", "enhanced")
+    np.testing.assert_allclose(shown, answers["2.png"] / 65535, atol=1e-6)
+    few = medenh.evaluate(*folders, metrics=["psnr"], bits=12)
+    assert [one["path"] for one in few.failed] == [
+        str(folders[0] / f"{i}.png") for i in range(2)
+    ]
+    with pytest.raises(UsageError, match="8 to 16"):
+        medenh.evaluate(*folders, bits=20)
+
+
+def test_sixteen_bits_made_of_eight_need_no_word_on_depth(make_folder, picture):
+    clean = {f"{i}.png": picture(i) for i in range(2)}
+    clean["black.png"] = np.zeros((48, 48, 3), np.uint8)
+    wide = {name: pixels * np.uint16(257) for name, pixels in clean.items()}
+    found = medenh.evaluate(
+        make_folder("wide", wide),
+        make_folder("clean", clean),
+        baselines=[make_folder("as8", {n: p.astype("u2") for n, p in clean.items()})],
+        metrics=["psnr"],
+    )
+    assert not found.notes
+    assert all(min(row.scores["psnr"].values()) > 90 for row in found.rows)
+
+
+def test_volumes_on_unit_scale_beside_numbers_without_white_are_noted(tmp_path):
+    rng = np.random.default_rng(0)
+    voxels = (ndimage.gaussian_filter(rng.random((20, 24, 6)), 2) * 1e4).astype("i2")
+    for name, data in (
+        ("clean", voxels),
+        ("floats", voxels.astype("f4")),
+        ("scaled", (voxels / voxels.max()).astype("f4")),
+    ):
+        (tmp_path / name).mkdir()
+        nibabel.save(nibabel.Nifti1Image(data, np.eye(4)), tmp_path / name / "a.nii")
+    clean = tmp_path / "clean"
+    assert not medenh.evaluate(tmp_path / "floats", clean, metrics=["psnr"]).notes
+    (note,) = medenh.evaluate(tmp_path / "scaled", clean, metrics=["psnr"]).notes
+    assert "scaled/a.nii" in note
+    assert "percentiles" in note
