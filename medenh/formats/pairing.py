@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,12 +100,15 @@ class Pairing:
 def key_of(relative: str | Path) -> str:
     """Return what two files must share to be a pair.
 
+    Names are composed (Unicode's NFC): macOS stores and zips accents apart from their
+    letters, which reads the same.
+
     Examples
     --------
     >>> key_of("left/eye.enhanced.png"), key_of("left/eye.nii.gz")
     ('left/eye', 'left/eye')
     """
-    name = Path(relative).as_posix()
+    name = unicodedata.normalize("NFC", Path(relative).as_posix())
     return split_name(name)[0].removesuffix(_ENHANCED) or name
 
 

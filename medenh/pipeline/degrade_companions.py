@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +49,7 @@ class Companions:
         if place.is_dir():
             for path in sorted(place.rglob("*")):
                 if path.is_file() and not path.name.startswith(".") and is_one(path):
-                    self._by_stem[stem_of(path.name)].append(path)
+                    self._by_stem[_stem(path)].append(path)
 
     @classmethod
     def images(cls, place: Path) -> Companions:
@@ -66,7 +67,7 @@ class Companions:
         Cofe-Net's program makes seven of a picture, ``NAME_001.json`` to
         ``NAME_111.json``; they count where there is no ``NAME.json``.
         """
-        stem = stem_of(item.relative[0].name)
+        stem = _stem(item.relative[0])
         if not self._place.is_dir() or self._by_stem.get(stem):
             return [("", self.find(item))]
         typed = [f"_{bits:03b}" for bits in range(1, 8)]
@@ -87,7 +88,7 @@ class Companions:
         """
         if not self._place.is_dir():
             return self._place
-        stem = stem_of(item.relative[0].name)
+        stem = _stem(item.relative[0])
         return self._nearest(item, [stem + mark for mark in self._marks])
 
     def _nearest(self, item: Item, stems: list[str]) -> Path:
@@ -106,6 +107,11 @@ class Companions:
                 path=item.paths[0],
             )
         return best[0]
+
+
+def _stem(path: Path) -> str:
+    """Return a name without extension, composed: macOS stores accents apart."""
+    return unicodedata.normalize("NFC", stem_of(path.name))
 
 
 def _is_image(path: Path) -> bool:

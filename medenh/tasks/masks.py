@@ -96,7 +96,11 @@ def read_mask_pages(source: str | Path | bytes) -> NDArray[np.int32]:
         with Image.open(io.BytesIO(_as_stored(data) if turned else data)) as picture:
             found = [np.asarray(page) for page in ImageSequence.Iterator(picture)]
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableError(f"not a readable mask: {error}", path=path) from error
+        raise UnreadableError(
+            f"not a readable mask: {error}",
+            path=path,
+            hint="a mask is a PNG, TIFF or the like, and no volume",
+        ) from error
     size = found[0].shape[:2]
     return np.stack(
         [_label_numbers(one, path) for one in found if one.shape[:2] == size]

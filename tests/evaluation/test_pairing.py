@@ -36,6 +36,13 @@ def test_pairs_by_name_whatever_the_order_and_extension(make_folder):
     assert pairing.unmatched == {}
 
 
+def test_accents_pair_however_the_system_stores_them(make_folder):
+    """macOS writes and zips a letter and its accent as two characters."""
+    one = list_pictures(make_folder("one", {"caf\u00e9.png": GREY}))
+    two = list_pictures(make_folder("two", {"cafe\u0301.png": GREY}))
+    assert match(one, {"reference": two}, name="enhanced").keys == ("caf\u00e9",)
+
+
 def test_unmatched_files_are_listed_by_their_names(make_folder):
     one = list_pictures(make_folder("one", {"a.png": GREY, "x.png": GREY}))
     two = list_pictures(make_folder("two", {"a.png": GREY, "y.bmp": GREY}))
