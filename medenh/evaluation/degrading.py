@@ -93,6 +93,8 @@ class Prepared:
         What the file itself says that it shows.
     sha256 : str
         Of the clean picture's numbers as they were read.
+    origin : path or None
+        DICOM or NIfTI file of which all but the pixels holds for the outputs, too.
     failed : list
         What could not be done.
     """
@@ -106,6 +108,7 @@ class Prepared:
     seconds: dict[str, float] = field(default_factory=dict)
     said: Modality = Modality.UNKNOWN
     sha256: str = ""
+    origin: Path | None = None
     failed: list[Failure] = field(default_factory=list)
 
     def add(self, row: str, model: Enhances) -> None:
@@ -177,6 +180,9 @@ def _degrade(
         field=known.field,
     )
     prepared.clean = _light(pair.high)
+    told = image.format in ("dicom", "nifti")  # by 8 bits and by cuts it is lost
+    if told and pair.high.pixels.shape == image.pixels.shape:
+        prepared.origin = image.source
     view = _view(image, pair.record, known.field)
     if protocol.region == "fov":
         region = view.region(pair.high)

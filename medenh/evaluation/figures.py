@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from medenh.evaluation.pictures import keep_picture, middle_frame
 from medenh.evaluation.regained import CLEAN
 from medenh.formats.array import from_array
 from medenh.formats.files import safe_output_path
+from medenh.formats.like import placed_like
 from medenh.formats.pairing import key_of
 from medenh.metrics.registry import METRICS
 from medenh.types import Image, Modality
@@ -24,6 +26,9 @@ from medenh.types import Image, Modality
 __all__ = ["DEGRADED", "REGION", "Figures", "measure"]
 
 DEGRADED, REGION = "degraded", "region"  # folders of pictures that no row is called by
+
+
+_LIKE = {"dicom": (".dcm", "basic"), "nifti": (".nii.gz", None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,9 @@ def measure(
     folder : path or None
         Where the pictures of a report go.
     keep : path or None
-        Where pictures are kept for the user: ``ROW/NAME.png``; where not all of a
-        picture is measured, ``region/NAME.png`` is 255 where it is.
+        Where pictures are kept for the user: ``ROW/NAME.png``, what that cannot hold
+        as DICOM, NIfTI or NPY; where not all of a picture is measured,
+        ``region/NAME.png`` is 255 where it is.
 
     Raises
     ------
@@ -95,7 +101,8 @@ def measure(
         if folder is not None:
             keep_picture(folder, prepared.name, row, middle_frame(image))
         if keep is not None:
-            _keep(keep, DEGRADED if row == IDENTITY else row, prepared.name, image)
+            folder_of_row = DEGRADED if row == IDENTITY else row
+            _keep(keep, folder_of_row, prepared.name, image, prepared.origin)
     if keep is not None and prepared.region is not None:
         levels = prepared.region[..., None].astype(np.uint8) * np.uint8(255)
         mask = replace(from_array(levels), header=clean.header)  # turned like these
@@ -127,9 +134,24 @@ def _figures(
     return {name: found[name] for name in metrics}
 
 
-def _keep(root: Path, row: str, name: str, image: Image) -> None:
-    """Write a picture as PNG where that holds it, else as NPY in native units."""
+def _keep(
+    root: Path, row: str, name: str, image: Image, origin: Path | None = None
+) -> None:
+    """Write a picture as PNG where that holds it, else as its origin, or as NPY.
+
+    What is black and white, and in what units, stands in the header of its origin:
+    without it figures could not be had again. DICOM goes without its patient.
+    """
+    stem = f"{row}/{key_of(name)}"
     raster = image.frames == 1 and image.pixels.dtype in (np.uint8, np.uint16)
-    ending = ".png" if raster and not image.units else ".npy"
-    path = safe_output_path(root, Path(row) / f"{key_of(name)}{ending}")
-    formats.write(image, path)
+    if raster and not image.units:
+        formats.write(image, safe_output_path(root, Path(f"{stem}.png")))
+        return
+    if origin is not None:
+        with suppress(MedenhError):  # its header may be damaged
+            whole = placed_like(image, [origin])
+            ending, profile = _LIKE[whole.format]
+            path = safe_output_path(root, Path(f"{stem}{ending}"))
+            formats.write(whole, path, deidentify=profile)
+            return
+    formats.write(image, safe_output_path(root, Path(f"{stem}.npy")))

@@ -7,13 +7,16 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import PIL.Image
+import pydicom
 import pytest
 import skimage.data
 import torch
 from pydicom.data import get_testdata_file
 from safetensors.torch import save
+from scipy import ndimage
 
 import medenh
 from medenh import formats, models
@@ -528,3 +531,58 @@ def test_what_is_measured_follows_the_kind_of_picture(tmp_path, head, metrics, r
     assert protocol.metrics == (metrics or ("psnr", "ssim", "de2000"))
     assert protocol.region == region
     assert (protocol.seed, protocol.severity, protocol.size) == (0, None, None)
+
+
+def scores_again(found, kept):
+    """Return what the kept pictures score, and what the protocol said of them."""
+    (added,) = {row.name for row in found.rows} - {"identity"}
+    names = [column.name for column in found.columns]
+    again = medenh.evaluate(
+        kept / added, kept / "reference", baselines=[kept / "degraded"], metrics=names
+    )
+    assert not again.failed
+    pairs = zip(("enhanced", "degraded"), (added, "identity"), strict=True)
+    return [
+        (
+            [*again.row(one).scores[name].values()],
+            [*found.row(two).scores[name].values()],
+        )
+        for one, two in pairs
+        for name in names
+    ]
+
+
+def test_kept_volumes_score_the_same_again(tmp_path):
+    """What is white in them is found by the rules of NIfTI, not of arrays."""
+    rng = np.random.default_rng(0)
+    field = ndimage.gaussian_filter(rng.random((24, 28, 5)), 2)
+    voxels = np.where(field > 0.45, 3000 * (field - 0.4), 0).astype(np.int16)
+    (tmp_path / "in").mkdir()
+    nibabel.save(
+        nibabel.Nifti1Image(voxels, np.diag([1, 1, 3, 1.0])), tmp_path / "in/a.nii"
+    )
+    kept = tmp_path / "kept"
+    found = medenh.evaluate_protocol(
+        "mri-rician", tmp_path / "in", models=["median"], output=kept
+    )
+    for again, before in scores_again(found, kept):
+        assert again == pytest.approx(before, abs=1e-9)
+    low = nibabel.load(kept / "degraded" / "a.nii.gz")
+    np.testing.assert_array_equal(low.affine, np.diag([1, 1, 3, 1.0]))
+
+
+def test_kept_dicom_scores_the_same_again_and_names_no_patient(tmp_path):
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.PatientName, dataset.WindowCenter, dataset.WindowWidth = "Nobody", -50, 900
+    (tmp_path / "in").mkdir()
+    dataset.save_as(tmp_path / "in" / "a.dcm")
+    kept = tmp_path / "kept"
+    found = medenh.evaluate_protocol(
+        "ct-low-dose", tmp_path / "in", models=["median"], output=kept
+    )
+    assert "window" in found.data_range
+    for again, before in scores_again(found, kept):
+        assert again == pytest.approx(before, abs=1e-9)
+    paths = list(kept.rglob("*.dcm"))
+    assert len(paths) == 3
+    assert not any(b"Nobody" in path.read_bytes() for path in paths)
