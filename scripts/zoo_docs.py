@@ -36,7 +36,14 @@ _INTRO = """\
 Made from `weights_manifest.json` by `make zoo-docs`, never by hand.
 [models.md](models.md) tells in words how the enhancers work and where they fail,
 [tasks.md](tasks.md) what the recognisers are for, [evaluate.md](evaluate.md) what the
-protocols do. `make zoo-report` measures every figure again.
+protocols do. `make zoo-report` measures every figure again; a table of an enhancer is
+
+```sh
+medenh evaluate --protocol cofe-111 --data packs/fundus --limit 60 --models fast-fundus
+```
+
+by the words of its heading ("cofe-111, fundus, test, n = 60") and names of its rows;
+`--limit` is its n, without which a larger set is measured whole.
 
 Figures are means over pictures that training never saw, with 95 % bootstrap intervals.
 Beside a model stand `identity`, doing nothing, and the weight-free methods that suit
