@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,10 @@ __all__ = [
     "NO_REFERENCE",
     "PAIRED",
     "PSNR_CAP_DB",
-    "are_unlike",
+    "Doubt",
     "columns_of",
     "describe_range",
+    "doubt_of",
     "guessed_depth",
     "measure_image",
     "millimetres_apart",
@@ -35,6 +36,7 @@ BoolArray = NDArray[np.bool_]
 
 PAIRED = ("psnr", "ssim", "de2000")
 NO_REFERENCE = ("niqe", "sharpness", "cnr", "contrast", "noise")
+_FAR_BELOW, _MANY = 0.25, 0.01  # noise and overshoot are not so many values [chosen]
 _BLACK = 0.01  # share of white below which no reference tells a scale [chosen]
 PSNR_CAP_DB = 100.0  # equal pictures have no finite PSNR, and a mean needs one
 _DIGITS = {
@@ -98,13 +100,28 @@ def guessed_depth(image: Image, reference: Image | None) -> int | None:
     return round(math.log2(known.high + 1))
 
 
-def are_unlike(image: Image, reference: Image) -> bool:
-    """Tell whether a picture has a white, and its reference percentiles in its place.
+Doubt = Literal["", "white", "negative"]
 
-    A volume scaled to 0-1, or rendered in 8 bits, beside one in a scanner's numbers.
+
+def doubt_of(image: Image, reference: Image | None) -> Doubt:
+    """Return why the scale of a picture beside its reference may be another.
+
+    Returns
+    -------
+    str
+        "white": it has a white, and its reference percentiles in its place, as a
+        volume scaled to 0-1 beside one in a scanner's numbers. "negative": it is taken
+        for one on 0-1, and many of its values lie far below. "": neither.
     """
+    if reference is None:
+        return ""
     known = on_range_of(image, reference).unit_range
-    return _has_percentiles(reference.unit_range) and not _has_percentiles(known)
+    if _has_percentiles(reference.unit_range) and not _has_percentiles(known):
+        return "white"
+    on_unit = image.pixels.dtype.kind == "f" and (known.low, known.high) == (0.0, 1.0)
+    if on_unit and (image.pixels < -_FAR_BELOW).mean() > _MANY:
+        return "negative"
+    return ""
 
 
 def _has_percentiles(known: UnitRange) -> bool:
@@ -231,6 +248,8 @@ def on_range_of(image: Image, reference: Image) -> Image:
     found = _has_percentiles(image.unit_range) or (
         image.unit_range.guessed and one != np.uint16
     )
+    if one.kind == "b" and two.kind != "b":  # it has no grey levels
+        return image
     if not found:
         if one.kind in "iu" and two.kind in "iu" and one.itemsize != two.itemsize:
             return image

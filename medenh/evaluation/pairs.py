@@ -14,9 +14,10 @@ from medenh.evaluation.comparing import compare_all
 from medenh.evaluation.downstream import Recognisers
 from medenh.evaluation.failures import Failure, failure
 from medenh.evaluation.measuring import (
-    are_unlike,
+    Doubt,
     columns_of,
     describe_range,
+    doubt_of,
     guessed_depth,
     measure_image,
     millimetres_apart,
@@ -63,6 +64,14 @@ from medenh.types import Image
 __all__ = ["evaluate_pairs"]
 
 
+_DOUBTS: Mapping[Doubt, str] = {
+    "white": "have a white of their own, and their references percentiles of their "
+    "values in its place: figures hold only where both are the same",
+    "negative": "are taken for pictures on 0-1, and hold many values far below: these "
+    "count as 0; of answers from -1 to 1 add 1, and halve them",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Measured:
     """The figures of one name: row -> metric -> figure.
@@ -70,8 +79,8 @@ class _Measured:
     Hashes of its files: row, the reference or the masks -> hash. Files that their
     headers place elsewhere than the reference: path -> how many millimetres. Files that
     are to be seen another way up than the reference, or than the picture of the mask.
-    Depths that were guessed and that figures go by: row -> bits. Files on 0-1 whose
-    reference has numbers without a white of their own.
+    Depths that were guessed and that figures go by: row -> bits. Files whose
+    scale may be another: path -> why, see `doubt_of`.
     """
 
     name: str
@@ -82,7 +91,7 @@ class _Measured:
     apart_mm: Mapping[str, float] = field(default_factory=dict)
     turned: tuple[str, ...] = ()
     depths: Mapping[str, int | None] = field(default_factory=dict)
-    unlike: tuple[str, ...] = ()
+    doubts: Mapping[str, Doubt] = field(default_factory=dict)
 
 
 def evaluate_pairs(
@@ -197,7 +206,8 @@ def _measure(
     depths = {} if alone else {REFERENCE: guessed_depth(standard, None)}
     other = None if alone else standard
     upright = viewing_of(standard).orientation
-    turned, unlike = [], []
+    turned = []
+    doubts: dict[str, Doubt] = {}
     if job.mask is not None and mask_orientation(job.mask) != upright:
         turned.append(str(job.mask))
     for name, path in job.rows.items():
@@ -216,8 +226,7 @@ def _measure(
         apart[str(path)] = millimetres_apart(image, standard)
         if viewing_of(image).orientation != upright:
             turned.append(str(path))
-        if other is not None and are_unlike(image, other):
-            unlike.append(str(path))
+        doubts[str(path)] = doubt_of(image, other)
     paths = {name: path for name, path in job.rows.items() if name in figures}
     if job.reference is not None:
         paths[REFERENCE] = job.reference
@@ -234,7 +243,7 @@ def _measure(
         apart_mm=apart,
         turned=tuple(turned),
         depths=depths,
-        unlike=tuple(unlike),
+        doubts=doubts,
     )
 
 
@@ -268,12 +277,10 @@ def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
             f"are compared with (Exif's orientation; {turned[0]} for one): pixels are "
             "compared by their place in the file, which is wrong where one was turned"
         )
-    if unlike := [path for one in measured for path in one.unlike]:
-        notes.append(
-            f"{len(unlike)} of the files have a white of their own ({unlike[0]} for "
-            "one), their references have not: theirs are percentiles of their values, "
-            "and figures hold only where both are the same"
-        )
+    doubts = [pair for one in measured for pair in one.doubts.items()]
+    for why, words in _DOUBTS.items():
+        if files := [path for path, doubt in doubts if doubt == why]:
+            notes.append(f"{len(files)} of the files {words} ({files[0]} for one)")
     return tuple(notes)
 
 

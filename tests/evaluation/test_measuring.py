@@ -173,3 +173,9 @@ def test_floats_beside_a_black_reference_are_on_unit_scale():
     expected = peak_signal_noise_ratio(black / 255, noise.clip(0, 1), data_range=1)
     found = measure_image(from_array(noise), from_array(black), ("psnr",))
     assert found["psnr"] == pytest.approx(expected, abs=0.01)
+
+
+def test_booleans_are_black_and_white_beside_eight_bits():
+    where = np.random.default_rng(0).random((32, 32)) < 0.4
+    clean = where.astype(np.uint8) * np.uint8(255)
+    assert measure_image(from_array(where), from_array(clean), ("mae",))["mae"] == 0

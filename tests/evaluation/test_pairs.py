@@ -489,3 +489,18 @@ def test_volumes_on_unit_scale_beside_numbers_without_white_are_noted(tmp_path):
     (note,) = medenh.evaluate(tmp_path / "scaled", clean, metrics=["psnr"]).notes
     assert "scaled/a.nii" in note
     assert "percentiles" in note
+
+
+def test_answers_from_minus_one_to_one_are_noted(make_folder, picture):
+    """A network's last tanh, saved as it came; noise alone reaches less far."""
+    clean = {"a.png": picture(1)}
+    reference = make_folder("clean", clean)
+    noise = np.random.default_rng(0).normal(0, 0.1, clean["a.png"].shape)
+    answers = (
+        make_folder("noisy", {"a.npy": clean["a.png"] / 255 + noise}),
+        make_folder("signed", {"a.npy": clean["a.png"] / 127.5 - 1}),
+    )
+    notes = [medenh.evaluate(one, reference, metrics=["psnr"]).notes for one in answers]
+    assert notes[0] == ()
+    assert "add 1" in notes[1][0]
+    assert "signed/a.npy" in notes[1][0]
