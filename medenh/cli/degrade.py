@@ -166,6 +166,7 @@ def degrade(
     mask: _Mask = None,
     masks: _Masks = None,
     modality: options.Modality = None,
+    bits: options.Bits = None,
     format: _Format = "same",
     on_exists: options.OnExists = "error",
     replay: _Replay = None,
@@ -208,9 +209,10 @@ def degrade(
         asked = _options(
             recipe, workers, severity=severity, copies=copies, seed=seed, size=size,
             pairs=pairs, recipe_options={} if mode is None else {"mode": mode},
-            mask=mask, masks=masks, modality=modality, format=format,
-            on_exists=on_exists, recursive=recursive, legacy_json=legacy_json,
-            write_legacy_json=write_legacy_json, deidentify=deidentify,
+            mask=mask, masks=masks, modality=modality, bits=bits,
+            format=format, on_exists=on_exists, recursive=recursive,
+            legacy_json=legacy_json, write_legacy_json=write_legacy_json,
+            deidentify=deidentify,
         )  # fmt: skip
         paths = list(inputs or [])
         if dry_run:
@@ -363,6 +365,8 @@ def _tell(
     console.warn_once(
         (one.input, said) for one in summary.written for said in one.warnings
     )
+    for warning in summary.warnings:
+        console.warn(warning)
     if verbose:
         for one in summary.written:
             steps = ", ".join(step.op for step in one.record.steps) or "nothing"

@@ -51,16 +51,6 @@ _Batch = Annotated[
 _Format = Annotated[
     str, typer.Option(help="same, png, tiff, dicom, nifti or npy.", metavar="FORMAT")
 ]
-_Bits = Annotated[
-    int | None,
-    typer.Option(
-        min=8,
-        max=16,
-        help="Bit depth of 16-bit pictures that do not tell it; else guessed from "
-        "each file's largest value.",
-        show_default=False,
-    ),
-]
 _Strict = Annotated[
     bool,
     typer.Option("--strict", help="Refuse inputs and results outside the model card."),
@@ -127,7 +117,7 @@ def enhance(
     format: _Format = "same",
     on_exists: options.OnExists = "error",
     axis: options.Axis = None,
-    bits: _Bits = None,
+    bits: options.Bits = None,
     strict: _Strict = False,
     report: options.Report = None,
     shard: _Shard = None,

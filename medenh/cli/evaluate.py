@@ -35,7 +35,7 @@ def evaluate(
     metrics: own.Metrics = None,
     region: own.Region = None,
     baseline: own.Baseline = None,
-    bits: own.Bits = None,
+    bits: options.Bits = None,
     protocol: own.Protocol = None,
     data: own.Data = None,
     models: own.Models = None,

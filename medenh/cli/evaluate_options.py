@@ -9,7 +9,6 @@ import typer
 
 __all__ = [
     "Baseline",
-    "Bits",
     "Csv",
     "Data",
     "Device",
@@ -67,17 +66,6 @@ Baseline = Annotated[
     typer.Option(
         help="Other answers for the same names; may be given several times.",
         metavar="DIR",
-        rich_help_panel=_PAIRS,
-        show_default=False,
-    ),
-]
-Bits = Annotated[
-    int | None,
-    typer.Option(
-        min=8,
-        max=16,
-        help="Bit depth of 16-bit pictures that do not tell it; else guessed from "
-        "each file's largest value.",
         rich_help_panel=_PAIRS,
         show_default=False,
     ),

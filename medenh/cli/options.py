@@ -11,6 +11,7 @@ from medenh.cli.console import quieten_logging
 
 __all__ = [
     "Axis",
+    "Bits",
     "Deidentify",
     "Device",
     "DryRun",
@@ -103,6 +104,18 @@ Report = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
 # the words of model cards, whose module takes too long to load; a test compares
 _KINDS = "fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound, nuclear"
+
+
+Bits = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=16,
+        help="Bit depth of 16-bit pictures that do not tell it; else guessed from "
+        "each file's largest value.",
+        show_default=False,
+    ),
+]
 
 
 def _modality(text: str) -> Any:

@@ -101,6 +101,8 @@ class Record(_Model):
         Hash of the file of the label mask, where the user gave one.
     parameters_sha256 : str
         Hash of another program's file of parameters, where they came from one.
+    bits : int
+        Bit depth that the user said, of a file that does not tell it; 0 without.
     modality, preset : str
         Kind of picture, name of the recipe.
     recipe_sha256 : str
@@ -145,6 +147,7 @@ class Record(_Model):
     mask_sha256: str = ""
     label_mask_sha256: str = ""
     parameters_sha256: str = ""
+    bits: int = Field(default=0, ge=0, le=16)
     modality: str = "unknown"
     preset: str
     recipe_sha256: str = ""

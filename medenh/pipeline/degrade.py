@@ -241,7 +241,16 @@ class _Run:
             if outcome.record is None:
                 self._summary.not_made += 1
             else:
-                self._publish(task, outcome.record, outcome.warnings, folder)
+                self._publish(task, outcome.record, folder)
+                self._summary.written.append(
+                    Degraded(
+                        task.path,
+                        self._plan.root / outcome.record.output,
+                        outcome.record,
+                        outcome.warnings,
+                        outcome.guessed_bits,
+                    )
+                )
         except OutputError as error:
             self._summary.not_made += 1
             self._summary.fail(Failure(task.path, error))
@@ -249,9 +258,7 @@ class _Run:
             shutil.rmtree(folder, ignore_errors=True)
         self._listener.finished(task.path)
 
-    def _publish(
-        self, task: Task, record: Record, warnings: tuple[str, ...], folder: Path
-    ) -> None:
+    def _publish(self, task: Task, record: Record, folder: Path) -> None:
         root = self._plan.root
         self._plan.store.add(record)
         for name, _ in files_of(record):
@@ -273,9 +280,6 @@ class _Run:
                 hint=hint,
             )
             self._summary.fail(Failure(task.path, error))
-        self._summary.written.append(
-            Degraded(task.path, root / record.output, record, warnings)
-        )
 
 
 def _move(made: Path, target: Path) -> None:

@@ -265,6 +265,7 @@ class Draft:
             and self._same_degradation(record, task)
             and bool(record.references) == wanted.pairs
             and wanted.modality in (None, record.modality)
+            and record.bits == (wanted.bits or 0)
             and (record.mask_sha256, record.label_mask_sha256)
             == tuple(
                 "" if path is None else self._hash(path)

@@ -51,6 +51,9 @@ class DegradeOptions:
         inputs, or a folder of files of equal stem.
     modality : str, optional
         What the images show, where the files do not tell or tell wrongly.
+    bits : int, optional
+        Bit depth, 8 to 16, of 16-bit files that do not tell theirs; else each has the
+        smallest usual one that holds its largest value.
     format : str
         Output format; "same" keeps the input's, but JPEG becomes PNG.
     on_exists : str
@@ -78,6 +81,7 @@ class DegradeOptions:
     mask: Path | None = None
     masks: Path | None = None
     modality: str | None = None
+    bits: int | None = None
     format: str = "same"
     on_exists: str = "error"
     workers: int | Literal["auto"] = "auto"
@@ -91,6 +95,8 @@ class DegradeOptions:
         _one_of("on-exists", self.on_exists, ON_EXISTS)
         if self.modality is not None:
             _one_of("modality", self.modality, tuple(Modality))
+        if self.bits is not None and not 8 <= self.bits <= 16:
+            raise UsageError(f"bits must be 8 to 16, not {self.bits}")
         if self.deidentify is not None:
             _one_of("profile", self.deidentify, PROFILES)
         if self.severity is not None and not 1.0 <= self.severity <= 5.0:

@@ -93,6 +93,7 @@ def _refuse_fixed(options: DegradeOptions) -> None:
         "pairs",
         "recipe_options",
         "modality",
+        "bits",
         "format",
         "deidentify",
         "legacy_json",

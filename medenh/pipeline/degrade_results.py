@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from medenh.pipeline.results import Failure, Skip, exit_code_of
+from medenh.pipeline.results import Failure, Skip, differing_depths, exit_code_of
 
 if TYPE_CHECKING:
     from medenh.degradations import Record
@@ -25,12 +25,15 @@ class Degraded:
         First of its sources and of its files.
     record : Record
     warnings : tuple of str
+    guessed_bits : int
+        Depth that it was taken for by its largest value; 0 where that is no guess.
     """
 
     input: Path
     output: Path
     record: Record
     warnings: tuple[str, ...] = ()
+    guessed_bits: int = 0
 
 
 class DegradeListener(Protocol):
@@ -86,6 +89,15 @@ class DegradeSummary:
         if (failure.path, failure.reason) not in known:
             self.failed.append(failure)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of all outputs together must know."""
+        return differing_depths(
+            (one.input.name, one.guessed_bits)
+            for one in self.written
+            if one.guessed_bits
+        )
+
     def mean_psnr(self) -> float | None:
         """Return the mean PSNR of doing nothing, of the pictures that have one."""
         scores = [one.record.metrics.get("psnr_in") for one in self.written]
@@ -119,6 +131,7 @@ class DegradeSummary:
                 }
                 for one in self.written
             ],
+            "warnings": self.warnings,
             "seconds": round(self.seconds, 3),
         }
         if self.error:

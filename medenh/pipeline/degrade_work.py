@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from medenh.formats.files import atomic_output
 from medenh.formats.limits import size_text
 from medenh.formats.nifti import told_as
 from medenh.formats.viewing import Viewing, viewing_of
+from medenh.intensity import told_bits
 from medenh.pipeline.budget import usable_memory
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
@@ -175,6 +177,7 @@ class Outcome:
     record: Record | None = None
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
+    guessed_bits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,7 @@ class _Read:
     image: Image
     hashes: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
+    bits: int = 0
 
 
 class Workshop:
@@ -238,7 +242,8 @@ class Workshop:
 
     def _open(self, task: Task) -> tuple[Task, _Read]:
         """Read a task's pictures; return what of it is sound, and them."""
-        if self._last is None or self._last.wanted != task.sources:
+        wanted = (task.sources, _bits(task, self._options))
+        if self._last is None or (self._last.wanted, self._last.bits) != wanted:
             self._last = None  # its memory, before the next is read
             self._last = _read(task, self._options)
         read = self._last
@@ -258,7 +263,13 @@ class Workshop:
         wrong, lost = ([], []) if task.draw else losses(image, task.format)
         idle = _nothing_done(record)
         warnings = (*_warnings(task, image), *remaining, *wrong, *lost, *idle)
-        return Outcome(task.index, record, read.failures, (*task.remarks, *warnings))
+        return Outcome(
+            task.index,
+            record,
+            read.failures,
+            (*task.remarks, *warnings),
+            _guessed_bits(image, record),
+        )
 
     def _profile(self, task: Task) -> str | None:
         """Return how a task's files are de-identified, if they are."""
@@ -305,6 +316,7 @@ class Workshop:
                 "output": task.outputs[0],
                 "format": task.format,
                 "deidentify": self._profile(task) or "",
+                "bits": _bits(task, self._options),
                 "mask_sha256": "" if mask is None else content_sha256(mask),
                 "label_mask_sha256": "" if labels is None else content_sha256(labels),
                 "parameters_sha256": parameters,
@@ -426,25 +438,27 @@ def _read(task: Task, options: DegradeOptions) -> _Read:
         It is one file, and something is wrong with it; or no slice is sound.
     """
     hashes = [content_sha256(path) for path in task.sources]
+    bits = _bits(task, options)
     try:
-        image = _read_image(task.sources, options)
+        image = _read_image(task.sources, options, bits)
     except InputError:
         if len(task.sources) == 1 or task.record is not None:
             raise
         sound, failures = _sift(task, options)
         if not sound or not failures:
             raise
-        image = _read_image(task.part(sound).sources, options)
+        image = _read_image(task.part(sound).sources, options, bits)
         kept = tuple(hashes[i] for i in sound)
-        return _Read(task.sources, task.part(sound), image, kept, tuple(failures))
-    return _Read(task.sources, task, image, tuple(hashes))
+        part = task.part(sound)
+        return _Read(task.sources, part, image, kept, tuple(failures), bits)
+    return _Read(task.sources, task, image, tuple(hashes), bits=bits)
 
 
 def _sift(task: Task, options: DegradeOptions) -> tuple[list[int], list[Failure]]:
     sound, failures = [], []
     for index, path in enumerate(task.sources):
         try:
-            _read_image([path], options)
+            _read_image([path], options, _bits(task, options))
         except InputError as error:
             failures.append(Failure(path, error))
         else:
@@ -452,8 +466,16 @@ def _sift(task: Task, options: DegradeOptions) -> tuple[list[int], list[Failure]
     return sound, failures
 
 
-def _read_image(paths: Sequence[Path], options: DegradeOptions) -> Image:
+def _bits(task: Task, options: DegradeOptions) -> int:
+    """Return the bit depth that the user says or said; 0 without."""
+    said = options.bits if task.record is None else task.record.bits
+    return said or 0
+
+
+def _read_image(paths: Sequence[Path], options: DegradeOptions, bits: int) -> Image:
     image = read_within(paths, EnhanceOptions(), time_limit_s(paths))
+    if bits:
+        image = told_bits(image, bits)
     if options.modality is None:
         return image
     return told_as(image, Modality(options.modality))
@@ -496,6 +518,18 @@ def _check_sources(task: Task, hashes: tuple[str, ...]) -> None:
                 hint=f"the record wants sha256 {expected[:12]}..., this is "
                 f"{found[:12]}...",
             )
+
+
+def _guessed_bits(image: Image, record: Record) -> int:
+    """Return the depth by which a picture was degraded, if it is but a guess; else 0.
+
+    Magnitudes of MRI go by their own brightness.
+    """
+    known = image.unit_range
+    black = not image.pixels.any()
+    if not known.guessed or black or record.domain == "magnitude":
+        return 0
+    return round(math.log2(known.high + 1))
 
 
 def _nothing_done(record: Record) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log2
 from pathlib import Path
@@ -20,7 +20,15 @@ from medenh.errors import (
 if TYPE_CHECKING:
     from medenh.types import Image, UnitRange
 
-__all__ = ["Failure", "FileResult", "Listener", "Skip", "Summary", "exit_code_of"]
+__all__ = [
+    "Failure",
+    "FileResult",
+    "Listener",
+    "Skip",
+    "Summary",
+    "differing_depths",
+    "exit_code_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +217,11 @@ class Summary:
     @property
     def warnings(self) -> list[str]:
         """What a reader of all outputs together must know."""
-        depths: dict[int, list[str]] = {}
-        for one in self.written:
-            if one.unit_range.guessed:
-                bits = round(log2(one.unit_range.high + 1))
-                depths.setdefault(bits, []).append(one.input.name)
-        if len(depths) < 2:
-            return []
-        parts = [
-            f"{len(names)} as {bits} bits, {min(names)} for one"
-            for bits, names in sorted(depths.items())
-        ]
-        return [
-            "16-bit files were taken for different depths, each by its own largest "
-            f"value ({'; '.join(parts)}): their outputs do not compare; "
-            f"{spelled(bits=max(depths))} says the depth of all"
-        ]
+        return differing_depths(
+            (one.input.name, round(log2(one.unit_range.high + 1)))
+            for one in self.written
+            if one.unit_range.guessed
+        )
 
     def exit_code(self) -> int:
         """Return the process exit code: see `exit_code_of`."""
@@ -249,3 +246,27 @@ class Summary:
             "seconds": round(self.seconds, 3),
         }
         return document | ended
+
+
+def differing_depths(guessed: Iterable[tuple[str, int]]) -> list[str]:
+    """Warn where files of one run were taken for different depths.
+
+    Parameters
+    ----------
+    guessed : iterable of (str, int)
+        Name and bits of each file that does not tell its depth.
+    """
+    depths: dict[int, list[str]] = {}
+    for name, bits in guessed:
+        depths.setdefault(bits, []).append(name)
+    if len(depths) < 2:
+        return []
+    parts = [
+        f"{len(names)} as {bits} bits, {min(names)} for one"
+        for bits, names in sorted(depths.items())
+    ]
+    return [
+        "16-bit files were taken for different depths, each by its own largest "
+        f"value ({'; '.join(parts)}): their outputs do not compare; "
+        f"{spelled(bits=max(depths))} says the depth of all"
+    ]

@@ -63,7 +63,7 @@ def test_json_alone_is_on_stdout(undisturbed):
     assert err == ""
     assert set(document) == {
         "recipe", "seed", "inputs", "written", "skipped", "skipped_files", "failed",
-        "not_made", "passed_over", "files", "seconds",
+        "not_made", "passed_over", "files", "warnings", "seconds",
     }  # fmt: skip
     assert document["written"] == document["inputs"] == COUNT
     lines = (out / "records.jsonl").read_text().splitlines()

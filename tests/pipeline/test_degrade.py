@@ -880,3 +880,35 @@ def test_recipes_of_files_and_names_stand_in_the_names_of_pictures(tmp_path):
     other.write_text(OWN)
     with pytest.raises(UsageError, match="two recipes are named grain"):
         degrade_files([clean], tmp_path / "two", asked(str(own), str(other)))
+
+
+def test_a_depth_that_is_told_holds_for_all_and_in_replays(tmp_path):
+    """Else a dark file of 16 bits is one of fewer, and gets less noise."""
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    bright = photo(seed=1).astype(np.uint16) * 257
+    for name, pixels in (("bright", bright), ("dark", bright // 20)):
+        cv2.imwrite(str(inputs / f"{name}.png"), pixels)
+
+    def spread(folder):
+        pairs = [
+            formats.read(one / "dark.png").pixels.astype(float)
+            for one in (inputs, folder)
+        ]
+        return (pairs[1] - pairs[0]).std()
+
+    guessed = degrade_files([inputs], tmp_path / "guessed", asked("gauss-0.1"))
+    (warning,) = guessed.warnings
+    assert "1 as 12 bits, dark.png for one; 1 as 16 bits, bright.png" in warning
+    assert guessed.to_json()["warnings"] == [warning]
+    options = asked("gauss-0.1", bits=16)
+    told = degrade_files([inputs], tmp_path / "told", options)
+    assert told.warnings == []
+    assert spread(tmp_path / "told") > 5 * spread(tmp_path / "guessed")
+    assert len(degrade_files([inputs], tmp_path / "told", options).skipped) == 2
+    other = degrade_files([inputs], tmp_path / "told", asked("gauss-0.1", bits=14))
+    assert len(other.failed) == 2
+    replay = tmp_path / "told" / "records.jsonl"
+    plain = DegradeOptions(workers=1)
+    degrade_files([inputs], tmp_path / "again", plain, replay=replay)
+    assert contents(tmp_path / "again") == contents(tmp_path / "told")
