@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from medenh.errors import InputError
 from medenh.tasks.masks import mask_orientation, read_mask, read_mask_pages
 
 
@@ -30,3 +31,32 @@ def test_tiff_stands_as_stored_whatever_it_tells_of_up(
     Image.fromarray(labels[0]).save(path, tiffinfo={274: way})
     np.testing.assert_array_equal(read_mask(path), labels[0])
     np.testing.assert_array_equal(read_mask(path.read_bytes()), labels[0])
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("colour", [False, True])
+def test_what_jpeg_draws_around_edges_is_no_mask(tmp_path, quality, colour):
+    rows, columns = np.indices((96, 120))
+    where = (np.hypot(rows - 40, columns - 60) < 25) | (columns % 24 < 2)
+    levels = where.astype(np.uint8) * np.uint8(255)
+    picture = Image.fromarray(levels)
+    if colour:
+        picture = Image.merge("RGB", [picture, picture, picture])
+    path = tmp_path / "a.jpg"
+    picture.save(path, quality=quality)
+    assert ((np.asarray(picture.convert("L")) > 0) == where).all()
+    assert ((np.asarray(Image.open(path).convert("L")) > 0) != where).any()
+    np.testing.assert_array_equal(read_mask(path) != 0, where)
+
+
+@pytest.mark.parametrize("levels", [(0, 1, 2, 3), (0, 85, 170, 255)])
+def test_labels_of_several_classes_are_refused_as_jpeg(tmp_path, levels):
+    labels = np.repeat(np.array(levels, np.uint8), 16)[None].repeat(32, 0)
+    Image.fromarray(labels).save(tmp_path / "a.jpg", quality=95)
+    with pytest.raises(InputError, match="labels do not survive"):
+        read_mask(tmp_path / "a.jpg")
+
+
+def test_an_empty_jpeg_mask_stays_empty(tmp_path):
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "a.jpg")
+    assert not read_mask(tmp_path / "a.jpg").any()
