@@ -207,7 +207,14 @@ def _check_sizes(image: Image, reference: Image) -> None:
         )
     if image.units != reference.units:
         one, two = (i.units or "grey levels" for i in (image, reference))
-        raise InputError(f"in {one}, its reference in {two}", path=image.source)
+        raise InputError(
+            f"in {one}, its reference in {two}",
+            path=image.source,
+            hint="of an array in these units make a file like the reference: "
+            "medenh.write(array, path, like=reference)"
+            if image.format == "npy" and reference.units
+            else "",
+        )
 
 
 def millimetres_apart(image: Image, reference: Image) -> float:

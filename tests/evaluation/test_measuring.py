@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from skimage import color
@@ -179,3 +181,11 @@ def test_booleans_are_black_and_white_beside_eight_bits():
     where = np.random.default_rng(0).random((32, 32)) < 0.4
     clean = where.astype(np.uint8) * np.uint8(255)
     assert measure_image(from_array(where), from_array(clean), ("mae",))["mae"] == 0
+
+
+def test_arrays_beside_hounsfield_units_learn_how_to_get_theirs():
+    answer = replace(from_array(np.zeros((8, 8), np.int16)), format="npy")
+    reference = replace(answer, units="HU", format="dicom")
+    with pytest.raises(InputError, match="in HU") as raised:
+        measure_image(answer, reference, ("psnr",))
+    assert "like=reference" in str(raised.value.hint)
