@@ -37,6 +37,7 @@ BoolArray = NDArray[np.bool_]
 PAIRED = ("psnr", "ssim", "de2000")
 NO_REFERENCE = ("niqe", "sharpness", "cnr", "contrast", "noise")
 _FAR_BELOW, _MANY = 0.25, 0.01  # noise and overshoot are not so many values [chosen]
+_TOO_BRIGHT = 2.0  # on 0-1; networks without a limit overshoot by less [chosen]
 _BLACK = 0.01  # share of white below which no reference tells a scale [chosen]
 PSNR_CAP_DB = 100.0  # equal pictures have no finite PSNR, and a mean needs one
 _DIGITS = {
@@ -271,13 +272,14 @@ def on_range_of(image: Image, reference: Image) -> Image:
 def _on_unit_scale(image: Image, reference: Image) -> bool:
     """Tell whether a picture is as bright on 0-1 as its reference, not in its numbers.
 
-    The nearer one by ratio: of 8 bits they are a factor of 255 apart, so only a picture
-    16 times too dark or too bright could be mistaken.
+    The nearer one by ratio: of 8 bits they are a factor of 255 apart. On 0-1 none is
+    brighter than 2, so that beside a bright reference only an answer of 8 bits that is
+    a hundred times too dark could be mistaken.
     """
     white = max(reference.unit_range.high, 1.0)
     least = _BLACK * white  # a black reference tells nothing
     bright = max(_brightest(reference), least)
-    return _brightest(image) ** 2 < bright * (bright / white)
+    return _brightest(image) < min(math.sqrt(bright * (bright / white)), _TOO_BRIGHT)
 
 
 def _brightest(image: Image) -> float:

@@ -161,11 +161,13 @@ def test_unclipped_floats_are_measured_on_the_scale_they_are_on(
     assert found["psnr"] == pytest.approx(expected, abs=0.01)
 
 
-def test_floats_far_too_dark_are_not_taken_for_numbers_of_eight_bits(picture):
+@pytest.mark.parametrize("scale", [1, 255])
+def test_floats_far_too_dark_stay_on_their_scale(picture, scale):
     clean = picture(1, noise=2)
     answer = (clean / 255 * 0.03).astype(np.float32)
     expected = peak_signal_noise_ratio(clean / 255, answer, data_range=1)
-    found = measure_image(from_array(answer), from_array(clean), ("psnr",))
+    stored = from_array(answer * np.float32(scale))
+    found = measure_image(stored, from_array(clean), ("psnr",))
     assert found["psnr"] == pytest.approx(expected, abs=0.01)
 
 
