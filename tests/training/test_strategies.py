@@ -285,6 +285,21 @@ def test_the_guidance_of_good_images_is_published_with_the_weights(settings, tmp
     assert all(float(t.min()) >= 0 and float(t.max()) <= 1 for t in rho)
 
 
+@pytest.mark.parametrize(
+    ("guide", "pair_steps", "moved"),
+    [("own", 3, False), ("own", 2, True), ("other", 3, True)],
+)
+def test_the_guidance_stays_while_pairs_learn_under_it(
+    settings, tmp_path, guide, pair_steps, moved
+):
+    from safetensors.torch import load_file
+
+    more = [f'guided.pair_reference="{guide}"', f"guided.pair_steps={pair_steps}"]
+    train(_config(settings, "hq-guided", *more), tmp_path / "run")
+    code = load_file(tmp_path / "run" / "best.safetensors")["default_code"]
+    assert bool(code.abs().sum() > 0) is moved
+
+
 def test_unpaired_images_are_never_seen_clean_and_degraded(settings):
     from medenh.training.sources import load_sources
 

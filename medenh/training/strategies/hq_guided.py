@@ -60,6 +60,7 @@ class HQGuided(Unpaired):
         if config.data.recipes and not guided.pair_steps:
             _log.warning("data.recipes are not learnt from: guided.pair_steps is 0")
         self._others_guide = guided.pair_reference == "other"
+        self._code_stays = False
         self._content = load_content(guided.content) if guided.features else None
         self._pair_sampler = (
             PairSampler(self.sources.learnt, config.data, config.seed)
@@ -102,7 +103,9 @@ class HQGuided(Unpaired):
     ) -> dict[str, float]:
         """Update the discriminator, then enhancer and guidance encoder."""
         network = cast(HQGNet, update.networks["network"])
-        if step < self.config.guided.pair_steps:
+        pairs = step < self.config.guided.pair_steps
+        self._code_stays = pairs and not self._others_guide
+        if pairs:
             logged = update("network", self._pair_losses, batches)
             network.clamp_rho()
             return logged
@@ -134,7 +137,12 @@ class HQGuided(Unpaired):
         """Set the mean code of good images, which guides where none is given; measure.
 
         It is a buffer of the network, so it is stored and published with the weights.
+        Pairs that guide themselves learn under it in every other step and make it a
+        word for "none": there it stays what it was, for answers to another one are
+        learnt over again, 2 dB worse at first.
         """
+        if self._code_stays:
+            return super().validate(networks, device)
         average = cast(HQGNet, networks.average)
         draws = [self.references.sample(0, i)["image"] for i in range(_CODES)]
         with torch.no_grad():
