@@ -30,6 +30,7 @@ __all__ = [
     "num_threads",
     "one_thread_each",
     "one_thread_for_sums",
+    "one_torch_thread_in_forks",
     "pick_device",
     "pick_precision",
     "surroundings_of_children",
@@ -232,6 +233,19 @@ def one_thread_for_sums() -> None:
     machine. It has an effect before numpy's first import only.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@cache
+def one_torch_thread_in_forks() -> None:
+    """Have torch compute on one thread in processes that are forked from this one.
+
+    Its other threads are not there, and it would wait for them for ever. Answers are
+    the same on any number of threads.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @cache

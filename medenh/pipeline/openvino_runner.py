@@ -7,7 +7,10 @@ on one thread wherever the sum of a whole image enters it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import threading
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -86,6 +89,11 @@ class OpenVinoRunner:
         self._multiple = multiple_of
         self._tiled = self.has_condition and tiled
         self._global = global_ops and not self._tiled
+        self._begin()
+        _living.add(self)
+
+    def _begin(self) -> None:
+        """Make all that has to do with threads; nothing is compiled yet."""
         self._core = import_openvino().Core()
         with contextlib.suppress(RuntimeError):  # not one of its documented settings
             kept = {"CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS}
@@ -96,6 +104,16 @@ class OpenVinoRunner:
         self._compiling: dict[tuple[str, str, bool], threading.Lock] = {}
         self._spoilt: list[Any] = []  # OpenVINO crashes when these are taken apart
         self._requests = threading.local()
+
+    def begin_again(self) -> None:
+        """In the child of a fork: compile anew, on threads that are there.
+
+        What the parent compiled waits for the parent's threads when it is taken apart,
+        for ever, and the end of the process takes apart what it can reach: one
+        reference more than Python knows of keeps it.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(vars(self).copy()))
+        self._begin()
 
     @classmethod
     def of_card(
@@ -272,3 +290,15 @@ def _numbers_of(request: Any) -> Any:
     tensor = request.get_output_tensor(0)
     numbers = np.empty(0, np.float32) if not tensor.size else tensor.data
     return numbers.view(np.uint32)
+
+
+_living: weakref.WeakSet[OpenVinoRunner] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for runner in list(_living):
+        runner.begin_again()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from medenh.device import Device, Precision, num_threads
+from medenh.device import (
+    Device,
+    Precision,
+    num_threads,
+    one_torch_thread_in_forks,
+)
 from medenh.types import FloatArray
 
 if TYPE_CHECKING:
@@ -144,8 +149,10 @@ class TorchRunner:
         self.precision = precision
         self.batches = device.kind != "cpu"
         self._device = torch.device(device.name)
-        if device.kind == "cpu" and num_threads() < torch.get_num_threads():
-            torch.set_num_threads(num_threads())
+        if device.kind == "cpu":
+            one_torch_thread_in_forks()
+            if num_threads() < torch.get_num_threads():
+                torch.set_num_threads(num_threads())
         network = for_inference(network.eval().requires_grad_(False)).to(self._device)
         # half of convolution's speed on a CPU, and all of tensor cores', is layout
         self._network: Any = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medenh.device import one_torch_thread_in_forks
 from medenh.errors import UsageError, WeightsError
 from medenh.zoo.card import ModelCard
 from medenh.zoo.fetch import weights_path
@@ -163,6 +164,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     import safetensors.torch
     import torch
 
+    one_torch_thread_in_forks()  # from the first sum over weights on it has threads
     try:
         stored = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:

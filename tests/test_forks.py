@@ -1,0 +1,51 @@
+"""Models that a process has used, in processes that are forked from it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+_FORK = """
+import os, signal, sys, warnings
+import numpy as np
+import medenh
+
+pixels = np.random.default_rng(0).integers(0, 200, (300, 200, 3), np.uint8)
+model = medenh.load_model("fast-general", engine=sys.argv[1])
+expected = model.enhance(pixels)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    assert np.array_equal(model.enhance(pixels), expected)
+    other = medenh.load_model("fast-fundus", engine=sys.argv[1])
+    assert other.enhance(pixels).shape == pixels.shape
+    if sys.argv[2] == "given up":
+        del model
+    sys.exit(7)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+assert np.array_equal(model.enhance(pixels), expected)
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize("then", ["given up", "kept"])
+def test_a_model_in_use_works_on_in_a_forked_process(engine, then, tmp_path):
+    """It computes there as here, and neither its end nor the process's hangs."""
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "2",
+        "MEDENH_CACHE": str(tmp_path),  # another model is converted in the child
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK, engine, then],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 7, done.stderr
