@@ -481,6 +481,19 @@ def test_what_a_run_says_about_one_file_is_a_warning(mask, output):
     assert {one.filename for one in caught} == {__file__}
 
 
+def test_a_loaded_model_says_of_a_file_what_enhance_says(mask):
+    def told(function, *args, **options):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            function(*args, **options)
+        assert {one.filename for one in caught} == {__file__}
+        return [str(one.message) for one in caught]
+
+    expected = told(medenh.enhance, mask, model="clahe")
+    assert any("mask" in word for word in expected)
+    assert told(medenh.load_model("clahe").enhance, mask) == expected
+
+
 def test_arrays_are_not_looked_at(mask):
     labels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
     with warnings.catch_warnings():

@@ -335,7 +335,7 @@ def _enhance_in_memory(
         told = [*wrong, *remaining, *lost]
     models = ZooModels(options)
     card = choose_model(image, models)[0].card
-    said = said_of(image) if isinstance(source, str | Path) else None
+    said = _to_say(source, image)
     guessed = array.guesses(image) if isinstance(source, np.ndarray) else []
     enhanced, spread = _run(models.prepare(card), image, options, said=said)
     for word in (*(said or ()), *guessed):
@@ -354,6 +354,11 @@ def _enhance_in_memory(
     for word in told:
         warnings.warn(word, stacklevel=3)
     return item.targets[0]
+
+
+def _to_say(source: Source, image: Image) -> list[str] | None:
+    """Return what is to be said of a file before it is enhanced; None of the rest."""
+    return said_of(image) if isinstance(source, str | os.PathLike) else None
 
 
 def _item_of(image: Image, output: Path, options: EnhanceOptions) -> WorkItem:
@@ -555,7 +560,8 @@ class Model:
         returns it, of which type hints know nothing.
 
         ``data_range`` is that of this array, in place of the one that the model was
-        loaded with. A warning tells where neither is given and it was guessed.
+        loaded with. A warning tells where neither is given and it was guessed; of a
+        file there are those of `enhance`.
         """
         source = without_pillow(source)
         options = self._options
@@ -563,10 +569,12 @@ class Model:
             options = replace(options, data_range=data_range)
         array.check_own_range(source, options.data_range)
         image = options.told(_as_image(source, options))
-        if isinstance(source, np.ndarray):
-            for word in array.guesses(image):
-                warnings.warn(word, stacklevel=2)
-        return _answer(source, *_run(self._prepared, image, options))
+        said = _to_say(source, image)
+        enhanced, spread = _run(self._prepared, image, options, said=said)
+        guessed = array.guesses(image) if isinstance(source, np.ndarray) else []
+        for word in (*(said or ()), *guessed):
+            warnings.warn(word, stacklevel=2)
+        return _answer(source, enhanced, spread)
 
 
 def load_model(
