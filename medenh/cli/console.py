@@ -12,13 +12,19 @@ from contextlib import contextmanager, suppress
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from medenh.errors import MedenhError, OutputError
+from medenh.errors import (
+    MedenhError,
+    OutOfMemoryError,
+    OutputError,
+    is_out_of_memory,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
     "answer_error",
+    "as_command_error",
     "as_document",
     "can_show",
     "configure_logging",
@@ -148,6 +154,16 @@ def expect_json(wanted: bool) -> None:
     _answer.owed = wanted
 
 
+def as_command_error(error: Exception) -> MedenhError:
+    """Return an error of our own kind, whatever was raised and ends a command."""
+    if is_out_of_memory(error):
+        return OutOfMemoryError("out of memory", hint="close other programs")
+    if isinstance(error, MedenhError):
+        return error
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return MedenhError(what, hint="a fault in medenh; --debug shows where")
+
+
 def answer_error(error: str, code: str) -> None:
     """Write an error as the JSON document, where one is owed.
 
@@ -188,8 +204,8 @@ def as_document(summary: _Filled, *, wanted: bool) -> Iterator[_Filled]:
     try:
         yield summary
     except Exception as error:
-        summary.error = str(error) or type(error).__name__
-        summary.code = error.code if isinstance(error, MedenhError) else "error"
+        ours = as_command_error(error)
+        summary.error, summary.code = str(ours), ours.code
         raise
     except KeyboardInterrupt:
         summary.error = summary.code = "interrupted"

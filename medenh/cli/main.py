@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 from medenh import __version__
 from medenh.cli.console import (
     answer_error,
+    as_command_error,
     configure_logging,
     expect_json,
     warn,
@@ -33,11 +34,9 @@ from medenh.cli.streams import PIPE_CLOSED, prepare_streams
 from medenh.device import keep_freed_memory
 from medenh.errors import (
     MedenhError,
-    OutOfMemoryError,
     OutputError,
     UsageError,
     exit_code,
-    is_out_of_memory,
 )
 
 __all__ = ["VERBS", "create_app", "main"]
@@ -196,23 +195,13 @@ def _run(words: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt as error:  # before a verb began
         return _ended_by(error)
     except Exception as error:
-        ours = _as_ours(error)
+        ours = as_command_error(error)
         answer_error(str(ours), ours.code)
         if debug:
             raise
         warn(ours, kind="error")
         return exit_code(ours)
     return 0
-
-
-def _as_ours(error: Exception) -> MedenhError:
-    """Return an error that says what to do, whatever was raised."""
-    if is_out_of_memory(error):
-        return OutOfMemoryError("out of memory", hint="close other programs")
-    if isinstance(error, MedenhError):
-        return error
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return MedenhError(what, hint="a fault in medenh; --debug shows where")
 
 
 def _flush(code: int) -> int:

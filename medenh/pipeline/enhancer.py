@@ -325,7 +325,9 @@ class FrameEnhancer:
                 core = max(_SMALLEST_CORE, core // 2)
                 self._core_limit = min(self._core_limit, core)
             else:
-                hint = f"close other programs, or use {spelled(device='cpu')}"
+                hint = "close other programs"
+                if self._memory is None:  # of a device
+                    hint += f", or use {spelled(device='cpu')}"
                 if core > _SMALLEST_CORE:  # values would differ: the user's choice
                     hint += f", or {spelled(tile=max(_SMALLEST_CORE, core // 2))}"
                 raise OutOfMemoryError(

@@ -11,6 +11,7 @@ from medenh import formats
 from medenh.cli import doctor as doctor_module
 from medenh.cli.main import main
 from medenh.errors import NothingReadableError, UsageError
+from medenh.pipeline import enhance as pipeline_enhance
 from medenh.zoo.manifest import resolve
 
 
@@ -111,3 +112,15 @@ def test_inspect_of_several_follows_the_table_of_codes(run, words, code):
     got, documents = run("inspect", *words.split(), "--json")
     assert (got, len(documents)) == (code, 2)
     assert documents[0]["code"] == "unreadable"
+
+
+def test_a_document_says_what_the_exit_code_says(run, monkeypatch):
+    """A library that finds no room when it is loaded raises an error of its own."""
+
+    def fail(*_, **__):
+        raise ImportError("lib.so: failed to map segment from shared object")
+
+    monkeypatch.setattr(pipeline_enhance, "enhance_files", fail)
+    code, document = run("enhance", "eye.png", "--json")
+    assert (code, document["code"]) == (5, "out-of-memory")
+    assert "out of memory" in document["error"]
