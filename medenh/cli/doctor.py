@@ -126,10 +126,17 @@ def _torch() -> Iterator[Finding]:
 
 
 def _openvino() -> Iterator[Finding]:
-    # found, not imported: its package may want to load telemetry
     if util.find_spec("openvino") is None:
         hint = "pip install 'medenh[openvino]' makes the CPU faster"
         yield Finding("openvino", "absent", hint)
+        return
+    from medenh.errors import UsageError
+    from medenh.pipeline.openvino_cache import import_openvino
+
+    try:
+        import_openvino()
+    except UsageError as error:
+        yield Finding("openvino", "broken", str(error))
     else:
         yield Finding("openvino", "ok", metadata.version("openvino"))
 

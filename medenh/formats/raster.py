@@ -155,7 +155,7 @@ def _decode(kind: str, data: bytes, path: Path) -> NDArray[Any]:
     decode = imagecodecs.png_decode if kind == "png" else imagecodecs.jpeg8_decode
     try:
         samples: NDArray[Any] = decode(data)
-    except MemoryError:
+    except (MemoryError, ImportError):  # of imagecodecs' parts, loaded by a call
         raise
     except Exception as error:
         raise UnreadableError(

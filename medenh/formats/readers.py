@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medenh.errors import MedenhError, OutOfMemoryError, UnreadableError, UsageError
+from medenh.errors import (
+    MedenhError,
+    OutOfMemoryError,
+    UnreadableError,
+    UsageError,
+    is_out_of_memory,
+)
 from medenh.formats import files
 from medenh.formats.content import format_of
 from medenh.formats.limits import Limits
@@ -52,6 +58,14 @@ def _damage_told(kind: str, path: Path) -> Iterator[None]:
         raise
     except MemoryError:
         raise OutOfMemoryError("does not fit in memory", path=path) from None
+    except ImportError as error:
+        if is_out_of_memory(error):  # there is no room for the library itself
+            raise OutOfMemoryError("does not fit in memory", path=path) from None
+        raise MedenhError(
+            f"what reads {kind} files cannot be loaded: {error}",
+            path=path,
+            hint="install medenh again",
+        ) from error
     except Exception as error:
         # a decoder met with hostile bytes raises anything; one class leaves here
         reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)

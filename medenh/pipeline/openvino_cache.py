@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medenh.errors import WeightsError
+from medenh.errors import UsageError, WeightsError, is_out_of_memory, spelled
 from medenh.hashing import sha256_file
 from medenh.scratch import scratch_folder
 from medenh.types import FloatArray
@@ -60,6 +60,11 @@ class UnconvertibleError(Exception):
 def import_openvino() -> Any:
     """Return the openvino module, imported without its telemetry package.
 
+    Raises
+    ------
+    UsageError
+        It is installed, and cannot be loaded.
+
     Notes
     -----
     OpenVINO 2026.4 hung once where two threads were the first to look at a tensor's
@@ -69,9 +74,17 @@ def import_openvino() -> Any:
     with _importing:
         # None makes the import fail, and openvino then takes its own empty stand-in
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        import openvino
+        try:
+            import openvino
 
-        _ = openvino.Tensor(np.zeros(1, np.float32)).data
+            _ = openvino.Tensor(np.zeros(1, np.float32)).data
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise UsageError(
+                f"OpenVINO is installed, but cannot be loaded: {error}",
+                hint=f"install it again, or use {spelled(engine='torch')}",
+            ) from error
     return openvino
 
 

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import ExifTags, ImageOps, PngImagePlugin
@@ -16,6 +17,7 @@ from PIL import Image as Pil
 from medenh import formats
 from medenh.errors import (
     InputError,
+    MedenhError,
     OutOfMemoryError,
     OverBudgetError,
     UnreadableError,
@@ -25,6 +27,7 @@ from medenh.formats import exif, jpeg
 from medenh.formats.exif import block as exif_block
 from medenh.formats.exif import viewing as exif_viewing
 from medenh.formats.readers import said_of
+from medenh.pipeline.enhance import enhance
 from medenh.types import Provenance
 
 
@@ -634,3 +637,28 @@ def test_four_bits_are_told_as_in_tiff(tmp_path):
     image = formats.read(tmp_path / "a.png")
     np.testing.assert_array_equal(image.pixels[0, 0, :, 0], [0, 255, 85, 170])
     assert said_of(image) == ["its 4-bit grey becomes 8-bit: 15 is written as 255"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "words"),
+    [
+        ("png.so: failed to map segment", OutOfMemoryError, "does not fit in memory"),
+        ("libpng.so: not found", MedenhError, "what reads png files cannot be loaded"),
+    ],
+)
+def test_a_decoder_that_cannot_be_loaded_is_no_damage(
+    reason, kind, words, tmp_path, monkeypatch
+):
+    path = tmp_path / "a.png"
+    formats.write(np.zeros((20, 20), np.uint8), path)
+
+    def decode(_):
+        raise ImportError(reason)
+
+    monkeypatch.setattr(imagecodecs, "png_decode", decode)
+    with pytest.raises(kind, match=words) as caught:
+        formats.read(path)
+    assert not isinstance(caught.value, InputError)
+    # nor does it end a run: other formats may be readable
+    summary = enhance([path], tmp_path / "out", model="identity")
+    assert [failure.path for failure in summary.failed] == [path]

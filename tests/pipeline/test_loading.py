@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import medenh
 from medenh import device as device_module
 from medenh import models
 from medenh.classical import METHODS
+from medenh.cli import doctor
 from medenh.cli.main import main
-from medenh.errors import OutOfMemoryError, WeightsError
+from medenh.errors import OutOfMemoryError, UsageError, WeightsError
+from medenh.pipeline import openvino_cache
 from medenh.pipeline.loading import ZooModels, certified, contract_of
 from medenh.pipeline.options import EnhanceOptions
 from medenh.zoo.card import Certificate
@@ -227,3 +231,13 @@ class TestSettings:
         medenh.enhance(self.PICTURE, target, model="nlm", settings={"sigma": 0.125})
         with Image.open(target) as picture:
             assert "sigma:0.125" in picture.info["Processing"]
+
+
+def test_an_openvino_that_cannot_be_loaded_is_said(tmp_path, monkeypatch):
+    (tmp_path / "openvino.py").write_text("raise ImportError('no libopenvino.so')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    with pytest.raises(UsageError, match=r"cannot be loaded.*--engine torch"):
+        openvino_cache.import_openvino()
+    (found,) = doctor._openvino()
+    assert found.state == "broken"
