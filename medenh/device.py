@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -178,9 +179,10 @@ def surroundings_of_children() -> Iterator[None]:
     folder for Python's own: `multiprocessing` starts them by ``python -c``, which looks
     there first.
     """
-    kept = {name: str(value) for name, _, value in _memory_to_keep()}
-    with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
-        yield
+    with _changing:
+        kept = {name: str(value) for name, _, value in _memory_to_keep()}
+        with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
+            yield
 
 
 def keep_freed_memory() -> None:
@@ -204,23 +206,30 @@ def _memory_to_keep() -> list[tuple[str, int, int]]:
     return [(n, *told) for n, told in _MEMORY_KEPT.items() if n not in os.environ]
 
 
+# the environment is one for all threads: what one has set another would take for the
+# user's, and set again for good
+_changing = threading.RLock()
+
+
 @contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with _changing:
+        before = {name: os.environ.get(name) for name in changes}
+        os.environ.update(changes)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def num_threads() -> int:
     """Return how many threads to use: what the process may use, or OMP_NUM_THREADS."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    with _changing:  # it may be 1 for processes that another thread starts
+        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return usable_cores()

@@ -4,6 +4,8 @@ import os
 import platform
 import subprocess
 import sys
+import threading
+import time
 from contextlib import nullcontext
 
 import pytest
@@ -154,3 +156,25 @@ def test_what_the_user_says_of_memory_stays(monkeypatch):
         assert os.environ["MALLOC_TRIM_THRESHOLD_"] == "1000"
         assert os.environ["MALLOC_MMAP_THRESHOLD_"] == str(32 << 20)
     assert "MALLOC_MMAP_THRESHOLD_" not in os.environ
+
+
+def test_threads_that_start_processes_leave_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    before = dict(os.environ)
+    inside = threading.Event()
+
+    def start(seconds):
+        with device.surroundings_of_children():
+            inside.set()
+            time.sleep(seconds)
+
+    first = threading.Thread(target=start, args=(0.3,))
+    first.start()
+    inside.wait()
+    second = threading.Thread(target=start, args=(0.6,))  # would end after the first
+    second.start()
+    assert device.num_threads() == 3
+    first.join()
+    second.join()
+    assert dict(os.environ) == before

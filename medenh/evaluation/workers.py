@@ -41,7 +41,13 @@ class _Inline(Executor):
 
 
 def count_workers(asked: int | None, items: int) -> int:
-    """Return how many processes serve a number of items; 1 is this one."""
+    """Return how many processes serve a number of items; 1 is this one.
+
+    It is 1 in a worker of another pool (`multiprocessing.Pool`, Celery): Python lets
+    its processes start none.
+    """
+    if multiprocessing.current_process().daemon:
+        return 1
     if asked is not None:
         return max(1, min(asked, items))
     return max(1, min(usable_cores(), items // _ITEMS_A_WORKER))

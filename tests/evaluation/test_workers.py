@@ -60,3 +60,28 @@ def test_processes_take_no_module_of_the_present_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "multiprocessing.py.ran").exists()
     assert (tmp_path / "out" / "b.png").exists()
+
+
+_POOL = """
+import multiprocessing, sys
+import medenh
+
+def measure(count):
+    found = medenh.evaluate(sys.argv[1], sys.argv[1], workers=count)
+    return len(found.row("enhanced").scores["ssim"])
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(measure, [2, None]) == [2, 2]
+"""
+
+
+def test_a_process_that_may_start_none_works_alone(tmp_path):
+    """As in a worker of `multiprocessing.Pool` or of Celery."""
+    for name in ("a.png", "b.png"):
+        medenh.write(np.zeros((32, 32), np.uint8), tmp_path / name)
+    (tmp_path / "pool.py").write_text(_POOL)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "pool.py", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
