@@ -4,11 +4,13 @@ import io
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import warnings
 
 import cv2
+import nibabel
 import numpy as np
 import PIL.Image
 import pydicom.data
@@ -143,6 +145,37 @@ def test_what_is_no_picture_is_refused_with_what_is_one(source):
         medenh.enhance(source)
     with pytest.raises(UsageError, match=r"a path, .*\(H, W, 3\)"):
         medenh.load_model("identity").enhance(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"a",
+        io.BytesIO(b"a"),
+        pydicom.Dataset(),
+        nibabel.Nifti1Image(np.zeros((2, 3, 4)), None),
+    ],
+)
+def test_files_that_are_in_memory_are_to_be_written(source):
+    for enhance in (medenh.enhance, medenh.load_model("identity").enhance):
+        with pytest.raises(UsageError, match="write it to a file"):
+            enhance(source)
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "J2K_pixelrep_mismatch.dcm"])
+def test_what_is_read_needs_its_file_no_more(name, tmp_path):
+    """Written as it would be with the file still there, header and all."""
+    source = tmp_path / "in.dcm"
+    shutil.copy(pydicom.data.get_testdata_file(name), source)
+    image = medenh.read(source)
+    medenh.write(medenh.enhance(image, **IDENTITY), tmp_path / "with.dcm")
+    shutil.copy(pydicom.data.get_testdata_file("MR_small.dcm"), source)
+    medenh.write(medenh.enhance(image, **IDENTITY), tmp_path / "replaced.dcm")
+    source.unlink()
+    medenh.write(medenh.enhance(image, **IDENTITY), tmp_path / "without.dcm")
+    expected = (tmp_path / "with.dcm").read_bytes()
+    assert (tmp_path / "replaced.dcm").read_bytes() == expected
+    assert (tmp_path / "without.dcm").read_bytes() == expected
 
 
 def test_tensors_are_refused_with_how_to_turn_them():

@@ -61,6 +61,8 @@ Source: TypeAlias = StrPath | Image | NDArray[Any] | PillowPicture
 
 _Number = TypeVar("_Number", bound=np.generic)
 
+_DATA = (bytes, bytearray, memoryview, IOBase)  # and no paths
+
 _FILE_OPTIONS = ("shard", "format", "recursive")
 
 
@@ -441,8 +443,11 @@ def _run(
 
 
 def _as_paths(source: Any) -> list[str]:
-    is_data = isinstance(source, bytes | bytearray | memoryview | IOBase)
-    if is_data or not isinstance(source, Iterable) or hasattr(source, "__array__"):
+    if (
+        isinstance(source, _DATA)
+        or not isinstance(source, Iterable)
+        or hasattr(source, "__array__")
+    ):
         raise _not_taken(source)
     paths = list(source)
     for one in paths:
@@ -452,12 +457,15 @@ def _as_paths(source: Any) -> list[str]:
 
 
 def _not_taken(source: object, *, of_several: bool = False) -> UsageError:
-    error = not_taken(
-        source,
-        "enhanced",
-        hint="give a path, several paths, a medenh.Image, a PIL image, or an array "
-        "(H, W), (H, W, 3), (frames, H, W) or (frames, H, W, 3)",
+    hint = (
+        "give a path, several paths, a medenh.Image, a PIL image, or an array "
+        "(H, W), (H, W, 3), (frames, H, W) or (frames, H, W, 3)"
     )
+    # an open file, or what libraries of DICOM and NIfTI make of one
+    of_a_file = isinstance(source, _DATA) or hasattr(source, "save_as")
+    if of_a_file or hasattr(source, "to_filename"):
+        hint = f"write it to a file, which may go once it is read; {hint}"
+    error = not_taken(source, "enhanced", hint=hint)
     return (
         UsageError(f"several of {error.what}", hint=error.hint) if of_several else error
     )
