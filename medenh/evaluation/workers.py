@@ -68,15 +68,16 @@ def workers(count: int) -> Iterator[Executor]:
     if count <= 1:
         yield _Inline()
         return
-    before = set(multiprocessing.active_children())
+    context = _Context()
     with surroundings_of_children():  # its semaphores' tracker is a process, too
-        executor = ProcessPoolExecutor(count, mp_context=_Context())
+        executor = ProcessPoolExecutor(count, mp_context=context)
     try:
         yield executor
     except BaseException as error:
         executor.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
+        for child in context.started:  # and nobody else's
+            if child.is_alive():
+                child.terminate()
         if isinstance(error, BrokenProcessPool):
             raise OutOfMemoryError(
                 "a worker process ended without a word",
@@ -105,7 +106,14 @@ class _Worker(SpawnProcess):
 class _Context(SpawnContext):
     """What an executor starts its processes by: one by one, as work comes in."""
 
-    Process = _Worker
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[_Worker] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> _Worker:  # type: ignore[override]  # noqa: N802
+        worker = _Worker(*args, **kwargs)
+        self.started.append(worker)
+        return worker
 
 
 def in_order(

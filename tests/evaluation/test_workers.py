@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 import medenh
 from medenh.evaluation.workers import workers
@@ -32,6 +34,27 @@ def test_every_process_has_one_thread_and_is_deaf_to_ctrl_c(tmp_path, monkeypatc
     assert "OPENBLAS_NUM_THREADS" not in os.environ
     assert "PYTHONSAFEPATH" not in os.environ
     assert signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+
+
+def test_an_error_ends_no_process_of_others():
+    """What the program or another thread has started meanwhile goes on."""
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0.2,))
+    own = []
+
+    def fail():
+        with workers(2) as pool:
+            assert pool.submit(abs, -3).result() == 3
+            own.extend(multiprocessing.active_children())
+            other.start()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    for one in (*own, other):
+        one.join(60)
+    assert own
+    assert not any(one.is_alive() for one in own)
+    assert other.exitcode == 0
 
 
 _PLANTED = "open(__file__ + '.ran', 'w').close()\nraise SystemExit('planted')\n"
