@@ -27,6 +27,7 @@ __all__ = [
     "cpu_flags",
     "cpu_has_bf16",
     "has_bf16",
+    "interpreter",
     "keep_freed_memory",
     "num_threads",
     "one_thread_each",
@@ -183,6 +184,23 @@ def surroundings_of_children() -> Iterator[None]:
         kept = {name: str(value) for name, _, value in _memory_to_keep()}
         with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
             yield
+
+
+def interpreter() -> str:
+    """Return the program that runs Python here, also where Python is embedded.
+
+    In a server that embeds it (uWSGI, mod_wsgi) `sys.executable` is the server, or
+    nothing. What `multiprocessing.set_executable` was told comes first.
+    """
+    from multiprocessing import spawn
+
+    own = sys.executable or ""
+    told = os.fsdecode(spawn.get_executable() or "")
+    if told not in ("", own) or "py" in Path(own).name.lower():
+        return told or own
+    name = "python.exe" if os.name == "nt" else "bin/python3"
+    usual = Path(sys.exec_prefix) / name
+    return str(usual) if usual.exists() else own
 
 
 def keep_freed_memory() -> None:

@@ -24,7 +24,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.device import ONE_THREAD
+from medenh.device import ONE_THREAD, interpreter
 from medenh.errors import InputError, MedenhError, OutOfMemoryError, UnreadableError
 from medenh.formats.limits import TOO_SLOW, read_seconds
 from medenh.formats.patience import Patience, cpu_clock_of
@@ -120,7 +120,7 @@ class _Child:
         try:
             self._process = subprocess.Popen(
                 # -P: what lies in the present folder is no module of ours
-                [sys.executable, "-P", "-c", _START, places, str(theirs)],
+                [interpreter(), "-P", "-c", _START, places, str(theirs)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # decoders may quote a file's values

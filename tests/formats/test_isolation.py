@@ -217,3 +217,17 @@ def test_modules_of_the_present_folder_are_not_taken(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stdout == "7\n", done.stderr
+
+
+@pytest.mark.parametrize("executable", ["", None, "/usr/bin/uwsgi"])
+def test_python_may_be_embedded_in_a_server(executable):
+    """There `sys.executable` is no Python, and nothing was decoded."""
+    code = (
+        f"import sys; sys.executable = {executable!r}\n"
+        "import medenh, pydicom.data\n"
+        "path = pydicom.data.get_testdata_file('J2K_pixelrep_mismatch.dcm')\n"
+        "print(medenh.read(path).pixels.size)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout)
