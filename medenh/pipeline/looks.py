@@ -24,6 +24,8 @@ _MOST_LABELS = 8  # [chosen]
 _COHERENT = 0.5  # [chosen] share of neighbours that are equal, outside the background
 _JUMPS = 0.2  # [chosen] share of borders that skip a value
 _FLAT = 0.7  # [chosen] as _COHERENT, of pictures with more values
+_FLATTEST = 0.9  # [measured] as _FLAT: blurred JPEGs have less, for their blocks of 8
+_STEP = 0.05  # [measured] their median step at borders is less, in numbers of values
 _MOST_FRAMES, _ROWS = 16, 64  # of a volume and of each, looked at for many labels
 _WOULD_CHANGE = "its labels would change"
 _NAMED = 0.7  # probability from which on a look is named
@@ -151,12 +153,15 @@ def looks_like_mask(image: Image) -> str:
 def _looks_like_labels(image: Image) -> str:
     """Return why an image of many values must be a map of labels; empty if it is none.
 
-    What is flat at the ends of the range may be clipped, and counts for nothing.
+    What is flat at the ends of the range may be clipped, and counts for nothing. Blur
+    and JPEG make pictures flat in pieces, too, but with small steps between them.
 
     Notes
     -----
-    [measured] Of 391 pictures of eight modalities the flattest had 0.57 of its
-    neighbours equal.
+    [measured] Of 3,809 pictures of eyes, endoscopy and ultrasound, as they are, in grey
+    and as JPEG of quality 60 and 25, those flat in pieces had at most 0.87 of their
+    neighbours equal, and median steps of at most 0.035 of the number of their values.
+    NIfTI is no JPEG, and atlases there have near numbers beside one another.
     """
     step = max(1, image.height // _ROWS)
     rows = image.pixels[:: -(-image.frames // _MOST_FRAMES), ::step]
@@ -173,7 +178,11 @@ def _looks_like_labels(image: Image) -> str:
     steps = _steps(rows, (kinds[counts.argmax()], kinds[0], kinds[-1]))
     if not steps.size or (steps == 0).mean() < _FLAT:
         return ""
-    if (steps > _unit_step(kinds.tolist())).sum() < _JUMPS * (steps > 0).sum():
+    borders = steps[steps > 0] / _unit_step(kinds.tolist())
+    if (borders > 1).sum() < _JUMPS * borders.size:
+        return ""
+    blurred = (steps == 0).mean() < _FLATTEST and image.format != "nifti"
+    if blurred and np.median(borders) < _STEP * len(kinds):
         return ""
     return f"is flat in pieces and looks like a map of labels: {_WOULD_CHANGE}"
 

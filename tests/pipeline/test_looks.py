@@ -202,6 +202,18 @@ def test_maps_of_many_labels_look_like_them(count, dtype):
             assert "map of labels" in looks_like_mask(one)
 
 
+@pytest.mark.parametrize("quality", [10, 15, 20])
+def test_blurred_jpegs_are_no_maps_of_labels(quality):
+    """As of cataract: flat in pieces, with small steps between them."""
+    eye = cv2.resize(skimage.data.retina(), (400, 400), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(eye, (0, 0), 12)
+    _, coded = cv2.imencode(".jpg", blurred, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    picture = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    assert (picture[:, 1:] == picture[:, :-1]).mean() > 0.7
+    assert looks_like_mask(from_array(picture)) == ""
+    assert looks_like_mask(from_array(picture[..., 1])) == ""
+
+
 @pytest.mark.parametrize("side", [1, 2, 3, 5])
 def test_pictures_enlarged_by_repetition_are_no_maps_of_labels(side):
     for name in ("retina", "camera", "moon", "cell"):
