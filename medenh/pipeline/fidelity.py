@@ -15,7 +15,7 @@ from medenh.metrics.fidelity import (
     mean_shift,
     structure_correlation,
 )
-from medenh.pipeline.looks import looks_like_mask, strange_looks
+from medenh.pipeline.looks import is_grey, looks_like_mask, strange_looks
 from medenh.pipeline.sharpness import is_sharp
 from medenh.types import FloatArray, Image, Modality
 
@@ -189,6 +189,11 @@ def check_input(
         said += strange_looks(image, card.id, card.modalities, hint=_auto_for)
     if card.id != "identity" and (problem := no_picture(image)):
         refused.append(problem)
+    if card.wants_colour and is_grey(image):
+        said.append(
+            f"is grey, and {card.id} is for colours: light may change where nothing is "
+            "wrong; the model auto picks another"
+        )
     if card.weights is not None and (problem := _too_dim(image, card.id)):
         said.append(problem)
     smallest = card.input.min_size

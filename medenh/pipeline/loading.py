@@ -68,7 +68,9 @@ class ModelSource(Protocol):
     def by_modality(self) -> bool:
         """Whether it depends on what an image shows which model it gets."""
 
-    def resolve(self, modality: Modality, *, volume: bool = False) -> Resolution:
+    def resolve(
+        self, modality: Modality, *, volume: bool = False, grey: bool = False
+    ) -> Resolution:
         """Return the model for a kind of picture, and why."""
 
     def weight_free(self, modality: Modality) -> ModelCard:
@@ -150,7 +152,9 @@ class ZooModels:
         """Whether it depends on what an image shows which model it gets."""
         return self._manifest.by_modality(self._options.model)
 
-    def resolve(self, modality: Modality, *, volume: bool = False) -> Resolution:
+    def resolve(
+        self, modality: Modality, *, volume: bool = False, grey: bool = False
+    ) -> Resolution:
         """Return the model for a kind of picture, and why.
 
         Raises
@@ -160,7 +164,7 @@ class ZooModels:
             model has not the settings that are asked for.
         """
         found = self._manifest.resolve_enhancer(
-            self._options.model, modality.value, volume=volume
+            self._options.model, modality.value, volume=volume, grey=grey
         )
         _check_settings(found.card, self._options)
         return found

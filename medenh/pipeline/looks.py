@@ -17,7 +17,7 @@ from medenh.zoo.manifest import Resolution
 if TYPE_CHECKING:
     from medenh.pipeline.loading import ModelSource
 
-__all__ = ["SURE", "choose_model", "looks_like_mask", "strange_looks"]
+__all__ = ["SURE", "choose_model", "is_grey", "looks_like_mask", "strange_looks"]
 
 SURE = 0.8  # probability from which on `auto` goes by looks
 _MOST_LABELS = 8  # [chosen]
@@ -58,8 +58,19 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
         best = OTHER if likeness is None else likeness.best
         if likeness is not None and best != OTHER and likeness.shares[best] >= SURE:
             modality, looks = Modality(best), f"it looks like {likeness}, and "
-    found = models.resolve(modality, volume=_measures(image))
+    measures = _measures(image)
+    found = models.resolve(modality, volume=measures)
+    if models.by_modality and found.card.wants_colour and is_grey(image):
+        found = models.resolve(modality, volume=measures, grey=True)
     return Resolution(found.card, looks + found.reason), modality
+
+
+def is_grey(image: Image) -> bool:
+    """Return whether an image shows no colour, stored as colour or not."""
+    first = image.pixels[..., :1]
+    return image.channels == 1 or np.array_equal(
+        np.broadcast_to(first, image.pixels.shape), image.pixels, equal_nan=True
+    )
 
 
 def _unlike(image: Image, models: ModelSource) -> Resolution | None:

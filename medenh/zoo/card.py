@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 CLASSICAL = "classical"
+_COLOURED = {"fundus", "dermoscopy", "endoscopy"}  # whose pictures are photographs
 BUNDLED_LIMIT = 24 * 2**20  # what is bundled travels in every install
 ModalityWord = Literal[
     "fundus",
@@ -401,6 +402,18 @@ class ModelCard(_Record):
     def full_id(self) -> str:
         """``id@version``: names this entry and no other."""
         return f"{self.id}@{self.version}"
+
+    @property
+    def wants_colour(self) -> bool:
+        """True for a network of light and colour that grey pictures are strange to.
+
+        Photographs are in colour: what was made for them alone has learnt from no
+        others. It takes their light and colour for one thing.
+        """
+        made_for = set(self.modalities)
+        relights = self.task == "enhance" and not self.is_classical
+        coloured = bool(made_for) and made_for <= _COLOURED
+        return relights and coloured and self.input.channels == 3
 
     def suits(self, modality: str) -> bool:
         """Tell whether the card covers a modality; a general one covers all."""

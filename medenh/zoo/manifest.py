@@ -165,7 +165,12 @@ class Manifest:
         return name == "auto" or len(self._bearers(name)) > 1
 
     def resolve(
-        self, name: str, modality: str | None = None, *, volume: bool = False
+        self,
+        name: str,
+        modality: str | None = None,
+        *,
+        volume: bool = False,
+        grey: bool = False,
     ) -> Resolution:
         """Return the model that a name means for an image.
 
@@ -178,6 +183,8 @@ class Manifest:
         volume : bool
             Its values are measurements: where its kind is unknown, "auto" picks what
             keeps them comparable.
+        grey : bool
+            It shows no colour: "auto" passes over what was made for colours alone.
 
         Raises
         ------
@@ -188,7 +195,7 @@ class Manifest:
         if word is not None:
             _check_modality(word)
         if name == "auto":
-            return self._pick(word, volume=volume)
+            return self._pick(word, volume=volume, grey=grey)
         bearers = self._bearers(name)
         if bearers:
             return _choose(name, bearers, word)
@@ -196,7 +203,12 @@ class Manifest:
         return Resolution(card, f"{name} was asked for")
 
     def resolve_enhancer(
-        self, name: str, modality: str | None = None, *, volume: bool = False
+        self,
+        name: str,
+        modality: str | None = None,
+        *,
+        volume: bool = False,
+        grey: bool = False,
     ) -> Resolution:
         """Return the model that a name means, as `resolve`, if it gives pictures back.
 
@@ -209,7 +221,7 @@ class Manifest:
         if not self._knows(name):
             enhancers = [card for card in self.cards if card.recognition is None]
             raise Manifest(tuple(enhancers))._unknown(name)
-        found = self.resolve(name, modality, volume=volume)
+        found = self.resolve(name, modality, volume=volume, grey=grey)
         if found.card.recognition is not None:
             classes = ", ".join(found.card.recognition.classes)
             raise UsageError(
@@ -218,11 +230,14 @@ class Manifest:
             )
         return found
 
-    def _pick(self, modality: str | None, *, volume: bool) -> Resolution:
+    def _pick(self, modality: str | None, *, volume: bool, grey: bool) -> Resolution:
         listed = self.listed().current()
+        why = f"no model is the default for {modality}"
         for card in listed:
             if modality is not None and modality in card.default_for:
-                return Resolution(card, f"{card.id} is the default for {modality}")
+                if not (grey and card.wants_colour):
+                    return Resolution(card, f"{card.id} is the default for {modality}")
+                why = f"it is grey, and {card.id} is for colours"
         if modality is None and volume:
             for card in listed:
                 if "volume" in card.default_for:
@@ -232,8 +247,6 @@ class Manifest:
             if "unknown" in card.default_for:
                 if modality is None:
                     why = "the kind of image is unknown"
-                else:
-                    why = f"no model is the default for {modality}"
                 return Resolution(card, f"{why}, so the general {card.id} is used")
         raise UsageError("no model to choose from", hint=f"give {spelled(model='ID')}")
 

@@ -99,7 +99,7 @@ class FakeModels:
 
     by_modality = False
 
-    def resolve(self, modality, *, volume=False):
+    def resolve(self, modality, *, volume=False, grey=False):
         return Resolution(self.card, "a test wants it")
 
     def weight_free(self, modality):

@@ -46,6 +46,26 @@ def test_auto_takes_the_model_for_what_a_picture_looks_like():
     assert "fast-fundus is the default for fundus" in reason
 
 
+def test_grey_photographs_are_not_for_a_network_of_colours():
+    """Red-free ones, say; as one channel and stored as colours."""
+    green = np.ascontiguousarray(skimage.data.retina()[..., 1])
+    for pixels in (green, np.repeat(green[..., None], 3, axis=2)):
+        image = replace(from_array(pixels), modality=Modality.FUNDUS)
+        model, modality, reason = choose(image)
+        assert (model, modality) == ("fast-general", Modality.FUNDUS)
+        assert "grey" in reason
+        assert choose(image, model="classic")[0] == "flat-field-ref-color"
+        cards = {card.id: card for card in load_manifest().current()}
+        for name in ("fast-fundus", "hqg-fundus", "fast-general", "clahe-green"):
+            refused, said = check_input(image, cards[name])
+            assert not refused
+            assert any("is grey" in one for one in said) == ("-fundus" in name)
+    tinted = np.stack([green, green, green // 2], axis=2)
+    image = replace(from_array(tinted), modality=Modality.FUNDUS)
+    assert choose(image)[0] == "fast-fundus"
+    assert check_input(image, cards["fast-fundus"]) == ([], [])
+
+
 def test_what_looks_like_nothing_known_gets_the_general_model():
     noise = np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)
     for image in (from_array(noise), from_array(noise[:20])):
