@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.classical.common import BoolArray, illuminated_field
+from medenh.classical.common import BoolArray
+from medenh.classical.photograph import photograph_field
 from medenh.colour import lab_to_rgb, rgb_to_lab
 from medenh.errors import UsageError
 from medenh.types import FloatArray
@@ -52,7 +53,7 @@ def ref_color(
     Reinhard et al., IEEE Computer Graphics and Applications 21(5), 2001. Chosen: CIE
     L*a*b* in place of the logarithms of cone responses, the field of view, the limit.
     """
-    field = illuminated_field(pixels) if mask is None else mask
+    field = photograph_field(pixels) if mask is None else mask
     planes = _planes(pixels)
     mean, deviation = _statistics(planes, field)
     if deviation[0] < _FLAT:
@@ -83,7 +84,7 @@ def colours_of(reference: FloatArray) -> dict[str, float]:
     UsageError
         It has no contrast: all that follows it would be of one grey.
     """
-    mean, deviation = _statistics(_planes(reference), illuminated_field(reference))
+    mean, deviation = _statistics(_planes(reference), photograph_field(reference))
     if deviation[0] < _FLAT:
         raise UsageError(
             "the reference is of one brightness", hint="give a picture of high quality"
