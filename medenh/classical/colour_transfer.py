@@ -39,7 +39,8 @@ def ref_color(
     lightness, a, b : float
         Means of the reference; L* is 0 to 100. Of one channel 100 is its white.
     lightness_spread, a_spread, b_spread : float
-        Standard deviations of the reference.
+        Standard deviations of the reference. Of one without colours, all of whose
+        means and deviations of a* and b* are next to nothing, lightness alone is taken.
     limit : float
         At least 1. Contrasts change by a factor in [1 / limit, limit].
 
@@ -60,7 +61,8 @@ def ref_color(
         return pixels
     wanted = np.array([lightness, a, b])[: len(mean)]
     spread = np.array([lightness_spread, a_spread, b_spread])[: len(mean)]
-    if deviation[1:].max(initial=0.0) < _FLAT:
+    without = max(spread[1:].max(initial=0.0), np.abs(wanted[1:]).max(initial=0.0))
+    if without < _FLAT or deviation[1:].max(initial=0.0) < _FLAT:
         wanted[1:], spread[1:] = mean[1:], deviation[1:]
     gain = np.clip(spread / np.maximum(deviation, 1e-9), 1.0 / limit, limit)
     moved = (planes - mean.astype(np.float32)) * gain.astype(np.float32)

@@ -90,6 +90,16 @@ def test_grey_pictures_stay_grey():
     assert METHODS["ref-color"](grey).mean() == pytest.approx(0.43, abs=0.005)
 
 
+def test_a_grey_reference_takes_no_colours_away():
+    pixels, grey = tissue(), np.repeat(tissue(seed=2)[..., :1], 3, axis=2)
+    for name in ("ref-color", "flat-field-ref-color"):
+        out = METHODS[name](pixels, **METHODS[name].following(grey))
+        wanted, reached, own = (colours_of(one) for one in (grey, out, pixels))
+        assert reached["lightness"] == pytest.approx(wanted["lightness"], abs=2)
+        for key in ("a", "b"):
+            assert reached[key] == pytest.approx(own[key], abs=2)
+
+
 def test_depth_survives():
     out = METHODS["ref-color"](tissue(side=200))
     assert np.unique(out[..., 1]).size > 10_000
