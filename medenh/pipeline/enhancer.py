@@ -10,16 +10,18 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medenh import intensity
 from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory, spelled
 from medenh.pipeline.budget import Memory, ShortageError
 from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
+from medenh.pipeline.lettering import find_lettering
 from medenh.pipeline.reduced import carry_over, reduced_copy
 from medenh.pipeline.runners import Runner
 from medenh.pipeline.tiles import Tile, make_grid, round_up
@@ -58,6 +60,8 @@ class Contract:
         True where every frame gets light and contrast of its own.
     from_zero : bool
         True where 0 in native units must be 0 to the model: see `FrameTask.from_zero`.
+    keeps_lettering : bool
+        True where letters in a dark surround stay as they are.
     """
 
     channels: int | None = None
@@ -68,6 +72,7 @@ class Contract:
     bytes_per_pixel: int = 0
     each_by_itself: bool = False
     from_zero: bool = False
+    keeps_lettering: bool = False
 
 
 class FrameEnhancer:
@@ -112,6 +117,8 @@ class FrameEnhancer:
     def tasks(self, image: Image, out: NDArray[Any]) -> list[FrameTask]:
         """Return a task for each frame, with the condition that it shares."""
         conditions = self.shared_conditions(image)
+        if self._contract.keeps_lettering:
+            image = _with_lettering_frozen(image)
         return [
             FrameTask(image, index, out, condition)
             for index, condition in enumerate(conditions)
@@ -432,6 +439,22 @@ class FrameEnhancer:
         if not (bottom or right):
             return batch
         return np.pad(batch, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="reflect")
+
+
+def _with_lettering_frozen(image: Image) -> Image:
+    """Return an image whose letters in a dark surround stay as they are.
+
+    To networks of photographs they are spots of light: some take half of them away.
+    """
+    frozen = None if image.frozen is None else image.frozen.copy()
+    for index in range(image.frames):
+        unit = intensity.to_unit(image.pixels[index : index + 1], image.unit_range)
+        found = find_lettering(unit[0])
+        if found is not None:
+            if frozen is None:
+                frozen = np.zeros(image.pixels.shape[:3], bool)
+            frozen[index] |= found
+    return image if frozen is None else replace(image, frozen=frozen)
 
 
 def _equal_shapes(tiles: Sequence[Tile], count: int) -> Iterator[list[Tile]]:

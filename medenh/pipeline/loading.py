@@ -110,6 +110,7 @@ def contract_of(card: ModelCard, runner: Runner) -> Contract:
         bytes_per_pixel=card.bytes_per_pixel.get(runner.engine, 0),
         each_by_itself=relights and not runner.has_condition,
         from_zero=card.method is not None and _from_zero(card.method),
+        keeps_lettering=card.wants_colour,
     )
 
 
