@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from medenh import intensity
 from medenh.errors import NonFiniteError, OutOfMemoryError, is_out_of_memory, spelled
 from medenh.pipeline.budget import Memory, ShortageError
-from medenh.pipeline.frames import Blend, FrameTask, as_image, as_network
+from medenh.pipeline.frames import STRIP, Blend, FrameTask, as_image, as_network
 from medenh.pipeline.lettering import find_lettering
 from medenh.pipeline.reduced import carry_over, reduced_copy
 from medenh.pipeline.runners import Runner
@@ -441,6 +441,17 @@ class FrameEnhancer:
         return np.pad(batch, ((0, 0), (0, 0), (0, bottom), (0, right)), mode="reflect")
 
 
+def _brightest(image: Image, index: int) -> FloatArray:
+    """Return the largest channel of a frame's pixels in [0, 1], (H, W), by strips."""
+    brightest = np.empty((image.height, image.width), np.float32)
+    step = max(1, STRIP // image.width)
+    for top in range(0, image.height, step):
+        part = image.pixels[index : index + 1, top : top + step]
+        unit = intensity.to_unit(part, image.unit_range)
+        brightest[top : top + step] = unit[0].max(axis=0)
+    return brightest
+
+
 def _with_lettering_frozen(image: Image) -> Image:
     """Return an image whose letters in a dark surround stay as they are.
 
@@ -448,8 +459,7 @@ def _with_lettering_frozen(image: Image) -> Image:
     """
     frozen = None if image.frozen is None else image.frozen.copy()
     for index in range(image.frames):
-        unit = intensity.to_unit(image.pixels[index : index + 1], image.unit_range)
-        found = find_lettering(unit[0])
+        found = find_lettering(_brightest(image, index))
         if found is not None:
             if frozen is None:
                 frozen = np.zeros(image.pixels.shape[:3], bool)

@@ -11,6 +11,7 @@ from medenh.types import FloatArray
 
 __all__ = ["find_lettering"]
 
+_SIDE = 1024  # px; letters that can be read are large enough there
 _DARK = (15 / 255, 0.1)  # a surround is darker than one of these [measured: endoscopy]
 _BRIGHT = 0.35  # letters are brighter; light that strays beside a field is not
 _FIELD = 0.15  # least share of the picture that its largest part has
@@ -19,12 +20,13 @@ _MOST = 0.03  # and of all letters
 _AROUND = 0.04  # of the longer side: how far networks of light smear a letter
 
 
-def find_lettering(unit: FloatArray) -> NDArray[np.bool_] | None:
+def find_lettering(brightest: FloatArray) -> NDArray[np.bool_] | None:
     """Find letters in the dark surround of a photograph, with what lies around them.
 
     Parameters
     ----------
-    unit : float32 array, shape (C, H, W), in [0, 1]
+    brightest : float32 array, shape (H, W), in [0, 1]
+        The largest of each pixel's channels.
 
     Returns
     -------
@@ -32,11 +34,18 @@ def find_lettering(unit: FloatArray) -> NDArray[np.bool_] | None:
         None where there are none: no dark surround, or nothing bright in it that is
         small and apart from the field. Letters that reach into the field are not found.
     """
-    brightest: FloatArray = unit.max(axis=0)
+    from medenh.opencv import cv2
+
+    height, width = brightest.shape
+    scale = min(1.0, _SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(brightest, size, interpolation=cv2.INTER_AREA)
     for dark in _DARK:
-        found = _beside_field(brightest, dark)
+        found = _beside_field(np.asarray(small, np.float32), dark)
         if found is not None:
-            return found
+            mask = found.astype(np.uint8)
+            whole = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+            return np.asarray(whole, bool)
     return None
 
 
