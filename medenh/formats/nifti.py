@@ -283,7 +283,7 @@ def _image(header: NiftiHeader, meta: Any, stored: NDArray[Any], path: Path) -> 
     if pixels.dtype.kind == "f":
         frozen = ~np.isfinite(pixels).all(axis=-1)
         frozen = frozen if frozen.any() else None
-    computed = header.colours == 1 and _is_ct(pixels, storage)
+    computed = header.colours == 1 and _is_ct(pixels)
     if header.colours > 1:
         unit_range = UnitRange(0.0, 255.0, reason="8-bit")
     elif computed:
@@ -340,20 +340,23 @@ def _rescale(
     return native, replace(storage, slope=slope, intercept=intercept)
 
 
-def _is_ct(pixels: NDArray[Any], storage: Storage) -> bool:
-    """Tell Hounsfield units by an integer type, air, and little beyond it or bone.
+def _is_ct(pixels: NDArray[Any]) -> bool:
+    """Tell Hounsfield units by air, and little beyond it or bone.
 
     The lowest value may be padding, whatever it is. Fields and phases of MRI go as far
     up as down, and past the values of air.
     """
-    if storage.dtype.kind not in "iu":
+    numbers = pixels
+    if pixels.dtype.kind == "f":  # resampled CT, with NaN where nothing was scanned
+        numbers = pixels[np.isfinite(pixels)]
+    if not numbers.size:
         return False
-    low, high = float(pixels.min()), float(pixels.max())
+    low, high = float(numbers.min()), float(numbers.max())
     if low > _AIR_HU[1] or not 0 < high <= _HIGHEST_HU:
         return False
     lowest, highest = _AIR_HU
-    step = -(-pixels.size // _SAMPLE) | 1  # odd: sides are even as a rule
-    some = pixels.reshape(-1)[::step]
+    step = -(-numbers.size // _SAMPLE) | 1  # odd: sides are even as a rule
+    some = numbers.reshape(-1)[::step]
     below = np.count_nonzero((some < lowest) & (some != low))
     air = np.count_nonzero((some >= lowest) & (some <= highest))
     as_high = np.count_nonzero(some >= -highest)  # bone and metal, in CT

@@ -401,13 +401,19 @@ def test_nan_is_frozen_and_survives(tmp_path):
     assert (tmp_path / "c.nii").read_bytes() == (tmp_path / "a.nii").read_bytes()
 
 
-def test_hounsfield_units_are_told_by_air(tmp_path):
-    data = np.full((8, 9, 10), 40, "i2")
+@pytest.mark.parametrize("dtype", ["i2", "i4", "f4", "f8"])
+def test_hounsfield_units_are_told_by_air(tmp_path, dtype):
+    data = np.full((8, 9, 10), 40, dtype)
     data[:3] = -1000
     image = formats.read(save(tmp_path / "a.nii", data))
     assert (image.modality, image.units) == (Modality.CT, "HU")
     image = formats.read(save(tmp_path / "b.nii", np.abs(data)))
     assert (image.modality, image.units) == (Modality.UNKNOWN, "")
+    if data.dtype.kind == "f":  # cut out of a larger scan, or turned
+        data[0, :4] = np.nan
+        assert formats.read(save(tmp_path / "c.nii", data)).units == "HU"
+        data[:] = np.nan
+        assert formats.read(save(tmp_path / "d.nii", data)).units == ""
 
 
 def test_ct_has_the_same_window_as_in_dicom_whatever_pads_its_corners(tmp_path):
@@ -425,7 +431,8 @@ def test_ct_has_the_same_window_as_in_dicom_whatever_pads_its_corners(tmp_path):
         assert written.read_bytes() == (tmp_path / "a.nii").read_bytes()
 
 
-def test_a_field_of_mri_is_not_hounsfield_units(tmp_path):
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_a_field_of_mri_is_not_hounsfield_units(tmp_path, dtype):
     """It passes through the values of air on its way to others below."""
     field = np.linspace(-1500, 1500, 8 * 9 * 10).round().astype("i2").reshape(8, 9, 10)
     phase = np.round(field * 2.7).astype("i2")
@@ -434,7 +441,7 @@ def test_a_field_of_mri_is_not_hounsfield_units(tmp_path):
     smooth *= 1100 / -smooth.min()
     smooth = np.round(smooth).astype("i2")
     for data in (field, phase, -np.abs(phase) + 1, smooth):
-        image = formats.read(save(tmp_path / "a.nii", data))
+        image = formats.read(save(tmp_path / "a.nii", data.astype(dtype)))
         assert (image.modality, image.units) == (Modality.UNKNOWN, "")
         assert image.unit_range.reason.startswith("percentiles")
 
