@@ -66,8 +66,8 @@ def change_slice(pixels: FloatArray, scene: Scene, alter: Alter) -> FloatArray:
     Notes
     -----
     HU -> attenuation is ``0.02 /mm (1 + HU / 1000)``, not below 0. The slice is taken
-    to lie in air, its corners included. Padding outside the scan circle (the lowest
-    value, if air or less, and all below -1500) is never changed. Pictures whose window
+    to lie in air, its corners included. Padding is never changed: all below -1500, and
+    outside the scan circle the lowest value, if air or less. Pictures whose window
     is burnt in show air as its lower end: there it counts as air, and what is below it
     is cut off [C].
     """
@@ -89,13 +89,17 @@ def change_slice(pixels: FloatArray, scene: Scene, alter: Alter) -> FloatArray:
 
 
 def _padding(hu: FloatArray) -> NDArray[np.bool_]:
-    """Return where nothing was scanned: the lowest value outside the scan circle."""
+    """Return where nothing was scanned.
+
+    Nothing in a body or around it is below -1500 HU, so that is padding anywhere: a
+    field smaller than the circle, a volume that was turned.
+    """
     lowest = hu.min()
     if lowest > _AIR_HU:
         return np.zeros(hu.shape, bool)
     rows, columns = (np.arange(side) - (side - 1) / 2 for side in hu.shape)
     outside = np.hypot(rows[:, None], columns) > min(hu.shape) / 2
-    padding: NDArray[np.bool_] = outside & ((hu == lowest) | (hu < _NO_AIR_HU))
+    padding: NDArray[np.bool_] = (outside & (hu == lowest)) | (hu < _NO_AIR_HU)
     return padding
 
 

@@ -98,6 +98,18 @@ def test_padding_outside_the_scan_circle_keeps_its_value():
         assert inner < 5
 
 
+def test_padding_inside_the_scan_circle_keeps_its_value():
+    """The field is smaller than the circle; the volume was turned."""
+    hu = disc(radius=20)
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    for unknown in (np.hypot(y, x) > SIDE / 2 - 4, x + y > SIDE / 2):
+        padded = hu.copy()
+        padded[unknown] = -2000
+        low = low_dose(1e3).apply(padded, SCENE)
+        np.testing.assert_array_equal(low[unknown], padded[unknown])
+        assert (low[~unknown] != padded[~unknown]).mean() > 0.9
+
+
 def test_corners_of_a_filled_square_are_no_worse_than_its_middle():
     hu = np.full((64, 64, 1), 0.0, np.float32)
     noise = low_dose(1e6).apply(hu, SCENE) - hu

@@ -812,8 +812,8 @@ def test_replay_says_which_files_are_missing_or_differ(folder, done, tmp_path):
 
 
 def test_ct_that_only_the_user_knows_is_degraded_in_hounsfield_units(tmp_path):
-    # evenly spread numbers: nothing in them says that they are Hounsfield units
-    hu = np.random.default_rng(0).uniform(-1000, 500, (4, 40, 48)).astype(np.float32)
+    # no air: nothing in them says that they are Hounsfield units
+    hu = np.random.default_rng(0).uniform(-800, 500, (4, 40, 48)).astype(np.float32)
     path = tmp_path / "ct.nii"
     nibabel.Nifti1Image(hu.T, np.eye(4)).to_filename(path)
     image = formats.read(path)
