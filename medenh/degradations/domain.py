@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from medenh import intensity
 from medenh.degradations.operator import Domain
-from medenh.types import FloatArray, Image
+from medenh.formats.array import plain_storage
+from medenh.types import FloatArray, Image, Storage
 
 __all__ = ["clip_to_domain", "from_domain", "scale_for", "to_domain"]
 
@@ -94,13 +95,20 @@ def from_domain(
         What became of ``to_domain(image, domain, scale)``.
     domain, scale
         As given to `to_domain`.
+
+    Returns
+    -------
+    Image
+        Of wider storage where the file scales its integers to its own values, so that
+        brighter ones would be cut off.
     """
     low, high = scale
+    room = _with_room(image)
     sign = -1.0 if domain == "display" and image.unit_range.inverted else 1.0
     out = np.empty_like(image.pixels)
     for frame in range(image.frames):
         only = slice(frame, frame + 1)
-        one = replace(image, pixels=image.pixels[only], storage=image.storage.of(only))
+        one = replace(image, pixels=image.pixels[only], storage=room.of(only))
         before = to_domain(one, domain, scale)[0]
         change = degraded[frame].astype(np.float64) - before
         if domain == "display":  # values outside the window were clipped to it
@@ -116,7 +124,28 @@ def from_domain(
             keep |= image.frozen[frame]
         moved[keep] = one.pixels[0][keep]
         out[frame] = moved
-    return replace(image, pixels=out)
+    fits = room is image.storage or _fits(out, image.storage)
+    return replace(image, pixels=out, storage=image.storage if fits else room)
+
+
+def _with_room(image: Image) -> Storage:
+    """Return storage of 32 bits for integers of NIfTI on a scale of their own.
+
+    Programs that save floats so (nibabel, FSL) give the largest value the largest
+    integer: noise and shading could not pass it. In 32 bits all numbers stay as stored.
+    """
+    storage = image.storage
+    short = storage.dtype.kind in "iu" and storage.dtype.itemsize <= 2
+    if image.format != "nifti" or storage.is_plain or not short:
+        return storage
+    wide = plain_storage(np.dtype(np.int32))
+    return replace(wide, slope=storage.slope, intercept=storage.intercept)
+
+
+def _fits(pixels: NDArray[Any], storage: Storage) -> bool:
+    ends = (np.array([pixels.min(), pixels.max()]) - storage.intercept) / storage.slope
+    stored = np.rint(ends)
+    return bool(stored.min() >= storage.minimum and stored.max() <= storage.maximum)
 
 
 def _cut_rounding(

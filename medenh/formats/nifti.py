@@ -117,6 +117,14 @@ class NiftiHeader:
         """Numbers for each voxel: 1, 3 (RGB) or 4 (RGBA)."""
         return _COLOURS.get(self.code, 1)
 
+    def of_type(self, dtype: np.dtype[Any]) -> NiftiHeader:
+        """Return the same header for stored numbers of another type."""
+        meta = interpret(self.raw)
+        meta.set_data_dtype(dtype)
+        block = meta.binaryblock
+        raw = block + self.raw[len(block) :]
+        return replace(self, raw=raw, code=int(meta["datatype"]))
+
     @property
     def size(self) -> tuple[int, int, int]:
         """Frames, height and width of the pixels that belong to it."""
@@ -448,6 +456,8 @@ def write(image: Image, path: Path) -> None:
 
         image, header = header_for(image, path)
     frames = intensity.to_stored(image.pixels, image.storage)
+    if header.colours == 1 and frames.dtype != header.dtype.newbyteorder("="):
+        header = header.of_type(frames.dtype)
     if header.colours == 4 and image.alpha is not None:
         alpha = image.alpha[..., None].astype(frames.dtype)
         frames = np.concatenate([frames, alpha], axis=-1)

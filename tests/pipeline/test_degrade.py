@@ -31,7 +31,7 @@ from medenh.pipeline.degrade import degrade_files, foresee_degrade, plan_degrade
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import files_of
 from medenh.tasks.masks import mask_orientation, read_mask
-from medenh.types import Modality
+from medenh.types import Modality, Storage
 
 
 def asked(*recipes, **more):
@@ -827,6 +827,48 @@ def test_ct_that_only_the_user_knows_is_degraded_in_hounsfield_units(tmp_path):
     degrade_files([path], tmp_path / "out", asked("ct-low-dose", seed=1, modality="ct"))
     written = formats.read(tmp_path / "out" / path.name)
     np.testing.assert_array_equal(written.pixels, expected)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_integers_that_fill_their_range_do_not_cut_off_what_becomes_brighter(
+    tmp_path, order
+):
+    """As nibabel saves floats: its largest value is the largest integer."""
+    rng = np.random.default_rng(0)
+    head = nibabel.Nifti1Header(endianness=order)
+    tissue = rng.uniform(700, 1000, (40, 48, 5))
+    scaled = nibabel.Nifti1Image(tissue, np.diag([2.0, 2, 3, 1]), head)
+    scaled.set_data_dtype(np.int16)
+    path = tmp_path / "t1.nii.gz"
+    scaled.to_filename(path)
+    before = nibabel.load(path)
+    degrade_files([path], tmp_path / "out", asked("mri-bias", severity=5.0))
+    after = nibabel.load(tmp_path / "out" / path.name)
+    exact = formats.read(path)
+    exact = replace(exact, storage=Storage(np.dtype(np.float32)))
+    wanted = degrade(exact, "mri-bias", severity=5.0, name=path.name)[0].pixels
+    found, step = after.get_fdata(), before.dataobj.slope
+    assert found.max() > 1.1 * before.get_fdata().max()
+    np.testing.assert_allclose(found, wanted[..., 0].T, atol=0.51 * step)
+    assert after.dataobj.slope == step
+    assert after.get_data_dtype() == np.dtype(np.int32).newbyteorder(order)
+    np.testing.assert_array_equal(after.affine, before.affine)
+    records, again = tmp_path / "out" / "records.jsonl", tmp_path / "again"
+    plain = DegradeOptions(workers=1)
+    assert not degrade_files([path], again, plain, replay=records).failed
+    assert contents(again)[path.name] == contents(tmp_path / "out")[path.name]
+
+
+def test_integers_with_room_keep_their_type(tmp_path):
+    path = tmp_path / "t1.nii"
+    counts = np.random.default_rng(0).integers(700, 1000, (40, 48, 5)).astype(np.int16)
+    scaled = nibabel.Nifti1Image(counts, np.eye(4))
+    scaled.header.set_slope_inter(0.5, 1.0)
+    scaled.to_filename(path)
+    degrade_files([path], tmp_path / "out", asked("mri-bias", severity=5.0))
+    after = nibabel.load(tmp_path / "out" / path.name)
+    assert after.get_data_dtype() == np.int16
+    assert after.get_fdata().max() > 1.1 * nibabel.load(path).get_fdata().max()
 
 
 OWN = '[[steps]]\noperator = "gaussian-noise"\nsigma = { mild = 0.02, strong = 0.2 }\n'
