@@ -25,6 +25,7 @@ __all__ = [
     "float_range",
     "from_unit",
     "lies_in_unit",
+    "may_be_hounsfield",
     "on_grid",
     "percentile_range",
     "soft_tissue_range",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
+
+_FAT_HU = -50  # any part of the body has some below
 
 _BLOCK = 262_144  # values converted at a time: memory of that size is used again
 _SAMPLE = 2_000_000  # values looked at for percentiles: enough, and bounded
@@ -340,6 +343,15 @@ def lies_in_unit(finite: NDArray[Any]) -> bool:
 def soft_tissue_range(*, inverted: bool = False) -> UnitRange:
     """Return the range of CT in Hounsfield units whose file names no window."""
     return UnitRange(*SOFT_TISSUE_HU, inverted, "soft tissue")
+
+
+def may_be_hounsfield(pixels: NDArray[Any]) -> bool:
+    """Tell whether numbers of CT can be Hounsfield units: some are below those of fat.
+
+    Numbers of 8 bits cannot, nor can those that were shifted so that air is 0.
+    """
+    finite = pixels if pixels.dtype.kind in "iu" else pixels[np.isfinite(pixels)]
+    return pixels.dtype.itemsize >= 2 and bool(finite.min(initial=0) <= _FAT_HU)
 
 
 def percentile_range(

@@ -15,9 +15,15 @@ from numpy.typing import NDArray
 from medenh import intensity
 from medenh.degradations.operator import Domain
 from medenh.formats.array import plain_storage
-from medenh.types import FloatArray, Image, Storage
+from medenh.types import FloatArray, Image, Modality, Storage
 
-__all__ = ["clip_to_domain", "from_domain", "scale_for", "to_domain"]
+__all__ = [
+    "clip_to_domain",
+    "from_domain",
+    "in_hounsfield",
+    "scale_for",
+    "to_domain",
+]
 
 _TWELVE_BITS, _OFFSET_HU = 4095.0, 1024.0
 _AIR_HU = -1000.0
@@ -55,6 +61,21 @@ def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
     if finite.size:
         low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return low, high
+
+
+def in_hounsfield(image: Image) -> Image:
+    """Return a picture for recipes of CT as Hounsfield units, where it may hold these.
+
+    NIfTI, TIFF and npy do not say it, and too little air to tell it by is in a part of
+    a slice. DICOM says it.
+    """
+    kinds = (Modality.UNKNOWN, Modality.CT)
+    unsaid = image.units == "" and image.format != "dicom" and image.modality in kinds
+    if not unsaid or image.channels > 1 or image.unit_range.inverted:
+        return image
+    if not intensity.may_be_hounsfield(image.pixels):
+        return image
+    return replace(image, units="HU", unit_range=intensity.soft_tissue_range())
 
 
 def _measured(image: Image) -> NDArray[Any]:

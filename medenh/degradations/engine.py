@@ -14,6 +14,7 @@ from medenh.degradations import framing
 from medenh.degradations.domain import (
     clip_to_domain,
     from_domain,
+    in_hounsfield,
     scale_for,
     to_domain,
 )
@@ -111,6 +112,8 @@ def degrade_image(
         raise UsageError(f"severity {severity} is not in 0 to 1")
     if size is not None and size < 1:
         raise UsageError(f"size must be at least 1 pixel, not {size}")
+    if recipe.domain == "hu":
+        image = in_hounsfield(image)
     rng = rng_for(name, seed=seed, draw=draw)
 
     def work(pixels: FloatArray, scene: Scene) -> tuple[FloatArray, list[Operator]]:
@@ -146,6 +149,8 @@ def replay_image(
         The record names steps or parameters that do not exist.
     """
     work = _work_of(record)
+    if record.domain == "hu" and record.scale == (0.0, 1.0):
+        image = in_hounsfield(image)
     if record.framing is not None and record.framing.method == "shown":
         record = _of_this_picture(image, record)
     view = framing.recall(

@@ -55,7 +55,6 @@ _AIR_HU, _HIGHEST_HU = (-1150.0, -900.0), 32767.0
 _MOST_BELOW_AIR, _LEAST_AIR = 0.001, 0.001  # shares of the voxels [chosen]
 _MOST_AS_HIGH = 0.5  # voxels as far above 0 as air is below, for each of air [chosen]
 _SAMPLE = 1_000_000  # voxels that are looked at for them
-_FAT_HU = -50.0  # any part of the body has some below
 _INTENTS = {1001: "estimates", 1002: "labels", 1003: "names of regions"} | {
     1004: "matrices", 1005: "matrices", 1006: "displacements", 1007: "vectors",
     1008: "points", 1009: "triangles", 1010: "quaternions",
@@ -388,8 +387,7 @@ def told_as(image: Image, modality: Modality) -> Image:
     depth = image.geometry.depth
     unit_range, units = intensity.volumes_range(image.pixels, depth), ""
     if is_ct:
-        finite = image.pixels[np.isfinite(image.pixels)]
-        if finite.min(initial=0.0) > _FAT_HU or image.pixels.dtype.itemsize < 2:
+        if not intensity.may_be_hounsfield(image.pixels):
             return replace(image, modality=modality)
         unit_range, units = intensity.soft_tissue_range(), "HU"
     return replace(image, modality=modality, unit_range=unit_range, units=units)

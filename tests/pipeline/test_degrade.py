@@ -16,6 +16,7 @@ import PIL.ImageOps
 import pydicom
 import pytest
 import skimage
+import tifffile
 from degrade_folder import contents, make_folder, photo, save_ct
 
 from medenh import formats, intensity
@@ -827,6 +828,34 @@ def test_ct_that_only_the_user_knows_is_degraded_in_hounsfield_units(tmp_path):
     degrade_files([path], tmp_path / "out", asked("ct-low-dose", seed=1, modality="ct"))
     written = formats.read(tmp_path / "out" / path.name)
     np.testing.assert_array_equal(written.pixels, expected)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".tif", ".nii"])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_ct_recipes_take_signed_numbers_of_any_file_for_hounsfield_units(
+    tmp_path, ending, dtype
+):
+    """Nothing else does: there is no air in this part of a scan."""
+    hu = np.random.default_rng(0).normal(40, 60, (5, 40, 48)).round().astype(dtype)
+    path = tmp_path / f"liver{ending}"
+    if ending == ".npy":
+        np.save(path, hu)
+    elif ending == ".tif":
+        tifffile.imwrite(path, hu)
+    else:
+        nibabel.Nifti1Image(hu.T, np.eye(4)).to_filename(path)
+    degrade_files([path], tmp_path / "out", asked("ct-low-dose", seed=1))
+    (record,) = records_of(tmp_path / "out")
+    assert record.scale == (0.0, 1.0)
+    found = formats.read(tmp_path / "out" / path.name).pixels
+    if ending != ".nii":  # where pixels have a size, noise is another
+        wanted = degrade(hu, "ct-low-dose", seed=1, name=path.name)[0]
+        np.testing.assert_array_equal(found[..., 0], wanted)
+    again = tmp_path / "again"
+    records = tmp_path / "out" / "records.jsonl"
+    plain = DegradeOptions(workers=1)
+    assert not degrade_files([path], again, plain, replay=records).failed
+    assert (again / "records.jsonl").read_bytes() == records.read_bytes()
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
