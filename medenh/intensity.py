@@ -18,6 +18,7 @@ from medenh.errors import InputError, UsageError, spelled
 from medenh.types import FloatArray, Image, Storage, UnitRange
 
 __all__ = [
+    "NO_AIR_HU",
     "SOFT_TISSUE_HU",
     "array_range",
     "bit_depth_range",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 SOFT_TISSUE_HU = (-160.0, 240.0)  # the window 40 / 400 of abdomen and chest
+NO_AIR_HU = -1500.0  # below what noise makes of air: padding [C]
 
 _FAT_HU = -50  # any part of the body has some below
 
@@ -100,8 +102,9 @@ def from_unit(image: Image, enhanced: FloatArray) -> NDArray[Any]:
     Returns
     -------
     array, same shape and type as ``image.pixels``
-        On the grid of values the file can store, inside its limits; frozen pixels
-        are untouched. Where ``unit_range`` is 0-1, values in it stay in it exactly.
+        On the grid of values the file can store, inside its limits; frozen pixels,
+        and those of CT that are below all air, are untouched. Where ``unit_range`` is
+        0-1, values in it stay in it exactly.
     """
     out = np.empty_like(image.pixels)
     rows = max(1, _BLOCK // (image.width * image.channels))
@@ -138,6 +141,8 @@ def _add_change(image: Image, enhanced: FloatArray) -> NDArray[Any]:
     keep = ~np.any(moved, axis=-1)
     if image.frozen is not None:
         keep |= image.frozen
+    if image.units == "HU":  # padding that no header tells
+        keep |= (pixels < NO_AIR_HU).all(axis=-1)
     out[keep] = pixels[keep]
     return out
 

@@ -88,6 +88,16 @@ def test_a_change_is_added_in_native_units_and_values_outside_the_window_survive
     np.testing.assert_array_equal(out.ravel(), [-1000, 40, 100, 3000])
 
 
+def test_padding_of_ct_that_no_header_tells_stays():
+    pixels = np.array([-3024, -2000, -1400, -1000, 40, 60], np.int16)
+    image = _image(pixels.reshape(1, 2, 3, 1), UnitRange(-160.0, 240.0), units="HU")
+    back = image.from_unit(image.to_unit() + np.float32(0.05)).pixels.ravel()
+    np.testing.assert_array_equal(back, [-3024, -2000, -1380, -980, 60, 80])
+    plain = replace(image, units="")  # numbers that mean something else
+    back = plain.from_unit(plain.to_unit() + np.float32(0.05)).pixels.ravel()
+    assert back[1] == -1980
+
+
 def test_inverted_pictures_get_darker_numbers_when_brightened():
     pixels = np.full((1, 2, 2, 1), 600, np.uint16)
     image = _image(pixels, UnitRange(0, 1000, inverted=True))

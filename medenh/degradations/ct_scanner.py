@@ -15,6 +15,7 @@ from pydantic import Field
 
 from medenh.degradations.grey import change_grey
 from medenh.degradations.operator import Scene
+from medenh.intensity import NO_AIR_HU
 from medenh.types import FloatArray
 
 __all__ = ["WATER_PER_MM", "Views", "change_slice", "full_views", "pixel_mm"]
@@ -24,7 +25,6 @@ _AIR_HU = -1000.0
 _HIGHEST_HU = 30_000.0  # metal; more is damage
 _FIELD_OF_VIEW_MM = 350.0  # across the longer side, where the file does not say [C]
 _NO_WINDOW_HU = -900.0  # a picture with values below it shows air as such [C]
-_NO_AIR_HU = -1500.0  # below what noise makes of air [C]
 _BLACK_HU = 10.0  # JPEG's ripple in black [C]
 _FEWEST_VIEWS, _MOST_VIEWS = 180, 720
 
@@ -99,7 +99,7 @@ def _padding(hu: FloatArray) -> NDArray[np.bool_]:
         return np.zeros(hu.shape, bool)
     rows, columns = (np.arange(side) - (side - 1) / 2 for side in hu.shape)
     outside = np.hypot(rows[:, None], columns) > min(hu.shape) / 2
-    padding: NDArray[np.bool_] = (outside & (hu == lowest)) | (hu < _NO_AIR_HU)
+    padding: NDArray[np.bool_] = (outside & (hu == lowest)) | (hu < NO_AIR_HU)
     return padding
 
 
