@@ -83,18 +83,20 @@ def foresee(
     """Return a plan without what cannot be read or ``strict`` would refuse unseen.
 
     With it come the models of what is left, and why. What keeps its format is not read
-    here where the model is known without.
+    here where the model is known without. What is read and outside the card is remarked
+    on, as the run would warn of it.
 
     Only a run knows whether a result is outside the card's limits.
     """
     work, chosen, refused = [], [], []
     for item in plan.work:
         try:
-            chosen.append(chosen_model(item, models, options))
+            model, reason, said = _foreseen(item, models, options)
         except (RefusedError, InputError) as error:
             refused += [Failure(path, error) for path in item.sources]
         else:
-            work.append(item)
+            chosen.append((model, reason))
+            work.append(replace(item, remarks=(*item.remarks, *said)))
     failed = (*plan.failed, *refused)
     return replace(plan, work=tuple(work), failed=failed), chosen
 
@@ -111,27 +113,34 @@ def chosen_model(
     InputError
         It is one file, which cannot be read; or its outputs cannot hold it.
     """
+    model, reason, _ = _foreseen(item, models, options)
+    return model, reason
+
+
+def _foreseen(
+    item: WorkItem, models: ZooModels, options: EnhanceOptions
+) -> tuple[str, str, list[str]]:
+    """Return model and reason as `chosen_model`, and what would be warned about."""
     plain = models.resolve(Modality.UNKNOWN)
     named = options.model in (plain.card.id, plain.card.full_id)
     if named and not options.strict and item.kind in ("", item.format):
-        return plain.card.id, plain.reason
+        return plain.card.id, plain.reason, []
     try:
         image = formats.read(item.sources, axis=options.axis, limits=options.limits)
     except InputError as error:
         if len(item.sources) == 1:
             raise
-        return "none", f"not all of it can be read: {error.what}"
+        return "none", f"not all of it can be read: {error.what}", []
     check_fits(image, item.targets, item.kind)
     image = options.told(image)
     resolution, modality = choose_model(image, models)
-    if options.strict:
-        seen = replace(image, modality=modality)
-        told = options.modality is not None
-        problems, _ = fidelity.check_input(seen, resolution.card, told=told)
-        problems += lost_meaning(image, item.kind, item.map_format)
-        if problems:
-            raise fidelity.describe(problems, image)
-    return resolution.card.id, resolution.reason
+    seen = replace(image, modality=modality)
+    told = options.modality is not None
+    problems, said = fidelity.check_input(seen, resolution.card, told=told)
+    problems += lost_meaning(image, item.kind, item.map_format)
+    if options.strict and problems:
+        raise fidelity.describe(problems, image)
+    return resolution.card.id, resolution.reason, [*problems, *said]
 
 
 def enhance_files(

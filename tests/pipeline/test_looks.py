@@ -14,7 +14,12 @@ from medenh import formats
 from medenh.formats.array import from_array
 from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.enhance import chosen_model, enhance_files, plan_files
+from medenh.pipeline.enhance import (
+    chosen_model,
+    enhance_files,
+    foresee,
+    plan_files,
+)
 from medenh.pipeline.fidelity import check_input
 from medenh.pipeline.loading import ZooModels
 from medenh.pipeline.looks import choose_model, looks_like_mask
@@ -140,6 +145,21 @@ def test_a_dry_run_tells_what_the_run_will_take(eye, tmp_path):
     assert model == "fast-fundus"
     summary = enhance_files([eye], tmp_path / "out", options)
     assert [(one.model, one.reason) for one in summary.written] == [(model, reason)]
+
+
+def test_a_dry_run_warns_of_masks_as_the_run_does(tmp_path):
+    mask = np.zeros((64, 64, 6), np.uint8)
+    mask[16:48, 20:40] = 1
+    path = tmp_path / "mask.nii.gz"
+    nib.Nifti1Image(mask, np.eye(4)).to_filename(path)
+    options = EnhanceOptions()
+    models = ZooModels(options)
+    plan = plan_files([path], tmp_path / "out", options, models)
+    seen, _ = foresee(plan, models, options)
+    (item,) = seen.work
+    (done,) = enhance_files([path], tmp_path / "out", options).written
+    assert "looks like a mask" in " ".join(item.remarks)
+    assert item.remarks == done.warnings
 
 
 def test_what_was_chosen_by_looks_is_not_done_again(eye, tmp_path):
