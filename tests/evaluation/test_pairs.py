@@ -201,14 +201,13 @@ def test_pictures_that_exif_turns_otherwise_are_noted(tmp_path):
 
 
 def test_hounsfield_units_are_those_of_the_reference(tmp_path):
-    """NIfTI only lets guess them: noise, or floats, had parted a pair."""
+    """NIfTI only lets guess them, by its air: noise there had parted a pair."""
     rng = np.random.default_rng(0)
     clean = rng.integers(-160, 240, (24, 24, 6)).astype(np.int16)
     clean[:8] = -1000
-    for folder, numbers in (
-        ("clean", clean),
-        ("low", clean.astype(np.float32) + 4),
-    ):
+    noisy = clean.astype(np.float32) + 4
+    noisy[:8] += rng.normal(0, 100, noisy[:8].shape)
+    for folder, numbers in (("clean", clean), ("low", noisy)):
         (tmp_path / folder).mkdir()
         volume = nibabel.Nifti1Image(numbers, np.eye(4))
         nibabel.save(volume, tmp_path / folder / "a.nii")
