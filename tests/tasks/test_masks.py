@@ -57,6 +57,24 @@ def test_labels_of_several_classes_are_refused_as_jpeg(tmp_path, levels):
         read_mask(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("levels", [(0, 128, 255), (255, 128, 0), (0, 50, 250)])
+def test_a_small_disc_and_its_cup_are_refused_as_jpeg(tmp_path, levels):
+    # of the picture they are but a fiftieth, which hides no class of them
+    distance = np.hypot(*(np.indices((256, 256)) - 128))
+    labels = np.select([distance < 12, distance < 22], levels[:0:-1], levels[0])
+    Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "a.jpg", quality=95)
+    with pytest.raises(InputError, match="labels do not survive"):
+        read_mask(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("quality", [50, 75])
+def test_a_jpeg_mask_of_a_few_pixels_is_kept(tmp_path, quality):
+    where = np.zeros((64, 64), np.uint8)
+    where[10, 10] = 255
+    Image.fromarray(where).save(tmp_path / "a.jpg", quality=quality)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.jpg") != 0, where != 0)
+
+
 def test_an_empty_jpeg_mask_stays_empty(tmp_path):
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "a.jpg")
     assert not read_mask(tmp_path / "a.jpg").any()
