@@ -240,11 +240,18 @@ def _recipe_names(text: str) -> Iterator[str]:
     while parts:
         for count in range(len(parts), 0, -1):
             name = ",".join(parts[:count]).strip()
-            if count == 1 or (is_recipe_file(name) and Path(name).is_file()):
+            if count == 1 or (is_recipe_file(name) and _is_there(name)):
                 break
         del parts[:count]
         if name:
             yield name
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # many names together are too long for one
+        return False
 
 
 def _show_recipes(*, json: bool) -> None:

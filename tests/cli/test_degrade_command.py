@@ -299,3 +299,7 @@ def test_a_recipe_may_lie_in_a_folder_with_commas_in_its_name(folder, tmp_path):
     made = [entry["record"] for entry in json.loads(done.stdout)["files"]]
     assert [one["preset"] for one in made] == ["dpe", "a,b.toml", "gauss-0.1"]
     assert made[1]["output"] == "00.a,b.png"
+    # more letters than a name of a file may have
+    words[1] = ",".join([*["gauss-0.1"] * 30, "own.toml"])
+    refused = medenh(folder / "00.png", "-o", tmp_path / "more", *words)
+    assert refused.returncode == 2, refused.stderr
