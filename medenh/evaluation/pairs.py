@@ -292,9 +292,11 @@ def _notes_on_depths(measured: Sequence[_Measured]) -> Iterator[str]:
             if bits is None:
                 continue
             rows.setdefault(row, {}).setdefault(bits, []).append(one.name)
+    alone = not any(REFERENCE in one.depths for one in measured)
+    standard = set(rows.get(SUBJECT if alone else REFERENCE, ()))
     for row, depths in rows.items():
         # all of 8 or of 16 bits: what programs write that make 16-bit files of 8 bits
-        if len(depths) == 1 and (row == REFERENCE or not {8, 16}.isdisjoint(depths)):
+        if len(depths) == 1 and (set(depths) == standard or {8, 16} & set(depths)):
             continue
         parts = [
             f"{len(names)} as {bits} bits, {min(names)} for one"

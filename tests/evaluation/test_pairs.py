@@ -459,6 +459,16 @@ def test_guessed_depths_are_told_and_can_be_said(make_folder, picture):
         medenh.evaluate(*folders, bits=20)
 
 
+def test_depths_that_agree_need_no_word_where_nothing_has_another(make_folder, picture):
+    twelve = {f"{i}.png": picture(i) * np.uint16(16) for i in range(2)}
+    subject, baseline = make_folder("a", twelve), make_folder("b", twelve)
+    found = medenh.evaluate(subject, baselines=[baseline], metrics=["contrast"])
+    assert not found.notes
+    eight = make_folder("c", {n: (p >> 4).astype("u1") for n, p in twelve.items()})
+    found = medenh.evaluate(eight, baselines=[baseline], metrics=["contrast"])
+    assert "2 as 12 bits" in found.notes[0]
+
+
 def test_sixteen_bits_made_of_eight_need_no_word_on_depth(make_folder, picture):
     clean = {f"{i}.png": picture(i) for i in range(2)}
     clean["black.png"] = np.zeros((48, 48, 3), np.uint8)
