@@ -39,6 +39,7 @@ NO_REFERENCE = ("niqe", "sharpness", "cnr", "contrast", "noise")
 _FAR_BELOW, _MANY = 0.25, 0.01  # noise and overshoot are not so many values [chosen]
 _TOO_BRIGHT = 2.0  # on 0-1; networks without a limit overshoot by less [chosen]
 _BLACK = 0.01  # share of white below which no reference tells a scale [chosen]
+_LOOKED_AT = 1 << 20  # values
 PSNR_CAP_DB = 100.0  # equal pictures have no finite PSNR, and a mean needs one
 _DIGITS = {
     "psnr": 2,
@@ -283,8 +284,13 @@ def _on_unit_scale(image: Image, reference: Image) -> bool:
 
 
 def _brightest(image: Image) -> float:
-    """Return what all but the brightest hundredth of the finite values lie below."""
-    finite = image.pixels[np.isfinite(image.pixels)]
+    """Return what all but the brightest hundredth of the finite values lie below.
+
+    Of about a million values, evenly spread: volumes have more.
+    """
+    step = image.pixels.size // _LOOKED_AT | 1  # odd, so that rows are not cut alike
+    some = image.pixels.reshape(-1)[::step]
+    finite = some[np.isfinite(some)]
     return max(float(np.percentile(finite, 99)), 0.0) if finite.size else 0.0
 
 
