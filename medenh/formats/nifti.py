@@ -50,6 +50,7 @@ _REFUSED = {
     1536: "128-bit",
 }
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+_SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 _TIE = 1.001
 _AIR_HU, _HIGHEST_HU = (-1150.0, -900.0), 32767.0
 _MOST_BELOW_AIR, _LEAST_AIR = 0.001, 0.001  # shares of the voxels [chosen]
@@ -304,7 +305,7 @@ def _image(header: NiftiHeader, meta: Any, stored: NDArray[Any], path: Path) -> 
         format="nifti",
         modality=Modality.CT if computed else Modality.UNKNOWN,
         units="HU" if computed else "",
-        geometry=replace(_geometry(meta, header.axis), depth=header.shape[header.axis]),
+        geometry=_geometry(meta, header),
         alpha=alpha,
         frozen=frozen,
         source=path,
@@ -417,7 +418,8 @@ def no_picture(image: Image) -> str:
     return "statistics" if 2 <= code <= 24 else _INTENTS.get(code, "")
 
 
-def _geometry(meta: Any, axis: int) -> Geometry:
+def _geometry(meta: Any, header: NiftiHeader) -> Geometry:
+    axis = header.axis
     columns, rows = (other for other in range(3) if other != axis)
     scale = _MM.get(int(meta["xyzt_units"]) & 7, 1.0)
     steps = [abs(float(step)) * scale for step in meta["pixdim"][1:4]]
@@ -433,8 +435,19 @@ def _geometry(meta: Any, axis: int) -> Geometry:
     placed[3] = (0.0, 0.0, 0.0, 1.0)
     whole = bool(np.isfinite(placed).all())
     return Geometry(
-        (steps[axis], steps[rows], steps[columns]), placed if whole else None
+        (steps[axis], steps[rows], steps[columns]),
+        placed if whole else None,
+        header.shape[axis],
+        _time_step(meta, header.shape),
     )
+
+
+def _time_step(meta: Any, shape: tuple[int, ...]) -> float:
+    """Return the step of the fourth dimension in s; NaN where it is no time."""
+    unit = _SECONDS.get(int(meta["xyzt_units"]) & 56, math.nan)
+    step = unit * float(meta["pixdim"][4])
+    several = len(shape) > 3 and shape[3] > 1
+    return step if several and math.isfinite(step) and step > 0 else math.nan
 
 
 def write(image: Image, path: Path) -> None:

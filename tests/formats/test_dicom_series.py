@@ -649,6 +649,8 @@ def test_frames_of_a_cine_are_times(told, seconds, lost, tmp_path):
     else:
         wanted = 0.2 / 3 if seconds == 1 else seconds
         assert (unit, step) == ("sec", (1, pytest.approx(wanted)))
+    back = formats.read(tmp_path / "a.nii").geometry.time_s
+    assert back == pytest.approx(image.geometry.time_s, nan_ok=True)
 
 
 @pytest.mark.parametrize(

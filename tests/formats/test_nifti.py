@@ -67,6 +67,20 @@ def stored(path: Path):
     return np.asanyarray(nibabel.load(path).dataobj.get_unscaled())
 
 
+@pytest.mark.parametrize(
+    ("unit", "times", "seconds"),
+    [("sec", 3, 2.5), ("msec", 3, 0.0025), ("hz", 3, np.nan), ("sec", 1, np.nan)],
+)
+def test_the_step_in_time_is_told_where_there_are_times(unit, times, seconds, tmp_path):
+    picture = nibabel.Nifti1Image(np.zeros((6, 5, 4, times), "i2"), AFFINE)
+    picture.header.set_xyzt_units("mm", unit)
+    picture.header["pixdim"][4] = 2.5
+    nibabel.save(picture, tmp_path / "a.nii")
+    found = formats.read(tmp_path / "a.nii").geometry
+    assert found.time_s == pytest.approx(seconds, nan_ok=True)
+    assert found.depth == 4
+
+
 @pytest.mark.parametrize("axis", [0, 2])
 def test_the_range_holds_the_brightest_of_many_volumes(axis, tmp_path):
     data = np.random.default_rng(0).normal(400, 20, (30, 20, 6, 40)).astype("i2")
