@@ -227,13 +227,17 @@ def no_picture(image: Image) -> str:
 
 
 def _too_dim(image: Image, name: str) -> str:
-    """Return that volumes are too dark for a network beside others; "" if none is."""
+    """Return that volumes are too dark for a network beside others; "" if none is.
+
+    Those of a cine are frames.
+    """
     dim = dim_volumes(image)
     if not dim:
         return ""
     depth = image.geometry.depth or image.frames
+    kind = "frames" if depth == 1 else "volumes"
     return (
-        f"{dim} of its {image.frames // depth} volumes are 8 times or more darker than "
+        f"{dim} of its {image.frames // depth} {kind} are 8 times or more darker than "
         f"the brightest, whose range all share: {name} sees them nearly black and may "
         "harm them; enhance them as files of their own, or with nlm (nlm-rician for "
         "magnitudes of MRI), which goes by the noise of each slice"

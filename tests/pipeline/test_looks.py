@@ -124,6 +124,15 @@ def test_volumes_far_darker_than_another_are_not_for_a_network(
     assert check_input(image, manifest.get("nlm")) == ([], [])
 
 
+def test_what_is_far_darker_in_a_cine_is_a_frame(tmp_path):
+    frames = np.random.default_rng(0).uniform(0, 400, (3, 1, 64, 64)).astype("f4")
+    frames[0] /= 20
+    nib.Nifti1Image(frames.T, np.eye(4)).to_filename(tmp_path / "cine.nii")
+    image = formats.read(tmp_path / "cine.nii")
+    _, said = check_input(image, load_manifest().get("denoise-mri"))
+    assert any("1 of its 3 frames are 8 times" in word for word in said)
+
+
 def test_what_file_or_user_tells_is_not_doubted():
     told = replace(formats.read(RETINA), modality=Modality.XRAY)
     model, modality, reason = choose(told)
