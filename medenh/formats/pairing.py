@@ -149,7 +149,8 @@ def list_pictures(
             continue
         names = " and ".join(path.name for path in named[key])
         error = UnsupportedError(
-            f"{names} have the same name but for the extension or '.enhanced'",
+            f"{names} have the same name but for the extension, '.enhanced' or how "
+            "accents are stored",
             hint="pairs are found by name: keep one of them in the folder",
         )
         found.rejected.extend((path, error) for path in named[key])
