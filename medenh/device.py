@@ -229,6 +229,16 @@ def _memory_to_keep() -> list[tuple[str, int, int]]:
 _changing = threading.RLock()
 
 
+def _unlock() -> None:
+    """In the child of a fork: the thread that had locked it is not there."""
+    global _changing
+    _changing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 @contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
     with _changing:

@@ -49,3 +49,45 @@ def test_a_model_in_use_works_on_in_a_forked_process(engine, then, tmp_path):
         env=environment,
     )
     assert done.returncode == 7, done.stderr
+
+
+_FORK_WHILE_OTHERS_WORK = """
+import os, signal, sys, threading
+import numpy as np
+import medenh
+from medenh import device
+from medenh.pipeline import openvino_cache
+
+model = medenh.load_model("fast-general", engine="openvino")
+model.enhance(np.zeros((64, 64, 3), np.uint8))
+locked, done = threading.Event(), threading.Event()
+
+def work():
+    with openvino_cache._importing, device.surroundings_of_children():
+        locked.set()
+        done.wait()
+
+other = threading.Thread(target=work)
+other.start()
+locked.wait()
+child = os.fork()
+if child == 0:
+    device.num_threads()
+    os._exit(7)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+signal.alarm(20)  # where it waits for what nobody unlocks
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+done.set()
+other.join()
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_waits_for_nothing_that_another_thread_does():
+    """A child that has no use for models may be forked at any time."""
+    pytest.importorskip("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK_WHILE_OTHERS_WORK], capture_output=True, text=True
+    )
+    assert done.returncode == 7, done.stderr

@@ -94,10 +94,7 @@ class OpenVinoRunner:
 
     def _begin(self) -> None:
         """Make all that has to do with threads; nothing is compiled yet."""
-        self._core = import_openvino().Core()
-        with contextlib.suppress(RuntimeError):  # not one of its documented settings
-            kept = {"CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS}
-            self._core.set_property("CPU", kept)
+        self._core: Any = None
         self._lock = threading.Lock()
         self._alone = threading.Lock()
         self._compiled: dict[tuple[str, str, bool], Any] = {}
@@ -108,6 +105,8 @@ class OpenVinoRunner:
     def begin_again(self) -> None:
         """In the child of a fork: compile anew, on threads that are there.
 
+        OpenVINO is not asked for anything before the model is used: most children of
+        a program have no use for it, and another thread's work may have locked it.
         What the parent compiled waits for the parent's threads when it is taken apart,
         for ever, and the end of the process takes apart what it can reach: one
         reference more than Python knows of keeps it.
@@ -262,12 +261,14 @@ class OpenVinoRunner:
             turn = self._compiling.setdefault(key, threading.Lock())
         with turn:
             if key not in self._compiled:
+                with self._lock:
+                    self._core = core = self._core or _new_core()
                 config = {
                     "INFERENCE_PRECISION_HINT": _HINTS[precision],
                     "NUM_STREAMS": 1 if alone else self.workers,
                     "INFERENCE_NUM_THREADS": self.workers,
                 }
-                self._compiled[key] = self._core.compile_model(
+                self._compiled[key] = core.compile_model(
                     self._parts[name], "CPU", config
                 )
             return self._compiled[key]
@@ -283,6 +284,13 @@ class OpenVinoRunner:
             global_ops=self._global,
             tiled=self._tiled,
         )
+
+
+def _new_core() -> Any:
+    core = import_openvino().Core()
+    with contextlib.suppress(RuntimeError):  # not one of its documented settings
+        core.set_property("CPU", {"CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS})
+    return core
 
 
 def _numbers_of(request: Any) -> Any:

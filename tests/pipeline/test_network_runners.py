@@ -222,7 +222,8 @@ class CoreThatNotes:
 def test_both_parts_of_a_network_compile_side_by_side_and_once(kept, monkeypatch):
     monkeypatch.setattr(openvino_runner_module, "num_threads", lambda: 2)
     runner = openvino_runner(kept, "conditioned")
-    runner._core = CoreThatNotes(runner._core, runner._parts)
+    core = openvino_runner_module.import_openvino().Core()
+    runner._core = CoreThatNotes(core, runner._parts)
     batch = random_batch(64, 64)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(runner.run, [batch] * 4))
