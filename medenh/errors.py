@@ -47,6 +47,7 @@ __all__ = [
     "exit_code",
     "first_problem",
     "is_out_of_memory",
+    "not_loaded",
     "spelled",
 ]
 
@@ -205,6 +206,24 @@ def as_ours(error: BaseException, path: Path) -> MedenhError:
     _log.debug("unexpected error", exc_info=error)
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return MedenhError(f"unexpected {what[:300]}", path=path)
+
+
+def not_loaded(what: str, error: ImportError, path: Path) -> MedenhError:
+    """Return what is to be said where a library that a file needs cannot be loaded.
+
+    Parameters
+    ----------
+    what : str
+        "what reads png files".
+    error : ImportError
+    path : path
+        The file.
+    """
+    if is_out_of_memory(error):  # there is no room for the library itself
+        return OutOfMemoryError("does not fit in memory", path=path)
+    return MedenhError(
+        f"{what} cannot be loaded: {error}", path=path, hint="install medenh again"
+    )
 
 
 def first_problem(error: ValidationError) -> str:

@@ -25,7 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.device import ONE_THREAD, interpreter
-from medenh.errors import InputError, MedenhError, OutOfMemoryError, UnreadableError
+from medenh.errors import (
+    InputError,
+    MedenhError,
+    OutOfMemoryError,
+    UnreadableError,
+    not_loaded,
+)
 from medenh.formats.limits import TOO_SLOW, read_seconds
 from medenh.formats.patience import Patience, cpu_clock_of
 
@@ -257,7 +263,8 @@ if hasattr(os, "register_at_fork"):
 
 def _error(text: bytes, path: Path) -> MedenhError:
     """Return the error that a child speaks of; words only, whatever it says."""
-    known: list[type[MedenhError]] = [OutOfMemoryError, *InputError.__subclasses__()]
+    known: list[type[MedenhError]] = [MedenhError, OutOfMemoryError]
+    known += InputError.__subclasses__()
     kinds = {kind.code: kind for kind in known}
     try:
         code, what, hint = map(str, json.loads(text))
@@ -344,6 +351,9 @@ def _answers(asked: dict[str, Any], data: bytes) -> Iterator[tuple[bytes, Buffer
         yield _ERROR, _words(error.code, error.what, error.hint)
     except MemoryError:
         yield _ERROR, _words(OutOfMemoryError.code, "does not fit in memory", "")
+    except ImportError as error:
+        ours = not_loaded("what decodes it", error, Path())
+        yield _ERROR, _words(ours.code, ours.what, ours.hint)
     except BaseException as error:  # a panic of native code too
         what = f"its decoder crashed ({type(error).__name__})"
         yield _ERROR, _words(UnreadableError.code, what, "")

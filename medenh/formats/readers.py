@@ -13,7 +13,7 @@ from medenh.errors import (
     OutOfMemoryError,
     UnreadableError,
     UsageError,
-    is_out_of_memory,
+    not_loaded,
 )
 from medenh.formats import files
 from medenh.formats.content import format_of
@@ -59,13 +59,7 @@ def _damage_told(kind: str, path: Path) -> Iterator[None]:
     except MemoryError:
         raise OutOfMemoryError("does not fit in memory", path=path) from None
     except ImportError as error:
-        if is_out_of_memory(error):  # there is no room for the library itself
-            raise OutOfMemoryError("does not fit in memory", path=path) from None
-        raise MedenhError(
-            f"what reads {kind} files cannot be loaded: {error}",
-            path=path,
-            hint="install medenh again",
-        ) from error
+        raise not_loaded(f"what reads {kind} files", error, path) from error
     except Exception as error:
         # a decoder met with hostile bytes raises anything; one class leaves here
         reason = f"{type(error).__name__}: {error}" if str(error) else repr(error)

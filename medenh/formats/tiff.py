@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -234,9 +235,11 @@ def _opened(path: Path, size: int) -> Iterator[tuple[Any, list[Any]]]:
             tifffile.TiffFile(path, _multifile=False) as tiff,
         ):
             yield tiff, tiff_frames.choose(tiff, path)
-    except (InputError, MemoryError):
+    except (InputError, MemoryError, ImportError):
         raise
     except Exception as error:
+        import_module("imagecodecs")  # tifffile takes want of it for damage
+
         reason = str(error) or type(error).__name__
         raise UnreadableError(f"damaged TIFF: {reason[:120]}", path=path) from error
 

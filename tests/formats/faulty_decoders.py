@@ -44,6 +44,11 @@ def fail_with_os_error(words, data):
     yield
 
 
+def lack_a_library(words, data):
+    raise ImportError(words["reason"])
+    yield
+
+
 def run_out_of_memory(words, data):
     raise MemoryError
     yield

@@ -14,7 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medenh.errors import InputError, OutOfMemoryError, OverBudgetError, UnreadableError
+from medenh.errors import (
+    InputError,
+    MedenhError,
+    OutOfMemoryError,
+    OverBudgetError,
+    UnreadableError,
+)
 from medenh.formats import isolation
 
 HERE = Path(__file__).parent
@@ -82,6 +88,13 @@ def test_errors_come_back_as_they_were():
             ask(name)
     with pytest.raises(OutOfMemoryError, match=r"picture\.dcm: does not fit"):
         ask("run_out_of_memory")
+    with pytest.raises(OutOfMemoryError, match=r"picture\.dcm: does not fit"):
+        ask("lack_a_library", reason="x.so: failed to map segment")
+    with pytest.raises(
+        MedenhError, match=r"dcm: .*not found \(install medenh"
+    ) as caught:
+        ask("lack_a_library", reason="x.so: not found")
+    assert not isinstance(caught.value, UnreadableError)
     # an error is an answer: no process was lost
     assert int(ask("process_id", dtype=np.int64)[0]) == before
 

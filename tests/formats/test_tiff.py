@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -529,6 +531,31 @@ def test_compressions_without_a_guard_are_refused(tmp_path):
     make(tmp_path / "a.tif", numbers((64, 64)), compression="jpeg2000")
     with pytest.raises(UnsupportedError, match="JPEG"):
         formats.read(tmp_path / "a.tif")
+
+
+def test_decoders_that_cannot_be_loaded_are_no_damage(tmp_path):
+    """Nor in DICOM: tifffile and pydicom take want of them for damage."""
+    make(tmp_path / "a.tif", numbers((64, 64)), compression="lzw")
+    make(tmp_path / "plain.tif", numbers((64, 64)))
+    (tmp_path / "imagecodecs.py").write_text("raise ImportError('no libtiff')")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import medenh, pydicom.data\n"
+        "medenh.read('plain.tif')\n"
+        "rle = pydicom.data.get_testdata_file('MR_small_RLE.dcm')\n"
+        "for path in ('a.tif', rle):\n"
+        "    try: medenh.read(path)\n"
+        "    except Exception as error: print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert len(told) == 2
+    for words in told:
+        assert words.startswith("MedenhError ")
+        assert "cannot be loaded: no libtiff (install medenh again)" in words
 
 
 @pytest.mark.parametrize("dtype", ["u2", "i2", "u4", "i4", "u8", "i8"])

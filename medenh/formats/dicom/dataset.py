@@ -76,7 +76,8 @@ def damage_guard(
     """
     try:
         yield
-    except (MedenhError, MemoryError):  # want of memory is no damage
+    # want of memory, or of a library, is no damage
+    except (MedenhError, MemoryError, ImportError):
         raise
     except OSError as error:
         if error.errno is None:  # a parser's own, about the content

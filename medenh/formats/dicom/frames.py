@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,8 @@ def decode_encapsulated(words: dict[str, Any], data: bytes) -> Iterator[NDArray[
     """
     silence()
     dtype = np.dtype(words.pop("dtype"))
+    if words["plugin"] == PLUGIN:
+        import_module("imagecodecs")  # pydicom takes want of it for damage
     with damage_guard(Path(), DAMAGED):
         for frame in frames_of(data, **words):
             yield frame.astype(dtype, casting="same_kind", copy=False)
