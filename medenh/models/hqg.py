@@ -128,7 +128,8 @@ class HQGNet(nn.Module):
     ----------
     default_code : float32 tensor, shape (1, 64)
         The guidance where none is given: the mean code of the high-quality training
-        images; zeros until training sets it.
+        images; zeros until training sets it. Pairs that guide themselves leave it as
+        it is (`guided.pair_reference` of training).
 
     Notes
     -----

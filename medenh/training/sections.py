@@ -361,7 +361,7 @@ class GuidedConfig(Section):
         which teaches to ignore it, as the answer does not depend on it. "own": in every
         other step the answer itself, turned by a quarter, so that a reference says what
         the result shall look like, and is trusted; in the steps between the code that
-        guides where no reference is given.
+        guides where no reference is given, which stays as it is in these steps.
     content : str
         Second encoder of the feature term: "analytic", or a safetensors file or zoo id
         of an "autoencoder" network.
