@@ -256,8 +256,8 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 def num_threads() -> int:
     """Return how many threads to use: what the process may use, or OMP_NUM_THREADS."""
-    with _changing:  # it may be 1 for processes that another thread starts
-        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    # never under the lock: who holds it may wait for the thread that asks
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return usable_cores()

@@ -303,3 +303,17 @@ def test_a_recipe_may_lie_in_a_folder_with_commas_in_its_name(folder, tmp_path):
     words[1] = ",".join([*["gauss-0.1"] * 30, "own.toml"])
     refused = medenh(folder / "00.png", "-o", tmp_path / "more", *words)
     assert refused.returncode == 2, refused.stderr
+
+
+def test_a_volume_is_written_gzipped_by_the_process_itself(tmp_path):
+    import subprocess
+    import sys
+
+    import nibabel
+
+    volume = np.random.default_rng(0).random((24, 24, 3)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "v.nii.gz")
+    words = [str(tmp_path / "v.nii.gz"), "-o", str(tmp_path / "out"), "--recipe", "dpe"]
+    program = [sys.executable, "-m", "medenh", "degrade", *words]
+    subprocess.run(program, check=True, capture_output=True, timeout=120)
+    assert list((tmp_path / "out").rglob("*.nii.gz"))
