@@ -182,8 +182,12 @@ def surroundings_of_children() -> Iterator[None]:
     """
     with _changing:
         kept = {name: str(value) for name, _, value in _memory_to_keep()}
-        with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
-            yield
+        _said.append(os.environ.get("OMP_NUM_THREADS", ""))
+        try:
+            with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
+                yield
+        finally:
+            _said.pop()
 
 
 def interpreter() -> str:
@@ -227,6 +231,7 @@ def _memory_to_keep() -> list[tuple[str, int, int]]:
 # the environment is one for all threads: what one has set another would take for the
 # user's, and set again for good
 _changing = threading.RLock()
+_said: list[str] = []  # of OMP_NUM_THREADS, while it is 1 for processes being started
 
 
 def _unlock() -> None:
@@ -257,7 +262,8 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 def num_threads() -> int:
     """Return how many threads to use: what the process may use, or OMP_NUM_THREADS."""
     # never under the lock: who holds it may wait for the thread that asks
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    said = _said[-1:] or [os.environ.get("OMP_NUM_THREADS", "")]
+    asked = said[0].partition(",")[0]
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return usable_cores()
