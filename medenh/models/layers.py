@@ -194,4 +194,6 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 def crop_to(x: Tensor, like: Tensor) -> Tensor:
     """Undo `pad_to_multiple`: the top-left part of ``x`` as large as ``like``."""
+    if x.shape[-2:] == like.shape[-2:]:
+        return x  # a traced network has no cut then, as it has no padding
     return x[..., : like.shape[-2], : like.shape[-1]]

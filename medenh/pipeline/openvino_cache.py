@@ -37,6 +37,7 @@ __all__ = [
     "import_openvino",
     "load_parts",
     "pad_to_multiple",
+    "pooled_for",
     "read_folders",
 ]
 
@@ -301,8 +302,43 @@ def _convert(network: torch.nn.Module, multiple_of: int) -> dict[str, Any]:
             # be the caller's for good
             warnings.simplefilter("ignore")
             parts = _trace(running, example)
+        _fix_shapes(parts, channels)
         _prove(network, parts, channels, multiple_of)
     return parts
+
+
+def _fix_shapes(parts: dict[str, Any], channels: int) -> None:
+    """Tell the parts all that stays of their inputs' shapes: OpenVINO runs faster.
+
+    Pictures come one by one. A part that pools its picture first, and sees that alone,
+    begins with the thumbnail, see `pooled_for`: all after it is of one size then, and
+    OpenVINO's own pooling is slow.
+
+    Notes
+    -----
+    [measured] `fast-general` at 512x512 on a core: 17.1 ms before, 15.7 ms with this.
+    """
+    shape = [1, channels, -1, -1]
+    if "condition" not in parts:
+        parts["whole"].reshape(shape)
+        return
+    condition, local = parts["condition"], parts["local"]
+    condition.reshape([*shape[:2], *_left_out_pooling(condition)])
+    picture, found = local.inputs
+    known = condition.output(0).partial_shape
+    local.reshape({picture: shape, found: known})
+
+
+def _left_out_pooling(part: Any) -> list[int]:
+    """Take the pooling away with which a part begins; the size that it takes then."""
+    picture = part.input(0).get_node()
+    takers = [taker.get_node() for taker in picture.output(0).get_target_inputs()]
+    if [taker.get_type_name() for taker in takers] == ["AdaptiveAvgPool"]:
+        size = takers[0].input_value(1).get_node()
+        if size.get_type_name() == "Constant":
+            takers[0].output(0).replace(picture.output(0))
+            return [int(length) for length in size.data]
+    return [-1, -1]
 
 
 def _prove(
@@ -346,7 +382,8 @@ def _run(
     call = {name: core.compile_model(part, "CPU", hint) for name, part in parts.items()}
     inputs = [pad_to_multiple(x, multiple_of)]
     if "condition" in call:
-        inputs.append(call["condition"]([x if tiled else inputs[0]])[0])
+        seen = pooled_for(parts["condition"], x if tiled else inputs[0])
+        inputs.append(call["condition"]([seen])[0])
     answer = call["local" if "condition" in call else "whole"](inputs)[0]
     return np.asarray(answer, np.float32)[:, :, : x.shape[2], : x.shape[3]]
 
@@ -359,6 +396,53 @@ def pad_to_multiple(x: FloatArray, multiple: int) -> FloatArray:
     fits = bottom < x.shape[2] and right < x.shape[3]
     widths = ((0, 0), (0, 0), (0, bottom), (0, right))
     return np.pad(x, widths, mode="reflect" if fits else "edge")
+
+
+def pooled_for(part: Any, x: FloatArray) -> FloatArray:
+    """Return the picture as a part takes it: pooled, where that has a fixed size.
+
+    Parameters
+    ----------
+    part : openvino.Model
+    x : float32 array, shape (B, C, H, W)
+
+    Returns
+    -------
+    float32 array, shape (B, C, h, w)
+        Each value the mean of its part of the picture, as torch's adaptive pooling has
+        it: where sizes are no multiples, such parts overlap by a pixel.
+    """
+    height, width = part.input(0).partial_shape[2], part.input(0).partial_shape[3]
+    if height.is_dynamic or width.is_dynamic:
+        return x
+    size = height.get_length(), width.get_length()
+    if x.shape[2] % size[0] == 0 and x.shape[3] % size[1] == 0:
+        return _block_means(x, size)
+    rows = _mean_rows(x, size[0])
+    columns = _mean_rows(rows.swapaxes(2, 3).copy(), size[1])
+    return columns.swapaxes(2, 3)
+
+
+def _block_means(x: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Return what `_mean_rows` finds each way, where blocks of pixels are whole."""
+    from medenh.opencv import cv2
+
+    planes = [
+        cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA)
+        for plane in x.reshape(-1, *x.shape[2:])
+    ]
+    return np.stack(planes).reshape(*x.shape[:2], *size)
+
+
+def _mean_rows(x: FloatArray, count: int) -> FloatArray:
+    """Return (B, C, count, W): means of ``count`` bands of rows of (B, C, H, W)."""
+    edges = np.arange(count + 1) * x.shape[2]
+    first, last = edges[:-1] // count, -(-edges[1:] // count)
+    out = np.empty((*x.shape[:2], count, x.shape[3]), np.float32)
+    for index, (top, bottom) in enumerate(zip(first, last, strict=True)):
+        np.add.reduce(x[:, :, top:bottom], axis=2, out=out[:, :, index])
+    out /= (last - first).astype(np.float32)[:, None]
+    return out
 
 
 def _channels(network: torch.nn.Module) -> int:

@@ -22,7 +22,7 @@ from medenh.pipeline import enhancer as enhancer_module
 from medenh.pipeline import openvino_runner as openvino_runner_module
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.frames import FrameTask
-from medenh.pipeline.openvino_cache import UnconvertibleError, load_parts
+from medenh.pipeline.openvino_cache import UnconvertibleError, load_parts, pooled_for
 from medenh.pipeline.openvino_runner import OpenVinoRunner
 from medenh.pipeline.runners import ClassicalRunner, TorchRunner
 
@@ -500,6 +500,28 @@ def test_a_pixel_shuffle_stays_one_operation(tmp_path):
     assert operations.count("DepthToSpace") == 1
     assert operations.count("SpaceToDepth") == 2
     assert operations.count("Transpose") == 0
+
+
+@pytest.mark.parametrize("size", [(75, 101), (128, 300), (256, 384), (31, 1000)])
+def test_a_thumbnail_is_pooled_as_torch_pools_it(kept, size):
+    """The part begins with it, at one size: OpenVINO's own pooling is slow."""
+    part = load_parts(kept, "conditioned", forbidden)["condition"]
+    operations = [one.get_type_name() for one in part.get_ops()]
+    assert "AdaptiveAvgPool" not in operations
+    assert list(part.input(0).shape) == [1, 3, 128, 128]
+    batch = random_batch(*size, count=2)
+    answer = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(batch), 128)
+    np.testing.assert_allclose(pooled_for(part, batch), answer.numpy(), atol=1e-6)
+
+
+def test_conditions_of_a_batch_are_those_of_its_pictures(kept):
+    runner = openvino_runner(kept, "conditioned")
+    batch = random_batch(75, 101, count=3)
+    batch[1] *= 0.5
+    conditions = runner.condition(batch)
+    assert conditions.shape == (3, 6)
+    for one, x in zip(conditions, batch, strict=True):
+        np.testing.assert_array_equal(one, runner.condition(x[None])[0])
 
 
 class Silent:
