@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,8 @@ from medenh.degradations.operator import (
     Scene,
     Seed,
     Share,
-    at_level,
-    draw_share,
-    new_seed,
-    relative_size,
 )
+from medenh.degradations.parameters import Graded, Levels, RangedOperator, Uniform
 from medenh.degradations.psf import disc_kernel, line_kernel, shake_kernel
 from medenh.opencv import cv2
 from medenh.types import FloatArray
@@ -45,7 +42,7 @@ _ZOOM_STEPS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class GaussianBlur:
+class GaussianBlur(RangedOperator):
     """Gaussian blur; samples ImageNet-C's levels, sigma 1 to 6 at 224 px [code].
 
     Attributes
@@ -58,18 +55,9 @@ class GaussianBlur:
 
     name: ClassVar[str] = "gaussian-blur"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw sigma."""
-        level = at_level((1, 2, 3, 4, 6), draw_share(rng, severity))
-        return cls(level * relative_size(pixels, _IMAGENET_SIDE, scene))
+    parameters: ClassVar = {
+        "sigma": Levels((1, 2, 3, 4, 6), at_side=_IMAGENET_SIDE),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Blur one frame."""
@@ -86,7 +74,7 @@ class GaussianBlur:
 
 
 @dataclass(frozen=True, slots=True)
-class DefocusBlur:
+class DefocusBlur(RangedOperator):
     """Disc-shaped point spread; samples ImageNet-C's levels, 3 to 10 px [code].
 
     Attributes
@@ -103,22 +91,11 @@ class DefocusBlur:
 
     name: ClassVar[str] = "defocus"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw radius and softness, both scaled with the picture."""
-        share = draw_share(rng, severity)
-        scale = relative_size(pixels, _IMAGENET_SIDE, scene)
-        return cls(
-            radius=at_level((3, 4, 6, 8, 10), share) * scale,
-            softness=at_level((0.1, 0.5, 0.5, 0.5, 0.5), share) * scale,
-        )
+    together: ClassVar = True
+    parameters: ClassVar = {
+        "radius": Levels((3, 4, 6, 8, 10), at_side=_IMAGENET_SIDE),
+        "softness": Levels((0.1, 0.5, 0.5, 0.5, 0.5), at_side=_IMAGENET_SIDE),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Blur one frame."""
@@ -126,7 +103,7 @@ class DefocusBlur:
 
 
 @dataclass(frozen=True, slots=True)
-class MotionBlur:
+class MotionBlur(RangedOperator):
     """Straight motion; samples ImageNet-C's levels, radius/sigma 10/3 to 20/15 [code].
 
     Attributes
@@ -146,23 +123,12 @@ class MotionBlur:
 
     name: ClassVar[str] = "motion-blur"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw length, sigma, and an angle of up to 45 degrees."""
-        share = draw_share(rng, severity)
-        scale = relative_size(pixels, _IMAGENET_SIDE, scene)
-        return cls(
-            length=2 * at_level((10, 15, 15, 15, 20), share) * scale,
-            angle_deg=float(rng.uniform(-45.0, 45.0)),
-            sigma=at_level((3, 5, 8, 12, 15), share) * scale,
-        )
+    together: ClassVar = True
+    parameters: ClassVar = {
+        "length": Levels((20, 30, 30, 30, 40), at_side=_IMAGENET_SIDE),
+        "angle_deg": Uniform(-45.0, 45.0),
+        "sigma": Levels((3, 5, 8, 12, 15), at_side=_IMAGENET_SIDE),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Blur one frame."""
@@ -171,7 +137,7 @@ class MotionBlur:
 
 
 @dataclass(frozen=True, slots=True)
-class TrajectoryBlur:
+class TrajectoryBlur(RangedOperator):
     """Hand or eye shake along a random walk, after Boracchi & Foi 2012.
 
     Samples a length of 3 to 25 px at 512 px [C].
@@ -195,23 +161,11 @@ class TrajectoryBlur:
 
     name: ClassVar[str] = "trajectory-blur"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw length, inertia, shake and path."""
-        share = draw_share(rng, severity)
-        return cls(
-            length=at_level((3, 25), share) * relative_size(pixels, 512, scene),
-            inertia=float(rng.uniform(0.0, 0.7)),
-            shake=float(rng.uniform(0.0, 0.2)),
-            path_seed=new_seed(rng),
-        )
+    parameters: ClassVar = {
+        "length": Graded(3, 25, at_side=512),
+        "inertia": Uniform(0.0, 0.7),
+        "shake": Uniform(0.0, 0.2),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Blur one frame."""
@@ -222,7 +176,7 @@ class TrajectoryBlur:
 
 
 @dataclass(frozen=True, slots=True)
-class ZoomBlur:
+class ZoomBlur(RangedOperator):
     """Mean of ever larger views about the centre; samples ImageNet-C's levels [code].
 
     Attributes
@@ -235,17 +189,9 @@ class ZoomBlur:
 
     name: ClassVar[str] = "zoom-blur"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the zoom."""
-        return cls(at_level((1.11, 1.16, 1.21, 1.26, 1.31), draw_share(rng, severity)))
+    parameters: ClassVar = {
+        "zoom": Levels((1.11, 1.16, 1.21, 1.26, 1.31)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Blur one frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,8 @@ from pydantic import Field
 from medenh.degradations.operator import (
     Operator,
     Scene,
-    at_level,
-    draw_share,
 )
+from medenh.degradations.parameters import Levels, RangedOperator
 from medenh.errors import UsageError
 from medenh.opencv import cv2
 from medenh.types import FloatArray
@@ -25,7 +24,7 @@ _LONGEST = 65500  # libjpeg's limit
 
 
 @dataclass(frozen=True, slots=True)
-class Jpeg:
+class Jpeg(RangedOperator):
     """JPEG compression, 4:2:0; samples ImageNet-C's qualities, 25 to 7 [code].
 
     Attributes
@@ -38,17 +37,9 @@ class Jpeg:
 
     name: ClassVar[str] = "jpeg"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the quality."""
-        return cls(round(at_level((25, 18, 15, 10, 7), draw_share(rng, severity))))
+    parameters: ClassVar = {
+        "quality": Levels((25, 18, 15, 10, 7)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Compress and decompress one frame.

@@ -18,10 +18,9 @@ from medenh.degradations.operator import (
     Operator,
     Scene,
     Signed,
-    at_level,
-    draw_share,
     span,
 )
+from medenh.degradations.parameters import Graded, Levels, RangedOperator
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
@@ -34,12 +33,11 @@ __all__ = [
     "Gamma",
     "Offset",
     "Saturation",
-    "draw_side",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Brightness:
+class Brightness(RangedOperator):
     """Offset of the HSV value; samples ImageNet-C's levels, +.1 to +.5 [code].
 
     Attributes
@@ -52,17 +50,9 @@ class Brightness:
 
     name: ClassVar[str] = "brightness"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the offset."""
-        return cls(at_level((0.1, 0.2, 0.3, 0.4, 0.5), draw_share(rng, severity)))
+    parameters: ClassVar = {
+        "offset": Levels((0.1, 0.2, 0.3, 0.4, 0.5)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Brighten one frame; black becomes grey."""
@@ -76,7 +66,7 @@ class Brightness:
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
+class Contrast(RangedOperator):
     """Blend towards each channel's mean; samples ImageNet-C's levels [code].
 
     Attributes
@@ -90,17 +80,9 @@ class Contrast:
 
     name: ClassVar[str] = "contrast"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the factor."""
-        return cls(at_level((0.4, 0.3, 0.2, 0.1, 0.05), draw_share(rng, severity)))
+    parameters: ClassVar = {
+        "factor": Levels((0.4, 0.3, 0.2, 0.1, 0.05)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Change the contrast of one frame, about the mean inside its field."""
@@ -112,7 +94,7 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
-class Saturation:
+class Saturation(RangedOperator):
     """Blend towards grey of the same luma; samples factors .8 to .2 [C].
 
     Attributes
@@ -125,17 +107,9 @@ class Saturation:
 
     name: ClassVar[str] = "saturation"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the factor."""
-        return cls(span(rng, 0.8, 0.2, severity))
+    parameters: ClassVar = {
+        "factor": Graded(0.8, 0.2),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Change the saturation of one frame."""
@@ -145,7 +119,7 @@ class Saturation:
 
 
 @dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(RangedOperator):
     """Multiplied light; samples gains of .8 to .3, or 1.2 to 1.9 [C].
 
     Attributes
@@ -158,19 +132,9 @@ class Exposure:
 
     name: ClassVar[str] = "exposure"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw a side and a gain."""
-        strong = draw_side(rng, 0.3, 1.9)
-        mild = 0.8 if strong < 1 else 1.2
-        return cls(span(rng, mild, strong, severity))
+    parameters: ClassVar = {
+        "gain": Graded((0.8, 1.2), (0.3, 1.9)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Multiply one frame."""
@@ -178,7 +142,7 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
-class Offset:
+class Offset(RangedOperator):
     """Even background light, y = x + D; samples D of .01 to .12 [C].
 
     Attributes
@@ -191,17 +155,9 @@ class Offset:
 
     name: ClassVar[str] = "offset"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the level."""
-        return cls(span(rng, 0.01, 0.12, severity))
+    parameters: ClassVar = {
+        "level": Graded(0.01, 0.12),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Add to one frame."""
@@ -209,7 +165,7 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
-class Gamma:
+class Gamma(RangedOperator):
     """Power of the displayed values; samples .8 to .5, or 1.2 to 2.2 [C].
 
     Attributes
@@ -222,19 +178,9 @@ class Gamma:
 
     name: ClassVar[str] = "gamma"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw a side and an exponent."""
-        strong = draw_side(rng, 0.5, 2.2)
-        mild = 0.8 if strong < 1 else 1.2
-        return cls(span(rng, mild, strong, severity))
+    parameters: ClassVar = {
+        "exponent": Graded((0.8, 1.2), (0.5, 2.2)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Bend one frame."""
@@ -294,8 +240,3 @@ OPERATORS: tuple[type[Operator], ...] = (
     Gamma,
     ColourGains,
 )
-
-
-def draw_side(rng: np.random.Generator, below: float, above: float) -> float:
-    """Return one of two values, equally likely."""
-    return above if rng.integers(2) else below

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -14,10 +14,9 @@ from medenh.degradations.operator import (
     Operator,
     Scene,
     Seed,
-    new_seed,
     noise_rng,
-    span,
 )
+from medenh.degradations.parameters import Graded, RangedOperator
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "MriNoise"]
@@ -26,7 +25,7 @@ _WIDTH = 0.5  # of the region of poor coil geometry, in half sides
 
 
 @dataclass(frozen=True, slots=True)
-class MriNoise:
+class MriNoise(RangedOperator):
     """Complex Gaussian noise, of which the magnitude is kept.
 
     Attributes
@@ -60,17 +59,13 @@ class MriNoise:
 
     name: ClassVar[str] = "mri-noise"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the level of one coil's noise, the same everywhere."""
-        return cls(span(rng, 0.01, 0.09, severity), 1, 1.0, 0.0, 0.0, new_seed(rng))
+    parameters: ClassVar = {
+        "sigma": Graded(0.01, 0.09),
+        "coils": 1,
+        "boost": 1.0,
+        "right": 0.0,
+        "down": 0.0,
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Add the noise to one frame."""

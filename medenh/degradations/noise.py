@@ -8,7 +8,7 @@ seeded by a field of the operator, so that a record replays; frames of a volume 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -21,11 +21,9 @@ from medenh.degradations.operator import (
     Scene,
     Seed,
     Share,
-    at_level,
-    draw_share,
-    new_seed,
     noise_rng,
 )
+from medenh.degradations.parameters import Graded, Levels, RangedOperator
 from medenh.types import FloatArray
 
 __all__ = [
@@ -41,7 +39,7 @@ _MANY = 64.0  # photons, above which counts are nearly Gaussian
 
 
 @dataclass(frozen=True, slots=True)
-class GaussianNoise:
+class GaussianNoise(RangedOperator):
     """Additive, zero mean; samples ImageNet-C's levels, sigma .08 to .38 [code].
 
     Attributes
@@ -57,18 +55,9 @@ class GaussianNoise:
 
     name: ClassVar[str] = "gaussian-noise"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw sigma and seed."""
-        sigma = at_level((0.08, 0.12, 0.18, 0.26, 0.38), draw_share(rng, severity))
-        return cls(sigma, new_seed(rng))
+    parameters: ClassVar = {
+        "sigma": Levels((0.08, 0.12, 0.18, 0.26, 0.38)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Add noise to one frame."""
@@ -78,7 +67,7 @@ class GaussianNoise:
 
 
 @dataclass(frozen=True, slots=True)
-class ShotNoise:
+class ShotNoise(RangedOperator):
     """Photon counting, y = Poisson(N x) / N; samples ImageNet-C's levels [code].
 
     Attributes
@@ -94,18 +83,9 @@ class ShotNoise:
 
     name: ClassVar[str] = "shot-noise"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the count and the seed."""
-        photons = at_level((60, 25, 12, 5, 3), draw_share(rng, severity))
-        return cls(photons, new_seed(rng))
+    parameters: ClassVar = {
+        "photons": Levels((60, 25, 12, 5, 3)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Count photons of one frame."""
@@ -116,7 +96,7 @@ class ShotNoise:
 
 
 @dataclass(frozen=True, slots=True)
-class PoissonGaussianNoise:
+class PoissonGaussianNoise(RangedOperator):
     """Sensor noise: y = Poisson(N x) / N + N(0, s^2), in linear light.
 
     Without `gamma` its variance is a x + b, a = 1 / N, b = s^2 (Foi 2008).
@@ -141,23 +121,12 @@ class PoissonGaussianNoise:
 
     name: ClassVar[str] = "poisson-gaussian-noise"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the full well (uniform in its logarithm), read noise and seed."""
-        share = draw_share(rng, severity)
-        return cls(
-            photons=float(5000.0 * (200.0 / 5000.0) ** share),
-            read_sigma=at_level((0.0, 0.02), share),
-            noise_seed=new_seed(rng),
-            gamma=2.2,
-        )
+    together: ClassVar = True
+    parameters: ClassVar = {
+        "photons": Graded(5000.0, 200.0, log=True),
+        "read_sigma": Graded(0.0, 0.02),
+        "gamma": 2.2,
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Expose one frame."""
@@ -175,7 +144,7 @@ class PoissonGaussianNoise:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeckleNoise:
+class SpeckleNoise(RangedOperator):
     """Multiplicative, y = x + x n; samples ImageNet-C's levels, .15 to .6 [code].
 
     Attributes
@@ -191,18 +160,9 @@ class SpeckleNoise:
 
     name: ClassVar[str] = "speckle"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw sigma and seed."""
-        sigma = at_level((0.15, 0.2, 0.35, 0.45, 0.6), draw_share(rng, severity))
-        return cls(sigma, new_seed(rng))
+    parameters: ClassVar = {
+        "sigma": Levels((0.15, 0.2, 0.35, 0.45, 0.6)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Multiply one frame by noise."""
@@ -213,7 +173,7 @@ class SpeckleNoise:
 
 
 @dataclass(frozen=True, slots=True)
-class ImpulseNoise:
+class ImpulseNoise(RangedOperator):
     """Salt and pepper, half each; samples ImageNet-C's levels, .03 to .27 [code].
 
     Attributes
@@ -229,18 +189,9 @@ class ImpulseNoise:
 
     name: ClassVar[str] = "impulse"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the share and the seed."""
-        amount = at_level((0.03, 0.06, 0.09, 0.17, 0.27), draw_share(rng, severity))
-        return cls(amount, new_seed(rng))
+    parameters: ClassVar = {
+        "amount": Levels((0.03, 0.06, 0.09, 0.17, 0.27)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Replace values of one frame."""

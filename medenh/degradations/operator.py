@@ -108,6 +108,7 @@ class Operator(Protocol):
         False: `apply` gets one frame, (H, W, C). True: all frames, (F, H, W, C).
     """
 
+    __slots__ = ()
     name: ClassVar[str]
     volumetric: ClassVar[bool]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Any, Protocol, TypeAlias, cast, get_type_hints
+from typing import Any, ClassVar, Protocol, Self, TypeAlias, cast, get_type_hints
 
 import numpy as np
 
@@ -28,6 +28,7 @@ __all__ = [
     "Levels",
     "Parameter",
     "Ranged",
+    "RangedOperator",
     "Scaled",
     "Uniform",
     "is_seed",
@@ -253,6 +254,32 @@ class Ranged:
         if begun is None:
             return operator(**values)
         return replace(begun, **values)  # type: ignore[type-var]
+
+
+class RangedOperator(Operator, Protocol):
+    """An operator whose class says how each parameter is drawn, seeds aside.
+
+    Attributes
+    ----------
+    parameters, together
+        As in `Ranged`.
+    """
+
+    __slots__ = ()
+    parameters: ClassVar[Mapping[str, Parameter]]
+    together: ClassVar[bool] = False
+
+    @classmethod
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        pixels: FloatArray,
+        scene: Scene,
+        severity: float | None,
+    ) -> Self:
+        """Draw parameters for a picture, see `Operator.sample`."""
+        ranges = Ranged(cls, cls.parameters, cls.together)
+        return cast(Self, ranges.sample(rng, pixels, scene, severity))
 
 
 def ranged(base: Sampler, *, together: bool = False, **parameters: Parameter) -> Ranged:

@@ -21,8 +21,8 @@ from medenh.degradations.operator import (
     at_level,
     draw_share,
     relative_size,
-    span,
 )
+from medenh.degradations.parameters import Graded, RangedOperator
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "BicubicReduction", "Pixelate", "resize"]
@@ -31,7 +31,7 @@ _Filter = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
-class BicubicReduction:
+class BicubicReduction(RangedOperator):
     """Antialiased bicubic reduction, and bicubic enlargement to the old size.
 
     Samples factors of 2 to 4 [C].
@@ -46,17 +46,9 @@ class BicubicReduction:
 
     name: ClassVar[str] = "bicubic-reduction"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the factor."""
-        return cls(span(rng, 2.0, 4.0, severity))
+    parameters: ClassVar = {
+        "factor": Graded(2.0, 4.0),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Reduce and enlarge one frame."""

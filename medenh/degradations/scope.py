@@ -15,12 +15,10 @@ from medenh.degradations.operator import (
     Scene,
     Seed,
     Share,
-    at_level,
-    draw_share,
-    new_seed,
     relative_size,
     span,
 )
+from medenh.degradations.parameters import Graded, RangedOperator, Uniform
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
@@ -38,7 +36,7 @@ _GAMMA = 2.2
 
 
 @dataclass(frozen=True, slots=True)
-class LowLight:
+class LowLight(RangedOperator):
     """Less light from a point source at the tip, in linear light [C].
 
     Attributes
@@ -58,23 +56,12 @@ class LowLight:
 
     name: ClassVar[str] = "low-light"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw exposure, centre and reach."""
-        share = draw_share(rng, severity)
-        x, y = rng.uniform(0.3, 0.7, 2)
-        return cls(
-            stops=at_level((1.0, 4.0), share),
-            centre=(float(x), float(y)),
-            reach=at_level((1.2, 0.4), share),
-        )
+    together: ClassVar = True
+    parameters: ClassVar = {
+        "stops": Graded(1.0, 4.0),
+        "centre": (Uniform(0.3, 0.7), Uniform(0.3, 0.7)),
+        "reach": Graded(1.2, 0.4),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Darken one frame."""
@@ -88,7 +75,7 @@ class LowLight:
 
 
 @dataclass(frozen=True, slots=True)
-class OverExposure:
+class OverExposure(RangedOperator):
     """Too much light: gain 1.5 to 3, and a bloom of 5 to 15 px at 512 [C].
 
     Attributes
@@ -104,19 +91,11 @@ class OverExposure:
 
     name: ClassVar[str] = "over-exposure"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw gain and bloom."""
-        share = draw_share(rng, severity)
-        bloom = at_level((5, 15), share) * relative_size(pixels, 512, scene)
-        return cls(at_level((1.5, 3.0), share), bloom)
+    together: ClassVar = True
+    parameters: ClassVar = {
+        "gain": Graded(1.5, 3.0),
+        "bloom_sigma": Graded(5, 15, at_side=512),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Expose one frame; the engine clips at white."""
@@ -131,7 +110,7 @@ class OverExposure:
 
 
 @dataclass(frozen=True, slots=True)
-class Smoke:
+class Smoke(RangedOperator):
     """Surgical smoke or haze: y = x t + A (1 - t), t = exp(-beta d).
 
     Single scattering, as synthetic desmoking sets have it; d is smooth noise of
@@ -153,21 +132,10 @@ class Smoke:
 
     name: ClassVar[str] = "smoke"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw density, grey and seed."""
-        return cls(
-            beta=span(rng, 0.3, 2.0, severity),
-            airlight=float(rng.uniform(0.7, 0.95)),
-            smoke_seed=new_seed(rng),
-        )
+    parameters: ClassVar = {
+        "beta": Graded(0.3, 2.0),
+        "airlight": Uniform(0.7, 0.95),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Put smoke before one frame."""

@@ -13,17 +13,16 @@ from medenh.degradations.operator import (
     Operator,
     Positive,
     Scene,
-    at_level,
-    draw_share,
     span,
 )
+from medenh.degradations.parameters import Graded, RangedOperator, Uniform
 from medenh.types import FloatArray
 
 __all__ = ["OPERATORS", "LightSpot", "LinearRamp", "Vignette"]
 
 
 @dataclass(frozen=True, slots=True)
-class LinearRamp:
+class LinearRamp(RangedOperator):
     """Light that grows along a line; samples 1.05 ... .9 to 1.3 ... .5 [C].
 
     Attributes
@@ -40,22 +39,12 @@ class LinearRamp:
 
     name: ClassVar[str] = "linear-ramp"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw direction and ends."""
-        share = draw_share(rng, severity)
-        return cls(
-            angle_deg=float(rng.uniform(0.0, 360.0)),
-            bright=at_level((1.05, 1.3), share),
-            dark=at_level((0.9, 0.5), share),
-        )
+    together: ClassVar = True
+    parameters: ClassVar = {
+        "angle_deg": Uniform(0.0, 360.0),
+        "bright": Graded(1.05, 1.3),
+        "dark": Graded(0.9, 0.5),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Light one frame."""
@@ -70,7 +59,7 @@ class LinearRamp:
 
 
 @dataclass(frozen=True, slots=True)
-class LightSpot:
+class LightSpot(RangedOperator):
     """A lamp's elliptic spot: Gaussian between two factors, 1.05 / .9 to 1.3 / .5 [C].
 
     Attributes
@@ -93,26 +82,14 @@ class LightSpot:
 
     name: ClassVar[str] = "light-spot"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw place, shape and factors."""
-        share = draw_share(rng, severity)
-        x, y = rng.uniform(0.3, 0.7, 2)
-        a, b = rng.uniform(0.6, 1.2, 2)
-        return cls(
-            centre=(float(x), float(y)),
-            axes=(float(a), float(b)),
-            angle_deg=float(rng.uniform(0.0, 180.0)),
-            inner=at_level((1.05, 1.3), share),
-            outer=at_level((0.9, 0.5), share),
-        )
+    together: ClassVar = True
+    parameters: ClassVar = {
+        "centre": (Uniform(0.3, 0.7), Uniform(0.3, 0.7)),
+        "axes": (Uniform(0.6, 1.2), Uniform(0.6, 1.2)),
+        "angle_deg": Uniform(0.0, 180.0),
+        "inner": Graded(1.05, 1.3),
+        "outer": Graded(0.9, 0.5),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Light one frame."""

@@ -15,6 +15,7 @@ from medenh.degradations.operator import (
     Scene,
     span,
 )
+from medenh.degradations.parameters import Graded, RangedOperator
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
@@ -22,7 +23,7 @@ __all__ = ["OPERATORS", "CtThickSlice", "MriAnisotropy"]
 
 
 @dataclass(frozen=True, slots=True)
-class CtThickSlice:
+class CtThickSlice(RangedOperator):
     """Slices as thick as several: a box along the frames of a volume.
 
     A single slice has no neighbours and stays as it is.
@@ -37,17 +38,9 @@ class CtThickSlice:
 
     name: ClassVar[str] = "ct-thick-slice"
     volumetric: ClassVar[bool] = True
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the thickness."""
-        return cls(span(rng, 2.0, 5.0, severity))
+    parameters: ClassVar = {
+        "factor": Graded(2.0, 5.0),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Average all frames with their neighbours; ends are repeated."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, get_args
 
 import numpy as np
 from pydantic import Field
 
 from medenh.degradations.grey import change_grey
-from medenh.degradations.kspace import Axis, draw_axis
+from medenh.degradations.kspace import Axis
 from medenh.degradations.operator import (
     PIXELS,
     Factor,
@@ -20,12 +20,9 @@ from medenh.degradations.operator import (
     Scene,
     Seed,
     Signed,
-    log_span,
-    new_seed,
     noise_rng,
-    relative_size,
-    span,
 )
+from medenh.degradations.parameters import Choices, Graded, RangedOperator, Uniform
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
@@ -36,7 +33,7 @@ _FINE_ENOUGH = 4.0  # sigma in pixels below which blur is worked out at full siz
 
 
 @dataclass(frozen=True, slots=True)
-class XrayDetector:
+class XrayDetector(RangedOperator):
     """What a detector makes of the photons that pass the body.
 
     Attributes
@@ -79,27 +76,15 @@ class XrayDetector:
 
     name: ClassVar[str] = "xray-detector"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw beam and detector of a low-dose picture."""
-        return cls(
-            peak_attenuation=float(rng.uniform(2.0, 4.0)),
-            photons=log_span(rng, 20_000.0, 2_000.0, severity),
-            dose=log_span(rng, 0.5, 0.05, severity),
-            read_noise=span(rng, 1.0, 10.0, severity),
-            scatter=span(rng, 0.0, 1.0, severity),
-            scatter_px=float(rng.uniform(20.0, 50.0))
-            * relative_size(pixels, _SIDE, scene),
-            blur_px=span(rng, 0.3, 1.5, severity),
-            noise_seed=new_seed(rng),
-        )
+    parameters: ClassVar = {
+        "peak_attenuation": Uniform(2.0, 4.0),
+        "photons": Graded(20_000.0, 2_000.0, log=True),
+        "dose": Graded(0.5, 0.05, log=True),
+        "read_noise": Graded(1.0, 10.0),
+        "scatter": Graded(0.0, 1.0),
+        "scatter_px": Uniform(20.0, 50.0, at_side=_SIDE),
+        "blur_px": Graded(0.3, 1.5),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Take one frame again."""
@@ -123,7 +108,7 @@ class XrayDetector:
 
 
 @dataclass(frozen=True, slots=True)
-class XrayGrid:
+class XrayGrid(RangedOperator):
     """Lines of a grid that does not move: a faint periodic pattern.
 
     Attributes
@@ -145,22 +130,12 @@ class XrayGrid:
 
     name: ClassVar[str] = "xray-grid"
     volumetric: ClassVar[bool] = False
-
-    @classmethod
-    def sample(
-        cls,
-        rng: np.random.Generator,
-        pixels: FloatArray,
-        scene: Scene,
-        severity: float | None,
-    ) -> Self:
-        """Draw the grid."""
-        return cls(
-            depth=span(rng, 0.005, 0.04, severity),
-            period_px=float(rng.uniform(2.2, 8.0)),
-            offset=float(rng.uniform(0.0, 2.0 * np.pi)),
-            axis=draw_axis(rng),
-        )
+    parameters: ClassVar = {
+        "depth": Graded(0.005, 0.04),
+        "period_px": Uniform(2.2, 8.0),
+        "offset": Uniform(0.0, 2.0 * np.pi),
+        "axis": Choices(get_args(Axis)),
+    }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
         """Lay the lines over one frame: attenuation adds up in the logarithm."""
