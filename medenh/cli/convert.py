@@ -19,38 +19,30 @@ def run(
     path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
     architecture: Annotated[
         str,
-        typer.Option(
+        options.optional(
             help="hqg-legacy or dpe, of the authors' code; or the network of weights "
-            "of your own.",
-            show_default=False,
+            "of your own."
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="NAME.safetensors, or NAME.zip to import.",
-            show_default=False,
+        options.optional(
+            "--output", "-o", help="NAME.safetensors, or NAME.zip to import."
         ),
     ],
     reference: Annotated[
         Path | None,
-        typer.Option(
-            help="High-quality image whose look to keep (hqg-legacy).",
-            show_default=False,
-        ),
+        options.optional(help="High-quality image whose look to keep (hqg-legacy)."),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Size of your own network (default).", show_default=False),
+        options.optional(help="Size of your own network (default)."),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(
+        options.optional(
             metavar="KEY=VALUE",
             help="What it was made with over the preset; may be given several times.",
-            show_default=False,
         ),
     ] = None,
     modality: options.ModelModality = None,

@@ -28,31 +28,28 @@ _Inputs = Annotated[
 ]
 _Output = Annotated[
     Path | None,
-    typer.Option(
+    options.optional(
         "--output",
         "-o",
         help="Folder to write.",
-        show_default=False,
         parser=options.named_path,
         metavar="PATH",
     ),
 ]
 _Recipe = Annotated[
     str,
-    typer.Option(
+    options.optional(
         help="Recipe, or a file of your own (.toml), or several joined by commas; "
         "--list shows them.",
         metavar="NAME[,NAME...]",
-        show_default=False,
     ),
 ]
 _Severity = Annotated[
     float | None,
-    typer.Option(
+    options.optional(
         min=1.0,
         max=5.0,
         help="1 (mild) to 5 (strong); without it the recipe's whole range.",
-        show_default=False,
     ),
 ]
 _Copies = Annotated[
@@ -60,10 +57,8 @@ _Copies = Annotated[
 ]
 _Size = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="Long side of the result; for fundus the side of the cropped disc.",
-        show_default=False,
+    options.optional(
+        min=1, help="Long side of the result; for fundus the side of the cropped disc."
     ),
 ]
 _Pairs = Annotated[
@@ -71,26 +66,23 @@ _Pairs = Annotated[
 ]
 _Mode = Annotated[
     str | None,
-    typer.Option(
+    options.optional(
         help="Fundus: scaled, or exact as in the published code.",
         metavar="exact|scaled",
-        show_default=False,
     ),
 ]
 _Mask = Annotated[
     Path | None,
-    typer.Option(
+    options.optional(
         help="Field of view: a picture, or a folder of pictures of equal name.",
         metavar="FILE|DIR",
-        show_default=False,
     ),
 ]
 _Masks = Annotated[
     Path | None,
-    typer.Option(
+    options.optional(
         help="Label masks to crop and resize along, into masks/: as for --mask.",
         metavar="FILE|DIR",
-        show_default=False,
     ),
 ]
 _Format = Annotated[
@@ -102,26 +94,22 @@ _Format = Annotated[
 ]
 _Replay = Annotated[
     Path | None,
-    typer.Option(
+    options.optional(
         help="Make the files of these records again, byte for byte.",
         metavar="RECORDS.jsonl",
-        show_default=False,
     ),
 ]
 _LegacyIn = Annotated[
     Path | None,
-    typer.Option(
+    options.optional(
         help="Parameters in Cofe-Net's layout: a file, or a folder of NAME.json.",
         metavar="FILE|DIR",
-        show_default=False,
     ),
 ]
 _LegacyOut = Annotated[
     Path | None,
-    typer.Option(
-        help="Folder for the parameters in Cofe-Net's layout.",
-        metavar="DIR",
-        show_default=False,
+    options.optional(
+        help="Folder for the parameters in Cofe-Net's layout.", metavar="DIR"
     ),
 ]
 _Workers = Annotated[
@@ -140,10 +128,8 @@ _ListOperators = Annotated[
 ]
 _Print = Annotated[
     str | None,
-    typer.Option(
-        help="Write a recipe as a file, to be changed, and stop.",
-        metavar="NAME",
-        show_default=False,
+    options.optional(
+        help="Write a recipe as a file, to be changed, and stop.", metavar="NAME"
     ),
 ]
 

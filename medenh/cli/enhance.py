@@ -23,19 +23,17 @@ _Strength = Annotated[
 ]
 _Settings = Annotated[
     list[str] | None,
-    typer.Option(
+    options.optional(
         "--set",
         metavar="NAME=NUMBER",
         help="Option of a weight-free method, as clip=3; `models show` lists them.",
-        show_default=False,
     ),
 ]
 _Reference = Annotated[
     Path | None,
-    typer.Option(
+    options.optional(
         metavar="FILE",
         help="Picture of high quality to follow (models of HQG-Net, ref-color).",
-        show_default=False,
     ),
 ]
 _Tile = Annotated[
@@ -57,7 +55,7 @@ _Strict = Annotated[
 ]
 _Shard = Annotated[
     str | None,
-    typer.Option(help="Only part I of N.", metavar="I/N", show_default=False),
+    options.optional(help="Only part I of N.", metavar="I/N"),
 ]
 _Uncertainty = Annotated[
     bool,
@@ -69,29 +67,18 @@ _Uncertainty = Annotated[
 _LIMITS = "Limits"
 _MaxVoxels = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="Most pixels of one input.",
-        rich_help_panel=_LIMITS,
-        show_default=False,
-    ),
+    options.optional(min=1, help="Most pixels of one input.", rich_help_panel=_LIMITS),
 ]
 _MaxBytes = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="Most bytes of one input, decoded.",
-        rich_help_panel=_LIMITS,
-        show_default=False,
+    options.optional(
+        min=1, help="Most bytes of one input, decoded.", rich_help_panel=_LIMITS
     ),
 ]
 _MaxRatio = Annotated[
     float | None,
-    typer.Option(
-        min=1.0,
-        help="Most bytes decoded for each on disk.",
-        rich_help_panel=_LIMITS,
-        show_default=False,
+    options.optional(
+        min=1.0, help="Most bytes decoded for each on disk.", rich_help_panel=_LIMITS
     ),
 ]
 

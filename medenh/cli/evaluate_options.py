@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from medenh.cli.options import optional
+
 __all__ = [
     "Baseline",
     "Csv",
@@ -45,91 +47,79 @@ Reference = Annotated[
 ]
 Metrics = Annotated[
     str | None,
-    typer.Option(
+    optional(
         help="Names joined by commas; --list shows them. With a protocol, besides its "
         "own.",
         metavar="NAME[,NAME...]",
-        show_default=False,
     ),
 ]
 Region = Annotated[
     str | None,
-    typer.Option(
+    optional(
         help="Where to measure: whole, fov (found on the reference) or mask (--masks).",
         metavar="whole|fov|mask",
         rich_help_panel=_PAIRS,
-        show_default=False,
     ),
 ]
 Baseline = Annotated[
     list[Path] | None,
-    typer.Option(
+    optional(
         help="Other answers for the same names; may be given several times.",
         metavar="DIR",
         rich_help_panel=_PAIRS,
-        show_default=False,
     ),
 ]
 Task = Annotated[
     str | None,
-    typer.Option(
+    optional(
         help="Downstream tasks to score, joined by commas; --list shows them.",
         metavar="NAME[,NAME...]",
-        show_default=False,
     ),
 ]
 Masks = Annotated[
     Path | None,
-    typer.Option(
-        help="Masks of the same names: a task's answers, or the region.",
-        metavar="DIR",
-        show_default=False,
+    optional(
+        help="Masks of the same names: a task's answers, or the region.", metavar="DIR"
     ),
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(
-        help="Columns file and label: a classification task's answers.",
-        metavar="CSV",
-        show_default=False,
+    optional(
+        help="Columns file and label: a classification task's answers.", metavar="CSV"
     ),
 ]
 Protocol = Annotated[
     str | None,
-    typer.Option(
+    optional(
         help="Degrade, enhance, score, compare; --list shows the protocols; a recipe "
         "of your own (.toml) is one, too.",
         metavar="NAME",
         rich_help_panel=_PROTOCOL,
-        show_default=False,
     ),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         help="Clean pictures, or a data pack; else the set in MEDENH_DATA.",
         metavar="DIR",
         rich_help_panel=_PROTOCOL,
-        show_default=False,
     ),
 ]
 Models = Annotated[
     str | None,
-    typer.Option(
+    optional(
         help="Model ids joined by commas; 'classical' is all weight-free ones that "
         "suit. Doing nothing is always measured too.",
         metavar="NAME[,NAME...]",
         rich_help_panel=_PROTOCOL,
-        show_default=False,
     ),
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(
+    optional(
         min=1,
         help="At most so many pictures: always the same ones, spread over all.",
         rich_help_panel=_PROTOCOL,
-        show_default=False,
     ),
 ]
 Device = Annotated[
@@ -144,34 +134,28 @@ Device = Annotated[
 ]
 Keep = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         "--output",
         "-o",
         help="New folder to keep the pictures in.",
         metavar="DIR",
         rich_help_panel=_PROTOCOL,
-        show_default=False,
     ),
 ]
 Csv = Annotated[
     Path | None,
-    typer.Option(
-        help="Write every file's figures.", metavar="FILE", show_default=False
-    ),
+    optional(help="Write every file's figures.", metavar="FILE"),
 ]
 Summary = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         help="Write the table of means, a line a method: CSV, or LaTeX (FILE.tex).",
         metavar="FILE",
-        show_default=False,
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Processes; as many as pay if not given.", show_default=False
-    ),
+    optional(min=1, help="Processes; as many as pay if not given."),
 ]
 List = Annotated[
     bool, typer.Option("--list", help="List protocols, metrics and tasks.")

@@ -47,12 +47,10 @@ def register(app: typer.Typer) -> None:
 
 def list_models(
     modality: options.ModelModality = None,
-    task: Annotated[
-        str | None, typer.Option(help="enhance, denoise...", show_default=False)
-    ] = None,
+    task: Annotated[str | None, options.optional(help="enhance, denoise...")] = None,
     licence: Annotated[
         str | None,
-        typer.Option(help="Part of the licence's name.", show_default=False),
+        options.optional(help="Part of the licence's name."),
     ] = None,
     json: options.Json = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +33,11 @@ __all__ = [
     "Verbose",
     "named_folder",
     "named_path",
+    "optional",
 ]
+
+# help says nothing of a default that is not there; typer 0.12 prints "[default: None]"
+optional = partial(typer.Option, show_default=False)
 
 
 def named_path(word: str) -> Path:
@@ -69,11 +74,10 @@ Inputs = Annotated[
 ]
 Output = Annotated[
     str | None,  # a path would lose the slash at the end, which says folder
-    typer.Option(
+    optional(
         "--output",
         "-o",
         help="File (its extension says the format) or folder to write.",
-        show_default=False,
         metavar="PATH",
     ),
 ]
@@ -99,7 +103,7 @@ OnExists = Annotated[
 ]
 Report = Annotated[
     Path | None,
-    typer.Option("--report", help="HTML page to write.", show_default=False),
+    optional("--report", help="HTML page to write."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
 # the words of model cards, whose module takes too long to load; a test compares
@@ -108,20 +112,17 @@ _KINDS = "fundus, xray, ct, mri, dermoscopy, microscopy, endoscopy, ultrasound, 
 
 Bits = Annotated[
     int | None,
-    typer.Option(
+    optional(
         min=8,
         max=16,
         help="Bit depth of 16-bit pictures that do not tell it; else guessed from "
         "each file's largest value.",
-        show_default=False,
     ),
 ]
 
 
 def _modality(text: str) -> Any:
-    return typer.Option(
-        "--modality", help=f"{text}.", metavar="WORD", show_default=False
-    )
+    return optional("--modality", help=f"{text}.", metavar="WORD")
 
 
 Modality = Annotated[
@@ -131,11 +132,10 @@ Modality = Annotated[
 ModelModality = Annotated[str | None, _modality(f"What the model is for: {_KINDS}")]
 Deidentify = Annotated[
     str | None,
-    typer.Option(
+    optional(
         "--deidentify",
         metavar="basic",
         help="Leave out what names the patient (DICOM PS3.15 Basic Profile).",
-        show_default=False,
     ),
 ]
 Recursive = Annotated[
@@ -146,9 +146,7 @@ DryRun = Annotated[
 ]
 Axis = Annotated[
     int | None,
-    typer.Option(
-        min=0, max=2, help="NIfTI axis to go along as slices.", show_default=False
-    ),
+    optional(min=0, max=2, help="NIfTI axis to go along as slices."),
 ]
 Offline = Annotated[
     bool,

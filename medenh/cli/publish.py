@@ -14,7 +14,7 @@ from medenh.device import one_thread_for_sums
 
 __all__ = ["run"]
 
-_Text = Annotated[str | None, typer.Option(show_default=False)]
+_Text = Annotated[str | None, options.optional()]
 
 
 def run(
@@ -26,34 +26,30 @@ def run(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="NAME.zip, to import.", show_default=False),
+        options.optional("--output", "-o", help="NAME.zip, to import."),
     ] = None,
     protocol: Annotated[
         list[str] | None,
-        typer.Option(
+        options.optional(
             help="What to measure an enhancer under; may be given again. Default: "
-            "every protocol whose recipe the run learnt.",
-            show_default=False,
+            "every protocol whose recipe the run learnt."
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
+        options.optional(
             metavar="DIR",
             help="The folder of data packs; for protocols also one pack, or a folder "
             "of clean pictures.",
-            show_default=False,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many pictures a set.", show_default=False),
+        options.optional(min=1, help="At most so many pictures a set."),
     ] = None,
     model_id: Annotated[
         str | None,
-        typer.Option(
-            "--id", help="Default: the configuration's name.", show_default=False
-        ),
+        options.optional("--id", help="Default: the configuration's name."),
     ] = None,
     version: _Text = None,
     title: _Text = None,
@@ -61,13 +57,11 @@ def run(
     notes: _Text = None,
     licence: Annotated[
         str | None,
-        typer.Option(help="SPDX identifier for the weights.", show_default=False),
+        options.optional(help="SPDX identifier for the weights."),
     ] = None,
     card: Annotated[
         Path | None,
-        typer.Option(
-            metavar="WORDS.json", help="The words of the card.", show_default=False
-        ),
+        options.optional(metavar="WORDS.json", help="The words of the card."),
     ] = None,
     draft: Annotated[
         bool,
@@ -78,10 +72,9 @@ def run(
     ] = False,
     into: Annotated[
         Path | None,
-        typer.Option(
+        options.optional(
             metavar="CHECKOUT",
             help="For developers: bundle it in a checkout of medenh, in place of -o.",
-            show_default=False,
         ),
     ] = None,
     quiet: options.Quiet = False,

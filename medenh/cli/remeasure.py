@@ -39,10 +39,9 @@ def run(
     ] = Path("zoo-report"),
     into: Annotated[
         Path | None,
-        typer.Option(
+        options.optional(
             metavar="CHECKOUT",
             help="For developers: write the new figures into the cards of a checkout.",
-            show_default=False,
         ),
     ] = None,
     quiet: options.Quiet = False,
