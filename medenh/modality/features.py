@@ -12,10 +12,9 @@ from medenh.colour import luma
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
-__all__ = ["COUNT", "SIDE", "features"]
+__all__ = ["SIDE", "features"]
 
 SIDE = 96  # px: the longer side of the thumbnail
-COUNT = 154  # figures
 
 _SHORTEST = 16  # px: the shorter side of the thumbnail
 _RINGS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15, 1.5)
@@ -36,7 +35,7 @@ def features(picture: FloatArray) -> NDArray[np.float64]:
 
     Returns
     -------
-    float64 array, shape (COUNT,)
+    float64 array, shape (154,)
         All finite, whatever the picture: levels and colours, the surround and its
         shape, fineness and direction of texture, symmetry, and the coarse layout.
     """

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Model",
-    "chosen_model",
     "enhance",
     "enhance_files",
     "foresee",
@@ -101,10 +100,10 @@ def foresee(
     return replace(plan, work=tuple(work), failed=failed), chosen
 
 
-def chosen_model(
+def _foreseen(
     item: WorkItem, models: ZooModels, options: EnhanceOptions
-) -> tuple[str, str]:
-    """Return which model an item would get, and why; reads it where that matters.
+) -> tuple[str, str, list[str]]:
+    """Return an item's model, why, and what would be warned about.
 
     Raises
     ------
@@ -113,14 +112,6 @@ def chosen_model(
     InputError
         It is one file, which cannot be read; or its outputs cannot hold it.
     """
-    model, reason, _ = _foreseen(item, models, options)
-    return model, reason
-
-
-def _foreseen(
-    item: WorkItem, models: ZooModels, options: EnhanceOptions
-) -> tuple[str, str, list[str]]:
-    """Return model and reason as `chosen_model`, and what would be warned about."""
     plain = models.resolve(Modality.UNKNOWN)
     named = options.model in (plain.card.id, plain.card.full_id)
     if named and not options.strict and item.kind in ("", item.format):

@@ -38,7 +38,6 @@ __all__ = [
     "load_pack",
     "open_shard",
     "read_member",
-    "read_pack",
     "read_rows",
     "reduced",
     "split_holdout",
@@ -152,15 +151,6 @@ def open_shard(path: Path) -> Iterator[tarfile.TarFile]:
         ) from error
 
 
-def read_pack(folder: Path, qualities: list[str]) -> list[dict[str, str]]:
-    """Return the manifest rows of a pack that count as clean photographs."""
-    return [
-        row
-        for row in read_rows(folder)
-        if row["quality"] in qualities and row["split"] in ("train", "val", "test")
-    ]
-
-
 def load_pack(
     folder: Path,
     qualities: list[str],
@@ -183,9 +173,13 @@ def load_pack(
     task : Task, optional
         Only images with an answer to it, and their answers too.
     """
-    rows = [r for r in read_pack(folder, qualities) if r["split"] in splits]
-    if task is not None:
-        rows = [row for row in rows if has_answer(row, task)]
+    rows = [
+        row
+        for row in read_rows(folder)
+        if row["quality"] in qualities
+        and row["split"] in splits
+        and (task is None or has_answer(row, task))
+    ]
     _log.info("reading %s of %s", counted(len(rows), "image"), folder)
     images = []
     for shard in sorted({row["shard"] for row in rows}):

@@ -265,16 +265,8 @@ class _HTTPConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.stall_s)
 
 
-class _HTTPSConnection(http.client.HTTPSConnection):
-    """Impatient while connecting, patient while reading."""
-
-    def __init__(self, *args: Any, stall_s: float, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.stall_s = stall_s
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(self.stall_s)
+class _HTTPSConnection(_HTTPConnection, http.client.HTTPSConnection):
+    pass
 
 
 class _HTTPHandler(urllib.request.HTTPHandler):

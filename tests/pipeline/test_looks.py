@@ -15,7 +15,6 @@ from medenh.formats.array import from_array
 from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.enhance import (
-    chosen_model,
     enhance_files,
     foresee,
     plan_files,
@@ -150,7 +149,7 @@ def test_a_dry_run_tells_what_the_run_will_take(eye, tmp_path):
     options = EnhanceOptions()
     models = ZooModels(options)
     plan = plan_files([eye], tmp_path / "out", options, models)
-    model, reason = chosen_model(plan.work[0], models, options)
+    _, [(model, reason)] = foresee(plan, models, options)
     assert model == "fast-fundus"
     summary = enhance_files([eye], tmp_path / "out", options)
     assert [(one.model, one.reason) for one in summary.written] == [(model, reason)]
