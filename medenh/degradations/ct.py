@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from medenh.degradations import ct_detector, ct_dose, ct_views
 from medenh.degradations.ct_detector import CtBeamHardening, CtMotion, CtRing
 from medenh.degradations.ct_dose import CtLowDose
 from medenh.degradations.ct_views import CtLimitedAngle, CtSparseView
 from medenh.degradations.operator import Operator
-from medenh.degradations.recipe import Plan, Recipe, Step, in_order
+from medenh.degradations.recipe import Recipe, Step, in_order
 from medenh.degradations.thick_slice import CtThickSlice
 
 __all__ = ["OPERATORS", "RECIPES"]
@@ -19,17 +21,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     CtThickSlice,
 )
 
-
-def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
-    return Recipe(
-        name=name,
-        title=title,
-        source=source,
-        plan=plan,
-        modalities=("ct",),
-        domain="hu",
-    )
-
+_recipe = partial(Recipe, modalities=("ct",), domain="hu")
 
 RECIPES = (
     _recipe(

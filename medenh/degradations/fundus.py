@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from medenh.degradations.cofe_detail import OPERATORS as _DETAIL
 from medenh.degradations.cofe_detail import CofeBlur, CofeSpots, ManySpots
 from medenh.degradations.cofe_illumination import OPERATORS as _LIGHT
@@ -9,7 +11,6 @@ from medenh.degradations.cofe_illumination import CofeColour, CofeHalo, CofeHole
 from medenh.degradations.operator import Operator, Sampler
 from medenh.degradations.recipe import (
     InOrder,
-    Plan,
     Recipe,
     Step,
     at_times,
@@ -49,17 +50,12 @@ def _title(kind: str) -> str:
     return f"Cofe-Net type {kind}: " + ", ".join(_TITLES[bit] for bit in bits)
 
 
-def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
-    return Recipe(
-        name=name,
-        title=title,
-        source=source,
-        plan=plan,
-        modalities=("fundus",),
-        framing="fundus",
-        options={"mode": ("scaled", "exact")},
-    )
-
+_recipe = partial(
+    Recipe,
+    modalities=("fundus",),
+    framing="fundus",
+    options={"mode": ("scaled", "exact")},
+)
 
 RECIPES: tuple[Recipe, ...] = (
     *(_recipe(f"cofe-{kind}", _title(kind), _CODE, _plan(kind)) for kind in TYPES),

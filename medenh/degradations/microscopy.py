@@ -5,6 +5,8 @@ Order: slide -> optics -> illumination -> sensor -> processing -> compression.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from medenh.degradations.blobs import OPERATORS as BLOBS
@@ -22,7 +24,7 @@ from medenh.degradations.operator import (
     new_seed,
 )
 from medenh.degradations.parameters import Graded, Uniform, ranged
-from medenh.degradations.recipe import Plan, Recipe, Step, in_order, one_of, then
+from medenh.degradations.recipe import Recipe, Step, in_order, one_of, then
 from medenh.degradations.shading import Vignette
 from medenh.degradations.stain import OPERATORS as STAIN
 from medenh.degradations.stain import StainJitter
@@ -74,12 +76,7 @@ _saturation = ranged(Saturation, factor=Graded((0.95, 1.05), (0.75, 1.25)))
 _jpeg = ranged(Jpeg, quality=Graded(50, 7))
 _light_jpeg = ranged(Jpeg, quality=Graded(95, 40))
 
-
-def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
-    return Recipe(
-        name=name, title=title, source=source, plan=plan, modalities=("microscopy",)
-    )
-
+_recipe = partial(Recipe, modalities=("microscopy",))
 
 RECIPES: tuple[Recipe, ...] = (
     _recipe(

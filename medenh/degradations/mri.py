@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from medenh.degradations import (
     mri_bias,
     mri_kspace,
@@ -20,7 +22,6 @@ from medenh.degradations.mri_noise import MriNoise
 from medenh.degradations.operator import Operator
 from medenh.degradations.parameters import Choices, Graded, Uniform, ranged
 from medenh.degradations.recipe import (
-    Plan,
     Recipe,
     Step,
     at_times,
@@ -58,17 +59,7 @@ _fault = one_of(
 )
 _noise = one_of(in_order(MriNoise), in_order(_multi_coil))
 
-
-def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
-    return Recipe(
-        name=name,
-        title=title,
-        source=source,
-        plan=plan,
-        modalities=("mri",),
-        domain="magnitude",
-    )
-
+_recipe = partial(Recipe, modalities=("mri",), domain="magnitude")
 
 RECIPES = (
     _recipe(

@@ -7,7 +7,7 @@ A plan of `in_order`, `one_of` and `then` is data, and can be written to a file
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -111,7 +111,7 @@ class InOrder:
         return tuple(_samplers(self.items))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A named degradation.
 
@@ -146,6 +146,7 @@ class Recipe:
     title: str
     source: str
     plan: Plan
+    _: KW_ONLY
     modalities: tuple[str, ...] = ()
     domain: Domain = "display"
     framing: Literal["none", "fundus", "surround"] = "none"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from medenh.degradations import xray_detector
 from medenh.degradations.compression import Jpeg
 from medenh.degradations.light import Contrast, Gamma
 from medenh.degradations.operator import Operator
 from medenh.degradations.parameters import Graded, Uniform, ranged
-from medenh.degradations.recipe import Plan, Recipe, Step, in_order
+from medenh.degradations.recipe import Recipe, Step, in_order
 from medenh.degradations.xray_detector import XrayDetector, XrayGrid
 
 __all__ = ["OPERATORS", "RECIPES"]
@@ -29,12 +31,7 @@ _gamma = ranged(Gamma, exponent=Graded((0.85, 1.15), (0.4, 2.0)))
 _contrast = ranged(Contrast, factor=Graded((0.85, 1.15), (0.4, 1.6)))
 _jpeg = ranged(Jpeg, quality=Graded(50, 7))
 
-
-def _recipe(name: str, title: str, source: str, plan: Plan) -> Recipe:
-    return Recipe(
-        name=name, title=title, source=source, plan=plan, modalities=("xray",)
-    )
-
+_recipe = partial(Recipe, modalities=("xray",))
 
 RECIPES = (
     _recipe(
