@@ -45,7 +45,7 @@ _BRIGHT = 80.0  # highlights lie where the luma is above this percentile
 
 
 @dataclass(frozen=True, slots=True)
-class Highlights:
+class Highlights(Operator):
     """Specular reflections: 3 to 40 white ellipses, half axes 1 to 15 px at 512 [C].
 
     Attributes
@@ -60,7 +60,6 @@ class Highlights:
     edge_sigma: Length
 
     name: ClassVar[str] = "highlights"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -113,7 +112,7 @@ GLARE = Drawn(Highlights, _draw_glare)
 
 
 @dataclass(frozen=True, slots=True)
-class Deposits:
+class Deposits(Operator):
     """Dark spots on a slide, stain or dirt: 1 to 5, radius 3 to 12 px at 224 [C].
 
     Attributes
@@ -131,7 +130,6 @@ class Deposits:
     colour: tuple[Share, Share, Share]
 
     name: ClassVar[str] = "deposits"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -169,7 +167,7 @@ class Deposits:
 
 
 @dataclass(frozen=True, slots=True)
-class Bubbles:
+class Bubbles(Operator):
     """Air under the cover slip or in the gel: 7 to 25, radius 3 to 17 px at 224.
 
     Number and radii are MedMNIST-C's for blood [code]; the look is ours [C]: the
@@ -190,7 +188,6 @@ class Bubbles:
     rim: Signed
 
     name: ClassVar[str] = "bubbles"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

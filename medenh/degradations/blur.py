@@ -54,7 +54,6 @@ class GaussianBlur(RangedOperator):
     sigma: Length
 
     name: ClassVar[str] = "gaussian-blur"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "sigma": Levels((1, 2, 3, 4, 6), at_side=_IMAGENET_SIDE),
     }
@@ -90,7 +89,6 @@ class DefocusBlur(RangedOperator):
     softness: Length = 0.0
 
     name: ClassVar[str] = "defocus"
-    volumetric: ClassVar[bool] = False
     together: ClassVar = True
     parameters: ClassVar = {
         "radius": Levels((3, 4, 6, 8, 10), at_side=_IMAGENET_SIDE),
@@ -122,7 +120,6 @@ class MotionBlur(RangedOperator):
     sigma: Length | None = None
 
     name: ClassVar[str] = "motion-blur"
-    volumetric: ClassVar[bool] = False
     together: ClassVar = True
     parameters: ClassVar = {
         "length": Levels((20, 30, 30, 30, 40), at_side=_IMAGENET_SIDE),
@@ -160,7 +157,6 @@ class TrajectoryBlur(RangedOperator):
     path_seed: Seed
 
     name: ClassVar[str] = "trajectory-blur"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "length": Graded(3, 25, at_side=512),
         "inertia": Uniform(0.0, 0.7),
@@ -188,7 +184,6 @@ class ZoomBlur(RangedOperator):
     zoom: Annotated[float, Field(ge=1, le=4)]
 
     name: ClassVar[str] = "zoom-blur"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "zoom": Levels((1.11, 1.16, 1.21, 1.26, 1.31)),
     }

@@ -60,7 +60,7 @@ def spot_amplitude(ratio: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class CofeSpots:
+class CofeSpots(Operator):
     """Bright spots of dust and reflections; 5 to 10 of them [code].
 
     Attributes
@@ -72,7 +72,6 @@ class CofeSpots:
     spots: tuple[Spot, ...]
 
     name: ClassVar[str] = "cofe-spots"
-    volumetric: ClassVar[bool] = False
     counts: ClassVar[tuple[int, int]] = (5, 10)
 
     @classmethod
@@ -113,7 +112,7 @@ class ManySpots(CofeSpots):
 
 
 @dataclass(frozen=True, slots=True)
-class CofeBlur:
+class CofeBlur(Operator):
     """Gaussian blur of a sigma far above its window: a box of 1 to 7 px [code].
 
     Attributes
@@ -129,7 +128,6 @@ class CofeBlur:
     window_h: Length
 
     name: ClassVar[str] = "cofe-blur"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

@@ -45,7 +45,7 @@ def whole(rng: np.random.Generator, low: float, high: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class CofeColour:
+class CofeColour(Operator):
     """Brightness, contrast and saturation, in this order, as Pillow blends them.
 
     Samples U(.7, 1.2), U(.6, 1.4) and U(.6, 1.4) [code].
@@ -65,7 +65,6 @@ class CofeColour:
     grey: float | None = None
 
     name: ClassVar[str] = "cofe-colour"
-    volumetric: ClassVar[bool] = False
     ranges: ClassVar[tuple[tuple[float, float], ...]] = (
         (0.7, 1.2),
         (0.6, 1.4),
@@ -127,7 +126,7 @@ class CofeColour:
 
 
 @dataclass(frozen=True, slots=True)
-class CofeHalo:
+class CofeHalo(Operator):
     """Light leak: a tinted ring outside a disc, smeared inwards.
 
     Attributes
@@ -163,7 +162,6 @@ class CofeHalo:
     mean: float | None = None
 
     name: ClassVar[str] = "cofe-halo"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -222,7 +220,7 @@ class CofeHalo:
 
 
 @dataclass(frozen=True, slots=True)
-class CofeHole:
+class CofeHole(Operator):
     """Dark disc with a soft edge, subtracted alike from all channels.
 
     Attributes
@@ -250,7 +248,6 @@ class CofeHole:
     mean_inside: float | None = None
 
     name: ClassVar[str] = "cofe-hole"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

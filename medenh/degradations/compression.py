@@ -36,7 +36,6 @@ class Jpeg(RangedOperator):
     quality: Annotated[int, Field(ge=1, le=100)]
 
     name: ClassVar[str] = "jpeg"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "quality": Levels((25, 18, 15, 10, 7)),
     }

@@ -32,7 +32,7 @@ __all__ = ["OPERATORS", "CtBeamHardening", "CtMotion", "CtRing"]
 
 
 @dataclass(frozen=True, slots=True)
-class CtRing:
+class CtRing(Operator):
     """Bins of unequal gain: rings about the middle of the slice.
 
     Attributes
@@ -54,7 +54,6 @@ class CtRing:
     noise_seed: Seed
 
     name: ClassVar[str] = "ct-ring"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -87,7 +86,7 @@ class CtRing:
 
 
 @dataclass(frozen=True, slots=True)
-class CtBeamHardening:
+class CtBeamHardening(Operator):
     """Long paths attenuate too little: cupping, dark bands between bones.
 
     Attributes
@@ -107,7 +106,6 @@ class CtBeamHardening:
     views: Views
 
     name: ClassVar[str] = "ct-beam-hardening"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -136,7 +134,7 @@ class CtBeamHardening:
 
 
 @dataclass(frozen=True, slots=True)
-class CtMotion:
+class CtMotion(Operator):
     """The patient shifts during a part of the views: doubled edges, streaks.
 
     Attributes
@@ -161,7 +159,6 @@ class CtMotion:
     views: Views
 
     name: ClassVar[str] = "ct-motion"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

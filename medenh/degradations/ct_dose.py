@@ -34,7 +34,7 @@ _STRAY = 1.0  # mean of the background counts
 
 
 @dataclass(frozen=True, slots=True)
-class CtLowDose:
+class CtLowDose(Operator):
     """Fewer photons: noise, and streaks where hardly any come through.
 
     Attributes
@@ -68,7 +68,6 @@ class CtLowDose:
     noise_seed: Seed
 
     name: ClassVar[str] = "ct-low-dose"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

@@ -29,7 +29,7 @@ __all__ = ["OPERATORS", "CtLimitedAngle", "CtSparseView"]
 
 
 @dataclass(frozen=True, slots=True)
-class CtSparseView:
+class CtSparseView(Operator):
     """Few views: streaks that radiate from edges.
 
     Attributes
@@ -54,7 +54,6 @@ class CtSparseView:
     kernel: Kernel
 
     name: ClassVar[str] = "ct-sparse-view"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -90,7 +89,7 @@ class CtSparseView:
 
 
 @dataclass(frozen=True, slots=True)
-class CtLimitedAngle:
+class CtLimitedAngle(Operator):
     """A missing wedge of views: edges along it blur, shadows spread.
 
     Attributes
@@ -116,7 +115,6 @@ class CtLimitedAngle:
     kernel: Kernel
 
     name: ClassVar[str] = "ct-limited-angle"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

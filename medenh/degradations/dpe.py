@@ -30,7 +30,7 @@ _NOISE_MAX = 0.1**1.5  # in [-1, 1] units
 
 
 @dataclass(frozen=True, slots=True)
-class DpeParameters:
+class DpeParameters(Operator):
     """Brightness and contrast loss, 8-bit rounding, faint noise, as DPE's code [code].
 
     Attributes
@@ -56,7 +56,6 @@ class DpeParameters:
     gaussian: bool = False
 
     name: ClassVar[str] = "dpe"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

@@ -42,7 +42,7 @@ _SIDE = 512  # the side that lengths are given for
 
 
 @dataclass(frozen=True, slots=True)
-class CataractVeil:
+class CataractVeil(Operator):
     """Scattered light of a clouded lens, after ArcNet's simulation [code].
 
     y = .8 B + r d (white - B) for each channel, B the picture slightly blurred, d the
@@ -75,7 +75,6 @@ class CataractVeil:
     grey: float
 
     name: ClassVar[str] = "cataract-veil"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -121,7 +120,7 @@ class CataractVeil:
 
 
 @dataclass(frozen=True, slots=True)
-class LidShadow:
+class LidShadow(Operator):
     """Soft dark half-plane: a lid, lashes or the iris in the light [C].
 
     Attributes
@@ -142,7 +141,6 @@ class LidShadow:
     depth: Share
 
     name: ClassVar[str] = "lid-shadow"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

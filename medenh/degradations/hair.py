@@ -36,7 +36,7 @@ _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
 @dataclass(frozen=True, slots=True)
-class RealHair:
+class RealHair(Operator):
     """A mask of real hairs, see assets/hair_masks.md, painted over the picture.
 
     Attributes
@@ -65,7 +65,6 @@ class RealHair:
     opacity: Share
 
     name: ClassVar[str] = "real-hair"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -113,7 +112,7 @@ class RealHair:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnHair:
+class DrawnHair(Operator):
     """Hairs drawn as tapered quadratic Bezier strokes: 5 to 40 of 1 to 4 px at 512 [C].
 
     Attributes
@@ -131,7 +130,6 @@ class DrawnHair:
     opacity: Share
 
     name: ClassVar[str] = "drawn-hair"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

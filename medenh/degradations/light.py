@@ -49,7 +49,6 @@ class Brightness(RangedOperator):
     offset: Signed
 
     name: ClassVar[str] = "brightness"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "offset": Levels((0.1, 0.2, 0.3, 0.4, 0.5)),
     }
@@ -79,7 +78,6 @@ class Contrast(RangedOperator):
     factor: Factor
 
     name: ClassVar[str] = "contrast"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "factor": Levels((0.4, 0.3, 0.2, 0.1, 0.05)),
     }
@@ -106,7 +104,6 @@ class Saturation(RangedOperator):
     factor: Factor
 
     name: ClassVar[str] = "saturation"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "factor": Graded(0.8, 0.2),
     }
@@ -131,7 +128,6 @@ class Exposure(RangedOperator):
     gain: Factor
 
     name: ClassVar[str] = "exposure"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "gain": Graded((0.8, 1.2), (0.3, 1.9)),
     }
@@ -154,7 +150,6 @@ class Offset(RangedOperator):
     level: Signed
 
     name: ClassVar[str] = "offset"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "level": Graded(0.01, 0.12),
     }
@@ -177,7 +172,6 @@ class Gamma(RangedOperator):
     exponent: Annotated[float, Field(gt=0, le=10)]
 
     name: ClassVar[str] = "gamma"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "exponent": Graded((0.8, 1.2), (0.5, 2.2)),
     }
@@ -188,7 +182,7 @@ class Gamma(RangedOperator):
 
 
 @dataclass(frozen=True, slots=True)
-class ColourGains:
+class ColourGains(Operator):
     """White balance or colour cast; samples gains up to 1 +- .05 to 1 +- .2 [C].
 
     Attributes
@@ -202,7 +196,6 @@ class ColourGains:
     blue: Factor
 
     name: ClassVar[str] = "colour-gains"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

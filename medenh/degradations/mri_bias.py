@@ -24,7 +24,7 @@ _LARGEST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class MriBias:
+class MriBias(Operator):
     """Smooth multiplicative shading.
 
     Attributes

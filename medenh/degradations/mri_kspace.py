@@ -46,7 +46,7 @@ _CENTRE_TIMES_FACTOR = 0.32  # of the pairs (2, .16), (4, .08), (8, .04)
 
 
 @dataclass(frozen=True, slots=True)
-class MriUndersampling:
+class MriUndersampling(Operator):
     """Fewer phase-encode lines, the rest zero: aliasing and blur along one axis.
 
     Attributes
@@ -74,7 +74,6 @@ class MriUndersampling:
     line_seed: Seed
 
     name: ClassVar[str] = "mri-undersampling"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -127,7 +126,7 @@ def kept_lines(
 
 
 @dataclass(frozen=True, slots=True)
-class MriGhosting:
+class MriGhosting(Operator):
     """Pulsation or breathing: every n-th line weaker, shifted copies of the picture.
 
     Attributes
@@ -155,7 +154,6 @@ class MriGhosting:
     phase: tuple[float, ...]
 
     name: ClassVar[str] = "mri-ghosting"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -188,7 +186,7 @@ class MriGhosting:
 
 
 @dataclass(frozen=True, slots=True)
-class MriSpike:
+class MriSpike(Operator):
     """Single wrong points of k-space: stripes over the whole picture.
 
     Attributes
@@ -211,7 +209,6 @@ class MriSpike:
     phase: tuple[float, ...]
 
     name: ClassVar[str] = "mri-spike"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -242,7 +239,7 @@ class MriSpike:
 
 
 @dataclass(frozen=True, slots=True)
-class MriGibbs:
+class MriGibbs(Operator):
     """k-space cut off: blur, and ringing beside edges.
 
     Attributes
@@ -257,7 +254,6 @@ class MriGibbs:
     phase: tuple[float, ...]
 
     name: ClassVar[str] = "mri-gibbs"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

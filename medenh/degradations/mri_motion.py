@@ -26,7 +26,7 @@ _MOVES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class MriMotion:
+class MriMotion(Operator):
     """Rigid moves between segments of the phase-encode lines: ghosted, doubled edges.
 
     Attributes
@@ -54,7 +54,6 @@ class MriMotion:
     phase: tuple[float, ...]
 
     name: ClassVar[str] = "mri-motion"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

@@ -58,7 +58,6 @@ class MriNoise(RangedOperator):
     noise_seed: Seed
 
     name: ClassVar[str] = "mri-noise"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "sigma": Graded(0.01, 0.09),
         "coils": 1,

@@ -54,7 +54,6 @@ class GaussianNoise(RangedOperator):
     noise_seed: Seed
 
     name: ClassVar[str] = "gaussian-noise"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "sigma": Levels((0.08, 0.12, 0.18, 0.26, 0.38)),
     }
@@ -82,7 +81,6 @@ class ShotNoise(RangedOperator):
     noise_seed: Seed
 
     name: ClassVar[str] = "shot-noise"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "photons": Levels((60, 25, 12, 5, 3)),
     }
@@ -120,7 +118,6 @@ class PoissonGaussianNoise(RangedOperator):
     gamma: Annotated[float, Field(ge=0.1, le=10)] = 1.0
 
     name: ClassVar[str] = "poisson-gaussian-noise"
-    volumetric: ClassVar[bool] = False
     together: ClassVar = True
     parameters: ClassVar = {
         "photons": Graded(5000.0, 200.0, log=True),
@@ -159,7 +156,6 @@ class SpeckleNoise(RangedOperator):
     noise_seed: Seed
 
     name: ClassVar[str] = "speckle"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "sigma": Levels((0.15, 0.2, 0.35, 0.45, 0.6)),
     }
@@ -188,7 +184,6 @@ class ImpulseNoise(RangedOperator):
     noise_seed: Seed
 
     name: ClassVar[str] = "impulse"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "amount": Levels((0.03, 0.06, 0.09, 0.17, 0.27)),
     }

@@ -110,7 +110,7 @@ class Operator(Protocol):
 
     __slots__ = ()
     name: ClassVar[str]
-    volumetric: ClassVar[bool]
+    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

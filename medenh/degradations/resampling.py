@@ -45,7 +45,6 @@ class BicubicReduction(RangedOperator):
     factor: Annotated[float, Field(ge=1, le=1e4)]
 
     name: ClassVar[str] = "bicubic-reduction"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "factor": Graded(2.0, 4.0),
     }
@@ -59,7 +58,7 @@ class BicubicReduction(RangedOperator):
 
 
 @dataclass(frozen=True, slots=True)
-class Pixelate:
+class Pixelate(Operator):
     """Box reduction, and enlargement by repeating; samples ImageNet-C's levels [code].
 
     Attributes
@@ -71,7 +70,6 @@ class Pixelate:
     factor: Annotated[float, Field(gt=0, le=1)]
 
     name: ClassVar[str] = "pixelate"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

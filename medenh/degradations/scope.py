@@ -55,7 +55,6 @@ class LowLight(RangedOperator):
     reach: Positive
 
     name: ClassVar[str] = "low-light"
-    volumetric: ClassVar[bool] = False
     together: ClassVar = True
     parameters: ClassVar = {
         "stops": Graded(1.0, 4.0),
@@ -90,7 +89,6 @@ class OverExposure(RangedOperator):
     bloom_sigma: Length
 
     name: ClassVar[str] = "over-exposure"
-    volumetric: ClassVar[bool] = False
     together: ClassVar = True
     parameters: ClassVar = {
         "gain": Graded(1.5, 3.0),
@@ -131,7 +129,6 @@ class Smoke(RangedOperator):
     smoke_seed: Seed
 
     name: ClassVar[str] = "smoke"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "beta": Graded(0.3, 2.0),
         "airlight": Uniform(0.7, 0.95),
@@ -147,7 +144,7 @@ class Smoke(RangedOperator):
 
 
 @dataclass(frozen=True, slots=True)
-class ChromaShift:
+class ChromaShift(Operator):
     """Red and blue beside green: sequential colour, or a lens, by 1 to 3 px at 512 [C].
 
     Attributes
@@ -160,7 +157,6 @@ class ChromaShift:
     blue: tuple[float, float]
 
     name: ClassVar[str] = "chroma-shift"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(
@@ -193,7 +189,7 @@ class ChromaShift:
 
 
 @dataclass(frozen=True, slots=True)
-class Interlacing:
+class Interlacing(Operator):
     """Every other row moved sideways, as motion between fields does: 1 to 6 px [C].
 
     Attributes
@@ -205,7 +201,6 @@ class Interlacing:
     shift: int
 
     name: ClassVar[str] = "interlacing"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

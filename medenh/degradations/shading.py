@@ -38,7 +38,6 @@ class LinearRamp(RangedOperator):
     dark: Factor
 
     name: ClassVar[str] = "linear-ramp"
-    volumetric: ClassVar[bool] = False
     together: ClassVar = True
     parameters: ClassVar = {
         "angle_deg": Uniform(0.0, 360.0),
@@ -81,7 +80,6 @@ class LightSpot(RangedOperator):
     outer: Factor
 
     name: ClassVar[str] = "light-spot"
-    volumetric: ClassVar[bool] = False
     together: ClassVar = True
     parameters: ClassVar = {
         "centre": (Uniform(0.3, 0.7), Uniform(0.3, 0.7)),
@@ -104,7 +102,7 @@ class LightSpot(RangedOperator):
 
 
 @dataclass(frozen=True, slots=True)
-class Vignette:
+class Vignette(Operator):
     """Fall-off from a centre, S = 1 - v r^2; samples v of .1 to .5 [C].
 
     Attributes
@@ -119,7 +117,6 @@ class Vignette:
     strength: Factor
 
     name: ClassVar[str] = "vignette"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

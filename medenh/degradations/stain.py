@@ -24,7 +24,7 @@ _DARKEST = 1e-3  # of the light; below, the optical density is not measured
 
 
 @dataclass(frozen=True, slots=True)
-class StainJitter:
+class StainJitter(Operator):
     """More or less of each stain: od' = od f + g per stain [C].
 
     Attributes
@@ -39,7 +39,6 @@ class StainJitter:
     offsets: tuple[float, float]
 
     name: ClassVar[str] = "stain-jitter"
-    volumetric: ClassVar[bool] = False
 
     @classmethod
     def sample(

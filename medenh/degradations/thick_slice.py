@@ -48,7 +48,7 @@ class CtThickSlice(RangedOperator):
 
 
 @dataclass(frozen=True, slots=True)
-class MriAnisotropy:
+class MriAnisotropy(Operator):
     """One axis sampled coarsely and interpolated back (TorchIO's RandomAnisotropy).
 
     Attributes

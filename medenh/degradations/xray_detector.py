@@ -75,7 +75,6 @@ class XrayDetector(RangedOperator):
     noise_seed: Seed
 
     name: ClassVar[str] = "xray-detector"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "peak_attenuation": Uniform(2.0, 4.0),
         "photons": Graded(20_000.0, 2_000.0, log=True),
@@ -129,7 +128,6 @@ class XrayGrid(RangedOperator):
     axis: Axis
 
     name: ClassVar[str] = "xray-grid"
-    volumetric: ClassVar[bool] = False
     parameters: ClassVar = {
         "depth": Graded(0.005, 0.04),
         "period_px": Uniform(2.2, 8.0),
