@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pydantic import ValidationError
 
@@ -43,6 +43,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "as_ours",
+    "check_word",
     "counted",
     "exit_code",
     "first_problem",
@@ -232,6 +233,18 @@ def first_problem(error: ValidationError) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
+
+
+def check_word(name: str, value: object, known: Collection[str]) -> None:
+    """Pass in silence if what the user says under a name is one of the known words.
+
+    Raises
+    ------
+    UsageError
+        It is none; all are told.
+    """
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}", hint=f"one of {', '.join(known)}")
 
 
 def counted(count: int, noun: str) -> str:

@@ -27,6 +27,7 @@ from medenh.errors import (
     NonFiniteError,
     OutOfMemoryError,
     UsageError,
+    check_word,
     is_out_of_memory,
 )
 from medenh.formats.array import check_own_range, from_array, guesses, to_array
@@ -351,11 +352,8 @@ def _as_image(
 
 
 def _modality(word: str) -> Modality:
-    try:
-        return Modality(word)
-    except ValueError:
-        known = ", ".join(Modality)
-        raise UsageError(f"unknown modality {word!r}", hint=f"one of {known}") from None
+    check_word("modality", word, tuple(Modality))
+    return Modality(word)
 
 
 def _like(source: Image | NDArray[Any], degraded: Image) -> Image | NDArray[Any]:

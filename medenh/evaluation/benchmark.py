@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from medenh.degradations import find_recipe
-from medenh.errors import MedenhError, OutputError, UsageError, spelled
+from medenh.errors import MedenhError, OutputError, UsageError, check_word, spelled
 from medenh.evaluation.cases import DataSet, choose, read_folder
 from medenh.evaluation.comparing import best_row, compare_all, compare_with
 from medenh.evaluation.degrading import IDENTITY, ORACLE, Prepared, prepare
@@ -180,11 +180,8 @@ def run_protocol(
 
 
 def _check(options: BenchmarkOptions) -> None:
-    known = ", ".join(Modality)
-    if options.modality is not None and options.modality not in tuple(Modality):
-        raise UsageError(
-            f"unknown modality {options.modality!r}", hint=f"one of {known}"
-        )
+    if options.modality is not None:
+        check_word("modality", options.modality, tuple(Modality))
     output = options.output
     if str(output) == "-":
         raise UsageError("pictures do not go through a pipe", hint="name a folder")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medenh.errors import NothingReadableError, UsageError, spelled
+from medenh.errors import NothingReadableError, UsageError, check_word, spelled
 from medenh.evaluation.measuring import NO_REFERENCE, PAIRED
 from medenh.evaluation.regions import Region, checked_region
 from medenh.formats.pairing import (
@@ -180,11 +180,8 @@ def _spelled_task(kind: str) -> str:
 
 
 def _check(options: PairOptions, region: Region, kinds: set[str]) -> None:
-    if options.modality is not None and options.modality not in tuple(Modality):
-        raise UsageError(
-            f"unknown modality {options.modality!r}",
-            hint=f"one of {', '.join(Modality)}",
-        )
+    if options.modality is not None:
+        check_word("modality", options.modality, tuple(Modality))
     if options.bits is not None and not 8 <= options.bits <= 16:
         raise UsageError(f"bits must be 8 to 16, not {options.bits}")
     segments, classifies = "segmentation" in kinds, "classification" in kinds

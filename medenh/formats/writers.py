@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medenh.errors import OutputError, UnsupportedError, UsageError, counted
+from medenh.errors import OutputError, UnsupportedError, UsageError, check_word, counted
 from medenh.formats import EXTENSIONS, PROFILES
 from medenh.formats.content import find_partner
 from medenh.formats.viewing import Viewing, viewing_of
@@ -125,10 +125,7 @@ def check_deidentifiable(format: str, source: Path | None, profile: str) -> None
     UnsupportedError
         The image was not read from DICOM: nobody knows what its header tells.
     """
-    if profile not in PROFILES:
-        raise UsageError(
-            f"unknown profile {profile!r}", hint=f"one of {', '.join(PROFILES)}"
-        )
+    check_word("profile", profile, PROFILES)
     if format != "dicom":
         raise UnsupportedError(
             "is not DICOM, and only DICOM headers can be de-identified",

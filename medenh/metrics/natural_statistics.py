@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, check_word
 from medenh.metrics._arrays import BoolArray, checked_mask, unit_luma
 from medenh.types import FloatArray, Modality
 
@@ -80,10 +80,8 @@ def niqe(
     (surround, padding). The models are ours, of medical images: figures do not compare
     with those of other programs, nor of one modality with another.
     """
-    if modality is not None and modality not in tuple(Modality):
-        raise UsageError(
-            f"unknown modality {modality!r}", hint=f"one of {', '.join(Modality)}"
-        )
+    if modality is not None:
+        check_word("modality", modality, tuple(Modality))
     features = patch_features(image, data_range=data_range, mask=mask)
     if len(features) == 0:
         return float("nan")

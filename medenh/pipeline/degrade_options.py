@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medenh.device import usable_cores
-from medenh.errors import UsageError
+from medenh.errors import UsageError, check_word
 from medenh.formats import PROFILES
 from medenh.pipeline.budget import usable_memory
 from medenh.pipeline.options import FORMATS, ON_EXISTS
@@ -91,14 +91,14 @@ class DegradeOptions:
     deidentify: str | None = None
 
     def __post_init__(self) -> None:
-        _one_of("format", self.format, FORMATS)
-        _one_of("on-exists", self.on_exists, ON_EXISTS)
+        check_word("format", self.format, FORMATS)
+        check_word("on-exists", self.on_exists, ON_EXISTS)
         if self.modality is not None:
-            _one_of("modality", self.modality, tuple(Modality))
+            check_word("modality", self.modality, tuple(Modality))
         if self.bits is not None and not 8 <= self.bits <= 16:
             raise UsageError(f"bits must be 8 to 16, not {self.bits}")
         if self.deidentify is not None:
-            _one_of("profile", self.deidentify, PROFILES)
+            check_word("profile", self.deidentify, PROFILES)
         if self.severity is not None and not 1.0 <= self.severity <= 5.0:
             raise UsageError(f"severity must be in 1..5, not {self.severity:g}")
         if not 1 <= self.copies <= _MOST_COPIES:
@@ -156,8 +156,3 @@ class DegradeOptions:
 def mark_of(recipe: Recipe) -> str:
     """Return what stands for a recipe in the names of files."""
     return Path(recipe.name).stem if recipe.sha256 else recipe.name
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"unknown {name} {value!r}", hint=f"one of {', '.join(known)}")

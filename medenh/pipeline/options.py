@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from medenh.errors import UsageError
+from medenh.errors import UsageError, check_word
 from medenh.formats import PROFILES, UID_SECRET
 from medenh.formats.limits import DEFAULT, Limits
 from medenh.types import Image, Modality
@@ -111,16 +111,16 @@ class EnhanceOptions:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        _one_of("format", self.format, FORMATS)
-        _one_of("on-exists", self.on_exists, ON_EXISTS)
-        _one_of("engine", self.engine, _ENGINES)
-        _one_of("precision", self.precision, _PRECISIONS)
+        check_word("format", self.format, FORMATS)
+        check_word("on-exists", self.on_exists, ON_EXISTS)
+        check_word("engine", self.engine, _ENGINES)
+        check_word("precision", self.precision, _PRECISIONS)
         if self.modality is not None:
-            _one_of("modality", self.modality, tuple(Modality))
+            check_word("modality", self.modality, tuple(Modality))
         if not (math.isfinite(self.strength) and 0.0 <= self.strength <= 1.0):
             raise UsageError(f"strength must be in 0..1, not {self.strength:g}")
         if self.deidentify is not None:
-            _one_of("profile", self.deidentify, PROFILES)
+            check_word("profile", self.deidentify, PROFILES)
         if self.axis not in (None, 0, 1, 2):
             raise UsageError(f"axis must be 0, 1 or 2, not {self.axis}")
         if self.bits is not None and not 8 <= self.bits <= 16:
@@ -251,11 +251,6 @@ _KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
         "one of medenh.formats.Limits",
     ),
 )
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"unknown {name} {value!r}", hint=f"one of {', '.join(known)}")
 
 
 def parse_number(name: str, text: str) -> int:

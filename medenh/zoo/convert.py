@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from medenh.errors import OutputError, UsageError, WeightsError
+from medenh.errors import OutputError, UsageError, WeightsError, check_word
 from medenh.hashing import sha256_file
 from medenh.scratch import scratch_folder
 from medenh.zoo.cache import publishing
@@ -248,10 +248,8 @@ def convert(
 
 def _card_words(modality: str | None, task: str) -> dict[str, Any]:
     """Return the fields of a card that the user tells."""
-    if modality is not None and modality not in MODALITIES:
-        raise UsageError(
-            f"unknown modality {modality!r}", hint=f"one of {', '.join(MODALITIES)}"
-        )
+    if modality is not None:
+        check_word("modality", modality, MODALITIES)
     try:
         TypeAdapter(Identifier).validate_python(task)
     except ValidationError as error:

@@ -18,7 +18,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medenh.errors import MedenhError, UsageError, WeightsError, first_problem, spelled
+from medenh.errors import (
+    MedenhError,
+    UsageError,
+    WeightsError,
+    check_word,
+    first_problem,
+    spelled,
+)
 from medenh.zoo.cache import cache_folders
 from medenh.zoo.card import MODALITIES, ModelCard
 
@@ -126,12 +133,10 @@ class Manifest:
             The modality is not one of the known words, or no model has the task.
         """
         if modality is not None:
-            _check_modality(modality)
+            check_word("modality", modality, MODALITIES)
         tasks = sorted({card.task for card in self.current()})
-        if task is not None and task not in tasks:
-            raise UsageError(
-                f"unknown task {task!r}", hint=f"one of {', '.join(tasks)}"
-            )
+        if task is not None:
+            check_word("task", task, tasks)
         return tuple(
             card
             for card in self.current()
@@ -193,7 +198,7 @@ class Manifest:
         """
         word = None if modality in (None, "", "unknown") else str(modality)
         if word is not None:
-            _check_modality(word)
+            check_word("modality", word, MODALITIES)
         if name == "auto":
             return self._pick(word, volume=volume, grey=grey)
         bearers = self._bearers(name)
@@ -277,13 +282,6 @@ class Manifest:
         else:
             hint = "`medenh models list` shows all, medenh.list_models() in Python"
         return UsageError(f"unknown model {name!r}", hint=hint)
-
-
-def _check_modality(word: str) -> None:
-    if word not in MODALITIES:
-        raise UsageError(
-            f"unknown modality {word!r}", hint=f"one of {', '.join(MODALITIES)}"
-        )
 
 
 def _choose(name: str, bearers: Sequence[ModelCard], word: str | None) -> Resolution:
