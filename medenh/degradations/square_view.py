@@ -6,7 +6,7 @@ it keeps the photograph's own pixels and is pasted back into it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -179,12 +179,7 @@ def find_square(
         framing = _framing("mask", (left, top, width, height))
     else:
         found = find_field(_middle_frame(image))
-        framing = Framing(
-            method=found.method,
-            centre=found.centre,
-            radius=found.radius,
-            box=found.box,
-        )
+        framing = Framing(**asdict(found))
     square = image.width == image.height
     whole = square and min(framing.box[2:]) >= _WHOLE * image.width
     multiply = exact and (size is not None or (whole and mask is not None))
@@ -245,14 +240,7 @@ def _cleaned_square(
         if found is None:
             view = find_square(image, size=size, mask=mask, exact=True)
             return replace(view, eight_bit=eight_bit)
-        framing = Framing(
-            method="cofe",
-            centre=found.centre,
-            radius=found.radius,
-            box=found.box,
-            size=size,
-            finish="multiply",
-        )
+        framing = Framing(**asdict(found), size=size, finish="multiply")
         return _view(image, framing, None, eight_bit=eight_bit)
     field = find_shown_field(_middle_frame(image)) if mask is None else mask
     return SquareView(framing=framing, field=field, eight_bit=eight_bit)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from medenh import __version__
 from medenh.errors import UsageError
 from medenh.reports.html import Case, Table, Value, unit_view, write_report
 from medenh.reports.samples import SAMPLES, Sample
@@ -231,13 +232,6 @@ def _score(enhanced: Image, original: Image) -> Scores:
     }
 
 
-def medenh_version() -> str:
-    """Return the version of medenh."""
-    from medenh import __version__
-
-    return __version__
-
-
 def _standing(result: DemoResult, shown: str) -> str:
     """Say which row has the best PSNR, and where the one that is shown stands."""
     best = max(result.scores, key=lambda model: result.mean(model, "psnr"))
@@ -355,7 +349,7 @@ def _settings(
 
     settings = {
         "command": f"medenh demo --seed {result.seed}",
-        "medenh": medenh_version(),
+        "medenh": __version__,
         "Python": platform.python_version(),
     }
     for package in ("numpy", "torch", "scikit-image", "pydicom"):

@@ -28,6 +28,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from medenh import __version__
 from medenh.formats.dicom.dataset import keep_text, put_text, to_bytes
 from medenh.formats.dicom.deidentify import deidentify
 from medenh.formats.dicom.header import text
@@ -269,11 +270,11 @@ def _set_lossy(dataset: Dataset, part: DicomPart) -> None:
 
 def _sentence(how: Provenance | None) -> str:
     if how is None:
-        written = f"Written by medenh {_version()}"
+        written = f"Written by medenh {__version__}"
         return f"{written}; what changed the pixels, if anything, is not recorded"
     if how.verb == "change":
         return "Changed, but by no model or recipe of medenh"
-    words = [f"{how.verb.capitalize()}d by medenh {_version()}"]
+    words = [f"{how.verb.capitalize()}d by medenh {__version__}"]
     if how.model:
         kind = "recipe" if how.verb == "degrade" else "model"
         words.append(f"{kind} {how.model} {how.version}".strip())
@@ -282,12 +283,6 @@ def _sentence(how: Provenance | None) -> str:
     if how.options:
         words.append(f"options {how.options}")
     return ", ".join(words)
-
-
-def _version() -> str:
-    from medenh import __version__
-
-    return __version__
 
 
 def _add_description(dataset: Dataset, how: Provenance | None) -> None:
@@ -355,7 +350,7 @@ def _equipment(how: Provenance | None) -> Dataset:
     item.Manufacturer = "medenh"
     model, version = ("", "") if how is None else (how.model, how.version)
     item.ManufacturerModelName = (model or "medenh")[:64]
-    item.SoftwareVersions = [one[:64] for one in (_version(), version) if one]
+    item.SoftwareVersions = [one[:64] for one in (__version__, version) if one]
     item.ContributionDescription = _sentence(how)[:1024]
     item.PurposeOfReferenceCodeSequence = _code("109102", "Processing Equipment")
     return item
