@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 
 from medenh import degradations
-from medenh.degradations import RECIPES, Record, framing
+from medenh.degradations import RECIPES, Record, Scene, framing
 from medenh.degradations.engine import can_degrade_again, degrade_again
 from medenh.degradations.recipe import follows_severity
 from medenh.degradations.record import read_step, write_step
@@ -69,6 +69,16 @@ def test_replay_gives_the_same_pixels(name, dtype):
     for step in Record.from_json(record.to_json()).steps:  # as a replay records it
         again = write_step(read_step(step, OPERATORS))
         assert again.model_dump_json() == step.model_dump_json()
+
+
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+@pytest.mark.parametrize("severity", [None, 0.0, 1.0])
+def test_an_operator_draws_all_of_its_parameters_within_their_bounds(name, severity):
+    pixels = np.random.default_rng(0).random((40, 56, 3), np.float32)
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        operator = OPERATORS[name].sample(rng, pixels, Scene(), severity)
+        assert read_step(write_step(operator), OPERATORS) == operator
 
 
 @pytest.mark.parametrize("name", NAMES)
