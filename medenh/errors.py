@@ -243,7 +243,7 @@ def check_word(name: str, value: object, known: Collection[str]) -> None:
     UsageError
         It is none; all are told.
     """
-    if value not in known:
+    if not isinstance(value, str) or value not in known:  # arrays compare by element
         raise UsageError(f"unknown {name} {value!r}", hint=f"one of {', '.join(known)}")
 
 

@@ -2,6 +2,7 @@ import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import medenh
@@ -38,6 +39,14 @@ def test_options_are_spelled_for_a_shell_and_for_python():
     assert errors.spelled(tasks="NAME", on_exists="skip") == (
         '--task NAME or --on-exists skip, in Python tasks=NAME or on_exists="skip"'
     )
+
+
+@pytest.mark.parametrize("word", ["eye", 5, ["ct"], np.array([1, 2])])
+def test_what_is_none_of_the_known_words_is_refused(word):
+    pixels = np.zeros((32, 32), np.float32)
+    for work in (medenh.enhance, lambda x, **k: medenh.degrade(x, "gauss-0.1", **k)):
+        with pytest.raises(errors.UsageError, match="unknown modality"):
+            work(pixels, modality=word)
 
 
 def test_hints_of_the_library_name_the_keyword():
