@@ -21,11 +21,11 @@ from typing import Literal
 from medenh.errors import UsageError, spelled
 
 __all__ = [
-    "ONE_THREAD",
     "Device",
     "Precision",
     "cpu_flags",
     "cpu_has_bf16",
+    "environment_of_one_thread",
     "has_bf16",
     "interpreter",
     "keep_freed_memory",
@@ -168,7 +168,7 @@ def one_thread_each() -> Iterator[None]:
     Sums of several threads may round differently: the bytes of an output must not
     depend on the number of cores.
     """
-    with _environment(ONE_THREAD):
+    with _environment(ONE_THREAD, limits=True):
         yield
 
 
@@ -180,14 +180,17 @@ def surroundings_of_children() -> Iterator[None]:
     folder for Python's own: `multiprocessing` starts them by ``python -c``, which looks
     there first.
     """
-    with _changing:
-        kept = {name: str(value) for name, _, value in _memory_to_keep()}
-        _said.append(os.environ.get("OMP_NUM_THREADS", ""))
-        try:
-            with _environment({**ONE_THREAD, **kept, "PYTHONSAFEPATH": "1"}):
-                yield
-        finally:
-            _said.pop()
+    with _environment({**ONE_THREAD, **_memory_to_keep(), "PYTHONSAFEPATH": "1"}):
+        yield
+
+
+def environment_of_one_thread() -> dict[str, str]:
+    """Return the environment for a process of one thread, as a copy.
+
+    Threads may take names away meanwhile, of which ``dict(os.environ)`` is a KeyError.
+    """
+    found = {name: os.environ.get(name) for name in list(os.environ)}
+    return {n: value for n, value in found.items() if value is not None} | ONE_THREAD
 
 
 def interpreter() -> str:
@@ -219,51 +222,91 @@ def keep_freed_memory() -> None:
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries lack it
     if mallopt is not None:
-        for _, number, value in _memory_to_keep():
-            mallopt(number, value)
+        for name in _memory_to_keep():
+            mallopt(*_MEMORY_KEPT[name])
 
 
-def _memory_to_keep() -> list[tuple[str, int, int]]:
-    """Return name, number and value of what the user says nothing of."""
-    return [(n, *told) for n, told in _MEMORY_KEPT.items() if n not in os.environ]
+def _memory_to_keep() -> dict[str, str]:
+    """Return names and values of what the user says nothing of."""
+    with _changing:
+        said = {name: _user_says(name) for name in _MEMORY_KEPT}
+    return {n: str(_MEMORY_KEPT[n][1]) for n, value in said.items() if value is None}
 
 
-# the environment is one for all threads: what one has set another would take for the
-# user's, and set again for good
+@dataclass(slots=True)
+class _Change:
+    """A name of the environment that is not as the user left it."""
+
+    before: str | None
+    threads: list[int]  # that need it so, each as often as it does
+
+
+# The environment is one for all threads: what one has set another would take for the
+# user's, and set again for good. The first that needs a change makes it, the last one
+# takes it back. The lock is held for that alone, never while processes start or others'
+# code runs: whoever asks for it waits for nothing that could wait for him.
 _changing = threading.RLock()
-_said: list[str] = []  # of OMP_NUM_THREADS, while it is 1 for processes being started
-
-
-def _unlock() -> None:
-    """In the child of a fork: the thread that had locked it is not there."""
-    global _changing
-    _changing = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
+_changed: dict[str, _Change] = {}
+_limiting: list[int] = []  # threads that want one thread in this process, too
 
 
 @contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+def _environment(changes: Mapping[str, str], *, limits: bool = False) -> Iterator[None]:
+    thread = threading.get_ident()
     with _changing:
-        before = {name: os.environ.get(name) for name in changes}
-        os.environ.update(changes)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+        for name, value in changes.items():
+            if name not in _changed:  # noted first: a fork may come in between
+                _changed[name] = _Change(os.environ.get(name), [])
+                os.environ[name] = value
+            _changed[name].threads.append(thread)
+        if limits:
+            _limiting.append(thread)
+    try:
+        yield
+    finally:
+        with _changing:
+            for name in changes:
+                _changed[name].threads.remove(thread)
+            if limits:
+                _limiting.remove(thread)
+            _take_back()
+
+
+def _take_back() -> None:
+    """Set to what the user said all that no thread needs otherwise."""
+    for name in [name for name, change in _changed.items() if not change.threads]:
+        before = _changed[name].before
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+        del _changed[name]
+
+
+def _user_says(name: str) -> str | None:
+    return _changed[name].before if name in _changed else os.environ.get(name)
+
+
+def _forget_other_threads() -> None:
+    """In the child of a fork: they are not there, nor what they need or had locked."""
+    global _changing
+    _changing = threading.RLock()
+    here = threading.get_ident()
+    for change in _changed.values():
+        change.threads = [thread for thread in change.threads if thread == here]
+    _limiting[:] = [thread for thread in _limiting if thread == here]
+    _take_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def num_threads() -> int:
     """Return how many threads to use: what the process may use, or OMP_NUM_THREADS."""
-    # never under the lock: who holds it may wait for the thread that asks
-    said = _said[-1:] or [os.environ.get("OMP_NUM_THREADS", "")]
-    asked = said[0].partition(",")[0]
+    with _changing:  # it may be 1 for processes that are being started
+        asked = "1" if _limiting else _user_says("OMP_NUM_THREADS") or ""
+    asked = asked.partition(",")[0]
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     return usable_cores()

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import pytest
 
 from medenh import device
 from medenh.device import (
     Device,
+    environment_of_one_thread,
     num_threads,
     one_thread_each,
     pick_device,
@@ -178,3 +179,84 @@ def test_threads_that_start_processes_leave_the_environment_as_it_was(monkeypatc
     first.join()
     second.join()
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("held", [one_thread_each, surroundings_of_children])
+def test_threads_that_start_processes_wait_for_no_other(held, monkeypatch):
+    """A thread that has set the environment may wait for one that sets it, too."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    seen = []
+
+    def start():
+        with surroundings_of_children():
+            seen.append((os.environ["OMP_NUM_THREADS"], num_threads()))
+
+    with held():
+        other = threading.Thread(target=start, daemon=True)
+        other.start()
+        other.join(20)
+        assert os.environ["OMP_NUM_THREADS"] == "1"  # the other one has ended
+    assert seen == [("1", 1 if held is one_thread_each else 3)]
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.usefixtures("nothing_said_of_memory")
+def test_the_last_thread_that_starts_processes_sets_the_environment_back():
+    """The first to end takes nothing from one that is still starting processes."""
+    before = dict(os.environ)
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(surroundings_of_children())
+        inside = dict(os.environ)
+        second.enter_context(surroundings_of_children())
+        first.close()
+        assert dict(os.environ) == inside != before
+    assert dict(os.environ) == before
+
+
+def test_the_environment_is_copied_while_threads_change_it(monkeypatch):
+    """Other threads take names away in between: no KeyError."""
+
+    class Vanishing(dict):
+        def __getitem__(self, name):
+            if name == "GONE":
+                raise KeyError(name)
+            return super().__getitem__(name)
+
+        def get(self, name, default=None):
+            return default if name == "GONE" else super().get(name, default)
+
+    monkeypatch.setattr(device.os, "environ", Vanishing(GONE="1", KEPT="2"))
+    found = environment_of_one_thread()
+    assert (found["KEPT"], found["OMP_NUM_THREADS"]) == ("2", "1")
+    assert "GONE" not in found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("whose", ["own", "another's"])
+def test_a_fork_inherits_what_its_own_thread_has_set_alone(whose):
+    """Another thread starts processes meanwhile; nobody there sets it back."""
+    code = """
+import os, sys, threading
+from medenh.device import num_threads, surroundings_of_children
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        print(os.environ["OMP_NUM_THREADS"], num_threads(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+with surroundings_of_children():
+    if sys.argv[1] == "own":
+        fork()
+    else:
+        other = threading.Thread(target=fork)
+        other.start()
+        other.join()
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", code, whose],
+        capture_output=True, check=True, timeout=60,
+        env=os.environ | {"OMP_NUM_THREADS": "3"},
+    )  # fmt: skip
+    assert out.stdout.split() == ([b"1", b"3"] if whose == "own" else [b"3", b"3"])

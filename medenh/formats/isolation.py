@@ -24,7 +24,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.device import ONE_THREAD, interpreter
+from medenh.device import environment_of_one_thread, interpreter
 from medenh.errors import (
     InputError,
     MedenhError,
@@ -133,7 +133,7 @@ class _Child:
                 pass_fds=(theirs,) if posix else (),
                 process_group=0 if posix else None,  # Ctrl-C is for its parent
                 pipesize=_PIPE_BYTES,
-                env={**os.environ, **ONE_THREAD},
+                env=environment_of_one_thread(),
             )
         except BaseException:
             self._lifeline.close()
