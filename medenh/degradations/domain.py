@@ -54,7 +54,8 @@ def scale_for(image: Image, domain: Domain) -> tuple[float, float]:
         brightest = intensity.percentile_range(_measured(image)).high
         return 0.0, brightest if brightest > 0 else 1.0
     low, high = image.unit_range.low, image.unit_range.high
-    if image.units == "HU" or image.pixels.dtype == np.uint8:
+    whole = image.pixels.dtype == np.uint8 and (low, high) == (0.0, 255.0)
+    if image.units == "HU" or whole:
         return low, high
     measured = _measured(image)
     finite = measured[np.isfinite(measured)]

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import cv2
+import nibabel
 import numpy as np
 import PIL.Image
 import pytest
@@ -291,3 +292,25 @@ def test_crops_follow_their_generator_and_field():
     for wrong in ({"crop": crop[0]}, {"severity": 6}, {"recipe": "nope"}):
         with pytest.raises(UsageError):
             degrade_crop(**{"crop": crop, "recipe": "dpe", "rng": rng, **wrong})
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_8_bit_volumes_are_degraded_as_the_same_numbers_of_16_bits(tmp_path, order):
+    """Their darkest and brightest voxels were cut off at the percentiles."""
+    numbers = np.random.default_rng(0).normal(120, 30, (32, 32, 6)).clip(0, 255).round()
+    numbers[0, 0], numbers[0, 1] = 0, 255
+    answers = []
+    for dtype in ("u1", "i2"):
+        header = nibabel.Nifti1Header(endianness=order)
+        header.set_data_dtype(dtype)
+        volume = nibabel.Nifti1Image(numbers.astype(dtype), np.eye(4), header)
+        nibabel.save(volume, tmp_path / f"{dtype}.nii")
+        clean = medenh.read(tmp_path / f"{dtype}.nii")
+        low, record = medenh.degrade(clean, "gauss-0.1", seed=3)
+        assert tuple(record.scale) == (0.0, 255.0)
+        medenh.write(low, tmp_path / f"{dtype}.low.nii")
+        back = nibabel.load(tmp_path / f"{dtype}.low.nii")
+        assert back.header.endianness == order
+        answers.append(back.get_fdata())
+    assert np.abs(answers[0] - answers[1]).max() <= 1
+    assert np.abs(answers[0] - numbers).max() > 50
