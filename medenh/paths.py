@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeAlias
 
 from medenh.errors import UsageError
 
-__all__ = ["StrPath", "as_path", "as_paths", "kind_of"]
+__all__ = [
+    "StrPath",
+    "as_path",
+    "as_paths",
+    "as_place",
+    "as_places",
+    "check_present_folder",
+    "kind_of",
+]
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -50,6 +59,43 @@ def as_paths(value: object, name: str) -> list[str]:
     if one or not isinstance(value, Iterable):
         return [as_path(value, name)]
     return [as_path(each, name) for each in value]
+
+
+def as_place(value: object, name: str) -> str:
+    """Return the path of a file or folder: see `as_path`.
+
+    Raises
+    ------
+    UsageError
+        It is none, or relative to a present folder that is no more.
+    """
+    path = as_path(value, name)
+    if not Path(path).is_absolute():
+        check_present_folder()
+    return path
+
+
+def as_places(value: object, name: str) -> list[str]:
+    """Return one path, or an iterable of them, as a list: see `as_place`."""
+    return [as_place(path, name) for path in as_paths(value, name)]
+
+
+def check_present_folder() -> None:
+    """Pass in silence if the folder that relative paths begin at is there.
+
+    Raises
+    ------
+    UsageError
+        It was removed; the system then says of any relative path, and some libraries
+        of themselves, that there is no such file.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "the present folder was removed: there are no paths from it",
+            hint="change to a folder that is there",
+        ) from None
 
 
 def kind_of(value: object) -> str:

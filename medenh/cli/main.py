@@ -38,6 +38,7 @@ from medenh.errors import (
     UsageError,
     exit_code,
 )
+from medenh.paths import check_present_folder
 
 __all__ = ["VERBS", "create_app", "main"]
 
@@ -76,6 +77,7 @@ class _Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         with _endings():
+            check_present_folder()  # torch's libraries cannot be loaded without it
             return super().invoke(ctx)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from medenh.formats.extensions import EXTENSIONS
 from medenh.formats.limits import DEFAULT, Limits
-from medenh.paths import StrPath, as_path, as_paths
+from medenh.paths import StrPath, as_path, as_places
 
 if TYPE_CHECKING:
     from typing import Any
@@ -178,4 +178,4 @@ def write(
 
 
 def _paths(path: StrPath | Iterable[StrPath], name: str) -> list[Path]:
-    return [Path(one) for one in as_paths(path, name)]
+    return [Path(one) for one in as_places(path, name)]

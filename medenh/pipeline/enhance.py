@@ -21,7 +21,7 @@ from medenh.errors import InputError, OutputError, RefusedError, UsageError
 from medenh.formats import array, writers
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
 from medenh.formats.readers import said_of
-from medenh.paths import StrPath, as_path
+from medenh.paths import StrPath, as_place
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
@@ -282,8 +282,8 @@ def enhance(
     asked = _asked(model=model, **options)
     source = without_pillow(input)
     if isinstance(source, str | os.PathLike):
-        source = as_path(source, "input")
-    output = None if output is None else as_path(output, "output")
+        source = as_place(source, "input")
+    output = None if output is None else as_place(output, "output")
     array.check_own_range(source, asked.data_range)
     if isinstance(source, np.ndarray | Image):
         return _enhance_in_memory(source, output, asked)
@@ -453,7 +453,7 @@ def _as_paths(source: Any) -> list[str]:
     for one in paths:
         if not isinstance(one, str | os.PathLike):
             raise _not_taken(one, of_several=True)
-    return [as_path(one, "input") for one in paths]
+    return [as_place(one, "input") for one in paths]
 
 
 def _not_taken(source: object, *, of_several: bool = False) -> UsageError:

@@ -433,3 +433,38 @@ def test_no_folder_is_made_of_a_name_that_is_none(
     assert code == 2
     assert "pipe" in said or "empty" in said
     assert not list(tmp_path.iterdir())
+
+
+_IN_A_FOLDER_THAT_IS_NO_MORE = """
+import os, sys
+os.chdir(sys.argv[1])
+os.rmdir(sys.argv[1])
+import medenh
+from medenh.cli.main import main
+from medenh.errors import UsageError
+
+for call in (medenh.read, medenh.enhance, lambda path: medenh.enhance([path], "out")):
+    try:
+        call("a.png")
+    except UsageError as error:
+        assert "present folder was removed" in str(error), error
+    else:
+        raise AssertionError(call)
+main(sys.argv[2:])
+"""
+
+
+@linux
+@pytest.mark.parametrize("verb", [*VERBS.values(), ("inspect",), ("demo", "-o")])
+def test_a_present_folder_that_is_no_more_is_said(tmp_path, verb):
+    words = (*verb, "a.png", *(("-o", "out") if verb in VERBS.values() else ()))
+    code = _IN_A_FOLDER_THAT_IS_NO_MORE
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "gone", *words],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "error: the present folder was removed" in done.stderr
