@@ -41,6 +41,17 @@ _MM = {
     **dict.fromkeys(("in", "inch", "inches"), 25.4),
 }
 _OME_UNIT = "\N{MICRO SIGN}m"  # where OME tells none
+# OME's UnitsTime and what ImageJ's users write, in seconds
+_SECONDS = {
+    **dict.fromkeys(("ns", "nsec"), 1e-9),
+    **dict.fromkeys(("\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s", "us"), 1e-6),
+    **dict.fromkeys((r"\u00B5s", r"\u03BCs", "usec"), 1e-6),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("", "s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
 _NAMES = {"T": "times", "Z": "z", "C": "channels"}
 
 
@@ -52,7 +63,7 @@ class Stack:
     ----------
     geometry : Geometry
         Spacing in mm, NaN where it is not told; the depth of one volume, where several
-        (times) follow one another.
+        (times) follow one another, and then the step in time in seconds, if told.
     words : str
         "3 times x 4 z x 2 channels"; "" where nothing tells, or there is one page.
     misplaced : str
@@ -89,7 +100,9 @@ def stack_of(pages: list[Any]) -> Stack:
         misplaced = f"its pages are {words}, not slice after slice"
     else:
         misplaced = f"its pages are {words}"
-    return Stack(Geometry(_spacing(pages[0]), depth=depth), words, misplaced)
+    seconds = math.nan if depth is None else _time_step(pages[0])
+    geometry = Geometry(_spacing(pages[0]), depth=depth, time_s=seconds)
+    return Stack(geometry, words, misplaced)
 
 
 def _unsettled(pages: list[Any]) -> str:
@@ -116,23 +129,37 @@ def _spacing(page: Any) -> tuple[float, float, float]:
     root = ome_of(page)
     if root is not None:
         sets = pictures_of(root)
-        slices, rows, columns = (_of_ome(sets, axis) for axis in "ZYX")
+        slices, rows, columns = (
+            _of_ome(sets, f"PhysicalSize{axis}", _OME_UNIT, _MM) for axis in "ZYX"
+        )
         return slices, rows, columns
     unit = imagej_word(page, "unit")
     down = imagej_word(page, "yunit") or unit
     deep = imagej_word(page, "zunit") or unit
     return (
-        _in_mm(imagej_word(page, "spacing"), deep),
-        _in_mm(_step(page, _DOWN), down),
-        _in_mm(_step(page, _ACROSS), unit),
+        _in(_MM, imagej_word(page, "spacing"), deep),
+        _in(_MM, _step(page, _DOWN), down),
+        _in(_MM, _step(page, _ACROSS), unit),
     )
 
 
-def _of_ome(sets: list[ElementTree.Element], axis: str) -> float:
-    """Return a PhysicalSize in mm, where all pictures have the same."""
-    name = f"PhysicalSize{axis}"
+def _time_step(page: Any) -> float:
+    """Return the step between times in seconds, NaN where none is told.
+
+    ImageJ's "fps" is how fast it plays them.
+    """
+    root = ome_of(page)
+    if root is not None:
+        return _of_ome(pictures_of(root), "TimeIncrement", "s", _SECONDS)
+    return _in(_SECONDS, imagej_word(page, "finterval"), imagej_word(page, "tunit"))
+
+
+def _of_ome(
+    sets: list[ElementTree.Element], name: str, unit: str, units: dict[str, float]
+) -> float:
+    """Return a size that OME tells, where all pictures have the same."""
     found = {
-        _in_mm(pixels.get(name, ""), pixels.get(f"{name}Unit", _OME_UNIT))
+        _in(units, pixels.get(name, ""), pixels.get(f"{name}Unit", unit))
         for pixels in sets
     }
     return found.pop() if len(found) == 1 else math.nan
@@ -145,9 +172,9 @@ def _step(page: Any, code: int) -> str:
     return str(below / above) if above else ""
 
 
-def _in_mm(number: str, unit: str) -> float:
+def _in(units: dict[str, float], number: str, unit: str) -> float:
     try:
-        found = abs(float(number)) * _MM[unit.strip()]
+        found = abs(float(number)) * units[unit.strip()]
     except (ValueError, KeyError):
         return math.nan
     return found if 0 < found < math.inf else math.nan

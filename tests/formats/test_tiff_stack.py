@@ -204,3 +204,45 @@ def test_words_may_say_anything(tmp_path, words):
     assert image.frames == 2
     assert np.isnan(image.geometry.spacing_mm).all()
     assert image.header.misplaced == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "metadata", "seconds"),
+    [
+        ("imagej", {"finterval": 0.4}, 0.4),
+        ("imagej", {"finterval": 2.5, "tunit": "min"}, 150),
+        ("imagej", {"finterval": 250, "tunit": r"\u00B5s"}, 250e-6),
+        ("imagej", {"finterval": 3, "tunit": "frames"}, None),
+        ("imagej", {"finterval": 0}, None),
+        ("imagej", {"fps": 7}, None),  # how fast it is played
+        ("ome", {"TimeIncrement": 0.4}, 0.4),
+        ("ome", {"TimeIncrement": 40, "TimeIncrementUnit": "ms"}, 0.04),
+        ("ome", {"TimeIncrement": "NaN"}, None),
+        ("ome", {}, None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("TYX", (3, 9, 8)), ("TZYX", (3, 2, 9, 8))]
+)
+@pytest.mark.filterwarnings("ignore:nothing tells the size")
+def test_nifti_gets_the_step_in_time(tmp_path, program, metadata, seconds, axes, shape):
+    path = written(tmp_path, numbers(shape), axes, program, metadata=metadata)
+    image = formats.read(path)
+    assert image.geometry.time_s == pytest.approx(seconds or NAN, nan_ok=True)
+    formats.write(image, tmp_path / "a.nii.gz")
+    header = nibabel.load(tmp_path / "a.nii.gz").header
+    if seconds is None:
+        assert header.get_xyzt_units()[1] == "unknown"
+    else:
+        assert header.get_xyzt_units()[1] == "sec"
+        assert header.get_zooms()[3] == pytest.approx(seconds)
+        back = formats.read(tmp_path / "a.nii.gz")
+        assert back.geometry.time_s == pytest.approx(seconds)
+
+
+def test_slices_have_no_step_in_time(tmp_path):
+    metadata = {"TimeIncrement": 0.4}
+    image = formats.read(
+        written(tmp_path, numbers((3, 9, 8)), "ZYX", metadata=metadata)
+    )
+    assert np.isnan(image.geometry.time_s)
