@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medenh.errors import UnsupportedError
 from medenh.formats.array import plain_storage
@@ -61,6 +62,8 @@ def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
         pixels = pixels.astype(np.uint8)
     elif pixels.dtype == np.float16:
         pixels = pixels.astype(np.float32)
+    elif image.format == "dicom" and pixels.dtype == np.int32:
+        pixels = _of_16_bits(pixels)
     image = replace(image, pixels=pixels, storage=plain_storage(pixels.dtype))
     kind: Any = Nifti1Header
     meta = kind(endianness="<")
@@ -84,6 +87,16 @@ def header_for(image: Image, path: Path) -> tuple[Image, NiftiHeader]:
     meta["magic"] = b"n+1"
     raw = meta.binaryblock + bytes(4)
     return image, NiftiHeader(raw, "<", False, code, shape, 2, 352)
+
+
+def _of_16_bits(pixels: NDArray[np.int32]) -> NDArray[Any]:
+    """Return whole values of DICOM as int16, which CT usually has, where that fits.
+
+    In memory they have room for all that 16 bits and an intercept may become.
+    """
+    limits = np.iinfo(np.int16)
+    fits = pixels.min() >= limits.min and pixels.max() <= limits.max
+    return pixels.astype(np.int16) if fits else pixels
 
 
 def float_header(header: NiftiHeader) -> NiftiHeader:

@@ -3,6 +3,7 @@
 import struct
 import warnings
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -333,3 +334,27 @@ def test_the_profile_of_a_slide_is_that_of_its_optical_path(tmp_path):
     )
     path = save(tmp_path / "a", noise((8, 8, 3), "u1", 256), OpticalPathSequence=[way])
     assert viewing_of(dicom.read([path])).profile == way.ICCProfile
+
+
+@pytest.mark.parametrize(
+    ("low", "kind"), [(-32000, np.int16), (-32700, np.int32)], ids=["fits", "not"]
+)
+def test_nifti_of_ct_is_of_16_bits_where_its_values_are(tmp_path, low, kind):
+    """16 bits and an intercept might be more, and what is stored seldom is."""
+    stored = ramp((9, 8), "i2", low=low, high=3000)
+    path = save(
+        tmp_path / "a.dcm",
+        stored,
+        sop_class=CT,
+        modality="CT",
+        RescaleSlope=1,
+        RescaleIntercept=-100,
+    )
+    image = formats.read(path)
+    formats.write(image, tmp_path / "a.nii")
+    found = nibabel.load(tmp_path / "a.nii")
+    assert found.get_data_dtype() == kind
+    np.testing.assert_array_equal(
+        np.asarray(found.dataobj)[..., 0].T, stored.astype(np.int32) - 100
+    )
+    np.testing.assert_array_equal(formats.read(tmp_path / "a.nii").pixels, image.pixels)
