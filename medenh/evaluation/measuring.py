@@ -102,7 +102,7 @@ def guessed_depth(image: Image, reference: Image | None) -> int | None:
     return round(math.log2(known.high + 1))
 
 
-Doubt = Literal["", "white", "negative"]
+Doubt = Literal["", "white", "negative", "polarity"]
 
 
 def doubt_of(image: Image, reference: Image | None) -> Doubt:
@@ -113,11 +113,20 @@ def doubt_of(image: Image, reference: Image | None) -> Doubt:
     str
         "white": it has a white, and its reference percentiles in its place, as a
         volume scaled to 0-1 beside one in a scanner's numbers. "negative": it is taken
-        for one on 0-1, and many of its values lie far below. "": neither.
+        for one on 0-1, and many of its values lie far below. "polarity": its larger
+        values are darker and its reference's brighter, or the other way, and the ends
+        of its depth tell how they belong together. "": none of these.
     """
     if reference is None:
         return ""
     known = on_range_of(image, reference).unit_range
+    turned = known.inverted != reference.unit_range.inverted
+    if (
+        turned
+        and known is not image.unit_range
+        and known.low != (reference.unit_range.low)
+    ):
+        return "polarity"
     if _has_percentiles(reference.unit_range) and not _has_percentiles(known):
         return "white"
     on_unit = image.pixels.dtype.kind == "f" and (known.low, known.high) == (0.0, 1.0)
@@ -212,8 +221,8 @@ def _check_sizes(image: Image, reference: Image) -> None:
         raise InputError(
             f"in {one}, its reference in {two}",
             path=image.source,
-            hint="of an array in these units make a file like the reference: "
-            "medenh.write(array, path, like=reference)"
+            hint=f"of an array in these units say it ({spelled(modality='ct')}), or "
+            "make a file like the reference: medenh.write(array, path, like=reference)"
             if image.format == "npy" and reference.units
             else "",
         )
@@ -266,8 +275,31 @@ def on_range_of(image: Image, reference: Image) -> Image:
             return image
     elif floats_beside_integers and _on_unit_scale(image, reference):
         return replace(image, unit_range=UnitRange(0.0, 1.0, reason="0-1"))
-    common = replace(reference.unit_range, inverted=image.unit_range.inverted)
+    common = reference.unit_range
+    if image.unit_range.inverted != common.inverted:
+        common = _turned_over(common, image)
     return replace(image, unit_range=common)
+
+
+def _turned_over(known: UnitRange, image: Image) -> UnitRange:
+    """Return a range in the numbers of a picture of the other polarity.
+
+    The smallest number of its depth is what the largest is in the other picture: so
+    DICOM's MONOCHROME1 and 2, and TIFF's WhiteIsZero, are made of each other.
+    """
+    own, storage = image.unit_range, image.storage
+    ends = np.multiply(storage.slope, storage.minimum + storage.maximum)
+    ends = np.unique(ends + 2 * np.asarray(storage.intercept))
+    if "bit" in own.reason:
+        ends = np.array([own.low + own.high])
+    elif ends.size > 1 or not np.isfinite(ends).all():  # of slices; floats
+        ends = np.array([known.low + known.high])
+    return replace(
+        known,
+        low=float(ends[0]) - known.high,
+        high=float(ends[0]) - known.low,
+        inverted=not known.inverted,
+    )
 
 
 def _on_unit_scale(image: Image, reference: Image) -> bool:

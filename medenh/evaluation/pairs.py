@@ -69,6 +69,9 @@ _DOUBTS: Mapping[Doubt, str] = {
     "values in its place: figures hold only where both are the same",
     "negative": "are taken for pictures on 0-1, and hold many values far below: these "
     "count as 0; of answers from -1 to 1 add 1, and halve them",
+    "polarity": "have larger values for darker places and their references for "
+    "brighter ones (MONOCHROME1 and 2 of DICOM), or the other way: figures hold where "
+    "values were turned over at the ends of their bit depth",
 }
 
 
@@ -161,7 +164,7 @@ def evaluate_pairs(
         settings=_settings(plan, measured, recognisers),
         notes=_notes(measured),
         seconds=time.monotonic() - start,
-        pictures=FilePictures(_paths(jobs), folder, options.bits),
+        pictures=FilePictures(_paths(jobs), folder, options.bits, options.modality),
     )
 
 
@@ -195,8 +198,9 @@ def _measure(
     alone = job.reference is None
     path = job.reference or job.rows[SUBJECT]
     figures: dict[str, Mapping[str, float | None]] = {}
+    read = partial(read_told, bits=bits, modality=modality)
     try:
-        standard = read_told(path, bits=bits)  # the reference, without one the subject
+        standard = read(path)  # the reference, without one the subject
         axis = frame_axis(standard)  # others by themselves may choose another
         where = _region(region, standard, job.mask)
     except MedenhError as error:
@@ -214,7 +218,7 @@ def _measure(
         try:
             image = standard
             if not alone or name != SUBJECT:
-                found = read_told(path, axis=axis, bits=bits)
+                found = read(path, axis=axis)
                 image = in_units_of(found, standard)
             figures[name] = measure_image(
                 image, other, metrics, region=where, modality=modality
@@ -322,6 +326,8 @@ def _recognise(
 ) -> list[Failure]:
     """Ask about every picture, in this process, which loaded the recognisers."""
     failed: list[Failure] = []
+    options = plan.options
+    read = partial(read_told, bits=options.bits, modality=options.modality)
     for job in jobs if recognisers.tasks else ():
         views = dict(job.rows)
         if job.reference is not None:
@@ -329,11 +335,10 @@ def _recognise(
         label = plan.labels.get(job.key)
         try:
             answers = Answers.of_files(job.mask, label, recognisers.tasks)
-            bits = plan.options.bits
-            standard = read_told(job.reference or job.rows[SUBJECT], bits=bits)
+            standard = read(job.reference or job.rows[SUBJECT])
             view = _field(standard) if plan.region == "fov" else None
             for name, path in views.items():
-                found = read_told(path, axis=frame_axis(standard), bits=bits)
+                found = read(path, axis=frame_axis(standard))
                 image = in_units_of(found, standard)
                 if job.reference is not None:  # seen as it is measured
                     image = on_range_of(image, standard)

@@ -8,12 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats
+from medenh.degradations.domain import in_hounsfield
 from medenh.errors import InputError, OutOfMemoryError, OutputError
 from medenh.evaluation.measuring import on_range_of, unit_frame
 from medenh.evaluation.planning import REFERENCE, SUBJECT
@@ -22,7 +24,7 @@ from medenh.formats.array import from_array
 from medenh.formats.files import output_error
 from medenh.formats.nifti import frame_axis
 from medenh.intensity import told_bits
-from medenh.types import FloatArray, Image
+from medenh.types import FloatArray, Image, Modality
 
 __all__ = [
     "FilePictures",
@@ -61,8 +63,17 @@ def keep_overlay(
     _write(path, plane.astype(np.uint8) * np.uint8(255))
 
 
-def read_told(path: Path, *, axis: int | None = None, bits: int | None = None) -> Image:
+def read_told(
+    path: Path,
+    *,
+    axis: int | None = None,
+    bits: int | None = None,
+    modality: str | None = None,
+) -> Image:
     """Read a file, of the bit depth that the user says where it does not tell one.
+
+    Of CT, if the user says so, numbers that can be Hounsfield units are, whatever the
+    format.
 
     Raises
     ------
@@ -70,7 +81,9 @@ def read_told(path: Path, *, axis: int | None = None, bits: int | None = None) -
         It cannot be read, or its values go beyond that depth.
     """
     image = formats.read(path, axis=axis)
-    return image if bits is None else told_bits(image, bits)
+    if bits is not None:
+        image = told_bits(image, bits)
+    return in_hounsfield(image) if modality == Modality.CT else image
 
 
 @contextmanager
@@ -143,6 +156,7 @@ class FilePictures:
     overlays : PictureFolder, optional
         Where tasks kept what they found.
     bits : int, optional
+    modality : str, optional
         As of `read_told`.
     """
 
@@ -151,10 +165,11 @@ class FilePictures:
         paths: Mapping[str, Mapping[str, Path]],
         overlays: PictureFolder | None = None,
         bits: int | None = None,
+        modality: str | None = None,
     ) -> None:
         self._paths = paths
         self._overlays = overlays
-        self._bits = bits
+        self._read = partial(read_told, bits=bits, modality=modality)
 
     def get(self, file: str, row: str) -> FloatArray | None:
         """Return a picture, shape (H, W, C) in [0, 1], or None."""
@@ -171,9 +186,9 @@ class FilePictures:
         reference = self._paths.get(REFERENCE, {}).get(file)
         first = reference or self._paths.get(SUBJECT, {}).get(file, path)
         if first == path:
-            return read_told(path, bits=self._bits)
-        standard = read_told(first, bits=self._bits)
-        image = read_told(path, axis=frame_axis(standard), bits=self._bits)
+            return self._read(path)
+        standard = self._read(first)
+        image = self._read(path, axis=frame_axis(standard))
         return image if reference is None else on_range_of(image, standard)
 
     def overlay(self, file: str, row: str, task: str) -> BoolArray | None:

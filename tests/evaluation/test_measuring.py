@@ -8,7 +8,12 @@ from skimage import color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medenh.errors import InputError, NonFiniteError, UsageError
-from medenh.evaluation.measuring import describe_range, measure_image
+from medenh.evaluation.measuring import (
+    PSNR_CAP_DB,
+    describe_range,
+    doubt_of,
+    measure_image,
+)
 from medenh.formats.array import from_array
 from medenh.types import Image, Storage, UnitRange
 
@@ -89,6 +94,51 @@ def test_inverted_pictures_compare_as_they_look(picture):
     same = measure_image(image(a, False), image(b, False), ("psnr",))
     turned = measure_image(image(255 - a, True), image(b, False), ("psnr",))
     assert turned == same
+
+
+@pytest.mark.parametrize("found", ["percentiles 0.5-99.5", "window"])
+@pytest.mark.parametrize("intercept", [0, -1024])
+def test_polarities_of_12_bits_compare_at_the_ends_of_their_depth(
+    picture, found, intercept
+):
+    """The reference's range was read in the numbers of the other polarity."""
+    shown = picture(1, channels=1).astype(np.int32) * 5 + 300
+    shift = picture(1, channels=1).astype(np.int32) * 5 + 400
+
+    def image(stored, inverted):
+        native = stored + intercept
+        low, high = np.percentile(native, [1, 99]).tolist()
+        return Image(
+            pixels=native[None, ..., None],
+            unit_range=UnitRange(low, high, inverted, found),
+            storage=Storage(np.dtype(np.uint16), 1.0, intercept, 0, 4095),
+            format="dicom",
+        )
+
+    for one, other in ((False, True), (True, False)):
+        standard = image(4095 - shown if one else shown, one)
+        same = image(4095 - shown if other else shown, other)
+        moved = image(4095 - shift if other else shift, other)
+        plain = image(4095 - shift if one else shift, one)
+        assert measure_image(same, standard, ("psnr",))["psnr"] == PSNR_CAP_DB
+        expected = measure_image(plain, standard, ("psnr",))["psnr"]
+        assert expected < 40
+        found_psnr = measure_image(moved, standard, ("psnr",))["psnr"]
+        assert found_psnr == pytest.approx(expected, abs=1e-3)
+        assert doubt_of(same, standard) == "polarity"
+        assert doubt_of(plain, standard) == ""
+
+
+def test_polarities_of_a_guessed_depth_compare_at_its_ends():
+    levels = np.linspace(0, 4000, 64).reshape(1, 8, 8, 1).astype(np.uint16)
+    storage = Storage(np.dtype(np.uint16), 1.0, 0.0, 0, 65535)
+    depth = UnitRange(0, 4095, reason="12-bit", guessed=True)
+    standard = Image(pixels=levels, unit_range=depth, storage=storage)
+    turned = Image(
+        pixels=4095 - levels, unit_range=replace(depth, inverted=True), storage=storage
+    )
+    assert measure_image(turned, standard, ("psnr",))["psnr"] == PSNR_CAP_DB
+    assert doubt_of(turned, standard) == ""
 
 
 def test_region_leaves_the_rest_out(picture):

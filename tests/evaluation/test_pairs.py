@@ -224,6 +224,39 @@ def test_hounsfield_units_are_those_of_the_reference(tmp_path):
     assert shift == pytest.approx(expected, abs=0.1)
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_arrays_in_hounsfield_units_are_measured_in_the_window_of_ct(tmp_path, kind):
+    """As the same numbers in NIfTI and DICOM are; percentiles hold air and bone."""
+    rng = np.random.default_rng(0)
+    volume = rng.normal(40, 30, (40, 44, 5))
+    volume[:10], volume[10:12] = -1000, 900
+    noisy = volume + rng.normal(0, 20, volume.shape)
+    for name, numbers in (("clean", volume), ("noisy", noisy)):
+        stored = np.rint(numbers).astype(kind)
+        nibabel.save(nibabel.Nifti1Image(stored, np.eye(4)), tmp_path / f"{name}.nii")
+        frames = np.ascontiguousarray(stored.transpose(2, 1, 0))
+        np.save(tmp_path / f"{name}.npy", frames)
+
+    def psnr(one, other, **options):
+        found = medenh.evaluate(
+            tmp_path / one, tmp_path / other, metrics=["psnr"], **options
+        )
+        assert not found.failed, found.failed
+        (value,) = found.row("enhanced").scores["psnr"].values()
+        return value, found
+
+    expected, _ = psnr("noisy.nii", "clean.nii")
+    told, found = psnr("noisy.npy", "clean.npy", modality="ct")
+    assert told == pytest.approx(expected, abs=1e-6)
+    assert found.data_range.startswith("-160 to 240 (HU")
+    assert psnr("noisy.npy", "clean.nii", modality="ct")[0] == pytest.approx(expected)
+    assert psnr("noisy.npy", "clean.npy")[0] > expected + 5
+    shown = found.pictures.get(found.files[0], "reference")
+    assert shown.mean() == pytest.approx(
+        np.clip((frames[2] + 160) / 400, 0, 1).mean(), abs=0.05
+    )
+
+
 def test_one_bad_pair_costs_itself_only(folders, picture):
     enhanced, clean, _ = folders
     formats.write(picture(0, side=20), clean / "im2.png")
