@@ -104,7 +104,7 @@ def degrade(
         See `medenh.degradations.degrade_image`.
     modality : str, optional
         Kind of picture, where the image does not say.
-    mask : array, shape (H, W), optional
+    mask : array, shape (H, W), or (frames, H, W) of volumes, optional
         Field of view, where it is known: booleans, [0, 1], or levels of 8 or 16 bits
         in any type.
     options : mapping, optional
@@ -169,7 +169,7 @@ def degrade(
             severity=None if severity is None else unit_severity(severity),
             size=size,
             options=options,
-            field=_checked_field(mask),
+            field=_checked_field(mask, clean),
         )
     return _like(picture, pair.low), pair.record
 
@@ -206,7 +206,7 @@ def apply(
     record : Record, dict or str
         As `degrade` returned it, or its JSON; or one of Cofe-Net's own records, of
         either layout, with a cleaned square.
-    mask : array, shape (H, W), optional
+    mask : array, shape (H, W) or (frames, H, W), optional
         The field of view that was given to `degrade`, or that Cofe-Net's program had.
     data_range : (float, float), optional
         That of `degrade`.
@@ -222,7 +222,7 @@ def apply(
     known = _as_record(record, picture)
     clean = _as_image(picture, known.domain, None, data_range)
     with _memory():
-        pair = replay_image(clean, known, field=_checked_field(mask))
+        pair = replay_image(clean, known, field=_checked_field(mask, clean))
     return _like(picture, pair.low)
 
 
@@ -299,28 +299,36 @@ def unit_severity(level: float) -> float:
     return (level - 1.0) / 4.0
 
 
-def _checked_field(mask: NDArray[Any] | None) -> FloatArray | None:
+def _checked_field(mask: NDArray[Any] | None, image: Image) -> FloatArray | None:
     """Return the weights of a caller's mask, which is no picture of colours."""
-    if mask is not None and np.ndim(mask) == 3:
-        planes = unmasked(mask)
-        if (planes != planes[..., :1]).any():
-            raise UsageError(
-                f"a mask of shape {planes.shape} has colours",
-                hint="give (H, W): booleans, [0, 1], or levels of 8 or 16 bits",
-            )
-    return as_field(mask)
+    if mask is None or np.ndim(mask) != 3:
+        return as_field(mask)
+    planes = unmasked(mask)
+    shape = (image.frames, image.height, image.width)
+    if image.frames > 1 and planes.shape == shape:  # each frame has its own
+        planes = planes[..., None]
+    elif (planes != planes[..., :1]).any():
+        raise UsageError(
+            f"a mask of shape {planes.shape} has colours",
+            hint="give (H, W): booleans, [0, 1], or levels of 8 or 16 bits; of volumes "
+            "it may be (frames, H, W)",
+        )
+    return as_field(planes)
 
 
 def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
     """Return a mask of any usual kind as weights in [0, 1], float32 (H, W).
 
-    Of colours the largest channel counts, as in `medenh.tasks.masks`.
+    Of colours the largest channel counts, as in `medenh.tasks.masks`. One of several
+    frames, (F, H, W, C), is (F, H, W).
     """
     if mask is None:
         return None
     mask = unmasked(mask)
-    plane = mask.max(axis=-1) if mask.ndim == 3 else mask
-    if plane.ndim != 2:
+    plane = mask.max(axis=-1) if mask.ndim > 2 else mask
+    if plane.ndim == 3 and len(plane) == 1:
+        plane = plane[0]
+    if plane.ndim not in (2, 3):
         raise UsageError(f"a mask of shape {mask.shape} is not a plane")
     weights = plane.astype(np.float32)
     if plane.dtype.kind in "iuf" and plane.size and plane.max() > 1:

@@ -95,7 +95,7 @@ def degrade_image(
         the long side the picture is resized to.
     options : mapping, optional
         Values of `Recipe.options`.
-    field : float32 array, shape (H, W), in [0, 1], optional
+    field : float32 array, shape (H, W) or (F, H, W), in [0, 1], optional
         The field of view where the user knows it, instead of finding it.
 
     Returns
@@ -210,8 +210,9 @@ def sample_frames(
     """
     operators: list[Operator] = []
     for kind in recipe.plan(rng):
-        middle = pixels[len(pixels) // 2]
-        operator = kind.sample(rng, middle, scene, severity)
+        at = len(pixels) // 2
+        shown = replace(scene, field=scene.of_frame(at).field)
+        operator = kind.sample(rng, pixels[at], shown, severity)
         pixels = _apply(pixels, operator, scene)
         operators.append(operator)
     return pixels, operators
@@ -230,7 +231,7 @@ def _apply(pixels: FloatArray, operator: Operator, scene: Scene) -> FloatArray:
     if operator.volumetric:
         return clip_to_domain(operator.apply(pixels, scene), scene.domain)
     frames = [
-        clip_to_domain(operator.apply(frame, replace(scene, frame=at)), scene.domain)
+        clip_to_domain(operator.apply(frame, scene.of_frame(at)), scene.domain)
         for at, frame in enumerate(pixels)
     ]
     return frames[0][None] if len(frames) == 1 else np.stack(frames)
@@ -322,21 +323,27 @@ def _score(
     """Return PSNR and SSIM of the degraded picture, mean over frames, in [0, 1].
 
     A frame that stayed as it was has 100 dB, as in an evaluation; None where all did.
+    Frames without a place to score, as the ends of an organ's mask, have no say.
     """
-    pairs = list(
-        zip(
-            np.moveaxis(low.to_unit(), 1, -1),
-            np.moveaxis(high.to_unit(), 1, -1),
-            strict=True,
-        )
+    frames = zip(
+        np.moveaxis(low.to_unit(), 1, -1),
+        np.moveaxis(high.to_unit(), 1, -1),
+        strict=True,
     )
-    peaks = [psnr(a, b, data_range=1.0, mask=region) for a, b in pairs]
+    shape = (low.frames, low.height, low.width)
+    where = [None] * low.frames if region is None else np.broadcast_to(region, shape)
+    pairs = [
+        (a, b, mask)
+        for (a, b), mask in zip(frames, where, strict=True)
+        if mask is None or mask.any()
+    ]
+    peaks = [psnr(a, b, data_range=1.0, mask=mask) for a, b, mask in pairs]
     changed = bool(np.isfinite(peaks).any())
     peak = float(np.mean(np.minimum(peaks, _MOST_DB))) if changed else None
     side = min(low.height, low.width)
     similar = (
-        float(np.mean([ssim(a, b, data_range=1.0, mask=region) for a, b in pairs]))
-        if side >= _SMALLEST_SSIM
+        float(np.mean([ssim(a, b, data_range=1.0, mask=mask) for a, b, mask in pairs]))
+        if side >= _SMALLEST_SSIM and pairs
         else None
     )
     return {"psnr_in": peak, "ssim_in": similar}

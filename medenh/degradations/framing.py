@@ -21,7 +21,7 @@ from medenh.degradations.square_view import (
     recall_square,
 )
 from medenh.degradations.surround import find_surround
-from medenh.errors import UsageError
+from medenh.errors import UsageError, counted
 from medenh.formats.viewing import resized_viewing
 from medenh.opencv import cv2
 from medenh.types import FloatArray, Image
@@ -37,7 +37,7 @@ class View:
     ----------
     framing : Framing or None
         What the record keeps of it; None is the whole picture.
-    field : float32 array, shape (h, w), in [0, 1], or None
+    field : float32 array, shape (h, w) or (F, h, w), in [0, 1], or None
         Weights of the field of view inside the part that is worked on.
     size : int or None
         Long side the picture is resized to first.
@@ -71,11 +71,11 @@ class View:
         """Return the frames with their part replaced, inside the field only."""
         if self.field is None:
             return worked
-        weight = self.field[None, :, :, None]
+        weight = self.field[..., None]  # of one plane it is that of all frames
         return pixels + weight * (worked - pixels)
 
     def region(self, image: Image) -> NDArray[np.bool_] | None:
-        """Return where the picture is scored, shape (H, W); None is everywhere."""
+        """Return where it is scored, shape (H, W) or (F, H, W); None is everywhere."""
         return None if self.field is None else self.field > 0.5
 
 
@@ -99,13 +99,14 @@ def find(
         `Recipe.framing`.
     size : int or None
         Side or long side of the result; None keeps the picture's size.
-    field : float32 array, shape (H, W), or None
+    field : float32 array, shape (H, W) or (F, H, W), or None
         The field where the user knows it.
     options : mapping
         The recipe's options.
     """
     check_field(image, field)
     if kind == "fundus":
+        _check_plane(image, field)
         exact = options.get("mode") == "exact"
         return find_square(image, size=size, mask=field, exact=exact)
     view = _whole(image, size, field)
@@ -126,14 +127,18 @@ def recall(
         return _whole(image, size, field)
     if framing.method == "surround":
         return _inside_surround(_whole(image, size, field), image)
+    _check_plane(image, field)
     return recall_square(image, framing, mask=field, eight_bit=eight_bit)
 
 
 def _whole(image: Image, size: int | None, field: FloatArray | None) -> View:
     if field is not None and size is not None:
         side = _new_side(image.height, image.width, size)
-        resized = cv2.resize(field, side, interpolation=cv2.INTER_AREA)
-        field = np.asarray(resized, np.float32)
+        planes = field.reshape(-1, image.height, image.width)
+        resized = [
+            cv2.resize(one, side, interpolation=cv2.INTER_AREA) for one in planes
+        ]
+        field = np.array(resized, np.float32).reshape(*field.shape[:-2], *side[::-1])
     return View(size=size, field=field)
 
 
@@ -144,18 +149,34 @@ def _inside_surround(view: View, image: Image) -> View:
 
 
 def check_field(image: Image, field: FloatArray | None) -> None:
-    """Pass in silence if a field is of the size of a picture.
+    """Pass in silence if a field is of the size of a picture, of one or all frames.
 
     Raises
     ------
     UsageError
         It is not.
     """
-    if field is not None and field.shape != (image.height, image.width):
+    if field is None:
+        return
+    if field.shape[-2:] != (image.height, image.width):
         raise UsageError(
-            f"the mask is {field.shape[1]} x {field.shape[0]}, "
+            f"the mask is {field.shape[-1]} x {field.shape[-2]}, "
             f"the picture {image.width} x {image.height}",
             path=image.source,
+        )
+    if field.ndim > 2 and len(field) != image.frames:
+        raise UsageError(
+            f"the mask has {counted(len(field), 'frame')}, the picture {image.frames}",
+            path=image.source,
+        )
+
+
+def _check_plane(image: Image, field: FloatArray | None) -> None:
+    if field is not None and field.ndim > 2:
+        raise UsageError(
+            "its mask has several frames, and one field is cut out of all of them",
+            path=image.source,
+            hint="give the mask of one frame",
         )
 
 

@@ -71,7 +71,8 @@ class Scene:
         (frame, row, column) in mm; NaN where unknown.
     field : float32 array, shape (H, W), or None
         Weight in [0, 1] of the field of view; outside it nothing is changed. None is
-        everywhere.
+        everywhere. Of volumes it may be (F, H, W), of which each frame gets its own:
+        see `of_frame`.
     eight_bit : bool
         True where the pixels are 8-bit levels / 255 and must be rounded to them where
         the published code rounds.
@@ -95,6 +96,13 @@ class Scene:
     depth: int = 1
     whole_side: int | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def of_frame(self, at: int) -> Scene:
+        """Return what is known of one frame, with its plane of the field."""
+        field = self.field
+        if field is not None and field.ndim > 2:
+            field = field[at]
+        return dataclasses.replace(self, frame=at, field=field)
 
 
 class Operator(Protocol):

@@ -38,7 +38,7 @@ from medenh.formats import writers
 from medenh.formats.array import from_array
 from medenh.formats.files import atomic_output
 from medenh.formats.limits import size_text
-from medenh.formats.nifti import told_as
+from medenh.formats.nifti import frame_axis, told_as
 from medenh.formats.viewing import Viewing, viewing_of
 from medenh.intensity import told_bits
 from medenh.pipeline.budget import usable_memory
@@ -230,7 +230,8 @@ class Workshop:
             remaining_names(read.image, self._profile(task))
             _memory_for(read.image)
             if task.mask is not None:
-                framing.check_field(read.image, _read_mask(task.mask))
+                field = _read_mask(task.mask, read.image)
+                framing.check_field(read.image, field)
             if task.label_mask is not None:
                 _read_labels(task.label_mask, read.image)
             if task.legacy is not None:
@@ -278,7 +279,7 @@ class Workshop:
         return self._options.deidentify
 
     def _pair(self, task: Task, image: Image) -> Pair:
-        field = None if task.mask is None else _read_mask(task.mask)
+        field = None if task.mask is None else _read_mask(task.mask, image)
         asked = self._options
         if task.record is not None:
             return replay_image(image, task.record, field=field)
@@ -409,7 +410,11 @@ def _read_labels(source: Path, image: Image) -> NDArray[np.uint8 | np.uint16]:
     """
     labels = read_mask(source)
     if image.frames > 1:
-        raise UsageError("is a volume: label masks go along with pictures of one frame")
+        raise UsageError(
+            "is a volume: label masks go along with pictures of one frame",
+            hint="volumes are neither cropped nor resized in their own format: the "
+            "masks of the originals fit",
+        )
     if labels.shape != (image.height, image.width):
         raise UsageError(
             f"the label mask is {labels.shape[1]} x {labels.shape[0]}, "
@@ -481,13 +486,20 @@ def _read_image(paths: Sequence[Path], options: DegradeOptions, bits: int) -> Im
     return told_as(image, Modality(options.modality))
 
 
-def _read_mask(path: Path) -> FloatArray:
-    image = read_within([path], EnhanceOptions(), time_limit_s([path]))
-    levels = np.rint(image.to_unit()[0] * 255).astype(np.uint8)
+def _read_mask(path: Path, image: Image) -> FloatArray:
+    """Return a picture's field of view, (H, W), or of each frame, (F, H, W)."""
+    options = EnhanceOptions(axis=frame_axis(image))  # another header may tell another
+    mask = read_within([path], options, time_limit_s([path]))
+    levels = np.rint(mask.to_unit()[0] * 255).astype(np.uint8)
     refuse_photograph(np.moveaxis(levels, 0, -1), path)
-    field = as_field(image.pixels[0])
-    if field is None or image.frames != 1 or not field.any():
-        raise UsageError("is no mask: one frame, 0 outside the field", path=path)
+    marked = mask.pixels
+    if mask.format == "nifti" and marked.dtype.kind in "iu":  # labels, no levels
+        marked = marked != 0
+    field = as_field(marked)
+    if np.isnan(marked).any():
+        raise UsageError("the mask holds NaN, which is neither in nor out", path=path)
+    if field is None or not field.any():
+        raise UsageError("is no mask: all of it is 0, which is outside", path=path)
     return field
 
 

@@ -983,3 +983,57 @@ def test_a_depth_that_is_told_holds_for_all_and_in_replays(tmp_path):
     plain = DegradeOptions(workers=1)
     degrade_files([inputs], tmp_path / "again", plain, replay=replay)
     assert contents(tmp_path / "again") == contents(tmp_path / "told")
+
+
+@pytest.mark.parametrize("recipe", ["gauss-0.1", "mri-mixed", "gaussian-blur"])
+def test_a_volume_has_a_mask_of_each_frame(recipe, tmp_path):
+    """Outside nothing changes; the mask's own header may tell another coarsest axis."""
+    numbers = np.random.default_rng(0).integers(100, 900, (24, 20, 6)).astype(np.int16)
+    brain = np.zeros(numbers.shape, np.uint8)
+    for at in range(1, 5):  # nothing at the ends
+        brain[4 : 12 + at, 3:17, at] = 2
+    header = nibabel.Nifti1Header()
+    header["pixdim"][1:4] = 1, 1, 3
+    volume, masks, out = tmp_path / "v.nii", tmp_path / "masks", tmp_path / "out"
+    masks.mkdir()
+    nibabel.save(nibabel.Nifti1Image(numbers, None, header), volume)
+    nibabel.save(
+        nibabel.Nifti1Image(brain, np.diag([4, 1, 1, 1])), masks / "v_mask.nii.gz"
+    )
+    summary = degrade_files([volume], out, asked(recipe, mask=masks))
+    assert not summary.failed, summary.failed
+    low = np.asarray(nibabel.load(out / "v.nii").dataobj)
+    changed = low != numbers
+    assert not changed[brain == 0].any()
+    assert changed[brain > 0].mean() > 0.5
+    (record,) = records_of(out)
+    assert 0 < record.metrics["psnr_in"] < 60
+    again = tmp_path / "again"
+    replayed = degrade_files(
+        [volume],
+        again,
+        DegradeOptions(workers=1, mask=masks),
+        replay=out / "records.jsonl",
+    )
+    assert not replayed.failed, replayed.failed
+    assert (again / "v.nii").read_bytes() == (out / "v.nii").read_bytes()
+
+    frames = np.ascontiguousarray(numbers.transpose(2, 1, 0))
+    inside = brain.transpose(2, 1, 0) > 0
+    found, _ = degrade(frames, recipe, mask=inside)
+    np.testing.assert_array_equal(found[~inside], frames[~inside])
+
+
+def test_a_mask_of_other_frames_than_the_volume_fails_its_file(tmp_path):
+    numbers = np.random.default_rng(0).integers(100, 900, (24, 20, 6)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(numbers, np.eye(4)), tmp_path / "v.nii")
+    for name, marked, word in (
+        ("few", np.ones((24, 20, 4), np.uint8), "4 frames, the picture 6"),
+        ("none", np.zeros((24, 20, 6), np.uint8), "is no mask"),
+        ("hole", np.full((24, 20, 6), np.nan, np.float32), "NaN"),
+    ):
+        mask = tmp_path / f"{name}.nii"
+        nibabel.save(nibabel.Nifti1Image(marked, np.eye(4)), mask)
+        out = tmp_path / f"out-{name}"
+        summary = degrade_files([tmp_path / "v.nii"], out, asked(mask=mask))
+        assert word in summary.failed[0].reason
