@@ -2,17 +2,71 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from medenh.formats.patience import Patience, cpu_clock
 
-__all__ = ["attempt"]
+__all__ = ["Worker", "attempt", "await_at_exit"]
 
 T = TypeVar("T")
 _TICK_S = 0.05
+_LAST_S = 5.0
+
+
+class Worker(threading.Thread):
+    """A thread that keeps no interrupted process alive, and can be waited for.
+
+    `threading.Thread.join` of Python 3.11 and 3.12 takes a thread for ended once
+    Ctrl-C interrupts the waiting.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        super().__init__(name=f"medenh-{name}", daemon=True)
+        self._work = work
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Work, and say when it is done."""
+        try:
+            self._work()
+        finally:
+            del self._work  # and what it holds
+            self._ended.set()
+
+    def is_alive(self) -> bool:
+        """Tell whether it is still at work."""
+        return not self._ended.is_set() and super().is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it is done; KeyboardInterrupt changes nothing."""
+        if self.is_alive():  # in a process that was forked it is not
+            self._ended.wait(timeout)
+
+
+_left: list[Worker] = []
+
+
+def await_at_exit(threads: Iterable[Worker]) -> None:
+    """Let the process wait at its end, 5 s at most, for threads that were left behind.
+
+    Python ends a thread that comes back from native code into an interpreter that is
+    going, and C++ takes that for a fault: an interrupted script would be aborted.
+    """
+    _left[:] = [thread for thread in (*_left, *threads) if thread.is_alive()]
+
+
+@atexit.register
+def _await_left() -> None:
+    deadline = time.monotonic() + _LAST_S
+    while any(thread.is_alive() for thread in _left):  # they leave others behind
+        time.sleep(_TICK_S)
+        if time.monotonic() > deadline:
+            break
 
 
 def attempt(
@@ -55,16 +109,20 @@ def attempt(
         except BaseException as error:
             problem.append(error)
 
-    thread = threading.Thread(target=run, name=f"medenh-{name}", daemon=True)
-    thread.start()
-    running.wait()
-    patience = Patience(seconds, clocks[0])
-    while thread.is_alive():
-        thread.join(patience.tick if stop is None else _TICK_S)
-        if thread.is_alive() and (spent := patience.spent()):
-            raise TimeoutError(spent)
-        if stop is not None and stop.is_set():
-            raise KeyboardInterrupt
+    thread = Worker(name, run)
+    try:
+        thread.start()
+        running.wait()
+        patience = Patience(seconds, clocks[0])
+        while thread.is_alive():
+            thread.join(patience.tick if stop is None else _TICK_S)
+            if thread.is_alive() and (spent := patience.spent()):
+                raise TimeoutError(spent)
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        await_at_exit([thread])
+        raise
     if problem:
         raise problem[0]
     return outcome[0]

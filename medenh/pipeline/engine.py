@@ -22,6 +22,7 @@ from medenh.errors import MedenhError, OutOfMemoryError, as_ours
 from medenh.formats.discover import none_found
 from medenh.formats.files import check_writable, remove_stale_parts
 from medenh.pipeline import fidelity
+from medenh.pipeline.attempt import Worker, await_at_exit
 from medenh.pipeline.batcher import Batcher
 from medenh.pipeline.budget import ByteBudget, default_budget
 from medenh.pipeline.flight import Flight, timed
@@ -182,13 +183,15 @@ class Engine:
         finally:
             for _ in writers:
                 self._writing.put(None)
+            if self._stop.is_set():
+                await_at_exit([*readers, *runners, *writers])
             deadline = time.monotonic() + (_GRACE_S if self._stop.is_set() else 1e9)
             for thread in writers:
                 thread.join(max(0.0, deadline - time.monotonic()))
         if self._stop.is_set():
             raise KeyboardInterrupt
 
-    def _wait(self, threads: Sequence[threading.Thread]) -> None:
+    def _wait(self, threads: Sequence[Worker]) -> None:
         for thread in threads:
             while thread.is_alive():
                 thread.join(_TICK_S)
@@ -463,12 +466,9 @@ def _starved_whole(item: WorkItem, failures: Sequence[Failure]) -> bool:
     return len(starved) == len(item.sources)
 
 
-def _start(name: str, count: int, target: Callable[[], None]) -> list[threading.Thread]:
+def _start(name: str, count: int, target: Callable[[], None]) -> list[Worker]:
     """Start threads that do not keep an interrupted process alive."""
-    threads = [
-        threading.Thread(target=target, name=f"medenh-{name}-{i}", daemon=True)
-        for i in range(count)
-    ]
+    threads = [Worker(f"{name}-{i}", target) for i in range(count)]
     for thread in threads:
         thread.start()
     return threads
