@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from medenh.losses.correlation import local_correlation
+from medenh.losses.pairs import check_pair
 from medenh.models.layers import box_mean
 from medenh.wavelets import wavedec2
 
@@ -38,6 +39,7 @@ def wavelet(enhanced: Tensor, source: Tensor) -> Tensor:
     1e-4)), so that a gain of contrast costs nothing; the approximation is compared by
     1 - local correlation. The weights of the bands are made to add up to one.
     """
+    check_pair(enhanced, source)
     low_x, details_x = wavedec2(enhanced.float(), level=2)
     low_y, details_y = wavedec2(source.float(), level=2)
     # two orthonormal levels multiply a mean by four

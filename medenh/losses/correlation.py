@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from medenh.losses.pairs import check_pair
 from medenh.losses.windows import gaussian_mean
 
 __all__ = ["local_correlation", "structure"]
@@ -31,6 +32,7 @@ def structure(enhanced: Tensor, source: Tensor) -> Tensor:
     from NaN by noise; here variances are clamped, so that the loss is deterministic.
     A black surround is flat in both pictures and costs nothing.
     """
+    check_pair(enhanced, source)
     return 1 - local_correlation(enhanced, source).mean()
 
 

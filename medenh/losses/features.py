@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medenh.losses.pairs import check_pair
 from medenh.models.layers import box_mean
 
 __all__ = [
@@ -154,6 +155,7 @@ def gradient_difference(enhanced: Tensor, reference: Tensor) -> Tensor:
     -----
     Sums along both axes over B*C*H*W [code], counted on [-1, 1] as there.
     """
+    check_pair(enhanced, reference)
     difference = 2 * (enhanced.float() - reference.float())
     rows = difference.diff(dim=2).abs().sum()
     columns = difference.diff(dim=3).abs().sum()
@@ -184,6 +186,7 @@ def regularised_features(
     -----
     DPE's code compares unscaled VGG-19 maps; see `feature_distance` for ours.
     """
+    check_pair(enhanced, reference)
     with torch.no_grad():
         wanted = extractor(reference)
     features = feature_weight * feature_distance(extractor(enhanced), wanted)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from medenh.losses.pairs import check_pair
+
 __all__ = ["edge", "laplacian_residual"]
 
 _TAPS = (0.05, 0.25, 0.4, 0.25, 0.05)
@@ -45,6 +47,7 @@ def edge(enhanced: Tensor, reference: Tensor, *, epsilon: float = 1e-3) -> Tenso
     0.05. The paper speaks of a gradient but cites MPRNet, whose operator this is. L is
     linear, so the difference of two residuals is the residual of the difference.
     """
+    check_pair(enhanced, reference)
     residual = laplacian_residual(enhanced - reference)
     return torch.sqrt(residual.square() + epsilon**2).mean()
 

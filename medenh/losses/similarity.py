@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from medenh.losses.pairs import check_pair
 from medenh.losses.windows import gaussian_mean
 
 __all__ = ["ssim_loss"]
@@ -23,11 +24,17 @@ def ssim_loss(enhanced: Tensor, reference: Tensor) -> Tensor:
     float32 tensor, scalar
         0 for equal images, at most 2.
 
+    Raises
+    ------
+    UsageError
+        They are no float tensors of one shape.
+
     Notes
     -----
     Wang et al., IEEE TIP 2004: Gaussian window of 11 pixels, sigma 1.5, K1 = .01,
     K2 = .03, where the whole window fits.
     """
+    check_pair(enhanced, reference)
     x, y = enhanced.float(), reference.float()
     mean_x, mean_y = gaussian_mean(x), gaussian_mean(y)
     var_x = gaussian_mean(x * x) - mean_x * mean_x
