@@ -37,7 +37,8 @@ def unmasked(values: ArrayLike) -> NDArray[Any]:
     ------
     UsageError
         Some are masked (`numpy.ma`): whether they are to be filled, and with what, is
-        the caller's to say.
+        the caller's to say. Or it is a tensor that NumPy does not take: with a
+        gradient, on a GPU, or of bfloat16.
     """
     if np.ma.is_masked(values):
         raise UsageError(
@@ -45,7 +46,15 @@ def unmasked(values: ArrayLike) -> NDArray[Any]:
             hint="fill it: array.filled(value); NaN in arrays of floats keeps its "
             "place, and metrics and methods take mask=~array.mask",
         )
-    return np.asarray(values)
+    try:
+        return np.asarray(values)
+    except (TypeError, RuntimeError) as error:
+        if not hasattr(values, "detach"):
+            raise
+        raise UsageError(
+            f"{kind_of(values)} does not become an array by itself",
+            hint="give tensor.detach().cpu().float().numpy()",
+        ) from error
 
 
 def is_pillow(source: object) -> bool:

@@ -52,7 +52,8 @@ def checked_image(image: NDArray[Any], *, finite: bool = True) -> NDArray[Any]:
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise UsageError(
             f"a picture of shape {pixels.shape} cannot be measured",
-            hint="(height, width) or (height, width, channels)",
+            hint="(height, width) or (height, width, channels); of a batch or a volume "
+            "each picture by itself",
         )
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3):
         hint = "1 or 3"

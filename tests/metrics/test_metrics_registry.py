@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from skimage import data
 
 import medenh.metrics
@@ -173,3 +174,32 @@ def test_only_the_region_counts(metric, photograph):
         "flat-bias",
     )
     assert there == pytest.approx(here, rel=0.05 if loose else 1e-9, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.rand((20, 24), requires_grad=True),
+        torch.rand((20, 24)).bfloat16(),
+        torch.rand((20, 24), device="meta"),
+    ],
+    ids=["gradient", "bfloat16", "elsewhere"],
+)
+def test_tensors_that_numpy_does_not_take_are_told_how_to_turn(tensor):
+    plain = np.zeros((20, 24), np.float32)
+    with pytest.raises(UsageError, match=r"detach\(\)\.cpu\(\)\.float\(\)"):
+        medenh.metrics.psnr(plain, tensor)
+
+
+def test_plain_tensors_are_measured_as_arrays(photograph):
+    clean = photograph / 255.0
+    noisy = np.clip(clean + 0.1, 0, 1)
+    assert medenh.metrics.ssim(
+        torch.from_numpy(noisy), torch.from_numpy(clean)
+    ) == medenh.metrics.ssim(noisy, clean)
+
+
+def test_a_batch_is_measured_one_picture_at_a_time():
+    batch = np.zeros((2, 20, 24, 3), np.float32)
+    with pytest.raises(UsageError, match="each picture by itself"):
+        medenh.metrics.psnr(batch, batch)
