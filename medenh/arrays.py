@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medenh.errors import UsageError
-from medenh.paths import kind_of
+from medenh.paths import IN_MEMORY, kind_of
 
 __all__ = ["PillowPicture", "is_pillow", "not_taken", "unmasked", "without_pillow"]
 
@@ -98,6 +98,11 @@ def not_taken(source: object, verb: str, *, hint: str) -> UsageError:
     if hasattr(source, "permute"):
         hint = (
             "give tensor.permute(1, 2, 0).detach().cpu().numpy() of a tensor (C, H, "
-            "W), the same without permute of (H, W)"
+            "W), the same without permute of (H, W), of a batch picture by picture"
         )
+    # an open file, or what libraries of DICOM and NIfTI make of one
+    elif isinstance(source, IN_MEMORY) or any(
+        hasattr(source, name) for name in ("save_as", "to_filename")
+    ):
+        hint = f"write it to a file, which may go once it is read; {hint}"
     return UsageError(f"{kind_of(source)} cannot be {verb}", hint=hint)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from io import IOBase
 from pathlib import Path
 from typing import TypeAlias
 
 from medenh.errors import UsageError
 
 __all__ = [
+    "IN_MEMORY",
     "StrPath",
     "as_path",
     "as_paths",
@@ -20,6 +22,7 @@ __all__ = [
 ]
 
 StrPath: TypeAlias = str | os.PathLike[str]
+IN_MEMORY = (bytes, bytearray, memoryview, IOBase)  # what a file holds, and no paths
 
 
 def as_path(value: object, name: str) -> str:
@@ -55,8 +58,8 @@ def as_path(value: object, name: str) -> str:
 
 def as_paths(value: object, name: str) -> list[str]:
     """Return one path, or an iterable of them, as a list: see `as_path`."""
-    one = isinstance(value, str | bytes | os.PathLike) or hasattr(value, "__array__")
-    if one or not isinstance(value, Iterable):
+    one = isinstance(value, (str, os.PathLike, Mapping, *IN_MEMORY))
+    if one or hasattr(value, "__array__") or not isinstance(value, Iterable):
         return [as_path(value, name)]
     return [as_path(each, name) for each in value]
 

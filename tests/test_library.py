@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import cv2
 import nibabel
@@ -26,6 +27,7 @@ from medenh.errors import (
     UnsupportedError,
     UsageError,
 )
+from medenh.formats.array import from_array
 from medenh.pipeline import openvino_cache
 from medenh.zoo import cache as zoo_cache
 
@@ -151,15 +153,57 @@ def test_what_is_no_picture_is_refused_with_what_is_one(source):
     "source",
     [
         b"a",
+        memoryview(np.zeros((2, 3), np.uint8)),
         io.BytesIO(b"a"),
         pydicom.Dataset(),
         nibabel.Nifti1Image(np.zeros((2, 3, 4)), None),
     ],
 )
 def test_files_that_are_in_memory_are_to_be_written(source):
-    for enhance in (medenh.enhance, medenh.load_model("identity").enhance):
+    degrade = partial(medenh.degrade, recipe="dpe")
+    for door in (medenh.enhance, medenh.load_model("identity").enhance, degrade):
         with pytest.raises(UsageError, match="write it to a file"):
-            enhance(source)
+            door(source)
+    with pytest.raises(UsageError, match=f"{type(source).__name__} is no path"):
+        medenh.read(source)
+
+
+def test_the_dictionary_of_a_sample_is_no_list_of_paths():
+    sample = {"image": np.zeros((4, 4), np.uint8)}
+    for door in (medenh.enhance, partial(medenh.enhance, output="out")):
+        with pytest.raises(UsageError, match="dict cannot be enhanced"):
+            door(sample)
+    with pytest.raises(UsageError, match="dict is no path"):
+        medenh.read(sample)
+
+
+@pytest.mark.parametrize("make", [np.array, PIL.Image.fromarray, from_array])
+def test_several_pictures_in_memory_are_enhanced_one_by_one(make):
+    picture = make(np.zeros((20, 30), np.uint8))
+    with pytest.raises(UsageError, match=r"one by one: \[model\.enhance\(one\)"):
+        medenh.enhance([picture, picture])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_whose_channels_come_first_are_told_to_turn(channels):
+    batch = np.zeros((2, channels, 20, 30), np.float32)
+    for door in (medenh.enhance, partial(medenh.degrade, recipe="dpe")):
+        with pytest.raises(medenh.MedenhError, match=r"moveaxis\(array, 1, -1\)"):
+            door(batch)
+    assert medenh.enhance(np.moveaxis(batch, 1, -1), **IDENTITY).shape[1:3] == (20, 30)
+
+
+def test_what_a_notebook_shows_of_models_is_a_line_each():
+    model = medenh.load_model("fast-general", device="cpu", engine="torch")
+    assert repr(model) == f"<medenh.Model {model.card.full_id}, torch fp32, cpu>"
+    assert repr(medenh.load_model("clahe", device="cpu")).endswith(
+        "classical fp32, cpu>"
+    )
+    cards = medenh.list_models(modality="fundus")
+    shown = repr(cards)
+    for card in cards:
+        assert f"<ModelCard {card.full_id}: {card.task}, " in shown
+    assert len(shown) < 200 * len(cards)
 
 
 @pytest.mark.parametrize("name", ["CT_small.dcm", "J2K_pixelrep_mismatch.dcm"])

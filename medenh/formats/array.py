@@ -209,11 +209,10 @@ def _axes(shape: tuple[int, ...], dtype: np.dtype[Any], source: Path | None) -> 
     axes = {2: "HW", 3: "HWC" if colour else "NHW", 4: "NHWC" if colour else ""}
     found = axes.get(len(shape), "")
     if not found:
-        raise UnsupportedError(
-            f"array of shape {shape}",
-            path=source,
-            hint="give (H, W), (H, W, 3), (N, H, W) or (N, H, W, C)",
-        )
+        hint = "give (H, W), (H, W, 3), (N, H, W) or (N, H, W, C)"
+        if len(shape) == 4 and shape[1] in (1, 3, 4):
+            hint = "channels come last: give numpy.moveaxis(array, 1, -1)"
+        raise UnsupportedError(f"array of shape {shape}", path=source, hint=hint)
     return found
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
-from io import IOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
@@ -16,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats
-from medenh.arrays import PillowPicture, not_taken, without_pillow
+from medenh.arrays import PillowPicture, is_pillow, not_taken, without_pillow
 from medenh.errors import InputError, OutputError, RefusedError, UsageError
 from medenh.formats import array, writers
 from medenh.formats.maps import MAP_FORMATS, map_image, write_map
 from medenh.formats.readers import said_of
-from medenh.paths import StrPath, as_place
+from medenh.paths import IN_MEMORY, StrPath, as_place
 from medenh.pipeline import fidelity
 from medenh.pipeline.attempt import attempt
 from medenh.pipeline.engine import Engine
@@ -59,8 +58,6 @@ __all__ = [
 Source: TypeAlias = StrPath | Image | NDArray[Any] | PillowPicture
 
 _Number = TypeVar("_Number", bound=np.generic)
-
-_DATA = (bytes, bytearray, memoryview, IOBase)  # and no paths
 
 _FILE_OPTIONS = ("shard", "format", "recursive")
 
@@ -444,7 +441,7 @@ def _run(
 
 def _as_paths(source: Any) -> list[str]:
     if (
-        isinstance(source, _DATA)
+        isinstance(source, (*IN_MEMORY, Mapping))
         or not isinstance(source, Iterable)
         or hasattr(source, "__array__")
     ):
@@ -461,10 +458,8 @@ def _not_taken(source: object, *, of_several: bool = False) -> UsageError:
         "give a path, several paths, a medenh.Image, a PIL image, or an array "
         "(H, W), (H, W, 3), (frames, H, W) or (frames, H, W, 3)"
     )
-    # an open file, or what libraries of DICOM and NIfTI make of one
-    of_a_file = isinstance(source, _DATA) or hasattr(source, "save_as")
-    if of_a_file or hasattr(source, "to_filename"):
-        hint = f"write it to a file, which may go once it is read; {hint}"
+    if of_several and (isinstance(source, np.ndarray | Image) or is_pillow(source)):
+        hint = f"one by one: [model.enhance(one) for one in pictures]; {hint}"
     error = not_taken(source, "enhanced", hint=hint)
     return (
         UsageError(f"several of {error.what}", hint=error.hint) if of_several else error
@@ -525,6 +520,12 @@ class Model:
         modality = Modality(options.modality or Modality.UNKNOWN)
         self.card: ModelCard = self._models.resolve(modality).card
         self._prepared = self._models.prepare(self.card)
+
+    def __repr__(self) -> str:
+        """Describe which model runs, and how."""
+        runner = self._prepared.runner
+        how = f"{runner.engine} {runner.precision}, {self._models.device.name}"
+        return f"<medenh.Model {self.card.full_id}, {how}>"
 
     def __reduce__(self) -> tuple[type[Model], tuple[str, EnhanceOptions]]:
         """Let another process, as of a DataLoader, load the same model itself."""

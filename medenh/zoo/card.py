@@ -398,6 +398,11 @@ class ModelCard(_Record):
         """True for a method without weights."""
         return self.architecture == CLASSICAL
 
+    def __repr__(self) -> str:
+        """Describe it in a line: a list of all cards is 600,000 letters otherwise."""
+        shown = ", ".join(self.modalities) or "any modality"
+        return f"<ModelCard {self.full_id}: {self.task}, {shown}; {self.title}>"
+
     @property
     def full_id(self) -> str:
         """``id@version``: names this entry and no other."""
