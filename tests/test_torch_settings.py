@@ -44,3 +44,15 @@ def test_what_a_program_has_set_in_torch_changes_no_byte(tmp_path, monkeypatch):
             given = answers(name)
         for one, other in zip(given, expected, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_a_network_first_used_in_inference_mode_learns_later():
+    model = medenh.load_model("fast-general", device="cpu", engine="torch")
+    batch = torch.rand(1, 3, 32, 40)
+    with torch.inference_mode():
+        expected = model.network(batch)
+    network = model.network.requires_grad_(True)
+    answer = network(batch)
+    assert torch.equal(answer, expected)
+    answer.mean().backward()
+    assert all(p.grad is not None for p in network.parameters())

@@ -540,12 +540,15 @@ class Model:
         UsageError
             The model is a classical method, without a network.
         """
+        import torch
+
         from medenh.zoo.load import load_network
 
         if self.card.weights is None:
             raise UsageError(f"{self.card.id} is a classical method without a network")
         network = load_network(self.card, offline=self._options.offline or None)
-        return network.to(self._models.device.name)
+        with torch.inference_mode(False):  # as in load_network
+            return network.to(self._models.device.name)
 
     @overload
     def enhance(

@@ -61,8 +61,13 @@ def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Mo
     from medenh.models.inference import undisturbed
 
     try:
-        # the random start is thrown away, and random numbers are the caller's
-        with undisturbed(), torch.random.fork_rng(devices=[]):
+        # the random start is thrown away, and random numbers are the caller's; weights
+        # that are made in a caller's inference mode could never learn
+        with (
+            undisturbed(),
+            torch.inference_mode(False),
+            torch.random.fork_rng(devices=[]),
+        ):
             network = models.create(card.architecture, card.preset, **card.options)
         network.float().load_state_dict(state, strict=True)
     except (UsageError, RuntimeError, TypeError, ValueError) as error:
