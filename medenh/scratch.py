@@ -49,7 +49,8 @@ def scratch_folder(place: Path, prefix: str) -> Iterator[Path]:
         made = folder / (_LOCK if os.name == "nt" else _UNLOCKED)
         with made.open("wb") as lock:
             try_lock(lock.fileno())
-            made.replace(folder / _LOCK)
+            if made.name != _LOCK:
+                made.replace(folder / _LOCK)
             _remove_stale(place, prefix, folder)
             yield folder
     finally:

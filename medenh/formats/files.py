@@ -11,6 +11,7 @@ import itertools
 import os
 import secrets
 import stat
+import sys
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ _PART = ".medenh-part"
 _NAME_BYTES = 255  # longest name on ext4, XFS, APFS and NTFS
 _UNLOCKED_AT_FIRST_S = 0.1
 _STALE_UNLOCKED_S = 6 * 3600.0  # no output takes longer without a write
+_LOCKED_BYTE = 1 << 30
 _own_parts: set[Path] = set()  # that this process is writing
 
 _HINTS = {
@@ -89,6 +91,7 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path)
     part: Path | None = None
+    candidate: Path | None = None
     handle = -1
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,9 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
         try_lock(handle)
         yield part
         os.fsync(handle)
+        if os.name == "nt":  # what is open cannot be renamed there
+            os.close(handle)
+            handle = -1
         part.replace(target)
         part = None
     except OSError as error:
@@ -109,6 +115,7 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
     finally:
         if handle >= 0:
             os.close(handle)
+        if candidate is not None:
             _own_parts.discard(candidate)
         if part is not None:
             with contextlib.suppress(OSError):
@@ -125,7 +132,9 @@ def abandon_outputs() -> None:
 def _part_name(name: str) -> str:
     tail = f".{secrets.token_hex(6)}{_PART}"
     room = _NAME_BYTES - 1 - len(os.fsencode(tail))
-    return "." + os.fsdecode(os.fsencode(name)[:room]) + tail
+    # half a character at the end is no name to macOS and Windows
+    start = os.fsencode(name)[:room].decode(sys.getfilesystemencoding(), "ignore")
+    return "." + start + tail
 
 
 def output_error(error: OSError, path: Path) -> OutputError:
@@ -143,7 +152,7 @@ def open_log(path: Path) -> int:
     OSError
         It cannot be opened, or is a link, a pipe or a device.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     # the last two: a link is an error, and a pipe is no place to wait
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     handle = os.open(path, flags, 0o666)
@@ -165,7 +174,7 @@ def open_alone(path: Path) -> int:
     """
     while True:
         handle = open_log(path)
-        if try_lock(handle) is False:
+        if not _lock_alone(handle):
             os.close(handle)
             raise OutputError(
                 "another run writes into this folder",
@@ -176,6 +185,21 @@ def open_alone(path: Path) -> int:
             if os.path.samestat(os.fstat(handle), path.stat()):
                 return handle
         os.close(handle)  # the run before took its file away in between
+
+
+def _lock_alone(handle: int) -> bool:
+    """Lock a file of our own; False where another run has."""
+    if sys.platform != "win32":
+        return try_lock(handle) is not False
+    import msvcrt
+
+    # a byte that it never reaches: nobody else may read what is locked there
+    os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True
 
 
 def check_writable(path: str | Path) -> None:
@@ -236,14 +260,15 @@ def remove_stale_parts(folder: str | Path) -> int:
 def _remove_if_stale(part: Path) -> bool:
     try:
         age = time.time() - part.stat().st_mtime
-        handle = os.open(part, os.O_RDWR)
+        # as text Windows would cut off a last byte that is 26
+        handle = os.open(part, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
             locked = try_lock(handle)
             if locked is False or (locked is None and age < _STALE_UNLOCKED_S):
                 return False
-            part.unlink()
         finally:
             os.close(handle)
+        part.unlink()  # closed: Windows deletes no open file
     except OSError:
         return False
     return True

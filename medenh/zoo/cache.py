@@ -252,7 +252,8 @@ def sync(path: Path) -> None:
             return  # folders cannot be opened there, nor need they be
         flags |= os.O_DIRECTORY
     elif os.name == "nt":
-        flags = os.O_RDWR
+        # as text Windows would cut off a last byte that is 26
+        flags = os.O_RDWR | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)

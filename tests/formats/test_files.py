@@ -121,6 +121,14 @@ def test_many_writers_of_one_name(tmp_path):
     assert names(tmp_path) == ["a.bin"]
 
 
+@pytest.mark.parametrize("name", ["é" * 127, "眼" * 84 + ".b"], ids=["é", "眼"])
+def test_the_temporary_name_of_a_long_one_ends_with_a_whole_letter(tmp_path, name):
+    with files.atomic_output(tmp_path / name) as part:
+        part.write_bytes(b"whole")
+        assert len(part.name.encode()) <= 255  # half a letter has no bytes in UTF-8
+    assert names(tmp_path) == [name]
+
+
 @pytest.mark.skipif(not POSIX, reason="kills by signal")
 def test_a_killed_writer_leaves_only_a_part_that_is_cleared(tmp_path):
     code = (

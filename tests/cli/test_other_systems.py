@@ -1,0 +1,116 @@
+"""What would break on Windows, as far as Linux can tell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="open files are told by /proc"
+)
+
+
+@pytest.fixture(autouse=True)
+def pictures(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png", "\u017b\u00f3\u0142\u0107.png"):
+        pixels = rng.integers(0, 255, (96, 80, 3), np.uint8)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the command as on Windows; return what it says, if nothing was amiss."""
+    notes = tmp_path / "notes"
+
+    def on_windows(*words, code=0):
+        more = {
+            "PYTHONPATH": f"{TESTS / 'windows_like'}{os.pathsep}{TESTS.parent}",
+            "WINDOWS_LIKE": str(notes),
+            "MEDENH_CACHE": str(tmp_path / "cache"),
+            "PYTHONIOENCODING": "cp1252",
+        }
+        ended = subprocess.run(
+            [sys.executable, "-m", "medenh", *words],
+            cwd=tmp_path,
+            env=os.environ | more,
+            capture_output=True,
+            check=False,
+        )
+        said = ended.stderr.decode("cp1252") + ended.stdout.decode("cp1252")
+        assert ended.returncode == code, said
+        assert not notes.exists(), notes.read_text()
+        return said
+
+    return on_windows
+
+
+def test_enhance_where_open_files_cannot_be_renamed(pictures, run):
+    out = pictures.parent / "out"
+    out.mkdir()
+    left = out / ".a.png.012345678901.medenh-part"
+    left.write_bytes(b"of a run that was killed")
+    run("enhance", "in", "-o", "out", "-m", "fast-general", "--report", "p.html")
+    assert {p.name for p in out.glob("*.png")} == {p.name for p in pictures.iterdir()}
+    assert not left.exists()
+    kept = list((pictures.parent / "cache").rglob("*.xml"))
+    assert bool(kept) == (find_spec("openvino") is not None)
+
+
+def test_degrade_where_open_files_cannot_be_renamed(run):
+    words = ["degrade", "in", "-o", "out", "--recipe", "dpe", "--pairs"]
+    assert "3 written" in run(*words, "--workers", "2")
+    assert "3 skipped" in run(*words)
+    run("evaluate", "out/low", "out/high", "--csv", "figures.csv", "--report", "e.html")
+
+
+def test_train_where_open_files_cannot_be_renamed(pictures, run):
+    settings = [
+        "data.packs=[]",
+        "data.high=in",
+        "data.size=32",
+        "data.max_side=64",
+        "data.holdout_share=0.4",
+        "network.preset=tiny",
+        "precision=fp32",
+        "batch=1",
+        "steps=2",
+        "condition_batch=0",
+        "validate_every=1",
+        "optimiser.warmup_steps=1",
+    ]
+    words = [word for one in settings for word in ("--set", one)]
+    run("train", "dpe-general", "-o", "run", *words, "--max-minutes", "1")
+    assert (pictures.parent / "run" / "best.safetensors").stat().st_size
+
+
+def test_a_folder_in_use_is_refused_where_locks_are_those_of_windows(pictures, run):
+    (pictures.parent / "out").mkdir()
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from medenh.formats.files import open_alone\n"
+        "open_alone(Path('out/.medenh-degrade.jsonl'))\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=pictures.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline() == b"ready\n"
+        said = run("degrade", "in", "-o", "out", "--recipe", "dpe", code=1)
+        other.stdin.close()
+    assert "another run writes into this folder" in said
