@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from glob import glob
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any
@@ -149,7 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     prepare_streams()
     keep_freed_memory()
-    words, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
+    given = _filled_in(sys.argv[1:]) if arguments is None else arguments
+    words, debug = _take_debug(given)
     configure_logging(logging.DEBUG if debug else logging.WARNING)
     expect_json("--json" in words[: _end_of_options(words)])
     with _sigterm_heard():
@@ -175,6 +177,19 @@ def _sigterm_heard() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _filled_in(words: Sequence[str]) -> list[str]:
+    """Put names in place of ``*.png`` on Windows, whose shells leave that to us."""
+    if os.name != "nt":
+        return list(words)
+    filled = []
+    for word in words:
+        is_pattern = not word.startswith("-") and not {"*", "?"}.isdisjoint(word)
+        # brackets are letters of names there
+        found = sorted(glob(word.replace("[", "[[]"))) if is_pattern else []  # noqa: PTH207
+        filled += found or [word]
+    return filled
 
 
 def _take_debug(words: Sequence[str]) -> tuple[list[str], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -73,7 +74,9 @@ class _Output(_Stream):
 
     def _give_up(self, error: OSError) -> None:
         super()._give_up(error)
-        if isinstance(error, BrokenPipeError):
+        # as which Windows tells a closed pipe, too
+        windows = os.name == "nt" and error.errno == errno.EINVAL
+        if windows or isinstance(error, BrokenPipeError):
             # its reader has enough; of the error itself rich and typer make a 1
             raise SystemExit(PIPE_CLOSED) from error
         reason = (error.strerror or str(error)).lower()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+
+from medenh.cli import streams
 
 TESTS = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(
@@ -60,7 +65,8 @@ def test_enhance_where_open_files_cannot_be_renamed(pictures, run):
     out.mkdir()
     left = out / ".a.png.012345678901.medenh-part"
     left.write_bytes(b"of a run that was killed")
-    run("enhance", "in", "-o", "out", "-m", "fast-general", "--report", "p.html")
+    # no shell of Windows fills in the names
+    run("enhance", "in/*.p?g", "-o", "out", "-m", "fast-general", "--report", "p.html")
     assert {p.name for p in out.glob("*.png")} == {p.name for p in pictures.iterdir()}
     assert not left.exists()
     kept = list((pictures.parent / "cache").rglob("*.xml"))
@@ -114,3 +120,22 @@ def test_a_folder_in_use_is_refused_where_locks_are_those_of_windows(pictures, r
         said = run("degrade", "in", "-o", "out", "--recipe", "dpe", code=1)
         other.stdin.close()
     assert "another run writes into this folder" in said
+
+
+def test_a_closed_pipe_of_windows_is_no_fault(monkeypatch, pictures):
+    """There it is told as an invalid argument: `medenh models list | more`."""
+
+    class Closed(io.FileIO):
+        def write(self, data):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    windows = {name: getattr(os, name) for name in ("open", "dup2", "close", "devnull")}
+    windows |= {"name": "nt", "O_WRONLY": os.O_WRONLY}
+    monkeypatch.setattr(streams, "os", SimpleNamespace(**windows))
+    place = pictures.parent / "pipe"
+    pipe = io.TextIOWrapper(io.BufferedWriter(Closed(place, "w")), "utf-8")
+    out = streams._Output(pipe)
+    out.write("data\n")
+    with pytest.raises(SystemExit) as ended:
+        out.flush()
+    assert ended.value.code == streams.PIPE_CLOSED
