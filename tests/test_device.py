@@ -83,6 +83,18 @@ def test_auto_on_a_plain_cpu_does_not_import_torch():
         assert out.stdout.split() == [b"cpu", b"False"]
 
 
+def test_auto_leaves_apple_gpus_alone(monkeypatch):
+    """Where torch 2.13 refuses the adaptive pooling of `fast-general` at most sizes."""
+    import torch
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device().name == "cpu"
+    assert pick_device("mps").name == "mps"
+
+
 @pytest.mark.parametrize(
     ("asked", "certified", "has_bf16", "expected"),
     [

@@ -120,7 +120,7 @@ def _torch() -> Iterator[Finding]:
             memory = console.human_size(about.total_memory)
             yield Finding(f"cuda:{index}", "ok", f"{about.name}, {memory}")
     elif torch.backends.mps.is_available():
-        yield Finding("mps", "ok", "Apple GPU")
+        yield Finding("mps", "ok", "Apple GPU, untested: used with --device mps alone")
     else:
         yield Finding("GPU", "absent", "the CPU will be used")
 
