@@ -343,7 +343,7 @@ def usable_cores() -> int:
 def _container_quota() -> int | None:
     """Return the whole cores a control group grants, rounded up; None if unlimited."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("utf-8").split()
         return -(-int(quota) // int(period))
     except (OSError, ValueError):
         return None

@@ -104,7 +104,7 @@ def fundus_quality(
 @lru_cache(maxsize=1)
 def _model() -> _Model:
     """Return the fitted weights; the package's data, read once."""
-    stored = json.loads(_MODEL.read_text())
+    stored = json.loads(_MODEL.read_text("utf-8"))
     rows = [stored["features"][name] for name in FEATURES]
     mean, deviation, weights = np.array(
         [[row[key] for row in rows] for key in ("mean", "std", "weight")]

@@ -144,7 +144,7 @@ def probabilities(network: Any, figures: _Array) -> _Array:
 @lru_cache(maxsize=1)
 def _network() -> _Network:
     """Return the fitted network; the package's data, read once."""
-    stored = json.loads(_NETWORK.read_text())
+    stored = json.loads(_NETWORK.read_text("utf-8"))
     layers = tuple(
         (np.array(layer["weights"]), np.array(layer["offsets"]))
         for layer in stored["layers"]

@@ -138,7 +138,7 @@ def _group_limits() -> Iterator[int]:
         for place in (folder, *folder.parents):
             if place.is_relative_to(_GROUPS):
                 try:
-                    yield int((place / name).read_text())
+                    yield int((place / name).read_text("utf-8"))
                 except (OSError, ValueError):  # "max"
                     continue
 
@@ -146,7 +146,7 @@ def _group_limits() -> Iterator[int]:
 def _group_folders() -> Iterator[tuple[Path, str]]:
     """Yield the folders of control groups, version 2 and 1, with their limit's name."""
     try:
-        lines = _OWN_GROUPS.read_text().splitlines()
+        lines = _OWN_GROUPS.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
         lines = []
     yield _GROUPS, "memory.max"

@@ -36,7 +36,8 @@ def named_config(name: str) -> str:
         near = difflib.get_close_matches(name, named_configs(), 1)
         known = ", ".join(near or named_configs())
         raise UsageError(f"no configuration named {name!r}", hint=f"one of {known}")
-    return (resources.files("medenh.training") / "configs" / f"{name}.toml").read_text()
+    place = resources.files("medenh.training") / "configs" / f"{name}.toml"
+    return place.read_text("utf-8")
 
 
 def load_config(source: str | Path, overrides: list[str] | None = None) -> TrainConfig:

@@ -129,19 +129,19 @@ class Journal:
         if new or not rows:
             self._write([*rows, row], [*names, *new])
             return
-        with self._log.open("a", newline="") as handle:
+        with self._log.open("a", newline="", encoding="utf-8") as handle:
             csv.DictWriter(handle, names, restval="").writerow(row)
 
     def _rows(self) -> tuple[list[dict[str, str]], list[str]]:
         names = [*_COLUMNS, *self._figures]
         if not self._log.exists():
             return [], names
-        with self._log.open(newline="") as handle:
+        with self._log.open(newline="", encoding="utf-8") as handle:
             reader = csv.DictReader(handle)
             return list(reader), list(reader.fieldnames or names)
 
     def _write(self, rows: list[dict[str, str]], names: list[str]) -> None:
-        with self._log.open("w", newline="") as handle:
+        with self._log.open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, names, restval="")
             writer.writeheader()
             writer.writerows(rows)

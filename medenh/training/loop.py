@@ -204,7 +204,7 @@ def _train(
         _prepare_folder(run_dir, resume=resume)
         with writing(run_dir / "config.json"):
             described = json.dumps(config.model_dump(mode="json"), indent=1)
-            (run_dir / "config.json").write_text(described)
+            (run_dir / "config.json").write_text(described, "utf-8")
             _keep_recipes(config, run_dir)
         journal.forget_later_rows()
 

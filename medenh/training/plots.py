@@ -27,7 +27,7 @@ def save_curve(log: Path, path: Path, figures: tuple[str, ...]) -> None:
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
-    with log.open(newline="") as handle:
+    with log.open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     steps = [int(row["step"]) for row in rows]
     losses = [float(row["loss"]) for row in rows]

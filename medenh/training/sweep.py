@@ -119,7 +119,8 @@ def named_sweep(name: str) -> str:
     if name not in named_sweeps():
         known = ", ".join(named_sweeps())
         raise UsageError(f"no sweep named {name!r}", hint=f"one of {known}")
-    return (resources.files("medenh.training") / "sweeps" / f"{name}.toml").read_text()
+    place = resources.files("medenh.training") / "sweeps" / f"{name}.toml"
+    return place.read_text("utf-8")
 
 
 def load_sweep(source: str) -> Sweep:
@@ -363,7 +364,7 @@ def _best_row(run_dir: Path, steps: int) -> dict[str, str] | None:
     log = run_dir / "log.csv"
     if not log.exists():
         return None
-    with log.open(newline="") as handle:
+    with log.open(newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     config = load_config(run_dir / "config.json")
     if not rows or int(rows[-1]["step"]) < max(steps, config.steps):
@@ -377,7 +378,7 @@ def _best_row(run_dir: Path, steps: int) -> dict[str, str] | None:
 
 
 def _write(path: Path, head: list[str], rows: list[list[object]]) -> None:
-    with path.open("w", newline="") as handle:
+    with path.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(head)
         writer.writerows(rows)

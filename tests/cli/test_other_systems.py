@@ -44,6 +44,7 @@ def run(tmp_path):
             "WINDOWS_LIKE": str(notes),
             "MEDENH_CACHE": str(tmp_path / "cache"),
             "PYTHONIOENCODING": "cp1252",
+            "PYTHONWARNDEFAULTENCODING": "1",
         }
         ended = subprocess.run(
             [sys.executable, "-m", "medenh", *words],
@@ -81,7 +82,8 @@ def test_degrade_where_open_files_cannot_be_renamed(run):
 
 
 def test_train_where_open_files_cannot_be_renamed(pictures, run):
-    settings = [
+    sweep = pictures.parent / "sweep.toml"
+    changes = [
         "data.packs=[]",
         "data.high=in",
         "data.size=32",
@@ -90,14 +92,26 @@ def test_train_where_open_files_cannot_be_renamed(pictures, run):
         "network.preset=tiny",
         "precision=fp32",
         "batch=1",
-        "steps=2",
+        "steps=1",
         "condition_batch=0",
         "validate_every=1",
         "optimiser.warmup_steps=1",
     ]
-    words = [word for one in settings for word in ("--set", one)]
-    run("train", "dpe-general", "-o", "run", *words, "--max-minutes", "1")
-    assert (pictures.parent / "run" / "best.safetensors").stat().st_size
+    # a letter that cp1252 lacks
+    lines = [
+        'name = "letters"',
+        'config = "dpe-general"',
+        f"changes = {changes}",
+        "seeds = [0]",
+        'figures = ["psnr"]',
+        '[variants]\n"\u03bb" = []',
+    ]
+    sweep.write_text("\n".join(lines), encoding="utf-8")
+    run("train", "--sweep", "sweep.toml", "-o", "runs", "--max-minutes", "1")
+    (weights,) = (pictures.parent / "runs").rglob("best.safetensors")
+    assert weights.stat().st_size
+    table = (pictures.parent / "runs" / "runs.csv").read_text("utf-8")
+    assert "\u03bb,0,1,1" in table
 
 
 def test_a_folder_in_use_is_refused_where_locks_are_those_of_windows(pictures, run):

@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 import types
+import warnings
 from pathlib import Path
 
 O_BINARY = 1 << 29  # of no meaning on Linux
@@ -146,3 +147,6 @@ if "WINDOWS_LIKE" in os.environ:
     for _name in ("remove", "rename", "replace", "unlink"):
         _refuse_what_is_open(_name)
     sys.addaudithook(_check_name)
+    # what names no encoding gets that of the country
+    warnings.filterwarnings("ignore", category=EncodingWarning)
+    warnings.filterwarnings("error", category=EncodingWarning, module=r"medenh\b")
