@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -125,10 +126,21 @@ def default_budget() -> int:
 def usable_memory() -> int:
     """Return the bytes this process may use: the machine's, or its control group's."""
     try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = _physical_memory()
     except (ValueError, OSError, AttributeError):
-        memory = _UNKNOWN_MEMORY
-    return min([memory, *_group_limits()])
+        memory = 0
+    return min([memory or _UNKNOWN_MEMORY, *_group_limits()])
+
+
+def _physical_memory() -> int:
+    """Return the machine's bytes; 0, or an error, where the system does not tell."""
+    if sys.platform != "win32":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import ctypes
+
+    kibibytes = ctypes.c_ulonglong()
+    ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kibibytes))
+    return 1024 * kibibytes.value
 
 
 def _group_limits() -> Iterator[int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -171,3 +173,20 @@ def test_memory_of_a_container_is_not_that_of_the_machine(
     monkeypatch.setattr(budget, "_GROUPS", tmp_path / "groups")
     monkeypatch.setattr(budget, "_OWN_GROUPS", tmp_path / "own")
     assert budget.usable_memory() == limit
+
+
+@pytest.mark.parametrize(("told", "expected"), [(16 << 20, 16 << 30), (0, 4 << 30)])
+def test_the_memory_of_windows_is_told_by_its_kernel(monkeypatch, told, expected):
+    """It has no `os.sysconf`: all machines counted for 4 GiB, and refused more."""
+
+    def tell(place):
+        place._obj.value = told  # KiB
+        return int(told > 0)
+
+    kernel = SimpleNamespace(GetPhysicallyInstalledSystemMemory=tell)
+    library = SimpleNamespace(kernel32=kernel)
+    monkeypatch.setattr(ctypes, "windll", library, raising=False)
+    monkeypatch.setattr(budget, "sys", SimpleNamespace(platform="win32"), raising=False)
+    monkeypatch.setattr(budget, "os", SimpleNamespace())
+    monkeypatch.setattr(budget, "_group_limits", list)
+    assert budget.usable_memory() == expected
