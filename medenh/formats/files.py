@@ -356,7 +356,11 @@ def safe_output_path(root: str | Path, relative: str | Path) -> Path:
         check_name(root / part)
     path = root / relative
     try:
-        inside = path.parent.resolve().is_relative_to(root.resolve())
+        real = path.parent.resolve()
+        # which Python 3.13 leaves as it is where older ones raise RuntimeError
+        if any(place.is_symlink() for place in (real, *real.parents)):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        inside = real.is_relative_to(root.resolve())
     except (OSError, RuntimeError) as error:
         raise OutputError("output folder cannot be resolved", path=path) from error
     if not inside:
