@@ -304,8 +304,7 @@ def _checked_field(mask: NDArray[Any] | None, image: Image) -> FloatArray | None
     if mask is None or np.ndim(mask) != 3:
         return as_field(mask)
     planes = unmasked(mask)
-    shape = (image.frames, image.height, image.width)
-    if image.frames > 1 and planes.shape == shape:  # each frame has its own
+    if planes.shape[1:] == (image.height, image.width):  # a plane a frame
         planes = planes[..., None]
     elif (planes != planes[..., :1]).any():
         raise UsageError(
@@ -331,6 +330,8 @@ def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
     if plane.ndim not in (2, 3):
         raise UsageError(f"a mask of shape {mask.shape} is not a plane")
     weights = plane.astype(np.float32)
+    if np.isnan(weights).any():
+        raise UsageError("the mask holds NaN, which is neither in nor out")
     if plane.dtype.kind in "iuf" and plane.size and plane.max() > 1:
         weights /= np.float32(255 if plane.max() <= 255 else 65535)
     return np.clip(weights, np.float32(0.0), np.float32(1.0))

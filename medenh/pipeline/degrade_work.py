@@ -493,11 +493,11 @@ def _read_mask(path: Path, image: Image) -> FloatArray:
     levels = np.rint(mask.to_unit()[0] * 255).astype(np.uint8)
     refuse_photograph(np.moveaxis(levels, 0, -1), path)
     marked = mask.pixels
-    if mask.format == "nifti" and marked.dtype.kind in "iu":  # labels, no levels
-        marked = marked != 0
-    field = as_field(marked)
     if np.isnan(marked).any():
         raise UsageError("the mask holds NaN, which is neither in nor out", path=path)
+    if mask.format == "nifti" and (marked == np.rint(marked)).all():
+        marked = marked != 0  # labels, no levels; many programs write them as floats
+    field = as_field(marked)
     if field is None or not field.any():
         raise UsageError("is no mask: all of it is 0, which is outside", path=path)
     return field

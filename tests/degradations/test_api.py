@@ -314,3 +314,22 @@ def test_8_bit_volumes_are_degraded_as_the_same_numbers_of_16_bits(tmp_path, ord
         answers.append(back.get_fdata())
     assert np.abs(answers[0] - answers[1]).max() <= 1
     assert np.abs(answers[0] - numbers).max() > 50
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_masks_with_an_axis_of_frames_of_one_plane_are_that_plane(frames):
+    volume = np.random.default_rng(0).integers(0, 900, (frames, 32, 36), np.uint16)
+    plane = np.zeros((32, 36), bool)
+    plane[4:20, 6:30] = True
+    expected, record = medenh.degrade(volume, "gauss-0.1", mask=plane, seed=1)
+    assert (expected != volume).any()
+    for mask in (plane[None], np.repeat(plane[None], frames, axis=0)):
+        low, _ = medenh.degrade(volume, "gauss-0.1", mask=mask, seed=1)
+        np.testing.assert_array_equal(low, expected)
+        again = degradations.apply(volume, record, mask=mask)
+        np.testing.assert_array_equal(again, expected)
+    with pytest.raises(UsageError, match=f"has 4 frames, the picture {frames}"):
+        medenh.degrade(volume, "gauss-0.1", mask=np.ones((4, 32, 36)))
+    for shape in ((32, 36), (frames, 32, 36)):
+        with pytest.raises(UsageError, match="NaN"):
+            medenh.degrade(volume, "gauss-0.1", mask=np.full(shape, np.nan))

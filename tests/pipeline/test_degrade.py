@@ -1024,6 +1024,24 @@ def test_a_volume_has_a_mask_of_each_frame(recipe, tmp_path):
     np.testing.assert_array_equal(found[~inside], frames[~inside])
 
 
+def test_labels_that_were_written_as_floats_are_inside(tmp_path):
+    """As nibabel and FSL write them: 1 and 2 are no levels of 255."""
+    numbers = np.random.default_rng(0).integers(100, 900, (24, 20, 6)).astype(np.int16)
+    labels = np.zeros(numbers.shape)
+    labels[4:12, 3:17], labels[12:18, 3:17] = 1, 2
+    written = []
+    for kind in (np.uint8, np.float32):
+        folder = tmp_path / kind.__name__
+        folder.mkdir()
+        for name, array in (("v", numbers), ("v_mask", labels.astype(kind))):
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), folder / f"{name}.nii")
+        options = asked(mask=folder / "v_mask.nii")
+        summary = degrade_files([folder / "v.nii"], folder / "out", options)
+        assert not summary.failed, summary.failed
+        written.append((folder / "out" / "v.nii").read_bytes())
+    assert written[0] == written[1]
+
+
 def test_a_mask_of_other_frames_than_the_volume_fails_its_file(tmp_path):
     numbers = np.random.default_rng(0).integers(100, 900, (24, 20, 6)).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(numbers, np.eye(4)), tmp_path / "v.nii")
