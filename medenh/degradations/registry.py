@@ -36,7 +36,7 @@ from medenh.degradations.recipe_file import (
     write_recipe,
 )
 from medenh.errors import UsageError
-from medenh.paths import as_path
+from medenh.paths import as_path, as_place
 
 __all__ = ["OPERATORS", "RECIPES", "SAMPLERS", "find_recipe", "recipe_text"]
 
@@ -106,7 +106,7 @@ def find_recipe(name: str | PathLike[str] | Recipe) -> Recipe:
         return name
     name = as_path(name, "recipe")
     if is_recipe_file(name):
-        return read_recipe(name, SAMPLERS)
+        return read_recipe(as_place(name, "recipe"), SAMPLERS)
     if name not in RECIPES:
         near = get_close_matches(name.lower(), RECIPES, n=3)
         if Path(name + SUFFIX).is_file():

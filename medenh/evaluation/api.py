@@ -13,7 +13,7 @@ from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.pairs import evaluate_pairs
 from medenh.evaluation.planning import PairOptions
 from medenh.evaluation.result import Evaluation
-from medenh.paths import StrPath, as_path, as_paths, kind_of
+from medenh.paths import StrPath, as_path, as_place, as_places, kind_of
 from medenh.types import Image
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def evaluate(
         workers=_count("workers", workers),
     )
     _refuse_pictures(enhanced=enhanced, reference=reference)
-    subject = Path(as_path(enhanced, "enhanced"))
-    others = [Path(one) for one in as_paths(baselines, "baselines")]
+    subject = Path(as_place(enhanced, "enhanced"))
+    others = [Path(one) for one in as_places(baselines, "baselines")]
     return evaluate_pairs(subject, _path("reference", reference), others, options)
 
 
@@ -203,7 +203,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _path(name: str, value: object) -> Path | None:
-    return None if value is None else Path(as_path(value, name))
+    return None if value is None else Path(as_place(value, name))
 
 
 def _count(name: str, value: object) -> int | None:

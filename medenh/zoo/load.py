@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medenh.device import one_torch_thread_in_forks
 from medenh.errors import UsageError, WeightsError
+from medenh.paths import check_present_folder
 from medenh.zoo.card import ModelCard
 from medenh.zoo.fetch import weights_path
 from medenh.zoo.manifest import load_manifest
@@ -51,8 +53,10 @@ def load_network(card: ModelCard, *, offline: bool | None = None) -> torch.nn.Mo
     WeightsError
         The weights cannot be had, are damaged, or do not fit the network.
     UsageError
-        The model has no weights.
+        The model has no weights; or the present folder was removed.
     """
+    if "torch" not in sys.modules:
+        check_present_folder()  # its libraries cannot be loaded without it
     path = weights_path(card, offline=offline)
     state = read_weights(path)
     import torch

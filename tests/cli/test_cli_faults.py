@@ -442,8 +442,19 @@ os.rmdir(sys.argv[1])
 import medenh
 from medenh.cli.main import main
 from medenh.errors import UsageError
+from medenh.zoo.load import load_network
+from medenh.zoo.manifest import load_manifest
 
-for call in (medenh.read, medenh.enhance, lambda path: medenh.enhance([path], "out")):
+calls = (
+    medenh.read,
+    medenh.enhance,
+    lambda path: medenh.enhance([path], "out"),
+    lambda path: medenh.evaluate(path, "b.png"),
+    lambda path: medenh.degradations.find_recipe("a.toml"),
+    lambda path: load_network(load_manifest().get("fast-general")),
+)
+assert "torch" not in sys.modules
+for call in calls:
     try:
         call("a.png")
     except UsageError as error:
