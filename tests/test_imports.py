@@ -68,6 +68,7 @@ HOMES = {
         "cli/doctor",
         "metrics/similarity",  # a Gaussian filter five times as fast as SciPy's
         "metrics/fidelity",  # the same
+        "pipeline/openvino_cache",  # area means: OpenVINO pools slowly
         "pipeline/lettering",  # connected parts and their boxes
         "pipeline/reduced",  # area means and bilinear maps of whole photographs
     },
