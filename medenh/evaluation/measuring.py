@@ -121,11 +121,8 @@ def doubt_of(image: Image, reference: Image | None) -> Doubt:
         return ""
     known = on_range_of(image, reference).unit_range
     turned = known.inverted != reference.unit_range.inverted
-    if (
-        turned
-        and known is not image.unit_range
-        and known.low != (reference.unit_range.low)
-    ):
+    moved = known.low != reference.unit_range.low
+    if turned and moved and known is not image.unit_range:
         return "polarity"
     if _has_percentiles(reference.unit_range) and not _has_percentiles(known):
         return "white"
@@ -277,29 +274,40 @@ def on_range_of(image: Image, reference: Image) -> Image:
         return replace(image, unit_range=UnitRange(0.0, 1.0, reason="0-1"))
     common = reference.unit_range
     if image.unit_range.inverted != common.inverted:
-        common = _turned_over(common, image)
+        common = _turned_over(common, image, reference)
     return replace(image, unit_range=common)
 
 
-def _turned_over(known: UnitRange, image: Image) -> UnitRange:
-    """Return a range in the numbers of a picture of the other polarity.
+def _turned_over(known: UnitRange, image: Image, reference: Image) -> UnitRange:
+    """Return a reference's range in the numbers of a picture of the other polarity.
 
     The smallest number of its depth is what the largest is in the other picture: so
-    DICOM's MONOCHROME1 and 2, and TIFF's WhiteIsZero, are made of each other.
+    DICOM's MONOCHROME1 and 2, and TIFF's WhiteIsZero, are made of each other. Where
+    its file tells no depth, as NIfTI and floats, it has the reference's.
+    """
+    ends = _ends(image)
+    if ends is None:
+        ends = _ends(reference)
+    if ends is None:
+        ends = known.low + known.high
+    return replace(
+        known, low=ends - known.high, high=ends - known.low, inverted=not known.inverted
+    )
+
+
+def _ends(image: Image) -> float | None:
+    """Return the smallest and the largest number of a picture's depth, added up.
+
+    None where its file tells no depth, or one of each slice.
     """
     own, storage = image.unit_range, image.storage
+    if "bit" in own.reason:
+        return own.low + own.high
+    if image.format != "dicom":
+        return None
     ends = np.multiply(storage.slope, storage.minimum + storage.maximum)
     ends = np.unique(ends + 2 * np.asarray(storage.intercept))
-    if "bit" in own.reason:
-        ends = np.array([own.low + own.high])
-    elif ends.size > 1 or not np.isfinite(ends).all():  # of slices; floats
-        ends = np.array([known.low + known.high])
-    return replace(
-        known,
-        low=float(ends[0]) - known.high,
-        high=float(ends[0]) - known.low,
-        inverted=not known.inverted,
-    )
+    return float(ends[0]) if ends.size == 1 and np.isfinite(ends[0]) else None
 
 
 def _on_unit_scale(image: Image, reference: Image) -> bool:

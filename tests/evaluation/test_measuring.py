@@ -13,6 +13,7 @@ from medenh.evaluation.measuring import (
     describe_range,
     doubt_of,
     measure_image,
+    on_range_of,
 )
 from medenh.formats.array import from_array
 from medenh.types import Image, Storage, UnitRange
@@ -127,6 +128,31 @@ def test_polarities_of_12_bits_compare_at_the_ends_of_their_depth(
         assert found_psnr == pytest.approx(expected, abs=1e-3)
         assert doubt_of(same, standard) == "polarity"
         assert doubt_of(plain, standard) == ""
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16, np.float32])
+def test_a_picture_without_a_depth_has_that_of_its_reference(picture, kind):
+    """The numbers of NIfTI say nothing of 12 bits: all was cut off beside MONOCHROME1.
+
+    A slope for each slice, in which no depth is told, mirrors the range in itself.
+    """
+    shown = picture(1, channels=1).astype(np.int32) * 5 + 300
+    found = "percentiles 0.5-99.5"
+    standard = Image(
+        pixels=(4095 - shown)[None, ..., None],
+        unit_range=UnitRange(1000, 3500, True, found),
+        storage=Storage(np.dtype(np.uint16), 1.0, 0.0, 0, 4095),
+        format="dicom",
+    )
+    answer = from_array(shown.astype(kind))
+    unsaid = replace(answer.unit_range, low=400, high=2000, reason=found)
+    answer = replace(answer, unit_range=unsaid, format="nifti")
+    assert measure_image(answer, standard, ("psnr",))["psnr"] == PSNR_CAP_DB
+    assert doubt_of(answer, standard) == "polarity"
+    slopes = np.array([1.0, 2.0]).reshape(2, 1, 1, 1)
+    standard = replace(standard, storage=replace(standard.storage, slope=slopes))
+    turned = on_range_of(answer, standard).unit_range
+    assert (turned.low, turned.high, turned.inverted) == (1000, 3500, False)
 
 
 def test_polarities_of_a_guessed_depth_compare_at_its_ends():
