@@ -218,8 +218,9 @@ def _check_sizes(image: Image, reference: Image) -> None:
         raise InputError(
             f"in {one}, its reference in {two}",
             path=image.source,
-            hint=f"of an array in these units say it ({spelled(modality='ct')}), or "
-            "make a file like the reference: medenh.write(array, path, like=reference)"
+            hint="arrays whose numbers go to -50 and below are taken for these with "
+            f"{spelled(modality='ct')}; of others make a file like the reference: "
+            "medenh.write(array, path, like=reference)"
             if image.format == "npy" and reference.units
             else "",
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from medenh.errors import InputError, MedenhError, OutOfMemoryError, spelled
 from medenh.evaluation.answers import Answers
@@ -27,6 +28,7 @@ from medenh.evaluation.pictures import (
     FilePictures,
     PictureFolder,
     middle_frame,
+    read_beside,
     read_told,
 )
 from medenh.evaluation.planning import (
@@ -54,7 +56,6 @@ from medenh.evaluation.workers import (
     in_order,
     workers,
 )
-from medenh.formats.nifti import frame_axis, in_units_of
 from medenh.formats.pairing import passed_over
 from medenh.formats.viewing import viewing_of
 from medenh.hashing import sha256_file
@@ -198,10 +199,9 @@ def _measure(
     alone = job.reference is None
     path = job.reference or job.rows[SUBJECT]
     figures: dict[str, Mapping[str, float | None]] = {}
-    read = partial(read_told, bits=bits, modality=modality)
+    told: Mapping[str, Any] = {"bits": bits, "modality": modality}
     try:
-        standard = read(path)  # the reference, without one the subject
-        axis = frame_axis(standard)  # others by themselves may choose another
+        standard = read_told(path, **told)  # the reference, without one the subject
         where = _region(region, standard, job.mask)
     except MedenhError as error:
         return _Measured(job.name, figures, "", (failure(error, path),))
@@ -218,8 +218,7 @@ def _measure(
         try:
             image = standard
             if not alone or name != SUBJECT:
-                found = read(path, axis=axis)
-                image = in_units_of(found, standard)
+                image = read_beside(path, standard, **told)
             figures[name] = measure_image(
                 image, other, metrics, region=where, modality=modality
             )
@@ -327,7 +326,7 @@ def _recognise(
     """Ask about every picture, in this process, which loaded the recognisers."""
     failed: list[Failure] = []
     options = plan.options
-    read = partial(read_told, bits=options.bits, modality=options.modality)
+    told: Mapping[str, Any] = {"bits": options.bits, "modality": options.modality}
     for job in jobs if recognisers.tasks else ():
         views = dict(job.rows)
         if job.reference is not None:
@@ -335,11 +334,10 @@ def _recognise(
         label = plan.labels.get(job.key)
         try:
             answers = Answers.of_files(job.mask, label, recognisers.tasks)
-            standard = read(job.reference or job.rows[SUBJECT])
+            standard = read_told(job.reference or job.rows[SUBJECT], **told)
             view = _field(standard) if plan.region == "fov" else None
             for name, path in views.items():
-                found = read(path, axis=frame_axis(standard))
-                image = in_units_of(found, standard)
+                image = read_beside(path, standard, **told)
                 if job.reference is not None:  # seen as it is measured
                     image = on_range_of(image, standard)
                 unit = middle_frame(image)

@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from medenh.evaluation.planning import REFERENCE, SUBJECT
 from medenh.formats import raster
 from medenh.formats.array import from_array
 from medenh.formats.files import output_error
-from medenh.formats.nifti import frame_axis
+from medenh.formats.nifti import frame_axis, in_units_of
 from medenh.intensity import told_bits
 from medenh.types import FloatArray, Image, Modality
 
@@ -33,6 +33,7 @@ __all__ = [
     "keep_overlay",
     "keep_picture",
     "middle_frame",
+    "read_beside",
     "read_told",
 ]
 
@@ -84,6 +85,24 @@ def read_told(
     if bits is not None:
         image = told_bits(image, bits)
     return in_hounsfield(image) if modality == Modality.CT else image
+
+
+def read_beside(
+    path: Path, standard: Image, *, bits: int | None = None, modality: str | None = None
+) -> Image:
+    """Read a file that is measured by another: along its axis, and in its units.
+
+    Whether numbers can be Hounsfield units the other tells: noise may bring some of a
+    part of soft tissue below those of fat.
+
+    Raises
+    ------
+    InputError
+        As `read_told`.
+    """
+    told = modality if standard.units == "HU" else None
+    image = read_told(path, axis=frame_axis(standard), bits=bits, modality=told)
+    return in_units_of(image, standard)
 
 
 @contextmanager
@@ -169,7 +188,7 @@ class FilePictures:
     ) -> None:
         self._paths = paths
         self._overlays = overlays
-        self._read = partial(read_told, bits=bits, modality=modality)
+        self._told: Mapping[str, Any] = {"bits": bits, "modality": modality}
 
     def get(self, file: str, row: str) -> FloatArray | None:
         """Return a picture, shape (H, W, C) in [0, 1], or None."""
@@ -186,9 +205,9 @@ class FilePictures:
         reference = self._paths.get(REFERENCE, {}).get(file)
         first = reference or self._paths.get(SUBJECT, {}).get(file, path)
         if first == path:
-            return self._read(path)
-        standard = self._read(first)
-        image = self._read(path, axis=frame_axis(standard))
+            return read_told(path, **self._told)
+        standard = read_told(first, **self._told)
+        image = read_beside(path, standard, **self._told)
         return image if reference is None else on_range_of(image, standard)
 
     def overlay(self, file: str, row: str, task: str) -> BoolArray | None:

@@ -257,6 +257,25 @@ def test_arrays_in_hounsfield_units_are_measured_in_the_window_of_ct(tmp_path, k
     )
 
 
+def test_arrays_without_air_stay_as_their_reference_is(tmp_path):
+    """Noise brings soft tissue below fat, and the pair was of two units."""
+    rng = np.random.default_rng(0)
+    clean = rng.normal(40, 10, (40, 44)).clip(0, 80)
+    noisy = clean + rng.normal(0, 40, clean.shape)
+    assert noisy.min() < -50
+    for name, numbers in (("clean", clean), ("noisy", noisy)):
+        np.save(tmp_path / f"{name}.npy", numbers.astype(np.float32))
+    scores = []
+    for options in ({}, {"modality": "ct"}):
+        found = medenh.evaluate(
+            tmp_path / "noisy.npy", tmp_path / "clean.npy", metrics="psnr", **options
+        )
+        assert not found.failed, found.failed
+        scores.append(found.row("enhanced").scores["psnr"])
+        assert found.pictures.get(found.files[0], "enhanced") is not None
+    assert scores[0] == scores[1]
+
+
 def test_one_bad_pair_costs_itself_only(folders, picture):
     enhanced, clean, _ = folders
     formats.write(picture(0, side=20), clean / "im2.png")
