@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import math
 import threading
 import time
@@ -47,8 +48,19 @@ class Worker(threading.Thread):
         if self.is_alive():  # in a process that was forked it is not
             self._ended.wait(timeout)
 
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in it once it is in Python, not in native code.
+
+        For a process that ends: modules that are being imported stay half loaded.
+        """
+        if self.is_alive() and self.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self.ident), ctypes.py_object(KeyboardInterrupt)
+            )
+
 
 _left: list[Worker] = []
+_attempts: list[Worker] = []
 
 
 def await_at_exit(threads: Iterable[Worker]) -> None:
@@ -57,12 +69,15 @@ def await_at_exit(threads: Iterable[Worker]) -> None:
     Python ends a thread that comes back from native code into an interpreter that is
     going, and C++ takes that for a fault: an interrupted script would be aborted.
     """
-    _left[:] = [thread for thread in (*_left, *threads) if thread.is_alive()]
+    _left.extend(threads)  # at a stroke: others may leave theirs behind meanwhile
 
 
 @atexit.register
 def _await_left() -> None:
     deadline = time.monotonic() + _LAST_S
+    # an import of torch may take longer than that, and ask nobody whether to stop
+    for thread in _attempts:
+        thread.interrupt()
     while any(thread.is_alive() for thread in _left):  # they leave others behind
         time.sleep(_TICK_S)
         if time.monotonic() > deadline:
@@ -122,6 +137,7 @@ def attempt(
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         await_at_exit([thread])
+        _attempts.append(thread)
         raise
     if problem:
         raise problem[0]

@@ -22,8 +22,24 @@ from medenh.pipeline.attempt import attempt
 
 def work():
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.7)
-    print("whole", flush=True)
+    try:
+        time.sleep(0.7)
+    finally:
+        print("whole", flush=True)
+
+attempt(work, name="test")
+"""
+
+_IMPORTING = """
+import os, signal, time
+from medenh.pipeline.attempt import attempt
+
+def work():
+    os.kill(os.getpid(), signal.SIGINT)
+    ending = time.monotonic() + 4
+    while time.monotonic() < ending:
+        exec("time.sleep(0.01)")
+    print("to its end", flush=True)
 
 attempt(work, name="test")
 """
@@ -72,6 +88,11 @@ def folder(tmp_path):
 
 def test_what_was_being_prepared_comes_to_its_end():
     assert interrupted(_PREPARING) == "whole\n"
+
+
+def test_python_that_was_preparing_is_not_waited_for():
+    """As an import of torch, of 10 s: code it runs made the exit code 1, too."""
+    assert interrupted(_IMPORTING) == ""
 
 
 def test_what_was_being_enhanced_comes_to_its_end(folder, tmp_path):
