@@ -102,7 +102,7 @@ def guessed_depth(image: Image, reference: Image | None) -> int | None:
     return round(math.log2(known.high + 1))
 
 
-Doubt = Literal["", "white", "negative", "polarity"]
+Doubt = Literal["", "white", "percentiles", "negative", "polarity"]
 
 
 def doubt_of(image: Image, reference: Image | None) -> Doubt:
@@ -112,7 +112,8 @@ def doubt_of(image: Image, reference: Image | None) -> Doubt:
     -------
     str
         "white": it has a white, and its reference percentiles in its place, as a
-        volume scaled to 0-1 beside one in a scanner's numbers. "negative": it is taken
+        volume scaled to 0-1 beside one in a scanner's numbers. "percentiles": the other
+        way, as a DICOM without a window beside a PNG of 8 bits. "negative": it is taken
         for one on 0-1, and many of its values lie far below. "polarity": its larger
         values are darker and its reference's brighter, or the other way, and the ends
         of its depth tell how they belong together. "": none of these.
@@ -124,8 +125,9 @@ def doubt_of(image: Image, reference: Image | None) -> Doubt:
     moved = known.low != reference.unit_range.low
     if turned and moved and known is not image.unit_range:
         return "polarity"
-    if _has_percentiles(reference.unit_range) and not _has_percentiles(known):
-        return "white"
+    measured = _has_percentiles(known), _has_percentiles(reference.unit_range)
+    if measured[0] != measured[1]:
+        return "percentiles" if measured[0] else "white"
     on_unit = image.pixels.dtype.kind == "f" and (known.low, known.high) == (0.0, 1.0)
     if on_unit and (image.pixels < -_FAR_BELOW).mean() > _MANY:
         return "negative"
@@ -264,7 +266,8 @@ def on_range_of(image: Image, reference: Image) -> Image:
     found = _has_percentiles(image.unit_range) or (
         image.unit_range.guessed and one != np.uint16
     )
-    if one.kind == "b" and two.kind != "b":  # it has no grey levels
+    no_levels = one.kind == "b" and two.kind != "b"
+    if no_levels or _goes_beyond(image, two):
         return image
     if not found:
         if one.kind in "iu" and two.kind in "iu" and one.itemsize != two.itemsize:
@@ -277,6 +280,18 @@ def on_range_of(image: Image, reference: Image) -> Image:
     if image.unit_range.inverted != common.inverted:
         common = _turned_over(common, image, reference)
     return replace(image, unit_range=common)
+
+
+def _goes_beyond(image: Image, other: np.dtype[Any]) -> bool:
+    """Tell whether integers that have percentiles are of more depth than a type.
+
+    As those of a DICOM of 12 bits beside 8: its numbers are not the other's, and on the
+    other's range all but its black is white.
+    """
+    integers = image.pixels.dtype.kind in "iu" and other.kind in "iu"
+    if not integers or not _has_percentiles(image.unit_range):
+        return False
+    return image.unit_range.high > np.iinfo(other).max
 
 
 def _turned_over(known: UnitRange, image: Image, reference: Image) -> UnitRange:

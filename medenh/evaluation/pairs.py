@@ -68,6 +68,8 @@ __all__ = ["evaluate_pairs"]
 _DOUBTS: Mapping[Doubt, str] = {
     "white": "have a white of their own, and their references percentiles of their "
     "values in its place: figures hold only where both are the same",
+    "percentiles": "are measured on percentiles of their values, and their references "
+    "on a white of their own: figures hold only where both are the same",
     "negative": "are taken for pictures on 0-1, and hold many values far below: these "
     "count as 0; of answers from -1 to 1 add 1, and halve them",
     "polarity": "have larger values for darker places and their references for "

@@ -167,6 +167,28 @@ def test_polarities_of_a_guessed_depth_compare_at_its_ends():
     assert doubt_of(turned, standard) == ""
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+def test_12_bits_without_a_window_are_not_read_on_the_range_of_8(picture, inverted):
+    """They came out white, whatever they show: no numbers of theirs are the other's."""
+    shown = picture(1, channels=1)[None, ..., None].astype(np.uint16) * 12 + 300
+    stored = 4095 - shown if inverted else shown
+    low, high = np.percentile(stored, [0.5, 99.5]).tolist()
+    deep = Image(
+        pixels=stored,
+        unit_range=UnitRange(low, high, inverted, "percentiles 0.5-99.5"),
+        storage=Storage(np.dtype(np.uint16), 1.0, 0.0, 0, 4095),
+        format="dicom",
+    )
+    seen = np.moveaxis(deep.to_unit(), 1, -1)  # as `convert` writes it
+    made = from_array(np.rint(seen[0] * 255).astype(np.uint8))
+
+    assert measure_image(deep, made, ("psnr",))["psnr"] > 50
+    assert measure_image(made, deep, ("psnr",))["psnr"] > 50
+    assert doubt_of(deep, made) == "percentiles"
+    assert doubt_of(made, deep) == "white"
+    assert doubt_of(deep, deep) == ""
+
+
 def test_region_leaves_the_rest_out(picture):
     a = picture(1)
     b = a.copy()
