@@ -34,7 +34,9 @@ _COLOURS = (
     Option("lightness_spread", 10.0, 0.0, 50.0, "standard deviation of L*"),
     Option("a_spread", 6.4, 0.0, 100.0, "standard deviation of a*"),
     Option("b_spread", 7.5, 0.0, 100.0, "standard deviation of b*"),
-    Option("limit", 2.0, 1.0, 10.0, "largest gain, and 1 over the smallest"),
+    Option(
+        "limit", 2.0, 1.0, 10.0, "largest gain, more in the dark; 1 over the smallest"
+    ),
 )
 _TV = (
     _SIGMA,

@@ -1,5 +1,7 @@
 """Colour transfer: means and spreads afterwards, and pictures that are followed."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -108,3 +110,27 @@ def test_depth_survives():
 def test_other_methods_follow_nothing():
     with pytest.raises(UsageError, match="clahe follows no reference"):
         METHODS["clahe"].following(tissue())
+
+
+@pytest.mark.parametrize("light", [0.3, 0.1, 0.07])
+@pytest.mark.parametrize("name", ["ref-color", "flat-field-ref-color"])
+def test_a_photograph_of_little_light_is_not_flat(name, light):
+    picture = tissue()
+    lit = METHODS[name](picture)
+    dark = METHODS[name](picture * np.float32(light))
+    assert dark[..., 1].std() > 0.3 * lit[..., 1].std()
+    assert np.corrcoef(dark[..., 1].ravel(), lit[..., 1].ravel())[0, 1] > 0.9
+
+
+def test_a_hair_of_light_changes_a_hair():
+    picture, method = tissue(side=60), METHODS["ref-color"]
+    lights = np.geomspace(0.5, 0.07, 100, dtype=np.float32)
+    found = [method(picture * light) for light in lights]
+    steps = [np.abs(b - a).mean() for a, b in itertools.pairwise(found)]
+    assert max(steps) < 0.004
+
+
+def test_a_dark_reference_keeps_a_dark_picture():
+    dark = tissue() * np.float32(0.1)
+    out = METHODS["ref-color"](dark, **METHODS["ref-color"].following(dark))
+    np.testing.assert_allclose(out, dark, atol=1e-3)
