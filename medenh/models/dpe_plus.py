@@ -161,13 +161,14 @@ class MixedFilters(nn.Module):
 
     What a network gives out through fewer channels than a block of unshuffled pixels
     has values cannot be every change of a block: its fine noise stays. A filter changes
-    all of them, and the features say how much of it goes where. The shares begin at
-    zero, so a trained network that is given filters begins as it was.
+    all of them, with what the gain tells added, and the features say how much of it
+    goes where. The shares begin at zero, so a trained network that is given filters
+    begins as it was.
 
     Parameters
     ----------
-    inputs, features, outputs : int
-        Channels of what is filtered, of the features, and of the change.
+    channels, features : int
+        Channels of what is filtered, and of the change to it; of the features.
     count : int
         Filters, of 3x3 places.
 
@@ -178,17 +179,19 @@ class MixedFilters(nn.Module):
     predicted.
     """
 
-    def __init__(self, inputs: int, features: int, outputs: int, count: int) -> None:
+    def __init__(self, channels: int, features: int, count: int) -> None:
         super().__init__()
         self.count = count
-        self.filters = nn.Conv2d(inputs, outputs * count, 3, padding=1)
-        self.shares = nn.Conv2d(features, outputs * count, 1)
+        self.filters = nn.Conv2d(channels, channels * count, 3, padding=1)
+        self.told = nn.Parameter(torch.zeros(channels * count))
+        self.shares = nn.Conv2d(features, channels * count, 1)
         nn.init.zeros_(self.shares.weight)
         nn.init.zeros_(self.shares.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, features: Tensor) -> Tensor:
-        """Return the change: (B, inputs, H, W), (B, features, H, W) to outputs."""
-        filtered = self.filters(x) * self.shares(features)
+    def forward(self, x: Tensor, features: Tensor, log_gain: Tensor) -> Tensor:
+        """Return the change: (B, channels, H, W), (B, features, H, W), (B, 1)."""
+        filtered = self.filters(x) + (log_gain * self.told)[:, :, None, None]
+        filtered = filtered * self.shares(features)
         first, *rest = filtered.chunk(self.count, 1)
         change: Tensor = sum(rest, first)
         return change
@@ -221,7 +224,7 @@ class DPEPlusNet(nn.Module):
         Show the local network the picture before the correction too. With the gain,
         which it is told, the corrected one says as much, for less work.
     filters : int
-        Linear filters of what the local network sees, see `MixedFilters`: of use where
+        Linear filters of the corrected picture, see `MixedFilters`: of use where
         it has fewer channels than a block has values (48 in colour, at 4).
     lean : bool
         Half the work where the size is largest: skips carry features as they are,
@@ -258,7 +261,9 @@ class DPEPlusNet(nn.Module):
         self.pair = pair
         self.estimator = ExposureEstimator(estimator_width)
         blocks = unshuffle**2
-        seen = (6 if pair else 3) * blocks + 1
+        # lean: what the gain tells is the same for every place, so it is added after
+        seen = (6 if pair else 3) * blocks + (not lean)
+        self.told = nn.Parameter(torch.zeros(widths[0])) if lean else None
         reach = 1 if lean else 3
         self.stem = nn.Conv2d(seen, widths[0], reach, padding=reach // 2)
         self.encoder = nn.ModuleList(ResidualBlock(c) for c in widths)
@@ -279,9 +284,7 @@ class DPEPlusNet(nn.Module):
         # training starts at the global solution
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
-        self.mixed = (
-            MixedFilters(seen, widths[0], 3 * blocks, filters) if filters else None
-        )
+        self.mixed = MixedFilters(3 * blocks, widths[0], filters) if filters else None
 
     def condition(self, image: Tensor) -> Tensor:
         """Estimate gain and offset of the whole picture, in float32 outside training.
@@ -343,10 +346,12 @@ class DPEPlusNet(nn.Module):
         if self.pair:
             seen = torch.cat([x, corrected.clamp(-0.5, 1.5)], 1)
             seen = F.pixel_unshuffle(seen, self.unshuffle)
-        log_gain = condition[:, :3].mean(1).log().view(-1, 1, 1, 1) * 0.5
-        plane = log_gain.expand(-1, -1, seen.shape[2], seen.shape[3])
-        seen = torch.cat([seen, plane.to(seen.dtype)], 1)
-        features = self.stem(seen)
+        log_gain = condition[:, :3].mean(1, keepdim=True).log() * 0.5
+        if self.told is not None:
+            features = self.stem(seen) + (log_gain * self.told)[:, :, None, None]
+        else:
+            plane = log_gain[:, :, None, None].expand(-1, -1, *seen.shape[2:])
+            features = self.stem(torch.cat([seen, plane.to(seen.dtype)], 1))
         skips = []
         for level, (block, gate) in enumerate(
             zip(self.encoder, self.gates, strict=True)
@@ -361,7 +366,7 @@ class DPEPlusNet(nn.Module):
             features = block(torch.relu(up(features)) + skips.pop())
         change: Tensor = self.head(features).float()
         if self.mixed is not None:
-            change = change + self.mixed(seen, features).float()
+            change = change + self.mixed(blocks, features, log_gain).float()
         return blocks + change
 
     def forward(self, image: Tensor) -> Tensor:
