@@ -333,6 +333,26 @@ def test_a_network_that_does_not_survive_conversion_is_found_out():
         load_parts(None, "frozen", lambda: Frozen().eval())
 
 
+class Deaf(torch.nn.Module):
+    """A network that finds a condition and does not heed it."""
+
+    def condition(self, x):
+        return x.mean((2, 3))
+
+    def local(self, x, condition):
+        return x * 0.5
+
+    def forward(self, x):
+        return self.local(x, self.condition(x))
+
+
+def test_a_condition_need_not_be_heeded(tmp_path):
+    parts = load_parts(tmp_path, "deaf", lambda: Deaf().eval(), multiple_of=1)
+    batch = random_batch(20, 30)
+    answer = OpenVinoRunner(parts, "fp32").run(batch)
+    np.testing.assert_allclose(answer, batch * 0.5, atol=1e-6)
+
+
 def test_padding_unlike_ours_is_found_out():
     class Other(Local):
         def forward(self, x):
