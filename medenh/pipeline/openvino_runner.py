@@ -11,6 +11,7 @@ import ctypes
 import os
 import threading
 import weakref
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from medenh.pipeline.openvino_cache import (
     cache_folder,
     cache_key,
     import_openvino,
+    joined,
     load_parts,
     pad_to_multiple,
     pooled_for,
@@ -102,7 +104,9 @@ class OpenVinoRunner:
         self._compiled: dict[tuple[str, str, bool], Any] = {}
         self._compiling: dict[tuple[str, str, bool], threading.Lock] = {}
         self._spoilt: list[Any] = []  # OpenVINO crashes when these are taken apart
-        self._requests = threading.local()
+        # idle ones; a thread's own would be taken apart at its end, in OpenVINO's code,
+        # and that aborts a process that ends at the same time
+        self._requests: dict[tuple[str, str, bool], list[Any]] = defaultdict(list)
 
     def begin_again(self) -> None:
         """In the child of a fork: compile anew, on threads that are there.
@@ -176,7 +180,7 @@ class OpenVinoRunner:
         """Return the network's statistics of whole images, or None; always float32."""
         if not self.has_condition:
             return None
-        seen = pooled_for(self._parts["condition"], batch)
+        seen = self._seen(batch)
         conditions = [
             self._infer("condition", "fp32", [seen[index : index + 1]], alone=False)
             for index in range(seen.shape[0])
@@ -195,30 +199,41 @@ class OpenVinoRunner:
         if self._global:
             # the number of threads may follow from the image, never from the company
             alone = pixels >= _ALONE_FROM
+        alone = alone and self.workers > 1
         answers = [
-            self._one(batch[index : index + 1], condition, alone)
+            self._one(batch[index : index + 1], condition, alone=alone)
             for index in range(batch.shape[0])
         ]
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
-    def _one(self, x: FloatArray, condition: Any, alone: bool) -> FloatArray:
+    def _one(self, x: FloatArray, condition: Any, *, alone: bool) -> FloatArray:
         height, width = x.shape[2:]
         inputs = [pad_to_multiple(x, self._multiple)]
-        name = "local" if self.has_condition else "whole"
+        name = "whole"
         if self.has_condition:
-            if condition is None:
-                self._compile_beside(name, alone=alone)
-                condition = self.condition(x if self._tiled else inputs[0])
-            inputs.append(condition)
+            of_whole = x if self._tiled else inputs[0]
+            # a condition is always one of float32, and of a single thread
+            if condition is None and self.precision == "fp32" and not alone:
+                inputs.append(self._seen(of_whole))
+            else:
+                name = "local"
+                if condition is None:
+                    self._compile_beside(name, alone=alone)
+                    condition = self.condition(of_whole)
+                inputs.append(condition)
         answer = self._infer(name, self.precision, inputs, alone=alone)
         if answer.shape != inputs[0].shape:
             raise MemoryError(_SILENT)
         return answer[:, :, :height, :width]
 
+    def _seen(self, batch: FloatArray) -> FloatArray:
+        """Return what the part "condition" takes of whole images."""
+        return pooled_for(self._parts["condition"], batch)
+
     def _infer(
         self, name: str, precision: str, inputs: list[FloatArray], *, alone: bool
     ) -> FloatArray:
-        if alone and self.workers > 1:
+        if alone:
             with self._alone:
                 return self._call(name, precision, True, inputs)
         return self._call(name, precision, False, inputs)
@@ -227,10 +242,10 @@ class OpenVinoRunner:
         self, name: str, precision: str, alone: bool, inputs: list[FloatArray]
     ) -> FloatArray:
         key = (name, precision, alone)
-        requests: dict[Any, Any] = vars(self._requests).setdefault("by_key", {})
-        if key not in requests:
-            requests[key] = self._compile(*key).create_infer_request()
-        request = requests[key]
+        try:
+            request = self._requests[key].pop()
+        except IndexError:
+            request = self._compile(*key).create_infer_request()
         arrays = [np.ascontiguousarray(array) for array in inputs]
         try:
             _numbers_of(request)[::_SAMPLED] = _UNANSWERED
@@ -246,14 +261,16 @@ class OpenVinoRunner:
             # it would give no answer any more
             with self._lock:
                 if len(self._spoilt) < _MOST_SPOILT:
-                    spoilt = (requests.pop(key), self._compiled.pop(key, None))
-                    self._spoilt.append(spoilt)
+                    self._spoilt.append((request, self._compiled.pop(key, None)))
+                else:
+                    self._requests[key].append(request)
             raise
+        self._requests[key].append(request)
         return answer
 
     def _compile_beside(self, name: str, *, alone: bool) -> None:
         """Begin to compile a part while the one before it compiles and runs."""
-        key = (name, self.precision, alone and self.workers > 1)
+        key = (name, self.precision, alone)
         with self._lock:
             if self.workers == 1 or key in self._compiling:
                 return
@@ -276,9 +293,9 @@ class OpenVinoRunner:
                     "NUM_STREAMS": 1 if alone else self.workers,
                     "INFERENCE_NUM_THREADS": self.workers,
                 }
-                self._compiled[key] = core.compile_model(
-                    self._parts[name], "CPU", config
-                )
+                whole = name == "whole" and self.has_condition
+                part = joined(self._parts) if whole else self._parts[name]
+                self._compiled[key] = core.compile_model(part, "CPU", config)
             return self._compiled[key]
 
     def exact(self) -> OpenVinoRunner:

@@ -1,11 +1,12 @@
 """Images a second of every bundled enhancer, by engine and precision, on the CPU.
 
     python tests/bench/model_speed.py [--models fast-fundus dpe-general] [--sizes 512]
-        [--rounds 5] [-o model_speed.csv]
+        [--threads 1] [--rounds 5] [-o model_speed.csv]
 
-For every model, engine and precision: milliseconds for one image on one core (the
-network alone, through the program's own runner), GFLOP/s, and their share of this
-machine's matrix product of that precision, measured beside it; then of a process of
+For every model, engine and precision: milliseconds an image on so many cores (the
+network alone, through the program's own runner, as many images at a time as that
+takes), GFLOP/s, and their share of this machine's matrix product of that precision on
+as many cores, measured beside it; then of a process of
 its own, that enhances one PNG, its most memory (picture of the same size) and the
 seconds from start to end (256x256; the second run, with the converted model cached).
 `torch-loop` is the plain network in fp32, as a first script would run it. All engines
@@ -24,6 +25,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +73,7 @@ cv2.imwrite(target, np.rint(y[..., ::-1] * 255).astype(np.uint8))
 
 
 def peak(dtype: torch.dtype, rounds: int) -> float:
-    """Return GFLOP/s of a matrix product on one core, the best of some rounds."""
+    """Return GFLOP/s of a matrix product on torch's threads, the best of rounds."""
     n = 2048
     a, b = (torch.randn(n, n).to(dtype) for _ in range(2))
     return max(2 * n**3 / timed(lambda: a @ b) / 1e9 for _ in range(rounds + 1))
@@ -83,20 +86,36 @@ def timed(action: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def at_a_time(run: Callable[[np.ndarray], Any], count: int) -> Callable[..., float]:
+    """Return what runs an image in so many threads and gives the seconds for one."""
+    pool = ThreadPoolExecutor(count)
+    each = 4 if count > 1 else 1  # threads begin and end at their own times
+
+    def seconds(x: np.ndarray) -> float:
+        # answers are let go, as a folder's are once they are written
+        images = [x] * (each * count)
+        all_of_them = partial(pool.map, lambda image: run(image).shape, images)
+        return timed(lambda: list(all_of_them())) / len(images)
+
+    return seconds
+
+
 def candidates(card: Any, network: torch.nn.Module) -> dict[tuple[str, str], Any]:
-    """Return what runs a batch, by engine and precision."""
+    """Return what times an image, by engine and precision."""
     found: dict[tuple[str, str], Any] = {}
     precisions = ["fp32", *card.precision]
     for precision in precisions:
-        found["openvino", precision] = OpenVinoRunner.of_card(card, precision).run
-        runner = TorchRunner(load_network(card), Device("cpu"), precision)
-        found["torch", precision] = runner.run
+        for runner in (
+            OpenVinoRunner.of_card(card, precision),
+            TorchRunner(load_network(card), Device("cpu"), precision),
+        ):
+            found[runner.engine, precision] = at_a_time(runner.run, runner.workers)
 
     def loop(batch: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             return network(torch.from_numpy(batch)).numpy()
 
-    found["torch-loop", "fp32"] = loop
+    found["torch-loop", "fp32"] = at_a_time(loop, 1)
     return found
 
 
@@ -108,13 +127,13 @@ def measure(card: Any, size: int, rounds: int, peaks: dict[str, float]) -> list[
     with counter, torch.no_grad():
         network(torch.from_numpy(x))
     gflop = counter.get_total_flops() / 1e9
-    runs = candidates(card, network)
-    for run in runs.values():
-        run(x)  # compiles
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+    clocks = candidates(card, network)
+    for clock in clocks.values():
+        clock(x)  # compiles
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in clocks}
     for _ in range(rounds):
-        for key, run in runs.items():
-            times[key].append(timed(lambda run=run: run(x)))
+        for key, clock in clocks.items():
+            times[key].append(clock(x))
     seconds = {key: statistics.median(found) for key, found in times.items()}
     rows = []
     for (engine, precision), s in seconds.items():
@@ -162,7 +181,7 @@ def plot(rows: list[dict], path: Path) -> None:
     """Draw speed, share of the peak, start-up and memory, a bar for each row."""
     names = [f"{r['model']} {r['size']} {r['engine']} {r['precision']}" for r in rows]
     titles = {
-        "images_per_s": "images/s, one core",
+        "images_per_s": "images/s",
         "share_of_peak": "share of the matrix product's GFLOP/s",
         "start_up_s": f"seconds for one PNG of {_START_UP_SIDE}, start and all",
         "peak_mb": "most MB of a process",
@@ -182,13 +201,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="*")
     parser.add_argument("--sizes", nargs="*", type=int, default=[512, 1024])
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("-o", "--output", default="model_speed.csv")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # what runners ask
+    torch.set_num_threads(arguments.threads)
     peaks = {"fp32": peak(torch.float32, arguments.rounds),
              "bf16": peak(torch.bfloat16, arguments.rounds)}  # fmt: skip
-    print(f"medenh {medenh.__version__}, one core, matrix product in GFLOP/s: {peaks}")  # noqa: T201
+    print(f"medenh {medenh.__version__}, {arguments.threads} threads, "  # noqa: T201
+          f"matrix product in GFLOP/s: {peaks}")  # fmt: skip
     manifest = load_manifest()
     cards = [c for c in manifest.current()
              if c.weights is not None and c.recognition is None

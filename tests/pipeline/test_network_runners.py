@@ -8,13 +8,13 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from fakes_pipeline import make_image
 
-from medenh import device as device_module
 from medenh import models
 from medenh.device import Device, cpu_has_bf16
 from medenh.errors import UsageError
@@ -200,7 +200,6 @@ def test_threads_and_company_do_not_change_a_bit(kept, monkeypatch, name):
             assert np.array_equal(first, second)
 
 
-@pytest.mark.skipif(not device_module.cpu_has_bf16(), reason="this CPU has no bf16")
 class CoreThatNotes:
     """OpenVINO's core; `condition` is compiled only once `local` has begun to be."""
 
@@ -226,10 +225,36 @@ def test_both_parts_of_a_network_compile_side_by_side_and_once(kept, monkeypatch
     runner._core = CoreThatNotes(core, runner._parts)
     batch = random_batch(64, 64)
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(runner.run, [batch] * 4))
+        answers = list(pool.map(partial(runner.run, alone=True), [batch] * 4))
     assert sorted(runner._core.asked) == ["condition", "local"]
     for given in answers:
         np.testing.assert_allclose(given, expected("conditioned", batch), atol=1e-5)
+
+
+def test_threads_that_end_leave_their_requests_to_others(kept):
+    """One taken apart in a thread of a process that ends aborts the process."""
+    runner = openvino_runner(kept, "conditioned")
+    batch = random_batch(64, 64)
+    given = [runner.run(batch)]
+    (first,) = runner._requests["whole", "fp32", False]
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as pool:
+            given.append(pool.submit(runner.run, batch).result())
+    assert runner._requests["whole", "fp32", False] == [first]
+    for other in given[1:]:
+        np.testing.assert_array_equal(other, given[0])
+
+
+@pytest.mark.parametrize("name", ["conditioned", "fields"])
+def test_whole_pictures_in_company_are_one_inference(kept, monkeypatch, name):
+    monkeypatch.setattr(openvino_runner_module, "num_threads", lambda: 2)
+    runner = openvino_runner(kept, name)
+    batch = random_batch(64, 80)
+    given = runner.run(batch)
+    assert [part for part, _, _ in runner._compiled] == ["whole"]
+    # the parts themselves stay as they were, for tiles and single pictures
+    np.testing.assert_array_equal(runner.run(batch, runner.condition(batch)), given)
+    np.testing.assert_array_equal(runner.run(batch), given)
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bf16")
@@ -573,7 +598,7 @@ def test_an_answer_of_openvino_that_did_not_come_is_no_earlier_one(monkeypatch):
     runner._core.compile_model = lambda *args: made.pop(0)
     x = np.full((1, 3, 8, 8), 0.5, np.float32)
     assert runner.run(x).max() == 0.25
-    broken = vars(runner._requests)["by_key"].popitem()[1]
+    broken = runner._requests["whole", "fp32", False].pop()
     runner._compiled.clear()
     with pytest.raises(MemoryError):
         runner.run(x)
@@ -581,7 +606,7 @@ def test_an_answer_of_openvino_that_did_not_come_is_no_earlier_one(monkeypatch):
     assert runner.run(x).max() == 0.25
     assert made == []
     broken.truth = False
-    vars(runner._requests)["by_key"]["whole", "fp32", False] = broken
+    runner._requests["whole", "fp32", False] = [broken]
     runner._spoilt = [None] * 4
     for _ in range(3):
         with pytest.raises(MemoryError):
