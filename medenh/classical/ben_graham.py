@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from medenh.classical.common import (
-    BoolArray,
-    field_radius,
-    fov_mask,
-    masked_gaussian,
-)
+from medenh.classical.common import BoolArray, field_radius, masked_gaussian
+from medenh.classical.photograph import lit_field
 from medenh.types import FloatArray
 
 __all__ = ["ben_graham"]
@@ -24,7 +20,7 @@ def ben_graham(
     is the field's radius over ``scale`` instead of 10 px at radius 300), the average
     sees the field only, and nothing of the field is cut off.
     """
-    field = fov_mask(pixels) if mask is None else mask
+    field = lit_field(pixels) if mask is None else mask
     everything = bool(field.all())
     sigma = max(0.3, field_radius(field) / scale)
     average = masked_gaussian(pixels, sigma, None if everything else field)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh import formats
-from medenh.classical.common import fov_mask
+from medenh.classical.photograph import lit_field
 from medenh.errors import InputError, UnsupportedError, UsageError
 from medenh.evaluation.measuring import unit_frame
 from medenh.formats.nifti import frame_axis
@@ -41,7 +41,7 @@ def checked_region(name: str) -> Region:
 def field_of_view(image: Image) -> BoolArray:
     """Return where the picture is in its dark surround, shape (frames, H, W)."""
     frames = range(image.frames)
-    return np.stack([fov_mask(unit_frame(image, frame)) for frame in frames])
+    return np.stack([lit_field(unit_frame(image, frame)) for frame in frames])
 
 
 def read_region(path: Path, image: Image) -> BoolArray:

@@ -118,11 +118,11 @@ def measure_spread(image: Image, spread: FloatArray) -> dict[str, float]:
         ``uncertainty_mean`` and ``uncertainty_p95`` (95th percentile), over at most
         nine frames of a volume, where the picture is in its dark surround.
     """
-    from medenh.classical.common import fov_mask  # loads SciPy
+    from medenh.classical.photograph import lit_field  # loads SciPy
 
     step = _step(image)
     found = [
-        spread[index, ::step, ::step][fov_mask(_unit(image, index))]
+        spread[index, ::step, ::step][lit_field(_unit(image, index))]
         for index in _frames_of(image)
     ]
     values = np.concatenate(found)

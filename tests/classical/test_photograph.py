@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from medenh.classical import METHODS
-from medenh.classical.photograph import photograph_field
+from medenh.classical.photograph import lit_field, photograph_field
 
 H, W = 300, 340
 
@@ -37,6 +37,30 @@ def test_lifted_surrounds_are_no_part_of_the_field(surround, noise):
         found = photograph_field(background)
         assert not (found & ~field).any()
         assert (field & ~found).mean() < 0.05
+
+
+@pytest.mark.parametrize("surround", [0, 0.03, 0.08, 0.1])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_surround_of_a_scope_may_be_some_levels_above_black(surround, channels):
+    """At .08, as a third of CVC-ClinicDB has it, the whole frame was the field."""
+    rows, columns = np.mgrid[:H, :W]
+    octagon = (np.abs(rows - H / 2) < 120) & (np.abs(columns - W / 2) < 130)
+    octagon &= np.abs(rows - H / 2) + np.abs(columns - W / 2) < 210
+    pixels, _ = photograph(surround, 0.006, field=octagon)
+    pixels[140:170, 150:190] = 0.02  # a lumen, darker than the surround
+    for view in (pixels, lettered(pixels)):
+        found = lit_field(view[..., :channels])
+        assert not (found & ~octagon).any()
+        assert (octagon & ~found).mean() < 0.05
+
+
+def test_nothing_is_cut_off_a_picture_that_fills_its_frame():
+    rows, columns = np.mgrid[:H, :W]
+    whole, _ = photograph(field=np.ones((H, W), bool))
+    away = np.hypot(rows - H / 2, columns - W / 2) / np.hypot(H / 2, W / 2)
+    vignetted = whole * (1.0 - 0.85 * away**2)[..., None]
+    for pixels in (whole, vignetted, *(np.full((1, n, 1), 0.3) for n in (1, 90))):
+        assert lit_field(pixels.astype(np.float32)).all()
 
 
 def lettered(pixels):

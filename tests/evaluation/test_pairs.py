@@ -345,12 +345,14 @@ def test_mask_region(folders, make_folder, picture):
     assert "the mask holds NaN" in nan["error"]
 
 
-def test_field_of_view_is_found_on_the_reference(make_folder, picture):
+@pytest.mark.parametrize("surround", [0, 21])
+def test_field_of_view_is_found_on_the_reference(make_folder, picture, surround):
     y, x = np.mgrid[:96, :96]
-    disc = np.hypot(y - 48, x - 48) < 40
-    clean = np.where(disc[..., None], picture(0, side=96), 0).astype(np.uint8)
+    away = np.hypot(y - 48, x - 48)
+    shown = (away < 40)[..., None]
+    clean = np.where(shown, picture(0, side=96), surround).astype(np.uint8)
     noisy = clean.copy()
-    noisy[~disc] = 200  # all the error lies outside
+    noisy[away > 42] = 200  # all the error lies outside
     enhanced = make_folder("enhanced", {"a.png": noisy})
     reference = make_folder("reference", {"a.png": clean})
     inside = medenh.evaluate(enhanced, reference, region="fov", metrics=["psnr"])
