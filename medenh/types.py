@@ -22,6 +22,7 @@ __all__ = [
     "Provenance",
     "Storage",
     "UnitRange",
+    "on_all_volumes",
 ]
 
 FloatArray = NDArray[np.float32]
@@ -307,6 +308,27 @@ class Image:
         if known is None or known.pixels_sha256 in ("", _pixels_sha256(self.pixels)):
             return known
         return Provenance("", verb="change", before=known)
+
+
+def on_all_volumes(planes: NDArray[Any], image: Image) -> NDArray[Any]:
+    """Return a mask of one volume for each of those that follow one another.
+
+    Parameters
+    ----------
+    planes : array, shape (n, H, W) or (H, W)
+        A plane a slice, or one for all.
+    image : Image
+        Perhaps of several times or echoes of one volume, as in NIfTI of four
+        dimensions.
+
+    Returns
+    -------
+    array, shape (frames, H, W)
+        Or as it is given, where it is not a mask of one of several volumes.
+    """
+    volumes, rest = divmod(image.frames, image.geometry.depth or image.frames)
+    of_one = planes.ndim == 3 and len(planes) * volumes == image.frames and not rest
+    return np.tile(planes, (volumes, 1, 1)) if of_one and volumes > 1 else planes
 
 
 def _pixels_sha256(pixels: NDArray[Any]) -> str:

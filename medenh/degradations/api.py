@@ -33,7 +33,7 @@ from medenh.errors import (
 from medenh.formats.array import check_own_range, from_array, guesses, to_array
 from medenh.formats.nifti import told_as
 from medenh.paths import kind_of
-from medenh.types import FloatArray, Image, Modality
+from medenh.types import FloatArray, Image, Modality, on_all_volumes
 
 __all__ = ["apply", "degrade"]
 
@@ -106,7 +106,7 @@ def degrade(
         Kind of picture, where the image does not say.
     mask : array, shape (H, W), or (frames, H, W) of volumes, optional
         Field of view, where it is known: booleans, [0, 1], or levels of 8 or 16 bits
-        in any type.
+        in any type. Of an Image of several volumes it may be that of one.
     options : mapping, optional
         The recipe's own options.
     data_range : (float, float), optional
@@ -301,28 +301,26 @@ def unit_severity(level: float) -> float:
 
 def _checked_field(mask: NDArray[Any] | None, image: Image) -> FloatArray | None:
     """Return the weights of a caller's mask, which is no picture of colours."""
-    if mask is None or np.ndim(mask) != 3:
-        return as_field(mask)
+    if mask is None:
+        return None
     planes = unmasked(mask)
-    if planes.shape[1:] == (image.height, image.width):  # a plane a frame
-        planes = planes[..., None]
-    elif (planes != planes[..., :1]).any():
+    if planes.ndim == 3 and planes.shape[1:] == (image.height, image.width):
+        planes = planes[..., None]  # a plane a frame
+    elif planes.ndim == 3 and (planes != planes[..., :1]).any():
         raise UsageError(
             f"a mask of shape {planes.shape} has colours",
             hint="give (H, W): booleans, [0, 1], or levels of 8 or 16 bits; of volumes "
             "it may be (frames, H, W)",
         )
-    return as_field(planes)
+    return on_all_volumes(as_field(planes), image)
 
 
-def as_field(mask: NDArray[Any] | None) -> FloatArray | None:
+def as_field(mask: NDArray[Any]) -> FloatArray:
     """Return a mask of any usual kind as weights in [0, 1], float32 (H, W).
 
     Of colours the largest channel counts, as in `medenh.tasks.masks`. One of several
     frames, (F, H, W, C), is (F, H, W).
     """
-    if mask is None:
-        return None
     mask = unmasked(mask)
     plane = mask.max(axis=-1) if mask.ndim > 2 else mask
     if plane.ndim == 3 and len(plane) == 1:

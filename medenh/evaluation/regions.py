@@ -15,7 +15,7 @@ from medenh.evaluation.measuring import unit_frame
 from medenh.formats.nifti import frame_axis
 from medenh.formats.viewing import viewing_of
 from medenh.tasks.masks import read_mask_pages
-from medenh.types import Image
+from medenh.types import Image, on_all_volumes
 
 __all__ = ["REGIONS", "Region", "checked_region", "field_of_view", "read_region"]
 
@@ -47,6 +47,7 @@ def field_of_view(image: Image) -> BoolArray:
 def read_region(path: Path, image: Image) -> BoolArray:
     """Return where a mask file is not 0, shape (1 or frames, H, W).
 
+    That of one volume holds for all times of it.
     Some frames may be empty, as the ends of an organ's mask are.
 
     Raises
@@ -54,7 +55,7 @@ def read_region(path: Path, image: Image) -> BoolArray:
     InputError
         It cannot be read, is empty, holds NaN, or is of another size than the picture.
     """
-    plane = _numbers(path, frame_axis(image))
+    plane = on_all_volumes(_numbers(path, frame_axis(image)), image)
     if plane.shape[1:] != (image.height, image.width):
         raise InputError(
             f"the mask is {plane.shape[2]} x {plane.shape[1]} pixels, "

@@ -56,7 +56,7 @@ from medenh.pipeline.writing import (
     remaining_names,
 )
 from medenh.tasks.masks import mask_orientation, read_mask, refuse_photograph
-from medenh.types import FloatArray, Image, Modality
+from medenh.types import FloatArray, Image, Modality, on_all_volumes
 
 __all__ = ["Admit", "Outcome", "Task", "Workshop"]
 
@@ -498,9 +498,9 @@ def _read_mask(path: Path, image: Image) -> FloatArray:
     if mask.format == "nifti" and (marked == np.rint(marked)).all():
         marked = marked != 0  # labels, no levels; many programs write them as floats
     field = as_field(marked)
-    if field is None or not field.any():
+    if not field.any():
         raise UsageError("is no mask: all of it is 0, which is outside", path=path)
-    return field
+    return on_all_volumes(field, image)
 
 
 def _read_legacy(path: Path, image: Image, size: int | None) -> Record:

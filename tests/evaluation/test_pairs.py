@@ -129,6 +129,30 @@ def test_each_page_of_a_stack_has_the_page_of_its_mask(tmp_path, options):
         read_mask(tmp_path / "mask.tif")
 
 
+def test_a_mask_of_one_volume_holds_for_every_time(tmp_path):
+    """As a brain's mask does of fMRI; by hand it stood once for each time."""
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 900, (24, 20, 6, 4)).astype(np.int16)
+    low = clean + rng.integers(-90, 90, clean.shape).astype(np.int16)
+    one = np.zeros(clean.shape[:3], np.uint8)
+    one[5:15, 3:17, 1:4] = 1
+    low[one == 0] = 0  # of which nothing counts
+    each = np.repeat(one[..., None], 4, axis=3)
+    place = np.diag([1, 1, 3, 1])
+    for name, data in {"clean": clean, "low": low, "one": one, "each": each}.items():
+        nibabel.save(nibabel.Nifti1Image(data, place), tmp_path / f"{name}.nii")
+    images = tmp_path / "low.nii", tmp_path / "clean.nii"
+    told = [
+        medenh.evaluate(*images, region="mask", masks=tmp_path / mask)
+        for mask in ("one.nii", "each.nii")
+    ]
+    assert told[0].rows == told[1].rows
+    assert told[0].rows[0].scores["psnr"]["clean.nii"] > 20
+    nibabel.save(nibabel.Nifti1Image(one[..., :4], place), tmp_path / "one.nii")
+    other = medenh.evaluate(*images, region="mask", masks=tmp_path / "one.nii")
+    assert "the mask has 4 frames, the picture 24" in other.failed[0]["error"]
+
+
 def test_a_mask_may_hold_smaller_copies_of_itself(tmp_path):
     labels = np.arange(12 * 20, dtype=np.uint16).reshape(12, 20)
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:

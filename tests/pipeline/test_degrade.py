@@ -1024,6 +1024,30 @@ def test_a_volume_has_a_mask_of_each_frame(recipe, tmp_path):
     np.testing.assert_array_equal(found[~inside], frames[~inside])
 
 
+def test_a_mask_of_one_volume_holds_for_every_time(tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(100, 900, (24, 20, 6, 3)).astype(np.int16)
+    brain = np.zeros(numbers.shape[:3], np.uint8)
+    brain[4:12, 3:17, 1:5] = 1
+    volume, mask, place = tmp_path / "v.nii", tmp_path / "m.nii", np.diag([1, 1, 3, 1])
+    nibabel.save(nibabel.Nifti1Image(numbers, place), volume)
+    nibabel.save(nibabel.Nifti1Image(brain, place), mask)
+    summary = degrade_files([volume], tmp_path / "out", asked(mask=mask))
+    assert not summary.failed, summary.failed
+    low = np.asarray(nibabel.load(tmp_path / "out" / "v.nii").dataobj)
+    changed = low != numbers
+    assert not changed[brain == 0].any()
+    assert (changed[brain > 0].mean(axis=0) > 0.5).all()
+    planes = formats.read(mask, axis=2).pixels[..., 0] > 0
+    image = formats.read(volume)
+    degraded, record = degrade(image, "gauss-0.1", mask=planes)
+    again = apply(image, record, mask=planes)
+    np.testing.assert_array_equal(again.pixels, degraded.pixels)
+    different = (degraded.pixels != image.pixels).reshape(3, 6, 20, 24)
+    assert not different[:, ~planes].any()
+    assert different.any(axis=(1, 2, 3)).all()
+
+
 def test_labels_that_were_written_as_floats_are_inside(tmp_path):
     """As nibabel and FSL write them: 1 and 2 are no levels of 255."""
     numbers = np.random.default_rng(0).integers(100, 900, (24, 20, 6)).astype(np.int16)
