@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medenh.models.layers import box_mean, crop_to, pad_to_multiple
+from medenh.models.layers import box_mean, check_weights, crop_to, pad_to_multiple
 
 __all__ = ["AGNet", "AGNetOutputs", "AttentionGuidedFilter", "enlarge"]
 
@@ -221,6 +221,7 @@ class AGNet(nn.Module):
         ----------
         image : float tensor, shape (B, 3, H, W), in [0, 1]
         """
+        check_weights(self)
         x, guides = self._encode(pad_to_multiple(image, self.multiple_of))
         features, sides = [], []
         for level, full in enumerate(guides):

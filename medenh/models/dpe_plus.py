@@ -14,7 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medenh.models.layers import GatedConv, ResidualBlock, crop_to, pad_to_multiple
+from medenh.models.layers import (
+    GatedConv,
+    ResidualBlock,
+    check_weights,
+    crop_to,
+    pad_to_multiple,
+)
 
 __all__ = ["DPEPlusNet", "ExposureEstimator", "MixedFilters"]
 
@@ -297,6 +303,7 @@ class DPEPlusNet(nn.Module):
         -------
         float32 tensor, shape (B, 6)
         """
+        check_weights(self)
         enabled = self.training and torch.is_autocast_enabled(image.device.type)
         with torch.autocast(image.device.type, enabled=enabled):
             estimate: Tensor = self.estimator(image.float())

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medenh.models.layers import crop_to, pad_to_multiple
+from medenh.models.layers import check_weights, crop_to, pad_to_multiple
 
 __all__ = ["FieldNet"]
 
@@ -225,6 +225,7 @@ class FieldNet(nn.Module):
         float32 tensor, shape (B, 12, side / 4, side / 4)
             Changes: the columns of the matrix for red, green and blue, the offset.
         """
+        check_weights(self)
         # fields of what they are spread over, padding included
         image = pad_to_multiple(image, self.multiple_of)
         thumb = F.adaptive_avg_pool2d(image.float(), self.side)

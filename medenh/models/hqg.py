@@ -18,7 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medenh.models.adalin import AdaLIN, NormBlock, channel_statistics
-from medenh.models.layers import ReflectConv, UpsampleConv, crop_to, pad_to_multiple
+from medenh.models.layers import (
+    ReflectConv,
+    UpsampleConv,
+    check_weights,
+    crop_to,
+    pad_to_multiple,
+)
 
 __all__ = ["CODE", "HQGNet"]
 
@@ -259,6 +265,7 @@ class HQGNet(nn.Module):
 
         The path of training; shapes as in `forward`.
         """
+        check_weights(self, torch.float64)
         x = pad_to_multiple(image, self.multiple_of)
         maps, deepest = self._encode_image(x)
         out, _ = self._decode(maps, deepest, self._join(code, deepest))
@@ -278,6 +285,7 @@ class HQGNet(nn.Module):
         float32 tensor, shape (B, K)
             Both codes (80), then `channel_statistics` of each level, deepest first.
         """
+        check_weights(self)
         with torch.autocast(image.device.type, enabled=False):
             x = _shrink_and_pad(image.float(), self._side, self.multiple_of)
             maps, deepest = self._encode_image(x)

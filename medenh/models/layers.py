@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medenh.errors import UsageError
+
 __all__ = [
     "GatedConv",
     "ReflectConv",
@@ -13,6 +15,7 @@ __all__ = [
     "ShuffledConv",
     "UpsampleConv",
     "box_mean",
+    "check_weights",
     "crop_to",
     "instance_norm",
     "pad_to_multiple",
@@ -155,6 +158,32 @@ def _places(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Return the two taps, along a side, of the first and of the second place."""
     a, b, c = weight.unbind(dim)
     return torch.stack([a, b + c], dim), torch.stack([a + b, c], dim)
+
+
+def check_weights(network: nn.Module, *also: torch.dtype) -> None:
+    """Pass in silence if a network that computes in float32 within has such weights.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Under autocast weights stay as they are.
+    *also : torch.dtype
+        Others that its path allows.
+
+    Raises
+    ------
+    UsageError
+        They are of another type, as after ``.half()``: torch would say no more than
+        that two types differ.
+    """
+    kind = next(network.parameters()).dtype
+    if kind != torch.float32 and kind not in also:
+        raise UsageError(
+            f"the network's weights are {str(kind).removeprefix('torch.')}, and parts "
+            "of it compute in float32",
+            hint="keep them in float32 (network.float()); for speed run the network "
+            "under torch.autocast",
+        )
 
 
 def box_mean(x: Tensor, side: int) -> Tensor:

@@ -178,3 +178,27 @@ def test_dpe_plus_lowers_neither_contrast_nor_mean():
     assert condition[:, :3].min() > 0.9999
     after = condition[:, :3] * 0.7 + condition[:, 3:]
     assert after.min() > 0.69
+
+
+@pytest.mark.parametrize("architecture", sorted(models.ARCHITECTURES))
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_type_work_or_are_told_the_remedy(architecture, kind):
+    """Some met torch's "Input type (float) and bias type (c10::Half)" within."""
+    preset = {"dpe": "default", "hqg-legacy": "code-only"}.get(architecture, "tiny")
+    network = models.create(architecture, preset).eval()
+    image = torch.rand(1, 3, 48, 48)
+    with torch.no_grad():
+        expected = network(image)
+        try:
+            found = network.to(kind)(image.to(kind))
+        except UsageError:
+            with torch.autocast("cpu", torch.bfloat16):
+                found = network.float()(image)
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("architecture", ["dpe-plus", "fieldnet", "hqg"])
+def test_a_condition_is_not_made_with_halved_weights(architecture):
+    network = models.create(architecture, "tiny").half()
+    with pytest.raises(UsageError, match=r"are float16, .* torch\.autocast"):
+        network.condition(torch.rand(1, 3, 48, 48))
