@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from io import IOBase
 from pathlib import Path
@@ -19,10 +20,16 @@ __all__ = [
     "as_places",
     "check_present_folder",
     "kind_of",
+    "portable_name",
 ]
 
 StrPath: TypeAlias = str | os.PathLike[str]
 IN_MEMORY = (bytes, bytearray, memoryview, IOBase)  # what a file holds, and no paths
+# Windows: what names may not hold, and names that are devices, with any extension, too
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')
+_DEVICE = re.compile(
+    r"(con|prn|aux|nul|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?=\.|$)", re.I
+)
 
 
 def as_path(value: object, name: str) -> str:
@@ -99,6 +106,23 @@ def check_present_folder() -> None:
             "the present folder was removed: there are no paths from it",
             hint="change to a folder that is there",
         ) from None
+
+
+def portable_name(words: str) -> str:
+    """Return words as the name of one file or folder, as all systems take it.
+
+    Notes
+    -----
+    "Naming Files, Paths, and Namespaces" in Microsoft's documentation of Windows.
+
+    Examples
+    --------
+    >>> [portable_name(words) for words in ("sum 1e-3", "a/b", "con", "Aux.x", "..")]
+    ['sum 1e-3', 'a-b', 'con-', 'Aux-.x', '--']
+    """
+    allowed = _FORBIDDEN.sub(lambda found: "-" * len(found[0]), words)
+    known = _DEVICE.match(allowed)
+    return (known[0] + "-" + allowed[known.end() :] if known else allowed) or "-"
 
 
 def kind_of(value: object) -> str:

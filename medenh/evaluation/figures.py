@@ -21,6 +21,7 @@ from medenh.formats.files import safe_output_path
 from medenh.formats.like import placed_like
 from medenh.formats.pairing import key_of
 from medenh.metrics.registry import METRICS
+from medenh.paths import portable_name
 from medenh.types import Image, Modality
 
 __all__ = ["DEGRADED", "REGION", "Figures", "measure"]
@@ -142,7 +143,7 @@ def _keep(
     What is black and white, and in what units, stands in the header of its origin:
     without it figures could not be had again. DICOM goes without its patient.
     """
-    stem = f"{row}/{key_of(name)}"
+    stem = f"{portable_name(row)}/{key_of(name)}"
     raster = image.frames == 1 and image.pixels.dtype in (np.uint8, np.uint16)
     if raster and not image.units:
         formats.write(image, safe_output_path(root, Path(f"{stem}.png")))

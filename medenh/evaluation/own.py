@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medenh.arrays import unmasked
 from medenh.errors import MedenhError, NonFiniteError, UsageError
 from medenh.formats.array import to_array
-from medenh.paths import kind_of
+from medenh.paths import kind_of, portable_name
 from medenh.types import FloatArray, Image
 
 if TYPE_CHECKING:
@@ -103,14 +103,15 @@ def own_models(
         cannot be called.
     """
     found: dict[str, OwnModel] = {}
-    known = {word.casefold() for word in taken}
+    known = {word.casefold() for word in taken}  # to some systems folders are so
     for name, function in given:
         if not _can_be_a_folder(name):
             raise UsageError(
                 f"{name!r} cannot be the name of a model of your own",
                 hint="a word: its pictures may go to a folder of that name",
             )
-        if name.casefold() in known:
+        folder = portable_name(name).casefold()
+        if folder in known:
             raise UsageError(
                 f"the name {name!r} is taken", hint="give your own model another name"
             )
@@ -119,7 +120,7 @@ def own_models(
                 f"{name}: {kind_of(function)} is no function of a picture",
                 hint="give a function, or an instance of a torch.nn.Module",
             )
-        known.add(name.casefold())
+        known.add(folder)
         found[name] = OwnModel(function)
     return found
 

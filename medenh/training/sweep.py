@@ -31,6 +31,7 @@ from medenh.errors import (
     as_ours,
     first_problem,
 )
+from medenh.paths import portable_name
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
 from medenh.training.loop import changed_settings, train
@@ -92,7 +93,8 @@ class Sweep(Section):
     def _have_folders(cls, variants: dict[str, list[str]]) -> dict[str, list[str]]:
         folders: dict[str, str] = {}
         for name in variants:
-            other = folders.setdefault(_folder_name(name), name)
+            # to Windows and macOS "A" and "a" are one
+            other = folders.setdefault(_folder_name(name).casefold(), name)
             if other != name:
                 raise ValueError(f"{other!r} and {name!r} would share a folder")
         return variants
@@ -290,7 +292,8 @@ def _check_figures(sweep: Sweep, overrides: list[str]) -> None:
 
 
 def _folder_name(variant: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in variant)
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in variant)
+    return portable_name(plain)
 
 
 def _run_dir(folder: Path, variant: str, seed: int) -> Path:

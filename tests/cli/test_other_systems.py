@@ -104,12 +104,13 @@ def test_train_where_open_files_cannot_be_renamed(pictures, run):
         f"changes = {changes}",
         "seeds = [0]",
         'figures = ["psnr"]',
-        '[variants]\n"\u03bb" = []',
+        '[variants]\n"\u03bb" = []\ncon = []\n"com1.5" = []\n".." = []',
     ]
     sweep.write_text("\n".join(lines), encoding="utf-8")
     run("train", "--sweep", "sweep.toml", "-o", "runs", "--max-minutes", "1")
-    (weights,) = (pictures.parent / "runs").rglob("best.safetensors")
-    assert weights.stat().st_size
+    found = (pictures.parent / "runs").glob("*/seed-0/best.safetensors")
+    folders = {weights.parents[1].name for weights in found}
+    assert folders == {"\u03bb", "con-", "com1-.5", "--"}
     table = (pictures.parent / "runs" / "runs.csv").read_text("utf-8")
     assert "\u03bb,0,1,1" in table
 

@@ -45,6 +45,18 @@ def test_a_function_has_the_figures_of_the_model_that_it_calls(data, tmp_path):
     assert len(list((tmp_path / "kept" / "mine").iterdir())) == 3
 
 
+def test_pictures_go_to_folders_that_every_system_can_have(data, tmp_path):
+    """To Windows "con" is a device, and "v1:best" a second stream of a file "v1"."""
+    models = dict.fromkeys(("con", "v1:best", "last."), lambda array: array)
+    kept = tmp_path / "kept"
+    found = medenh.evaluate_protocol("dpe", data, models=models, output=kept)
+    assert [row.name for row in found.rows][1:4] == list(models)
+    assert {one.name for one in kept.iterdir()} > {"con-", "v1-best", "last-"}
+    models["V1-best"] = models["con"]
+    with pytest.raises(UsageError, match="the name 'V1-best' is taken"):
+        medenh.evaluate_protocol("dpe", data, models=models)
+
+
 def test_an_array_that_is_given_again_and_again_is_kept_each_time(data):
     buffer = np.zeros((48, 48, 3), np.uint8)
 

@@ -34,6 +34,9 @@ NO_NAMES = {
     "time": "clock_gettime pthread_getcpuclockid",
     "sys": "",
 }
+DEVICES = {"con", "prn", "aux", "nul"} | {
+    f"{kind}{number}" for kind in ("com", "lpt") for number in "0123456789\xb9\xb2\xb3"
+}
 _open = os.open
 _import = builtins.__import__
 
@@ -138,7 +141,8 @@ def _check_name(event: str, words: tuple) -> None:
     if isinstance(path, int) or not writes:
         return
     for part in Path(os.fsdecode(path)).parts[1:]:
-        if set(part) & set('<>:"|?*\\') or part[-1] in ". ":
+        device = part.partition(".")[0].lower() in DEVICES
+        if device or set(part) & set('<>:"|?*\\') or part[-1] in ". ":
             _take_down(f"no name on Windows: {path}")
 
 
