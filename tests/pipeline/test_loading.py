@@ -61,6 +61,36 @@ def test_a_network_of_the_zoo_runs_the_same_in_both_engines(zoo, tmp_path):
     assert list((tmp_path / "cache" / "openvino").glob("*-local.xml"))
 
 
+@pytest.mark.parametrize("fails_at", [0, 1], ids=["condition", "local"])
+def test_a_part_that_openvino_cannot_give_its_shapes_runs_in_torch(
+    zoo, tmp_path, monkeypatch, caplog, fails_at
+):
+    """The converter took it, so nothing was said before: shapes come after."""
+    openvino = pytest.importorskip("openvino")
+    reshape, calls = openvino.Model.reshape, []
+
+    def refuse(model, *shapes, **more):
+        calls.append(model)
+        if len(calls) - 1 == fails_at:
+            raise RuntimeError("Check 'shapes agree' failed\nat src/core/shape.cpp:9")
+        return reshape(model, *shapes, **more)
+
+    monkeypatch.setattr(openvino.Model, "reshape", refuse)
+    caplog.set_level("INFO", logger="medenh")
+    array = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
+    asked = {"model": "tiny-general", "precision": "fp32", "device": "cpu"}
+    answer = medenh.enhance(array, **asked)
+    assert len(calls) == fails_at + 1
+    assert "OpenVINO cannot run tiny-general (Check 'shapes agree' f" in caplog.text
+    expected = medenh.enhance(array, engine="torch", **asked)
+    np.testing.assert_array_equal(answer, expected)
+    assert not np.array_equal(answer, array)
+    calls.clear()
+    with pytest.raises(UsageError, match="OpenVINO cannot run tiny-general: Check "):
+        medenh.enhance(array, engine="openvino", **asked)
+    assert not list((tmp_path / "cache" / "openvino").glob("*.xml"))
+
+
 def test_a_loaded_network_is_what_enhance_uses(zoo):
     model = medenh.load_model("tiny-general", precision="fp32", engine="torch")
     array = np.random.default_rng(0).random((64, 80, 3)).astype(np.float32)
