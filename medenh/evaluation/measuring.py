@@ -39,6 +39,7 @@ NO_REFERENCE = ("niqe", "sharpness", "cnr", "contrast", "noise")
 _FAR_BELOW, _MANY = 0.25, 0.01  # noise and overshoot are not so many values [chosen]
 _TOO_BRIGHT = 2.0  # on 0-1; networks without a limit overshoot by less [chosen]
 _BLACK = 0.01  # share of white below which no reference tells a scale [chosen]
+_FAR_APART = 4.0  # whites; nearer ones leave a change of brightness visible [chosen]
 _LOOKED_AT = 1 << 20  # values
 PSNR_CAP_DB = 100.0  # equal pictures have no finite PSNR, and a mean needs one
 _DIGITS = {
@@ -267,7 +268,7 @@ def on_range_of(image: Image, reference: Image) -> Image:
         image.unit_range.guessed and one != np.uint16
     )
     no_levels = one.kind == "b" and two.kind != "b"
-    if no_levels or _goes_beyond(image, two):
+    if no_levels or _goes_beyond(image, two) or _are_other_numbers(image, reference):
         return image
     if not found:
         if one.kind in "iu" and two.kind in "iu" and one.itemsize != two.itemsize:
@@ -292,6 +293,34 @@ def _goes_beyond(image: Image, other: np.dtype[Any]) -> bool:
     if not integers or not _has_percentiles(image.unit_range):
         return False
     return image.unit_range.high > np.iinfo(other).max
+
+
+def _are_other_numbers(image: Image, reference: Image) -> bool:
+    """Tell whether one of two is a DICOM, and the other what is seen of it, rescaled.
+
+    As a PNG whose 0 to 65535 were made of a DICOM's 12 bits, or of the part of its 16
+    that a window shows. It goes beyond the DICOM's depth, but for a hundredth of the
+    values, which may overshoot. Or its white is far from the DICOM's, and its brightest
+    values are nearer to white than to the DICOM's, by ratio.
+    """
+    for made, source in ((image, reference), (reference, image)):
+        told = made.pixels.dtype.kind in "iu" and not _has_percentiles(made.unit_range)
+        if source.format != "dicom" or made.format == "dicom" or source.units:
+            continue
+        white = max(source.unit_range.high, 1.0)
+        apart, limit = made.unit_range.high / white, _largest_number(source)
+        if apart >= _FAR_APART:
+            bright = max(_brightest(source), _BLACK * white)
+            limit = min(limit, bright * math.sqrt(apart))
+        return told and _brightest(made) > limit
+    return False
+
+
+def _largest_number(image: Image) -> float:
+    """Return the largest number that a DICOM's depth holds, rescaled or not."""
+    storage = image.storage
+    ends = np.multiply.outer((storage.minimum, storage.maximum), storage.slope)
+    return max(float((ends + storage.intercept).max()), storage.maximum)
 
 
 def _turned_over(known: UnitRange, image: Image, reference: Image) -> UnitRange:

@@ -65,11 +65,15 @@ from medenh.types import Image
 __all__ = ["evaluate_pairs"]
 
 
+_SAME_WHITE = (
+    "figures hold only where both are the same (`medenh enhance -m identity --format "
+    "png` makes PNGs of DICOM and NIfTI so)"
+)
 _DOUBTS: Mapping[Doubt, str] = {
     "white": "have a white of their own, and their references percentiles of their "
-    "values in its place: figures hold only where both are the same",
+    f"values in its place: {_SAME_WHITE}",
     "percentiles": "are measured on percentiles of their values, and their references "
-    "on a white of their own: figures hold only where both are the same",
+    f"on a white of their own: {_SAME_WHITE}",
     "negative": "are taken for pictures on 0-1, and hold many values far below: these "
     "count as 0; of answers from -1 to 1 add 1, and halve them",
     "polarity": "have larger values for darker places and their references for "
