@@ -221,12 +221,24 @@ def _check_sizes(image: Image, reference: Image) -> None:
         raise InputError(
             f"in {one}, its reference in {two}",
             path=image.source,
-            hint="arrays whose numbers go to -50 and below are taken for these with "
+            hint=_how_units_agree(image, reference),
+        )
+
+
+def _how_units_agree(image: Image, reference: Image) -> str:
+    """Return what to do with a pair of which one has a unit; "" if nothing is known."""
+    if image.format == "npy" and reference.units:
+        return (
+            "arrays whose numbers go to -50 and below are taken for these with "
             f"{spelled(modality='ct')}; of others make a file like the reference: "
             "medenh.write(array, path, like=reference)"
-            if image.format == "npy" and reference.units
-            else "",
         )
+    if {image.format, reference.format} & {"png", "jpeg", "bmp"}:
+        return (
+            "compare pictures made in one way: `medenh enhance -m identity --format "
+            "png` makes PNGs of the other, as its window shows it"
+        )
+    return ""
 
 
 def millimetres_apart(image: Image, reference: Image) -> float:

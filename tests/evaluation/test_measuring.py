@@ -339,6 +339,15 @@ def test_booleans_are_black_and_white_beside_eight_bits():
     assert measure_image(from_array(where), from_array(clean), ("mae",))["mae"] == 0
 
 
+@pytest.mark.parametrize("png_first", [True, False])
+def test_pngs_beside_hounsfield_units_learn_how_to_compare(png_first):
+    png = replace(from_array(np.zeros((8, 8), np.uint16)), format="png")
+    scan = replace(png, units="HU", format="dicom")
+    pair = (png, scan) if png_first else (scan, png)
+    with pytest.raises(InputError, match=r"HU.*-m identity --format png"):
+        measure_image(*pair, ("psnr",))
+
+
 def test_arrays_beside_hounsfield_units_learn_how_to_get_theirs():
     answer = replace(from_array(np.zeros((8, 8), np.int16)), format="npy")
     reference = replace(answer, units="HU", format="dicom")
