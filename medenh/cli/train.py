@@ -13,6 +13,7 @@ import typer
 
 from medenh.cli.console import write
 from medenh.cli.options import Quiet, named_folder
+from medenh.paths import portable_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +128,7 @@ def _train(
             "name a configuration", hint="medenh train --list shows the built-in ones"
         )
     settings = load_config(config, override)
-    run_dir = output or Path("runs") / settings.name
+    run_dir = output or _usual_folder(settings.name)
     # what takes long before the first step says so
     logging.getLogger("medenh.training").setLevel(logging.INFO)
     _run(
@@ -138,6 +139,11 @@ def _train(
         device=device,
         quiet=quiet,
     )
+
+
+def _usual_folder(name: str) -> Path:
+    """Return where a configuration's run goes by its name, which no system may mind."""
+    return Path("runs", *map(portable_name, name.split("/")))
 
 
 def _run(
@@ -234,7 +240,7 @@ def _sweep(
     from medenh.training.sweep import SweepRun, load_sweep, run_sweep
 
     sweep = load_sweep(source)
-    folder = output or Path("runs") / sweep.name
+    folder = output or _usual_folder(sweep.name)
     console = Console(stderr=True, quiet=quiet, markup=False, emoji=False)
     errors = Console(stderr=True, markup=False, emoji=False)
 

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from medenh.cli import train as verb
+from medenh.cli.main import main
 from medenh.errors import UsageError
 from medenh.training import loop, sweep
 
@@ -124,7 +125,7 @@ def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweep, "load_sweep", lambda _: SimpleNamespace(name=name))
     monkeypatch.setattr(sweep, "run_sweep", run)
-    verb._sweep("a.toml", None, [], **asked)
+    verb._sweep("a.toml", Path(name), [], **asked)
     said = capsys.readouterr().err
     assert f"1/1: {name}, seed 0" in said
     assert f"{name}/summary.csv" in said
@@ -147,3 +148,30 @@ def test_a_quiet_sweep_tells_what_failed_alone(monkeypatch, capsys):
         verb._sweep("a.toml", None, [], max_minutes=None, device="cpu", quiet=True)
     told = capsys.readouterr().err.splitlines()
     assert told == ["diverged: a, seed 0: at step 3", "failed: a, seed 0: no image"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("fast-fundus", "runs/fast-fundus"),
+        ("my run/second", "runs/my run/second"),
+        ("con", "runs/con-"),
+        ("lr: 3", "runs/lr- 3"),
+        ("../other", "runs/--/other"),
+    ],
+)
+def test_the_usual_folder_is_one_that_every_system_can_have(monkeypatch, name, folder):
+    places = []
+
+    def run(_, place, **__):
+        places.append(place)
+        return True
+
+    monkeypatch.setattr(sweep, "load_sweep", lambda _: SimpleNamespace(name=name))
+    monkeypatch.setattr(sweep, "run_sweep", run)
+    verb._sweep("a.toml", None, [], max_minutes=None, device="cpu", quiet=True)
+    monkeypatch.setattr(verb, "_run", lambda _, place, **__: places.append(place))
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "dpe-general", "--set", f"name='{name}'"])
+    assert ended.value.code in (0, None)
+    assert places == [Path(folder)] * 2
