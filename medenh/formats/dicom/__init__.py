@@ -19,6 +19,7 @@ from medenh.formats.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
     from medenh.formats.dicom.header import DicomHeader
+    from medenh.formats.dicom.reader import DicomFiles
     from medenh.types import Image, Provenance
 
 __all__ = [
@@ -230,12 +231,8 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
         ]
         if header.untimed:
             lost.append(f"{header.untimed}: NIfTI has one step for all, and gets none")
-        between = image.geometry.spacing_mm[0]
-        if image.frames > 1 and image.geometry.affine is None and between > 0:
-            lost.append(
-                "nothing tells the size of its pixels (PixelSpacing): in NIfTI it has "
-                "no place"
-            )
+        if unplaced := _unplaced(image, header):
+            lost.append(unplaced)
     if header.damaged_rescale:
         lost.append(
             "its RescaleSlope or RescaleIntercept is no number that can be used: its "
@@ -252,3 +249,21 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
             f"{kind.upper()} they are grey"
         )
     return lost
+
+
+def _unplaced(image: Image, header: DicomFiles) -> str:
+    """Return why slices have no place in NIfTI; "" where they have, or are times."""
+    geometry = image.geometry
+    if image.frames == 1 or geometry.affine is not None or geometry.depth == 1:
+        return ""
+    if geometry.spacing_mm[0] > 0:
+        return (
+            "nothing tells the size of its pixels (PixelSpacing): in NIfTI it has "
+            "no place"
+        )
+    if header.misplaced:
+        return ""
+    return (
+        "nothing tells where its frames lie and how far apart: in NIfTI they are "
+        "slices at a distance of 1, in no place"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from medenh.formats.dicom import nuclear
 from medenh.formats.dicom.header import (
     functional_groups,
     integer,
@@ -212,10 +213,12 @@ def is_cine(dataset: Dataset, frames: int) -> bool:
     """Tell whether the frames of a file without places follow one another in time.
 
     `FrameIncrementPointer` (PS3.3 C.7.6.6.1.2) says by what they do; where it is not
-    there, that there is a time.
+    there, that there is a time. In nuclear medicine it names vectors.
     """
     if frames == 1:
         return False
+    if nuclear.has_times(dataset, frames):
+        return True
     told = dataset.get("FrameIncrementPointer")
     if told is None or told == "":
         return any(_increments(dataset, name).size for name in _FRAME_TIMES.values())
@@ -232,16 +235,20 @@ def frame_time(dataset: Dataset, frames: int) -> tuple[float, str]:
         steps = _increments(dataset, name)
         if name == "FrameTimeVector":
             steps = steps[1:] if steps.size == frames else steps[:0]
-        if not steps.size or not steps.min() > 0:
-            continue
-        mean = float(steps.mean())
-        if np.abs(steps - mean).max() <= _EVEN * mean:
-            return mean / 1000.0, ""
-        return np.nan, (
-            f"its frames come {steps.min():.4g} to {steps.max():.4g} ms after one "
-            "another"
-        )
-    return np.nan, ""
+        if steps.size and steps.min() > 0:
+            return _even_step(steps)
+    steps = nuclear.frame_steps(dataset, frames)
+    return _even_step(steps) if steps.size and steps.min() > 0 else (np.nan, "")
+
+
+def _even_step(steps: NDArray[np.float64]) -> tuple[float, str]:
+    """Return steps in ms as one in s, and why they are none."""
+    mean = float(steps.mean())
+    if np.abs(steps - mean).max() <= _EVEN * mean:
+        return mean / 1000.0, ""
+    return np.nan, (
+        f"its frames come {steps.min():.4g} to {steps.max():.4g} ms after one another"
+    )
 
 
 def _increments(dataset: Dataset, keyword: str) -> NDArray[np.float64]:
@@ -359,6 +366,8 @@ def _planes(datasets: Sequence[Dataset], frames: int) -> list[_Plane]:
         ]
         if frames > 1 or flat[0][0] is not None:
             return flat
+    if slices := nuclear.planes_of(datasets[0], frames):
+        return list(slices)
     places = _of_each(datasets[0], "PlanePositionSequence", frames)
     turns = _of_each(datasets[0], "PlaneOrientationSequence", frames)
     return [
