@@ -199,14 +199,75 @@ def test_nuclear_medicine_is_no_ct(tmp_path, word):
     assert check_input(image, chosen.card) == ([], [])
 
 
-def test_a_modality_table_keeps_stored_values(tmp_path):
+def modality_table():
     table = Dataset()
     table.add_new("LUTDescriptor", "US", [4096, 0, 16])
     table.LUTExplanation, table.ModalityLUTType = "x", "US"
     table.add_new("LUTData", "OW", bytes(8192))
-    more = {"ModalityLUTSequence": Sequence([table])}
+    return {"ModalityLUTSequence": Sequence([table])}
+
+
+XA, XRF = "1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.12.2"
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "word", "reason"),
+    [
+        (XA, "LOG", "window"),
+        (XRF, "DISP", "window"),
+        (XA, "LIN", "percentiles"),
+        (CAPTURE, "LOG", "percentiles"),
+    ],
+)
+def test_windows_of_angiography_are_for_stored_values(
+    tmp_path, sop_class, word, reason
+):
+    """Its lookup table leads back to intensity, and is not for display."""
+    more = {
+        "WindowCenter": 2048,
+        "WindowWidth": 4096,
+        "modality": "XA",
+        **modality_table(),
+    }
+    pixels = ramp(high=2000)
+    told = {"PixelIntensityRelationship": word, "sop_class": sop_class, **more}
+    image = dicom.read([save(tmp_path / "a", pixels, **told)])
+    assert image.unit_range.reason.startswith(reason)
+    if reason == "window":
+        assert (image.unit_range.low, image.unit_range.high) == (0.0, 4095.0)
+    np.testing.assert_array_equal(image.pixels[0, :, :, 0], pixels)
+
+
+@pytest.mark.parametrize(
+    ("slope", "width", "reason"),
+    [
+        (0.0002, 32767, "percentiles"),  # of stored numbers
+        (0.0002, 10, "window"),
+        (0.000002, 10, "window"),  # true, and of a slice that holds next to nothing
+        (0.5, 32767, "window"),
+        (1, 4000000, "window"),  # dark, and no rescale that would explain it
+    ],
+)
+def test_a_window_of_pet_in_stored_numbers_is_not_used(tmp_path, slope, width, reason):
+    pixels = noise((64, 64), high=32767)
+    more = {"RescaleSlope": slope, "RescaleIntercept": 0, "modality": "PT"}
+    window = {"WindowCenter": width / 2, "WindowWidth": width}
+    path = save(
+        tmp_path / "a",
+        pixels,
+        sop_class="1.2.840.10008.5.1.4.1.1.128",
+        **more,
+        **window,
+    )
+    unit_range = dicom.read([path]).unit_range
+    assert unit_range.reason.startswith(reason)
+    if reason == "percentiles":
+        assert unit_range.high == pytest.approx(32767 * slope, rel=0.02)
+
+
+def test_a_modality_table_keeps_stored_values(tmp_path):
     window = {"WindowCenter": 2000, "WindowWidth": 4000}
-    image = dicom.read([save(tmp_path / "a", ramp(), **more, **window)])
+    image = dicom.read([save(tmp_path / "a", ramp(), **modality_table(), **window)])
     np.testing.assert_array_equal(image.pixels[0, :, :, 0], ramp())
     assert image.unit_range.reason.startswith("percentiles")
 

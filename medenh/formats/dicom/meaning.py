@@ -70,6 +70,12 @@ _BY_MODALITY = {
 # A window that clips more of the foreground is a stale one. Those of Hounsfield units
 # are narrower than a body, but show some of it, if they are not of stored numbers.
 _CLIPPED, _CLIPPED_HU = 0.5, 0.99  # [chosen]
+_DIM = 0.02  # [chosen] share of a window, below which values are those of another scale
+_PROJECTIONS = (
+    "1.2.840.10008.5.1.4.1.1.12.1",  # angiography
+    "1.2.840.10008.5.1.4.1.1.12.2",  # radiofluoroscopy
+    "1.2.840.10008.5.1.4.1.1.12.3",  # angiography in two planes, retired
+)
 
 
 def modality_of(dataset: Dataset) -> Modality:
@@ -303,12 +309,14 @@ def unit_range_of(
     own_scale = isinstance(storage.slope, np.ndarray)
     own = len(set(windows)) > 1 and (own_scale or not hounsfield)
     chosen = None
-    if rescaled and not own:
+    if (rescaled or _shown_as_stored(datasets)) and not own:
         chosen = windows[0] or _voi_table(datasets[0])
     if chosen is not None:
         body = pixels if frozen is None else pixels[~frozen]
         most = _CLIPPED_HU if hounsfield else _CLIPPED
-        if _clipped(body, chosen[:2]) <= most:
+        if _clipped(body, chosen[:2]) <= most and not _of_stored(
+            body, chosen[:2], storage
+        ):
             return UnitRange(chosen[0], chosen[1], inverted, chosen[2]), ""
     if hounsfield:
         found = intensity.soft_tissue_range(inverted=inverted)
@@ -317,6 +325,34 @@ def unit_range_of(
         return UnitRange(0.0, 255.0, inverted, "bit depth"), ""
     found = intensity.volumes_range(pixels, depth, frozen=frozen, inverted=inverted)
     return found, ""
+
+
+def _shown_as_stored(datasets: Sequence[Dataset]) -> bool:
+    """Tell whether windows are for the stored numbers, behind a lookup table too.
+
+    PS3.3 C.8.7.1.1.2: that of projections whose values are logarithms, or for display,
+    leads back to X-ray intensity, and no viewer applies it.
+    """
+    return all(
+        text(dataset, "SOPClassUID") in _PROJECTIONS
+        and text(dataset, "PixelIntensityRelationship") in ("LOG", "DISP")
+        and bool(dataset.get("ModalityLUTSequence"))
+        for dataset in datasets
+    )
+
+
+def _of_stored(
+    body: NDArray[Any], limits: tuple[float, float], storage: Storage
+) -> bool:
+    """Tell whether a window is one of stored numbers that a rescale made far smaller.
+
+    PET is written so, above all of standardised uptake values: all it shows is black.
+    """
+    if storage.is_plain or body.size == 0:
+        return False
+    shown = (float(body.max()) - float(body.min())) / (limits[1] - limits[0])
+    stored = shown / float(np.abs(storage.slope).min())
+    return shown < _DIM <= stored <= 1.0 / _DIM
 
 
 def _unused(window: tuple[float, float, str] | None, taken: UnitRange) -> str:
