@@ -36,6 +36,7 @@ __all__ = [
 # them, none was above 0.011; a colour Doppler that was washed out had 0.22
 _WASHED_OUT = 0.05
 _TISSUE_HU, _TISSUE_SIGMA = 300.0, 4.0  # [chosen] around water; px, against noise
+_KEEP_VALUES = ("denoise", "identity")  # tasks that leave levels what they are
 _MOST_FRAMES = 9  # of a volume, evenly spread
 _MOST_PIXELS = 4 << 20  # of a frame that share and shift are taken from
 
@@ -189,6 +190,11 @@ def check_input(
         said += strange_looks(image, card.id, card.modalities, hint=_auto_for)
     if card.id != "identity" and (problem := no_picture(image)):
         refused.append(problem)
+    if card.task not in _KEEP_VALUES and _is_raw(image):
+        said.append(
+            "is raw (FOR PROCESSING), not made to be looked at: what its values mean "
+            f"is lost by {card.id}; the model auto picks one that keeps it"
+        )
     if card.wants_colour and is_grey(image):
         said.append(
             f"is grey, and {card.id} is for colours: light may change where nothing is "
@@ -209,6 +215,14 @@ def check_input(
             f"enlarged {factor} times: fine detail is lost"
         )
     return refused, said
+
+
+def _is_raw(image: Image) -> bool:
+    if image.format != "dicom":  # pydicom takes 0.1 s to load
+        return False
+    from medenh.formats import dicom
+
+    return dicom.is_raw(image)
 
 
 def no_picture(image: Image) -> str:

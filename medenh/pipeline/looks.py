@@ -47,11 +47,7 @@ def choose_model(image: Image, models: ModelSource) -> tuple[Resolution, Modalit
     is, and how often a look deceives.
     """
     modality, looks = image.modality, ""
-    if (
-        modality is Modality.MRI
-        and models.by_modality
-        and (other := _unlike(image, models))
-    ):
+    if models.by_modality and (other := _unlike(image, models)):
         return other, modality
     if modality is Modality.UNKNOWN and models.by_modality:
         likeness = recognise(image)
@@ -74,25 +70,32 @@ def is_grey(image: Image) -> bool:
 
 
 def _unlike(image: Image, models: ModelSource) -> Resolution | None:
-    """Return what an MR image gets that is none for the model of MRI; None if it is.
+    """Return what an image gets that is none for its modality's model; None if it is.
 
-    That knows the noise of magnitudes; a network at the brightness of a picture of its
-    own, a weight-free method at any.
+    Raw values of detectors are made to be reckoned with, not to be looked at. The model
+    of MRI knows the noise of magnitudes; a network at the brightness of a picture of
+    its own, a weight-free method at any.
     """
-    card, why = models.resolve(Modality.UNKNOWN, volume=True).card, ""
+    card, why = None, ""
     if image.format == "dicom":  # pydicom takes 0.1 s to load
         from medenh.formats import dicom
 
-        if kind := dicom.no_magnitude(image):
+        if image.modality is Modality.XRAY and dicom.is_raw(image):
+            why = "its values are raw (FOR PROCESSING)"
+        elif image.modality is Modality.MRI and (kind := dicom.no_magnitude(image)):
             why = f"it holds {kind}, no magnitudes"
-    made_for = models.resolve(Modality.MRI, volume=True).card
-    network = made_for.weights is not None and made_for.suits(Modality.MRI)
-    if not why and network and dim_volumes(image):
-        why = "it holds volumes nearly black beside others"
-        if not (image.pixels < 0).any():  # as magnitudes are
-            card = models.weight_free(Modality.MRI)
-    words = f"{why}: {card.id} in place of what is for mri"
-    return Resolution(card, words) if why else None
+    if not why and image.modality is Modality.MRI:
+        made_for = models.resolve(Modality.MRI, volume=True).card
+        network = made_for.weights is not None and made_for.suits(Modality.MRI)
+        if network and dim_volumes(image):
+            why = "it holds volumes nearly black beside others"
+            if not (image.pixels < 0).any():  # as magnitudes are
+                card = models.weight_free(Modality.MRI)
+    if not why:
+        return None
+    card = card or models.resolve(Modality.UNKNOWN, volume=True).card
+    words = f"{why}: {card.id} in place of what is for {image.modality.value}"
+    return Resolution(card, words)
 
 
 def strange_looks(

@@ -281,6 +281,28 @@ def test_auto_takes_no_phases_for_magnitudes(kind, tmp_path):
     assert chosen.reason == why
 
 
+def test_raw_radiographs_keep_their_values_by_auto_and_others_tell_of_it(tmp_path):
+    chosen = {}
+    source = ZooModels(EnhanceOptions(device="cpu"))
+    for word in ("FOR PROCESSING", "FOR PRESENTATION"):
+        more = {"modality": "MG", "PresentationIntentType": word}
+        path = save(tmp_path / f"{word}.dcm", noise((64, 64)), bits=14, **more)
+        chosen[word], _ = choose_model(dicom.read([path]), source)
+    assert chosen["FOR PRESENTATION"].card.id == "fast-general"
+    raw = chosen["FOR PROCESSING"]
+    assert (raw.card.id, raw.reason) == (
+        "nlm",
+        "its values are raw (FOR PROCESSING): nlm in place of what is for xray",
+    )
+    path = tmp_path / "FOR PROCESSING.dcm"
+    with pytest.warns(UserWarning, match=r"is raw \(FOR PROCESSING\).* lost by flat-"):
+        enhance(path, model="flat-field")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        enhance(path, model="tv", strict=True)
+        enhance(tmp_path / "FOR PRESENTATION.dcm", model="flat-field")
+
+
 @pytest.mark.parametrize("told", [("US", 5), ("US", [1, 2, 3]), ("FD", 2.5)])
 def test_an_image_type_that_is_no_text_costs_nothing(tmp_path, told):
     def spoil(made):

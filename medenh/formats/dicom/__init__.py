@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "burned_in_text",
     "is_dicom",
+    "is_raw",
     "lost_meaning",
     "no_magnitude",
     "read",
@@ -170,6 +171,21 @@ def burned_in_text(image: Image) -> str:
         return ""
     told = {text(part.dataset, "BurnedInAnnotation") for part in header.parts}
     return "YES" if "YES" in told else "NO" if told == {"NO"} else ""
+
+
+def is_raw(image: Image) -> bool:
+    """Tell whether one of a picture's files is for processing, not for display.
+
+    PS3.3 C.8.11.1: values of radiographs and mammographs as the detector gives them.
+    """
+    from medenh.formats.dicom.header import text
+    from medenh.formats.dicom.reader import DicomFiles
+
+    header = image.header
+    return isinstance(header, DicomFiles) and any(
+        text(part.dataset, "PresentationIntentType") == "FOR PROCESSING"
+        for part in header.parts
+    )
 
 
 def no_magnitude(image: Image) -> str:
