@@ -6,6 +6,7 @@ import codecs
 import json
 import logging
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -44,6 +45,8 @@ __all__ = [
     "write_json",
     "write_table",
 ]
+
+_NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?!\w)")  # none within a name
 
 
 def one_line(text: object) -> str:
@@ -94,16 +97,22 @@ def warn(text: object, *, kind: str = "warning") -> None:
 def warn_once(warnings: Iterable[tuple[object, str]]) -> None:
     """Say each warning once, with the first file that has it and how many more.
 
+    Those that differ in numbers only, as probabilities of frames do, are one, which
+    says so.
+
     Parameters
     ----------
     warnings : iterable of (file, warning)
     """
-    seen: dict[str, list[object]] = {}
+    seen: dict[str, list[tuple[object, str]]] = {}
     for file, warning in warnings:
-        seen.setdefault(warning, []).append(file)
-    for warning, files in seen.items():
-        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        warn(f"{files[0]}{more}: {warning}")
+        seen.setdefault(_NUMBER.sub("#", warning), []).append((file, warning))
+    for group in seen.values():
+        file, first = group[0]
+        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+        if any(warning != first for _, warning in group):
+            more += " (figures differ)"
+        warn(f"{file}{more}: {first}")
 
 
 def tell_passed_over(kinds: Mapping[str, int]) -> None:

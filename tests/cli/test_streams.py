@@ -15,7 +15,7 @@ from one_verb import run_verb
 
 from medenh import formats
 from medenh.cli import options
-from medenh.cli.console import one_line, to_json
+from medenh.cli.console import one_line, to_json, warn_once
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="streams of POSIX")
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
@@ -180,3 +180,21 @@ def test_quiet_silences_what_the_library_logs(monkeypatch, capsys, words, said):
 
     code = run_verb(monkeypatch, "speak", speak, "speak", *words)
     assert (code, capsys.readouterr().err) == (0, said)
+
+
+def test_warnings_that_differ_in_numbers_only_are_one(capsys):
+    warn_once(
+        [
+            ("1.png", "looks like no picture (0.84), for x2 and CT-1"),
+            ("2.png", "looks like no picture (0.7), for x2 and CT-1"),
+            ("3.png", "looks like no picture (0.84), for x4 and CT-1"),
+            ("4.png", "looks like no picture (0.84), for x4 and CT-1"),
+            ("5.png", "looks like no picture (0.84), for x4 and CT-2"),
+        ]
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: 1.png and 1 more (figures differ): "
+        "looks like no picture (0.84), for x2 and CT-1",
+        "warning: 3.png and 1 more: looks like no picture (0.84), for x4 and CT-1",
+        "warning: 5.png: looks like no picture (0.84), for x4 and CT-2",
+    ]
