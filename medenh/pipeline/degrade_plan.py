@@ -73,7 +73,11 @@ def find_inputs(
     Nor, but ``with_outputs``, what is in output folders of other runs.
     """
     if not inputs:
-        raise UsageError("no input")
+        raise UsageError(
+            "no input",
+            hint="give files or folders; for a replay those of the clean images, "
+            "which records do not hold",
+        )
     named = {path for path in inputs if not path.is_dir()}
     place = real_path(root)
 

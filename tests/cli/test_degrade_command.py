@@ -164,6 +164,13 @@ def test_replay_from_the_shell_gives_the_same_bytes(folder, undisturbed, tmp_pat
     assert digests(tmp_path) == digests(out)
 
 
+def test_a_replay_without_the_clean_images_says_what_to_give(undisturbed, tmp_path):
+    out, _, _ = undisturbed
+    done = medenh("-o", tmp_path / "a", "--replay", out / "records.jsonl")
+    assert done.returncode == 2
+    assert "for a replay those of the clean images" in done.stderr
+
+
 def start(folder, out, done):
     process = subprocess.Popen(
         [
