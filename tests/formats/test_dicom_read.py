@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import zlib
 from pathlib import Path
 
@@ -270,6 +271,50 @@ def test_a_modality_table_keeps_stored_values(tmp_path):
     image = dicom.read([save(tmp_path / "a", ramp(), **modality_table(), **window)])
     np.testing.assert_array_equal(image.pixels[0, :, :, 0], ramp())
     assert image.unit_range.reason.startswith("percentiles")
+
+
+@pytest.mark.parametrize(
+    ("syntax", "promised", "beyond"),
+    [
+        *[("native", 4, 0), ("native", 3, 1), ("native", None, 3)],
+        *[("rle", 4, 0), ("rle", None, 3), ("rle, long table", 3, 1)],
+        *[("422", 4, 0), ("422", 3, 1)],
+    ],
+)
+def test_frames_that_the_header_does_not_tell_of_are_told(
+    tmp_path, syntax, promised, beyond
+):
+    frames = noise((4, 8, 6, 3), "u1", 256)
+
+    def encode(made):
+        if syntax.startswith("rle"):
+            longer = {"encapsulate_ext": True} if "long" in syntax else {}
+            made.compress(RLELossless, generate_instance_uid=False, **longer)
+        elif syntax == "422":
+            made.PhotometricInterpretation = "YBR_FULL_422"
+            made.PixelData = frames[..., :2].tobytes()
+        made.NumberOfFrames = promised
+        if promised is None:
+            del made.NumberOfFrames
+
+    more = {"sop_class": CAPTURE, "modality": "US"}
+    image = dicom.read([save(tmp_path / "a", frames, encode=encode, **more)])
+    assert image.frames == (promised or 1)
+    for kind in ("dicom", "npy"):
+        words = dicom.lost_meaning(image, kind)
+        assert len(words) == (1 if beyond else 0)
+        assert all(f"{beyond} are left out" in word for word in words)
+    again = pickle.loads(pickle.dumps(image))
+    assert dicom.lost_meaning(again, "dicom") == dicom.lost_meaning(image, "dicom")
+
+
+def test_colour_that_is_not_halved_as_it_is_said_to_be_is_named(tmp_path):
+    for shape in ((8, 6, 3), (3, 5, 2, 3), (9, 5, 3)):
+        more = {"photometric": "YBR_FULL_422", "sop_class": CAPTURE}
+        path = save(tmp_path / "a", noise(shape, "u1", 256), **more)
+        with pytest.raises(UnreadableError, match="three samples a pixel") as caught:
+            dicom.read([path])
+        assert "PhotometricInterpretation: RGB or YBR_FULL" in caught.value.hint
 
 
 def test_ybr_becomes_the_rgb_that_pydicom_gives(tmp_path):

@@ -221,8 +221,8 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
         One sentence for each: places of slices that are not evenly spaced and sizes of
         pixels that differ or are missing, which NIfTI has no words for, stored
         numbers that are no real values, and those that stand for colours. In DICOM each
-        slice keeps its own header and nothing is lost; that the rescale is damaged, or
-        frames are no slices, is told of every format.
+        slice keeps its own header and nothing is lost; that the rescale is damaged,
+        frames are no slices, or are left out, is told of every format.
     """
     if image.format != "dicom":  # pydicom takes 0.1 s to load
         return []
@@ -232,6 +232,11 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
     if not isinstance(header, DicomFiles):
         return []
     lost = []
+    if beyond := max(part.left_out for part in header.parts):
+        lost.append(
+            "its pixel data hold more frames than NumberOfFrames tells of: "
+            f"{beyond} are left out"
+        )
     if header.tiled:
         lost.append(
             "its frames are tiles of one picture, as those of whole slides are, and "
@@ -239,16 +244,7 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
             "picture as one TIFF"
         )
     if "nifti" in (kind, map_kind):
-        lost += [
-            f"{problem}: NIfTI has one spacing for all, so that not all slices lie in "
-            "their place there"
-            for problem in (header.misplaced, header.uneven)
-            if problem
-        ]
-        if header.untimed:
-            lost.append(f"{header.untimed}: NIfTI has one step for all, and gets none")
-        if unplaced := _unplaced(image, header):
-            lost.append(unplaced)
+        lost += _lost_in_nifti(image, header)
     if header.damaged_rescale:
         lost.append(
             "its RescaleSlope or RescaleIntercept is no number that can be used: its "
@@ -264,6 +260,21 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
             "some of its values stand for colours (a supplemental palette): in "
             f"{kind.upper()} they are grey"
         )
+    return lost
+
+
+def _lost_in_nifti(image: Image, header: DicomFiles) -> list[str]:
+    """Return what NIfTI gets wrong of the places and times of frames."""
+    lost = [
+        f"{problem}: NIfTI has one spacing for all, so that not all slices lie in "
+        "their place there"
+        for problem in (header.misplaced, header.uneven)
+        if problem
+    ]
+    if header.untimed:
+        lost.append(f"{header.untimed}: NIfTI has one step for all, and gets none")
+    if unplaced := _unplaced(image, header):
+        lost.append(unplaced)
     return lost
 
 

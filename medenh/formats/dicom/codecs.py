@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_frames, parse_basic_offsets
 from pydicom.pixels.utils import as_pixel_options
 
 from medenh.errors import UnreadableError, UnsupportedError
@@ -26,7 +26,7 @@ from medenh.formats.dicom.frames import DAMAGED, PLUGIN, frames_of
 from medenh.formats.dicom.header import Layout, no_pixels, text
 from medenh.formats.dicom.overlays import embedded_overlays, lift_overlays
 
-__all__ = ["check_syntax", "decode"]
+__all__ = ["check_syntax", "decode", "frames_stored"]
 
 _JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit)
 _JPEG_LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
@@ -121,6 +121,27 @@ def decode(
     return pixels, _seen(pixels, layout, path)
 
 
+def frames_stored(dataset: Dataset, layout: Layout, syntax: uid.UID) -> int:
+    """Return how many frames the pixel data hold, by what tells it.
+
+    That is their length, or where they are compressed their table of offsets, if they
+    have one; else what the header says.
+    """
+    if syntax not in _PLUGINS:
+        return len(dataset.PixelData) * layout.frames // _native_bytes(layout)
+    long_table = dataset.get("ExtendedOffsetTable")
+    if long_table:
+        return len(long_table) // 8
+    return len(parse_basic_offsets(dataset.PixelData)) or layout.frames
+
+
+def _native_bytes(layout: Layout) -> int:
+    """Return how long pixel data are that are not compressed."""
+    # 4:2:2 colour, which decoding makes whole, has two samples a pixel
+    samples = 2 if layout.photometric == "YBR_FULL_422" else layout.samples
+    return layout.voxels * samples * layout.bits_allocated // 8
+
+
 def _check_described(dataset: Dataset, path: Path) -> None:
     """Name what a header lacks that pixels cannot be told without; copies lack it too.
 
@@ -175,22 +196,35 @@ def _collect(
         if not as_stored:
             pixels = _signed(pixels, layout)
     else:
-        # 4:2:2 colour, which decoding makes whole, has two samples a pixel
-        halved = layout.photometric == "YBR_FULL_422"
-        samples = 2 if halved else layout.samples
-        expected = layout.voxels * samples * layout.bits_allocated // 8
+        expected = _native_bytes(layout)
         if len(dataset.PixelData) < expected:
             raise UnreadableError(
                 f"the pixel data are cut short: {len(dataset.PixelData)} of "
                 f"{expected} bytes",
                 path=path,
             )
+        _check_halved(dataset, layout, path)
         frames = frames_of(dataset, syntax, shape, **options)
         for place, frame in zip(pixels, frames, strict=True):
             np.copyto(place, frame, casting="same_kind")
     if overlays and not odd:
         return lift_overlays(dataset, overlays, pixels, layout)
     return _shifted(pixels, layout, path) if odd else pixels
+
+
+def _check_halved(dataset: Dataset, layout: Layout, path: Path) -> None:
+    """Refuse colour that is said to be halved and is as long as whole one."""
+    whole = layout.voxels * 3 * layout.bits_allocated // 8
+    if layout.photometric == "YBR_FULL_422" and len(dataset.PixelData) in (
+        whole,
+        whole + 1,
+    ):
+        raise UnreadableError(
+            "its pixel data hold three samples a pixel, and YBR_FULL_422, which its "
+            "header says, has two",
+            path=path,
+            hint="correct PhotometricInterpretation: RGB or YBR_FULL",
+        )
 
 
 def _keeps_bits(syntax: uid.UID) -> bool:

@@ -61,11 +61,14 @@ class DicomPart:
         Of the source.
     compression : float
         Decoded over stored size of the pixel data; 1 where they are not compressed.
+    left_out : int
+        Frames of its pixel data beyond those that its header tells of.
     """
 
     dataset: Dataset
     transfer_syntax: str
     compression: float = 1.0
+    left_out: int = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # pydicom's elements cannot be pickled once they hold several numbers
@@ -73,12 +76,13 @@ class DicomPart:
         dataset = copy.deepcopy(self.dataset)
         keep_text(dataset)
         elements = to_bytes(dataset)
-        return _part, (elements, told, self.transfer_syntax, self.compression)
+        rest = (self.transfer_syntax, self.compression, self.left_out)
+        return _part, (elements, told, *rest)
 
 
-def _part(elements: bytes, sop_class: str, syntax: str, ratio: float) -> DicomPart:
+def _part(elements: bytes, sop_class: str, *rest: Any) -> DicomPart:
     """Rebuild a part that went to another process."""
-    return DicomPart(from_bytes(elements, sop_class), syntax, ratio)
+    return DicomPart(from_bytes(elements, sop_class), *rest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +173,8 @@ def _read_file(path: Path, limits: Limits) -> tuple[DicomPart, Layout, NDArray[A
         dataset = source.parse(pixels=True)
         size = len(dataset.get("PixelData", b"") or b"")
     stored, seen = codecs.decode(dataset, layout, syntax, path)
+    with damage_guard(path):
+        beyond = codecs.frames_stored(dataset, layout, syntax) - layout.frames
     for keyword in ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if keyword in dataset:
             del dataset[keyword]
@@ -178,7 +184,7 @@ def _read_file(path: Path, limits: Limits) -> tuple[DicomPart, Layout, NDArray[A
         if is_palette(seen):
             stored, seen = to_rgb(stored, dataset, seen, path)
     ratio = stored.nbytes / size if syntax.is_compressed and size else 1.0
-    return DicomPart(dataset, str(syntax), ratio), seen, stored
+    return DicomPart(dataset, str(syntax), ratio, max(beyond, 0)), seen, stored
 
 
 def _checked_layout(head: Dataset, source: Source, limits: Limits) -> Layout:
