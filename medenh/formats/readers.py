@@ -134,7 +134,8 @@ def said_of(image: Image) -> list[str]:
     if image.format == "dicom":
         from medenh.formats import dicom
 
-        return list(filter(None, [dicom.unused_window(image)]))
+        told = [dicom.unused_window(image), dicom.doubtful_polarity(image)]
+        return list(filter(None, told))
     from medenh.formats.raster import told_of_picture
 
     return told_of_picture(image)

@@ -170,6 +170,18 @@ def test_monochrome1_is_seen_inverted_and_stored_as_it_is(tmp_path):
     assert image.to_unit()[0, 0, 0, 0] == 1.0
 
 
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_shape_that_contradicts_the_polarity_is_told_and_not_followed(tmp_path, kind):
+    for shape in ("IDENTITY", "INVERSE", ""):
+        more = {"photometric": kind, "PresentationLUTShape": shape, "modality": "DX"}
+        image = dicom.read([save(tmp_path / "a", ramp(), **more)])
+        assert image.unit_range.inverted == (kind == "MONOCHROME1")
+        wrong = shape == ("IDENTITY" if kind == "MONOCHROME1" else "INVERSE")
+        assert [
+            f"({shape}) contradicts its {kind}" in one for one in said_of(image)
+        ] == ([True] if wrong else [])
+
+
 @pytest.mark.parametrize(("value", "dtype"), [(-2000, "i2"), (63536, "i2"), (0, "u2")])
 def test_padding_is_frozen(tmp_path, value, dtype):
     pixels = ramp((8, 8), dtype, 1, 900)

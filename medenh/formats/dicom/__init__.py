@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "burned_in_text",
+    "doubtful_polarity",
     "is_dicom",
     "is_raw",
     "lost_meaning",
@@ -171,6 +172,30 @@ def burned_in_text(image: Image) -> str:
         return ""
     told = {text(part.dataset, "BurnedInAnnotation") for part in header.parts}
     return "YES" if "YES" in told else "NO" if told == {"NO"} else ""
+
+
+def doubtful_polarity(image: Image) -> str:
+    """Return that a picture's files contradict themselves about what is white.
+
+    Notes
+    -----
+    PS3.3 C.8.11.3: IDENTITY goes with MONOCHROME2, INVERSE with MONOCHROME1. Where it
+    does not, some programs follow one and some the other.
+    """
+    from medenh.formats.dicom.header import text
+    from medenh.formats.dicom.reader import DicomFiles
+
+    if not isinstance(image.header, DicomFiles):
+        return ""
+    for part in image.header.parts:
+        kind = text(part.dataset, "PhotometricInterpretation")
+        shape = text(part.dataset, "PresentationLUTShape")
+        if (kind, shape) in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")):
+            return (
+                f"its PresentationLUTShape ({shape}) contradicts its {kind}, which is "
+                "followed: some programs show it as a negative of this"
+            )
+    return ""
 
 
 def is_raw(image: Image) -> bool:
