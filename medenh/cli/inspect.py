@@ -18,6 +18,9 @@ __all__ = ["describe", "register"]
 
 _Files = Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)]
 
+# rows of what few files tell, or have more than one of
+_ONLY_KNOWN = ("pages", "volumes", "time_s")
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
@@ -82,7 +85,7 @@ def _show(document: dict[str, Any], *, title: str) -> None:
     width = max(map(len, document))
     for name, value in document.items():
         text = " to ".join(map(_text, value)) if name == "range" else _text(value)
-        if name == "pages" and value is None:
+        if name in _ONLY_KNOWN and value in (None, 1):
             continue
         if name == "looks_like" and value is None:  # "unknown" would be a finding
             text = "not judged"
@@ -106,6 +109,7 @@ def describe(image: Image) -> dict[str, Any]:
     # a device is of no interest here, and looking for one may load torch
     auto, _ = choose_model(image, ZooModels(EnhanceOptions(device="cpu")))
     finite = image.pixels[np.isfinite(image.pixels)]
+    place = image.geometry
     return {
         "format": image.format,
         "frames": image.frames,
@@ -125,7 +129,9 @@ def describe(image: Image) -> dict[str, Any]:
         "range": [image.unit_range.low, image.unit_range.high],
         "range_reason": image.unit_range.reason,
         "inverted": image.unit_range.inverted,
-        "spacing_mm": list(image.geometry.spacing_mm),
+        "spacing_mm": list(place.spacing_mm),
+        "volumes": image.frames // (place.depth or image.frames),
+        "time_s": place.time_s if place.time_s > 0 else None,
         "alpha": image.alpha is not None,
         "frozen_pixels": 0 if image.frozen is None else int(image.frozen.sum()),
     }
