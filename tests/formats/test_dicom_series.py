@@ -542,6 +542,23 @@ def test_pixels_that_some_frames_tell_are_those_of_all_where_they_agree(
         assert len(dicom.lost_meaning(image, "nifti")) == len(set(spacings)) - 1
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_enhanced_angiography_tells_its_pixels_in_a_group_of_its_own(tmp_path, shared):
+    properties, group, empty = Dataset(), Dataset(), Dataset()
+    properties.FrameType = ["ORIGINAL", "PRIMARY", "", ""]
+    properties.ImagerPixelSpacing = [0.3, 0.2]
+    group.FramePixelDataPropertiesSequence = Sequence([properties])
+    told = {
+        "SharedFunctionalGroupsSequence": Sequence([group if shared else empty]),
+        "PerFrameFunctionalGroupsSequence": Sequence([empty if shared else group] * 3),
+        "FrameTime": 40,
+        "sop_class": "1.2.840.10008.5.1.4.1.1.12.1.1",
+    }
+    image = formats.read(save(tmp_path / "a.dcm", numbered(3), **told))
+    assert image.geometry.spacing_mm[1:] == (0.3, 0.2)
+    assert dicom.lost_meaning(image, "nifti") == []
+
+
 def test_sizes_of_pixels_that_differ_by_rounding_are_one(tmp_path):
     groups = measured((0, 2), (0.703125, 0.7031))
     image = formats.read(save(tmp_path / "a.dcm", noise((2, 8, 8)), **groups))

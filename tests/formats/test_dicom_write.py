@@ -297,21 +297,35 @@ def test_frames_go_back_to_their_own_files(tmp_path):
     assert len({one.SOPInstanceUID for one in made}) == 3
 
 
-def test_frame_types_of_enhanced_images_say_derived(tmp_path):
-    kind, group = Dataset(), Dataset()
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(
+    ("keyword", "sop_class"),
+    [
+        ("MRImageFrameTypeSequence", "1.2.840.10008.5.1.4.1.1.4.1"),
+        ("FramePixelDataPropertiesSequence", "1.2.840.10008.5.1.4.1.1.12.1.1"),
+        ("USImageDescriptionSequence", "1.2.840.10008.5.1.4.1.1.6.2"),
+    ],
+)
+def test_frame_types_of_enhanced_images_say_derived(
+    tmp_path, keyword, sop_class, shared
+):
+    kind, group, other = Dataset(), Dataset(), Dataset()
     kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
-    group.MRImageFrameTypeSequence = Sequence([kind])
-    frames = Sequence([Dataset(), Dataset()])
+    setattr(group, keyword, Sequence([kind]))
+    other.FrameContentSequence = Sequence([Dataset()])
+    framed = "PerFrameFunctionalGroupsSequence"
     more = {
-        "SharedFunctionalGroupsSequence": Sequence([group]),
-        "PerFrameFunctionalGroupsSequence": frames,
-        "sop_class": "1.2.840.10008.5.1.4.1.1.4.1",
+        "SharedFunctionalGroupsSequence": Sequence([group if shared else Dataset()]),
+        framed: Sequence([other if shared else group] * 2),
+        "sop_class": sop_class,
     }
     _, made, _ = enhanced(tmp_path, ramp((2, 8, 6)), **more)
     assert made.NumberOfFrames == 2
-    shared = made.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence[0]
-    assert shared.FrameType[0] == "DERIVED"
-    assert shared.FrameType[1:] == ["PRIMARY", "VOLUME", "NONE"]
+    for item in made.SharedFunctionalGroupsSequence if shared else made[framed]:
+        (found,) = item[keyword].value
+        assert found.FrameType == ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+    if shared:
+        assert "FrameType" not in made[framed][0].FrameContentSequence[0]
 
 
 def rescaled_groups(slopes):

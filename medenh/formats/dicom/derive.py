@@ -82,15 +82,6 @@ _ORIGINAL_ONLY = (
     "MRAcquisitionType",
     "PulseSequenceName",
 )
-_FRAME_TYPES = (
-    "CTImageFrameTypeSequence",
-    "MRImageFrameTypeSequence",
-    "PETFrameTypeSequence",
-    "XRayFrameCharacteristicsSequence",
-    "XAXRFFrameCharacteristicsSequence",
-    "XRay3DFrameTypeSequence",
-    "BreastXRay3DFrameTypeSequence",
-)
 
 
 def derived(
@@ -205,10 +196,17 @@ def _set_image_type(dataset: Dataset) -> None:
     dataset.ImageType = values
     shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])
     framed = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
-    for group in [*shared, *framed]:
-        for keyword in _FRAME_TYPES:
-            for item in group.get(keyword) or []:
-                item.FrameType = _as_derived(item.get("FrameType"))
+    # each kind of object has it in a sequence of its own
+    described = [
+        item
+        for group in [*shared, *framed]
+        for element in group
+        if element.VR == "SQ" and not element.tag.is_private
+        for item in element.value
+    ]
+    for item in described:
+        if "FrameType" in item:
+            item.FrameType = _as_derived(item.get("FrameType"))
 
 
 def _as_derived(value: Any) -> list[str]:

@@ -279,9 +279,13 @@ def _pixel_spacings(dataset: Dataset) -> list[tuple[float, float]]:
 
     One pair of NaN where none does.
     """
-    items = functional_groups(dataset, "PixelMeasuresSequence", some=True)
-    told = [_pixel_spacing((item, dataset)) for item in items or [dataset]]
-    if np.isnan(told).all():
+    told = []
+    for keyword in ("PixelMeasuresSequence", "FramePixelDataPropertiesSequence"):
+        items = functional_groups(dataset, keyword, some=True)
+        told = [_pixel_spacing((item, dataset)) for item in items or [dataset]]
+        if not np.isnan(told).all():
+            break
+    else:
         told = [_region_spacing(dataset)]
     return [one for one in told if not np.isnan(one).any()] or told[:1]
 
