@@ -64,9 +64,9 @@ def check_fits(image: Image, targets: Sequence[Path], kind: str) -> None:
     """
     if kind == image.format:
         return
-    problem = _misfit(image, kind, len(targets))
+    problem, hint = _misfit(image, kind, len(targets))
     if problem:
-        raise UnsupportedError(problem, path=image.source, hint=_OTHER_FORMAT)
+        raise UnsupportedError(problem, path=image.source, hint=hint)
 
 
 def losses(
@@ -135,22 +135,26 @@ def remaining_names(image: Image, profile: str | None) -> list[str]:
     return ["nothing says that its pixels hold no text (no BurnedInAnnotation): look"]
 
 
-def _misfit(image: Image, kind: str, count: int) -> str:
-    colour = image.channels > 1
-    inverted = image.unit_range.inverted
+def _misfit(image: Image, kind: str, count: int) -> tuple[str, str]:
+    """Return why files of a format cannot hold an image, and what to do; or "" twice.
+
+    In the words of the writers, which refuse the same.
+    """
+    found = "", ""
     if kind == "dicom":
-        return ONLY_FROM_DICOM
-    if kind in _SINGLE_FRAME and image.frames != count:
-        return f"{image.frames} frames do not fit into one {kind.upper()} file"
-    if kind == "jpeg" and image.alpha is not None:
-        return "JPEG cannot keep the alpha channel"
-    if kind == "nifti":
-        return nifti_new.misfit(image)[0]
-    if kind == "npy":
-        return array.misfit(image)
-    if kind == "tiff" and inverted and colour:
-        return "TIFF has no inverted colour"
-    return ""
+        found = ONLY_FROM_DICOM, _OTHER_FORMAT
+    elif kind in _SINGLE_FRAME and image.frames != count:
+        what = f"{image.frames} frames do not fit into one {kind.upper()} file"
+        found = what, "write TIFF, NIfTI or NPY"
+    elif kind == "jpeg" and image.alpha is not None:
+        found = "JPEG cannot keep the alpha channel", "write PNG or TIFF"
+    elif kind == "nifti":
+        found = nifti_new.misfit(image)
+    elif kind == "npy" and (what := array.misfit(image)):
+        found = what, "write DICOM or TIFF"
+    elif kind == "tiff" and image.unit_range.inverted and image.channels > 1:
+        found = "TIFF has no inverted colour", _OTHER_FORMAT
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,13 @@ def test_what_does_not_fit_is_known_beforehand(veiled, inverted, tmp_path):
         [(40, 40), (40, 40, 3), (40, 40, 4)], ["u1", "u2", "f4"]
     ):
         images.append(from_array(np.zeros(shape, dtype)))
+    images.append(from_array(np.zeros((3, 40, 40), np.uint8)))
     for image, kind in itertools.product(images, ("nifti", "npy", "tiff", "png")):
         path = tmp_path / f"a.{kind}"
         written = refusal_of(formats.writers.write, image, [path], format=kind)
         foreseen = refusal_of(check_fits, image, [path], kind)
-        assert getattr(foreseen, "what", "") == getattr(written, "what", "")
+        for part in ("what", "hint"):
+            assert getattr(foreseen, part, "") == getattr(written, part, "")
         assert getattr(foreseen, "path", None) == (written and image.source)
 
 
@@ -70,7 +72,7 @@ def test_an_error_about_an_image_names_its_input_alone(
     inverted, tmp_path, monkeypatch, foreseen
 ):
     if not foreseen:
-        monkeypatch.setattr(writing, "_misfit", lambda *_: "")
+        monkeypatch.setattr(writing, "_misfit", lambda *_: ("", ""))
     out = tmp_path / "out"
     made = medenh.enhance([inverted], out, model="identity", format="npy")
     (failure,) = made.failed
