@@ -1,5 +1,6 @@
 """Frames of nuclear medicine: place by slices, times by phases."""
 
+import itertools
 import warnings
 
 import nibabel
@@ -184,3 +185,38 @@ def test_frames_of_two_detectors_are_no_times(tmp_path):
     assert image.geometry.depth is None
     (word,) = dicom.lost_meaning(image, "nifti")
     assert "where its frames lie" in word
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds", "lost"),
+    [
+        ((500, 60500, 120500), 60, ""),
+        ((500, 10500, 70500), np.nan, "its volumes come 10000 to 60000 ms after"),
+        ((500, 500, 500), np.nan, ""),  # gated
+        ((500, None, 120500), np.nan, ""),
+        ((500,), np.nan, ""),
+    ],
+)
+def test_volumes_of_pet_have_their_step_in_time(times, seconds, lost, tmp_path):
+    paths = []
+    for time, place in itertools.product(times, range(2)):
+        index = len(paths)
+        more = {"FrameReferenceTime": time + 7 * place} if time else {}
+        paths.append(
+            save(
+                tmp_path / f"{index}.dcm",
+                noise((7, 6)),
+                sop_class="1.2.840.10008.5.1.4.1.1.128",
+                modality="PT",
+                InstanceNumber=index,
+                PixelSpacing=[4, 4],
+                ImagePositionPatient=[0, 0, 5 * place],
+                ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+                **more,
+            )
+        )
+    image = formats.read(paths)
+    assert image.geometry.time_s == pytest.approx(seconds, nan_ok=True)
+    words = dicom.lost_meaning(image, "nifti")
+    assert len(words) == bool(lost)
+    assert lost in "".join(words)

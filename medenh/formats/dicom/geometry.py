@@ -26,6 +26,7 @@ __all__ = [
     "is_cine",
     "slice_order",
     "uneven_pixels",
+    "volume_time",
 ]
 
 # Of slices in one place, what makes them parts of different volumes; in this order.
@@ -237,18 +238,23 @@ def frame_time(dataset: Dataset, frames: int) -> tuple[float, str]:
             steps = steps[1:] if steps.size == frames else steps[:0]
         if steps.size and steps.min() > 0:
             return _even_step(steps)
-    steps = nuclear.frame_steps(dataset, frames)
-    return _even_step(steps) if steps.size and steps.min() > 0 else (np.nan, "")
+    return _even_step(nuclear.frame_steps(dataset, frames))
 
 
-def _even_step(steps: NDArray[np.float64]) -> tuple[float, str]:
+def volume_time(datasets: Sequence[Dataset], depth: int | None) -> tuple[float, str]:
+    """Return how long after one another volumes of a series come: see `frame_time`."""
+    return _even_step(nuclear.volume_steps(datasets, depth), "volumes")
+
+
+def _even_step(steps: NDArray[np.float64], what: str = "frames") -> tuple[float, str]:
     """Return steps in ms as one in s, and why they are none."""
+    if not steps.size or not steps.min() > 0:
+        return np.nan, ""
     mean = float(steps.mean())
     if np.abs(steps - mean).max() <= _EVEN * mean:
         return mean / 1000.0, ""
-    return np.nan, (
-        f"its frames come {steps.min():.4g} to {steps.max():.4g} ms after one another"
-    )
+    least, most = (f"{round(one, 2):.10g}" for one in (steps.min(), steps.max()))
+    return np.nan, f"its {what} come {least} to {most} ms after one another"
 
 
 def _increments(dataset: Dataset, keyword: str) -> NDArray[np.float64]:

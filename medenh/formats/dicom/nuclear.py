@@ -1,11 +1,12 @@
-"""Frames of nuclear medicine: what their index vectors say of place and time.
+"""Frames of nuclear medicine: what is told of their place and time.
 
-PS3.3 C.8.4.8 (NM Multi-frame), C.8.4.14 (NM Phase), C.8.4.15 (NM Reconstruction).
+PS3.3 C.8.4.8 (NM Multi-frame), C.8.4.14 (NM Phase), C.8.4.15 (NM Reconstruction), and
+C.8.9.4 (PET Image).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from medenh.formats.dicom.header import numbers
 
-__all__ = ["frame_steps", "has_times", "planes_of"]
+__all__ = ["frame_steps", "has_times", "planes_of", "volume_steps"]
 
 _GROUP = 0x0054
 _TIMES = {"TimeSliceVector", "TimeSlotVector"}
@@ -86,6 +87,29 @@ def frame_steps(dataset: Dataset, frames: int) -> NDArray[np.float64]:
     steps: NDArray[np.float64] = lasts[:-1] + np.where(
         new_phase, delays[1:], pauses[:-1]
     )
+    return steps if np.isfinite(steps).all() else np.empty(0)
+
+
+def volume_steps(datasets: Sequence[Dataset], depth: int | None) -> NDArray[np.float64]:
+    """Return how long after one another volumes of PET slices come, in ms.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        One for each slice, in order.
+    depth : int or None
+        Slices of one volume.
+
+    Returns
+    -------
+    array
+        Of a volume the first slice counts: beds of a body follow one another in it.
+        Empty where there is one volume, or a slice does not tell its time.
+    """
+    if depth is None or len(datasets) == depth:
+        return np.empty(0)
+    times = [_number(one, "FrameReferenceTime") for one in datasets[::depth]]
+    steps = np.diff(times)
     return steps if np.isfinite(steps).all() else np.empty(0)
 
 

@@ -31,6 +31,7 @@ from medenh.formats.dicom.geometry import (
     is_cine,
     slice_order,
     uneven_pixels,
+    volume_time,
 )
 from medenh.formats.dicom.header import (
     Layout,
@@ -329,11 +330,16 @@ def _placed(
 def _timed(
     geometry: Geometry, datasets: Sequence[Dataset], frames: int
 ) -> tuple[Geometry, str]:
-    """Return a geometry with the time between the frames of a cine, or why it lacks."""
-    one_file = len(datasets) == 1 and geometry.depth == 1
-    if not one_file or not is_cine(datasets[0], frames):
+    """Return a geometry with the time between its frames or volumes, or why it lacks.
+
+    That of a cine, or of slices of PET, which are volumes that follow one another.
+    """
+    if len(datasets) > 1:
+        seconds, problem = volume_time(datasets, geometry.depth)
+    elif geometry.depth == 1 and is_cine(datasets[0], frames):
+        seconds, problem = frame_time(datasets[0], frames)
+    else:
         return geometry, ""
-    seconds, problem = frame_time(datasets[0], frames)
     return replace(geometry, time_s=seconds), problem
 
 
