@@ -22,6 +22,7 @@ __all__ = [
     "SOFT_TISSUE_HU",
     "array_range",
     "bit_depth_range",
+    "cut_off_share",
     "dim_volumes",
     "float_range",
     "from_unit",
@@ -177,6 +178,36 @@ def _in_floats(native: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         spilled &= np.isfinite(native)
         out[spilled] = np.copysign(np.finfo(dtype).max, native[spilled])
     return out
+
+
+def cut_off_share(before: Image, after: Image) -> float:
+    """Return the share of values newly at a limit of the file short of white or black.
+
+    Parameters
+    ----------
+    before, after : Image
+        Of equal shape, range and storage.
+
+    Returns
+    -------
+    float
+        0 unless frames have rescales of their own, as slices of PET: the largest value
+        that such a one can store is often the brightest in the slice, however dim.
+    """
+    slope, intercept = after.storage.slope, after.storage.intercept
+    if not isinstance(slope, np.ndarray) or not isinstance(intercept, np.ndarray):
+        return 0.0
+    stored = np.array([after.storage.minimum, after.storage.maximum])
+    lost = 0
+    for index in range(after.frames):
+        step = float(slope[index, 0, 0, 0])
+        low, high = np.sort(stored * step + float(intercept[index, 0, 0, 0]))
+        old, new, near = before.pixels[index], after.pixels[index], abs(step) / 2
+        if high < after.unit_range.high:
+            lost += int(((new > high - near) & (old <= high - near)).sum())
+        if low > after.unit_range.low:
+            lost += int(((new < low + near) & (old >= low + near)).sum())
+    return lost / after.pixels.size
 
 
 def to_stored(pixels: NDArray[Any], storage: Storage) -> NDArray[Any]:

@@ -44,7 +44,7 @@ from medenh.intensity import told_bits
 from medenh.pipeline.budget import usable_memory
 from medenh.pipeline.degrade_options import DegradeOptions
 from medenh.pipeline.degrade_records import content_sha256
-from medenh.pipeline.fidelity import no_picture
+from medenh.pipeline.fidelity import cut_off, no_picture
 from medenh.pipeline.journal import with_partners
 from medenh.pipeline.looks import strange_looks
 from medenh.pipeline.options import EnhanceOptions
@@ -263,6 +263,8 @@ class Workshop:
         record = self._write(task, pair, image, read.hashes)
         wrong, lost = ([], []) if task.draw else losses(image, task.format)
         idle = _nothing_done(record)
+        if pair.low.pixels.shape == image.pixels.shape:
+            idle += cut_off(image, pair.low)
         warnings = (*_warnings(task, image), *remaining, *wrong, *lost, *idle)
         return Outcome(
             task.index,

@@ -389,6 +389,7 @@ class Engine:
             if spread is not None:
                 figures |= fidelity.measure_spread(image, spread)
             problems = fidelity.warnings_of(figures, card)
+            problems += fidelity.cut_off(image, enhanced)
             if self._options.strict and problems:
                 raise fidelity.describe(problems, image, figures)
             self._ledger.write(

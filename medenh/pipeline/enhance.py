@@ -433,6 +433,7 @@ def _run(
     if looks:
         figures = fidelity.measure(image, enhanced)
         problems = fidelity.warnings_of(figures, prepared.card)
+        problems += fidelity.cut_off(image, enhanced)
         if problems and options.strict:
             raise fidelity.describe(problems, image, figures)
         said += [*problems, *prepared.enhancer.caveats(image)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medenh.errors import RefusedError, spelled
-from medenh.intensity import dim_volumes
+from medenh.intensity import cut_off_share, dim_volumes
 from medenh.metrics.fidelity import (
     brightness_excess,
     clipped_share,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_input",
+    "cut_off",
     "describe",
     "measure",
     "measure_spread",
@@ -37,6 +38,7 @@ __all__ = [
 _WASHED_OUT = 0.05
 _TISSUE_HU, _TISSUE_SIGMA = 300.0, 4.0  # [chosen] around water; px, against noise
 _KEEP_VALUES = ("denoise", "identity")  # tasks that leave levels what they are
+_CUT_OFF = 1e-3  # [chosen] share of values from which it is told
 _MOST_FRAMES = 9  # of a volume, evenly spread
 _MOST_PIXELS = 4 << 20  # of a frame that share and shift are taken from
 
@@ -286,6 +288,21 @@ def warnings_of(figures: Mapping[str, float], card: ModelCard) -> list[str]:
             f"the mean rose by {shift:.3f}: too much, bright parts are washed out"
         )
     return found
+
+
+def cut_off(before: Image, after: Image) -> list[str]:
+    """Return that values of slices are cut off at what their rescale can store.
+
+    Both are of equal shape, range and storage.
+    """
+    share = cut_off_share(before, after)
+    if share <= _CUT_OFF:
+        return []
+    return [
+        f"{share:.1%} of the values are cut off at the largest or smallest that the "
+        "rescale of their slice can store: make NIfTI of the series first, by the "
+        "model identity"
+    ]
 
 
 def told_apart(value: float, limit: float, style: str = ".3f") -> tuple[str, str]:

@@ -146,6 +146,28 @@ def test_each_slice_is_written_by_its_own_rescale(pet, tmp_path):
     np.testing.assert_allclose(moved[kept], (asked * span)[kept], atol=1e-3 * span)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_values_that_the_rescale_of_a_slice_cannot_store_are_told_of(tmp_path, sign):
+    # each slice uses all of its numbers, as PET does, and the first ones are dim
+    pixels = noise((4, 64, 64), "i2", 32768)
+    pixels[:, 0, 0] = 32767
+    each = rescales(*((sign * 0.1 * (index + 1), 0) for index in range(4)))
+    paths = slices(
+        tmp_path / "in", (0, 3, 6, 9), pixels, each, sop_class=PET, modality="PT"
+    )
+    words = "rescale of their slice can store"
+    for model, told in (("stretch", True), ("tv", False)):
+        summary = enhance([tmp_path / "in"], tmp_path / model, model=model)
+        assert len(summary.written) == 4
+        for made in summary.written:
+            assert any(words in one for one in made.warnings) == told
+    with pytest.raises(RefusedError, match=words):
+        enhance(formats.read(paths), model="stretch", strict=True)
+    asked = DegradeOptions(recipes=("brightness",), workers=1)
+    (made,) = degrade_files([tmp_path / "in"], tmp_path / "bright", asked).written
+    assert sum(words in one for one in made.warnings) == (sign > 0)
+
+
 def test_a_slice_of_ct_with_another_intercept_is_the_same_picture(tmp_path):
     hounsfield = noise((4, 64, 64), "i2", high=1500) - 500
     more = {"sop_class": CT, "modality": "CT", "WindowCenter": 40, "WindowWidth": 400}
