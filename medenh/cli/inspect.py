@@ -18,8 +18,8 @@ __all__ = ["describe", "register"]
 
 _Files = Annotated[list[Path], typer.Argument(help="Image files.", show_default=False)]
 
-# rows of what few files tell, or have more than one of
-_ONLY_KNOWN = ("pages", "volumes", "time_s")
+# rows of what few files tell, or have more than one of, and what is not worth one
+_NOT_SHOWN = {"pages": None, "volumes": 1, "time_s": None}
 
 
 def register(app: typer.Typer) -> None:
@@ -85,7 +85,7 @@ def _show(document: dict[str, Any], *, title: str) -> None:
     width = max(map(len, document))
     for name, value in document.items():
         text = " to ".join(map(_text, value)) if name == "range" else _text(value)
-        if name in _ONLY_KNOWN and value in (None, 1):
+        if name in _NOT_SHOWN and value == _NOT_SHOWN[name]:
             continue
         if name == "looks_like" and value is None:  # "unknown" would be a finding
             text = "not judged"

@@ -267,10 +267,11 @@ def test_inspect_tells_what_a_picture_looks_like_and_what_auto_takes(capsys, tmp
     assert "looks like a fundus photograph" in document["auto_reason"]
 
 
-def test_inspect_tells_volumes_and_their_step_in_time(capsys, tmp_path):
+@pytest.mark.parametrize(("step", "shown"), [(40, "0.04"), (1000, "1")])
+def test_inspect_tells_volumes_and_their_step_in_time(capsys, tmp_path, step, shown):
     volumes = nibabel.Nifti1Image(np.zeros((8, 8, 3, 5), np.uint8), np.eye(4))
     volumes.header.set_xyzt_units("mm", "msec")
-    volumes.header["pixdim"][4] = 40
+    volumes.header["pixdim"][4] = step
     nibabel.save(volumes, tmp_path / "a.nii")
     np.save(tmp_path / "b.npy", np.zeros((15, 8, 8), np.uint8))
     _, out, _ = run(capsys, "inspect", *tmp_path.glob("?.n*"), "--json")
@@ -278,10 +279,10 @@ def test_inspect_tells_volumes_and_their_step_in_time(capsys, tmp_path):
         Path(one["path"]).name: (one["volumes"], one["time_s"])
         for one in json.loads(out)
     }
-    assert told == {"a.nii": (5, pytest.approx(0.04)), "b.npy": (1, None)}
+    assert told == {"a.nii": (5, pytest.approx(step / 1000)), "b.npy": (1, None)}
     _, out, _ = run(capsys, "inspect", tmp_path / "a.nii")
     assert re.search(r"^volumes +5$", out, re.M)
-    assert re.search(r"^time_s +0.04$", out, re.M)
+    assert re.search(rf"^time_s +{shown}$", out, re.M)
     _, out, _ = run(capsys, "inspect", tmp_path / "b.npy")
     assert "volumes" not in out
     assert "time_s" not in out
