@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from dicom_maker import CAPTURE, CT, noise, ramp, save, save_jpeg
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -318,6 +318,40 @@ def test_frames_that_the_header_does_not_tell_of_are_told(
         assert all(f"{beyond} are left out" in word for word in words)
     again = pickle.loads(pickle.dumps(image))
     assert dicom.lost_meaning(again, "dicom") == dicom.lost_meaning(image, "dicom")
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize(
+    ("syntax", "promised", "parts", "beyond"),
+    [
+        *[(JPEGLSLossless, 4, 1, 0), (JPEGLSLossless, None, 1, 3)],
+        *[(JPEG2000Lossless, 3, 1, 1), (JPEG2000Lossless, None, 2, 3)],
+        *[(JPEGLosslessSV1, 3, 2, 1), (JPEGLosslessSV1, 4, 3, 0)],
+        (RLELossless, 4, 1, 0),
+    ],
+)
+def test_compressed_frames_are_counted_without_a_table_of_offsets(
+    tmp_path, syntax, promised, parts, beyond, table
+):
+    frames = noise((4, 64, 48), "u1", 256)
+
+    def encode(made):
+        if syntax == JPEGLosslessSV1:
+            streams = [imagecodecs.jpeg8_encode(one, lossless=True) for one in frames]
+            made.file_meta.TransferSyntaxUID = syntax
+        else:
+            made.compress(syntax, generate_instance_uid=False)
+            streams = list(generate_frames(made.PixelData, number_of_frames=4))
+        made.PixelData = encapsulate(streams, fragments_per_frame=parts, has_bot=table)
+        made["PixelData"].VR = "OB"
+        made["PixelData"].is_undefined_length = True
+        made.NumberOfFrames = promised or 1
+
+    image = dicom.read([save(tmp_path / "a", frames, encode=encode)])
+    np.testing.assert_array_equal(image.pixels[..., 0], frames[: promised or 1])
+    words = dicom.lost_meaning(image, "dicom")
+    assert len(words) == (1 if beyond else 0)
+    assert all(f"{beyond} are left out" in word for word in words)
 
 
 def test_colour_that_is_not_halved_as_it_is_said_to_be_is_named(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames, parse_basic_offsets
+from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
 from pydicom.pixels.utils import as_pixel_options
 
 from medenh.errors import UnreadableError, UnsupportedError
@@ -122,17 +123,25 @@ def decode(
 
 
 def frames_stored(dataset: Dataset, layout: Layout, syntax: uid.UID) -> int:
-    """Return how many frames the pixel data hold, by what tells it.
+    """Return how many frames the pixel data hold, whatever the header says.
 
-    That is their length, or where they are compressed their table of offsets, if they
-    have one; else what the header says.
+    That follows from their length, or where they are compressed from the fragments
+    with the header of a code stream: each frame begins a fragment (PS3.5 A.4). Tables
+    of offsets are often empty.
     """
     if syntax not in _PLUGINS:
         return len(dataset.PixelData) * layout.frames // _native_bytes(layout)
-    long_table = dataset.get("ExtendedOffsetTable")
-    if long_table:
-        return len(long_table) // 8
-    return len(parse_basic_offsets(dataset.PixelData)) or layout.frames
+    data = BytesIO(dataset.PixelData)
+    parse_basic_offsets(data)  # leaves off behind it
+    return sum(_begins(one, layout, syntax) for one in generate_fragments(data))
+
+
+def _begins(fragment: bytes, layout: Layout, syntax: uid.UID) -> bool:
+    """Tell whether a fragment has the header of a code stream."""
+    if syntax != uid.RLELossless:
+        return _size(fragment, syntax) is not None
+    segments = layout.samples * layout.bits_allocated // 8
+    return fragment.startswith(struct.pack("<2I", segments, 64))  # PS3.5 G.5
 
 
 def _native_bytes(layout: Layout) -> int:
@@ -290,8 +299,7 @@ def _check_code_streams(
     for index, frame in enumerate(frames):
         if index == layout.frames:
             return
-        wavelet = syntax in (*_J2K, *_HTJ2K)
-        size = _j2k_size(frame) if wavelet else _jpeg_size(frame)
+        size = _size(frame, syntax)
         if size is None:
             raise UnreadableError("a code stream has no header", path=path)
         if size != (layout.rows, layout.columns, layout.samples):
@@ -299,8 +307,15 @@ def _check_code_streams(
                 "a code stream has another size than the header", path=path
             )
         # entropy-coded data never hold this marker, so it is the end or a thumbnail's
-        if not wavelet and frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
+        jpeg = syntax not in (*_J2K, *_HTJ2K)
+        if jpeg and frame.rfind(b"\xff\xd9") < frame.rfind(b"\xff\xda"):
             raise UnreadableError("a code stream is cut short", path=path)
+
+
+def _size(stream: bytes, syntax: uid.UID) -> tuple[int, int, int] | None:
+    """Return rows, columns and components of a code stream, or None: no header."""
+    wavelet = syntax in (*_J2K, *_HTJ2K)
+    return _j2k_size(stream) if wavelet else _jpeg_size(stream)
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int, int] | None:
