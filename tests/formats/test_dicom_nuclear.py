@@ -220,3 +220,23 @@ def test_volumes_of_pet_have_their_step_in_time(times, seconds, lost, tmp_path):
     words = dicom.lost_meaning(image, "nifti")
     assert len(words) == bool(lost)
     assert lost in "".join(words)
+
+
+def test_volumes_of_pet_come_in_the_order_of_their_times(tmp_path):
+    paths = []
+    for index, (time, place) in enumerate(itertools.product((2, 0, 1), range(2))):
+        path = save(
+            tmp_path / f"{index}.dcm",
+            np.full((7, 6), 10 * time + place, np.uint16),
+            sop_class="1.2.840.10008.5.1.4.1.1.128",
+            modality="PT",
+            InstanceNumber=index,
+            PixelSpacing=[4, 4],
+            ImagePositionPatient=[0, 0, 5 * place],
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+            FrameReferenceTime=500 + 60000 * time,
+        )
+        paths.append(path)
+    image = formats.read(paths)
+    assert image.pixels[:, 0, 0, 0].tolist() == [0, 1, 10, 11, 20, 21]
+    assert image.geometry.time_s == 60

@@ -39,6 +39,7 @@ _TOLD_APART_BY = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "AcquisitionNumber",
+    "FrameReferenceTime",
 )
 _APART_MM = 1e-3
 _SAME_PLACE_MM = 0.01
