@@ -46,7 +46,8 @@ __all__ = [
     "write_table",
 ]
 
-_NUMBER = re.compile(r"(?<![\w.-])\d+(?:\.\d+)?(?!\w)")  # none within a name
+# none within a name
+_NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)")
 
 
 def one_line(text: object) -> str:

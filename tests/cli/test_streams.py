@@ -198,3 +198,7 @@ def test_warnings_that_differ_in_numbers_only_are_one(capsys):
         "warning: 3.png and 1 more: looks like no picture (0.84), for x4 and CT-1",
         "warning: 5.png: looks like no picture (0.84), for x4 and CT-2",
     ]
+    warn_once([("a", "-160 to 2e-05 HU"), ("b", "40 to 7 HU"), ("c", "-160 to -1 HU")])
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: a and 2 more (figures differ): -160 to 2e-05 HU"
+    ]
