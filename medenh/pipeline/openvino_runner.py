@@ -11,7 +11,6 @@ import ctypes
 import os
 import threading
 import weakref
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -101,12 +100,11 @@ class OpenVinoRunner:
         self._core: Any = None
         self._lock = threading.Lock()
         self._alone = threading.Lock()
-        self._compiled: dict[tuple[str, str, bool], Any] = {}
+        # each with its idle requests; a thread's own would be taken apart at its end,
+        # in OpenVINO's code, and that aborts a process that ends at the same time
+        self._compiled: dict[tuple[str, str, bool], tuple[Any, list[Any]]] = {}
         self._compiling: dict[tuple[str, str, bool], threading.Lock] = {}
         self._spoilt: list[Any] = []  # OpenVINO crashes when these are taken apart
-        # idle ones; a thread's own would be taken apart at its end, in OpenVINO's code,
-        # and that aborts a process that ends at the same time
-        self._requests: dict[tuple[str, str, bool], list[Any]] = defaultdict(list)
 
     def begin_again(self) -> None:
         """In the child of a fork: compile anew, on threads that are there.
@@ -242,11 +240,13 @@ class OpenVinoRunner:
         self, name: str, precision: str, alone: bool, inputs: list[FloatArray]
     ) -> FloatArray:
         key = (name, precision, alone)
-        try:
-            request = self._requests[key].pop()
-        except IndexError:
-            request = self._compile(*key).create_infer_request()
         arrays = [np.ascontiguousarray(array) for array in inputs]
+        compiled = self._compiled.get(key) or self._compile(*key)
+        network, idle = compiled
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = network.create_infer_request()
         try:
             _numbers_of(request)[::_SAMPLED] = _UNANSWERED
             request.infer(
@@ -258,14 +258,18 @@ class OpenVinoRunner:
             if not sample.size or (sample == _UNANSWERED).any():
                 raise MemoryError(_SILENT)
         except BaseException:
-            # it would give no answer any more
+            # it would give no answer any more, and others of what was compiled may
+            # crash: all threads go on with what is compiled anew
             with self._lock:
                 if len(self._spoilt) < _MOST_SPOILT:
-                    self._spoilt.append((request, self._compiled.pop(key, None)))
+                    self._spoilt.append((request, compiled))
+                    if self._compiled.get(key) is compiled:
+                        del self._compiled[key]
                 else:
-                    self._requests[key].append(request)
+                    idle.append(request)
             raise
-        self._requests[key].append(request)
+        if len(idle) < self.workers:  # each keeps the memory of its largest answer
+            idle.append(request)
         return answer
 
     def _compile_beside(self, name: str, *, alone: bool) -> None:
@@ -280,12 +284,13 @@ class OpenVinoRunner:
         beside.submit(self._compile, *key)
         beside.shutdown(wait=False)
 
-    def _compile(self, name: str, precision: str, alone: bool) -> Any:
+    def _compile(self, name: str, precision: str, alone: bool) -> tuple[Any, list[Any]]:
         key = (name, precision, alone)
         with self._lock:
             turn = self._compiling.setdefault(key, threading.Lock())
         with turn:
-            if key not in self._compiled:
+            made = self._compiled.get(key)
+            if made is None:
                 with self._lock:
                     self._core = core = self._core or _new_core()
                 config = {
@@ -295,8 +300,9 @@ class OpenVinoRunner:
                 }
                 whole = name == "whole" and self.has_condition
                 part = joined(self._parts) if whole else self._parts[name]
-                self._compiled[key] = core.compile_model(part, "CPU", config)
-            return self._compiled[key]
+                made = core.compile_model(part, "CPU", config), []
+                self._compiled[key] = made
+            return made
 
     def exact(self) -> OpenVinoRunner:
         """Return the same network in float32."""

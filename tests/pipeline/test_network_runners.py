@@ -236,11 +236,12 @@ def test_threads_that_end_leave_their_requests_to_others(kept):
     runner = openvino_runner(kept, "conditioned")
     batch = random_batch(64, 64)
     given = [runner.run(batch)]
-    (first,) = runner._requests["whole", "fp32", False]
+    _, idle = runner._compiled["whole", "fp32", False]
+    (first,) = idle
     for _ in range(3):
         with ThreadPoolExecutor(1) as pool:
             given.append(pool.submit(runner.run, batch).result())
-    assert runner._requests["whole", "fp32", False] == [first]
+    assert idle == [first]
     for other in given[1:]:
         np.testing.assert_array_equal(other, given[0])
 
@@ -598,7 +599,7 @@ def test_an_answer_of_openvino_that_did_not_come_is_no_earlier_one(monkeypatch):
     runner._core.compile_model = lambda *args: made.pop(0)
     x = np.full((1, 3, 8, 8), 0.5, np.float32)
     assert runner.run(x).max() == 0.25
-    broken = runner._requests["whole", "fp32", False].pop()
+    ((broken, _),) = runner._compiled.values()
     runner._compiled.clear()
     with pytest.raises(MemoryError):
         runner.run(x)
@@ -606,11 +607,76 @@ def test_an_answer_of_openvino_that_did_not_come_is_no_earlier_one(monkeypatch):
     assert runner.run(x).max() == 0.25
     assert made == []
     broken.truth = False
-    runner._requests["whole", "fp32", False] = [broken]
+    runner._compiled["whole", "fp32", False] = (broken, [broken])
     runner._spoilt = [None] * 4
     for _ in range(3):
         with pytest.raises(MemoryError):
             runner.run(x)
+
+
+class Network:
+    """A compiled model with a request for each thread that works at once."""
+
+    def __init__(self):
+        self.made = []
+
+    def create_infer_request(self):
+        self.made.append(Silent(truth=True))
+        return self.made[-1]
+
+
+def test_what_shares_a_network_with_a_request_that_failed_is_not_used(monkeypatch):
+    """Idle or at work then: OpenVINO crashed at the second picture after it."""
+    from medenh.pipeline.openvino_runner import OpenVinoRunner
+
+    runner = OpenVinoRunner({"whole": None}, "fp32", global_ops=False)
+    networks = [Network(), Network()]
+    waiting = list(networks)
+    monkeypatch.setattr(runner, "_core", type("Core", (), {})())
+    runner._core.compile_model = lambda *args: waiting.pop(0)
+    x = np.full((1, 3, 8, 8), 0.5, np.float32)
+
+    runner.run(x)
+    (at_work,) = networks[0].made
+    answer = at_work.infer
+
+    def fail_meanwhile(*args, **more):
+        at_work.infer = answer
+        runner._compiled["whole", "fp32", False][1].append(Silent(truth=False))
+        with pytest.raises(MemoryError):
+            runner.run(x)
+        answer(*args, **more)
+
+    at_work.infer = fail_meanwhile
+    assert runner.run(x).max() == 0.25
+    at_work.truth = False
+    for _ in range(2):
+        assert runner.run(x).max() == 0.25
+    assert waiting == []
+
+
+def test_no_more_requests_are_kept_than_work_at_once(monkeypatch):
+    """16 threads of a caller's left 330 MB of answers of a megapixel behind."""
+    from medenh.pipeline.openvino_runner import OpenVinoRunner
+
+    runner = OpenVinoRunner({"whole": None}, "fp32", global_ops=False)
+    runner.workers = 2
+    network, all_at_work = Network(), threading.Barrier(5)
+    monkeypatch.setattr(runner, "_core", type("Core", (), {})())
+    runner._core.compile_model = lambda *args: network
+    answer = Silent.infer
+
+    def wait_and_answer(*args, **more):
+        all_at_work.wait(30)
+        answer(*args, **more)
+
+    monkeypatch.setattr(Silent, "infer", wait_and_answer)
+    batch = np.full((1, 3, 8, 8), 0.5, np.float32)
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(runner.run, [batch] * 5))
+    assert [given.max() for given in answers] == [0.25] * 5
+    assert len(network.made) == 5
+    assert len(runner._compiled["whole", "fp32", False][1]) == 2
 
 
 _MANY_SIZES = """
