@@ -176,7 +176,8 @@ def check_weights(network: nn.Module, *also: torch.dtype) -> None:
         They are of another type, as after ``.half()``: torch would say no more than
         that two types differ.
     """
-    kind = next(network.parameters()).dtype
+    # a copy of torch.nn.DataParallel's has no parameters
+    kind = next((one.dtype for one in network.parameters()), torch.float32)
     if kind != torch.float32 and kind not in also:
         raise UsageError(
             f"the network's weights are {str(kind).removeprefix('torch.')}, and parts "

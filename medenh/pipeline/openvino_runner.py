@@ -268,7 +268,7 @@ class OpenVinoRunner:
                 else:
                     idle.append(request)
             raise
-        if len(idle) < self.workers:  # each keeps the memory of its largest answer
+        if len(idle) < self.workers:  # each holds its last answer
             idle.append(request)
         return answer
 

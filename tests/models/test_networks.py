@@ -197,6 +197,23 @@ def test_weights_of_another_type_work_or_are_told_the_remedy(architecture, kind)
     torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
 
 
+def as_replica(module):
+    """Return a copy as `torch.nn.DataParallel` makes them: nothing is a parameter."""
+    replica = module._replicate_for_data_parallel()
+    replica._modules = {key: as_replica(one) for key, one in module._modules.items()}
+    for key, parameter in module._parameters.items():
+        setattr(replica, key, None if parameter is None else parameter.detach())
+    return replica
+
+
+@pytest.mark.parametrize("architecture", ["dpe-plus", "fieldnet", "hqg", "agnet"])
+def test_copies_on_several_devices_answer_as_the_network(architecture):
+    network = models.create(architecture, "tiny").eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(as_replica(network)(image), network(image))
+
+
 @pytest.mark.parametrize("architecture", ["dpe-plus", "fieldnet", "hqg"])
 def test_a_condition_is_not_made_with_halved_weights(architecture):
     network = models.create(architecture, "tiny").half()
