@@ -235,8 +235,8 @@ def _how_units_agree(image: Image, reference: Image) -> str:
         )
     if {image.format, reference.format} & {"png", "jpeg", "bmp"}:
         return (
-            "compare pictures made in one way: `medenh enhance -m identity --format "
-            "png` makes PNGs of the other, as its window shows it"
+            "compare pictures made in one way: the model identity writes the other "
+            "as PNG, as its window shows it"
         )
     return ""
 

@@ -66,8 +66,8 @@ __all__ = ["evaluate_pairs"]
 
 
 _SAME_WHITE = (
-    "figures hold only where both are the same (`medenh enhance -m identity --format "
-    "png` makes PNGs of DICOM and NIfTI so)"
+    "figures hold only where both are the same (the model identity writes DICOM and "
+    "NIfTI as PNG so)"
 )
 _DOUBTS: Mapping[Doubt, str] = {
     "white": "have a white of their own, and their references percentiles of their "
