@@ -142,8 +142,10 @@ class DataConfig(Section):
     real_qualities : list of str
         The same from packs: values of the `quality` column, e.g. ["usable"].
     real_recipes : dict of str to float
-        The same made from the packs: half of the clean images' groups are degraded by
+        The same made from the packs: some of the clean images' groups are degraded by
         these recipes and never seen clean. For tests of unpaired methods.
+    real_share : float
+        Share of the groups to learn from that `real_recipes` degrade.
     modality : str
         What a folder's images show, where they do not say; else what all recipes are
         for, if that is one kind.
@@ -205,6 +207,7 @@ class DataConfig(Section):
     real: str = ""
     real_qualities: list[str] = []
     real_recipes: dict[RecipeName, Frequency] = {}
+    real_share: float = Field(default=0.5, gt=0, lt=1)
     modality: Literal["", ModalityWord] = ""
     masks: str = ""
     labels: str = ""

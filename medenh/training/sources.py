@@ -92,7 +92,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             folder = Path(data.root) / pack
             real += load_pack(folder, data.real_qualities, ("train",), data.max_side)
     elif data.real_recipes:
-        learnt, real = hold_back(learnt, 0.5, "unpaired")
+        learnt, real = hold_back(learnt, data.real_share, "unpaired")
     if not learnt or not held:
         raise UsageError(
             f"{counted(len(learnt), 'image')} to learn from and {len(held)} held back "

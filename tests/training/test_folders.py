@@ -221,6 +221,23 @@ def test_a_run_on_folders(clean, tmp_path, tiny_settings):
     assert train(config, tmp_path / "run").finished
 
 
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_real_share_says_how_many_patients_are_never_seen_clean(
+    clean, tiny_settings, share
+):
+    more = ["data.root=''", "data.packs=[]", f"data.high='{clean.as_posix()}'",
+            "data.recipes={cofe-111=1.0}", "data.real_qualities=[]",
+            "data.real_recipes={cofe-111=1.0}",
+            f"data.real_share={share}", "condition_batch=0",
+            "teacher_share=0"]  # fmt: skip
+    sources = load_sources(load_config("hqg-fundus", [*tiny_settings, *more]))
+    good, low = ({one.group for one in part} for part in (sources.learnt, sources.real))
+    assert good
+    assert low
+    assert not good & low
+    assert (len(low) > len(good)) is (share > 0.5)
+
+
 @pytest.mark.parametrize("inside", ["p0/run", "."])
 def test_what_a_run_drew_is_no_picture_to_learn_from(
     clean, tiny_settings, caplog, inside
