@@ -50,6 +50,7 @@ _multi_coil = ranged(
     right=Uniform(-0.3, 0.3),
     down=Uniform(-0.3, 0.3),
 )
+_interpolated = ranged(MriNoise, sigma=Graded(0.01, 0.06), band=Uniform(0.5, 0.9))
 _scan = in_order(Step(MriBias, 0.5), Step(MriAnisotropy, 0.2))
 _fault = one_of(
     *(
@@ -73,6 +74,12 @@ RECIPES = (
         "Noise of 4 to 32 coils, non-central chi, uneven over the picture",
         "Constantinides 1997 [known]; ranges [C]",
         in_order(_multi_coil),
+    ),
+    _recipe(
+        "mri-interpolated",
+        "Rician noise of a smaller matrix that was enlarged with zeros in k-space",
+        "Zero-filled interpolation, usual on scanners [known]; ranges [C]",
+        in_order(_interpolated),
     ),
     _recipe(
         "mri-undersampled",

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from medenh.degradations.grey import change_grey
+from medenh.degradations.kspace import ComplexArray, to_image
 from medenh.degradations.operator import (
     Factor,
     Operator,
@@ -41,6 +42,10 @@ class MriNoise(RangedOperator):
         Where that is, -1..1 from the middle.
     noise_seed : int
         Seed of the noise; each frame has its own stream.
+    band : float
+        Share of k-space along each axis that was measured: below 1 the noise is that of
+        a smaller matrix which the scanner enlarged with zeros, so that neighbours share
+        it. The picture keeps its detail.
 
     Notes
     -----
@@ -56,6 +61,7 @@ class MriNoise(RangedOperator):
     right: float
     down: float
     noise_seed: Seed
+    band: Annotated[float, Field(gt=0, le=1)] = 1.0  # records of before have none
 
     name: ClassVar[str] = "mri-noise"
     parameters: ClassVar = {
@@ -64,6 +70,7 @@ class MriNoise(RangedOperator):
         "boost": 1.0,
         "right": 0.0,
         "down": 0.0,
+        "band": 1.0,
     }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
@@ -74,21 +81,48 @@ class MriNoise(RangedOperator):
 
         def change(plane: FloatArray) -> FloatArray:
             sigma = np.float32(self.sigma) * self._growth(plane.shape)
-            real = plane + sigma * rng.standard_normal(plane.shape, np.float32)
-            power = rng.standard_normal(plane.shape, np.float32) ** 2
-            if self.coils > 1:
-                others = rng.chisquare(2 * self.coils - 2, plane.shape)
-                power += others.astype(np.float32)
+            noise, power = self._parts(rng, plane.shape)
+            real = plane + sigma * noise
             magnitude: FloatArray = np.sqrt(real**2 + sigma**2 * power)
             return magnitude - plane
 
         return change_grey(pixels, change)
+
+    def _parts(
+        self, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the noise beside the signal, and the power of all other parts."""
+        if self.band < 1.0:
+            first = _of_smaller_matrix(rng, shape, self.band)
+            power = first.imag**2
+            for _ in range(self.coils - 1):
+                power += np.abs(_of_smaller_matrix(rng, shape, self.band)) ** 2
+            return first.real, power
+        noise = rng.standard_normal(shape, np.float32)
+        power = rng.standard_normal(shape, np.float32) ** 2
+        if self.coils > 1:
+            others = rng.chisquare(2 * self.coils - 2, shape)
+            power += others.astype(np.float32)
+        return noise, power
 
     def _growth(self, shape: tuple[int, ...]) -> FloatArray:
         y = np.linspace(-1.0, 1.0, shape[0])[:, None] - self.down
         x = np.linspace(-1.0, 1.0, shape[1]) - self.right
         hill = np.exp(-(x**2 + y**2) / (2.0 * _WIDTH**2))
         return (1.0 + (self.boost - 1.0) * hill).astype(np.float32)
+
+
+def _of_smaller_matrix(
+    rng: np.random.Generator, shape: tuple[int, ...], band: float
+) -> ComplexArray:
+    """Return complex noise of unit variance in each part, zero outside the band."""
+    kspace = np.zeros(shape, np.complex64)
+    inner = tuple(max(1, round(side * band)) for side in shape)
+    top, left = (side // 2 - part // 2 for side, part in zip(shape, inner, strict=True))
+    parts = rng.standard_normal((2, *inner), np.float32)
+    parts *= np.float32(np.sqrt(kspace.size / parts[0].size))
+    kspace[top : top + inner[0], left : left + inner[1]] = parts[0] + 1j * parts[1]
+    return to_image(kspace)
 
 
 OPERATORS: tuple[type[Operator], ...] = (MriNoise,)

@@ -22,6 +22,7 @@ from medenh.degradations.mri_kspace import (
 )
 from medenh.degradations.mri_motion import MriMotion
 from medenh.degradations.mri_noise import MriNoise
+from medenh.degradations.record import StepRecord, read_step
 from medenh.types import Geometry, Image, Modality, Storage, UnitRange
 
 SCENE = Scene(domain="magnitude")
@@ -34,8 +35,8 @@ def brain():
     return (small / small.max()).astype(np.float32)[..., None]
 
 
-def noise(sigma, coils=1, boost=1.0):
-    return MriNoise(sigma, coils, boost, 0.0, 0.0, noise_seed=5)
+def noise(sigma, coils=1, boost=1.0, band=1.0):
+    return MriNoise(sigma, coils, boost, 0.0, 0.0, noise_seed=5, band=band)
 
 
 def test_air_becomes_rayleigh_and_bright_tissue_gaussian():
@@ -59,6 +60,30 @@ def test_several_coils_give_non_central_chi(coils):
     theory = scipy.stats.ncx2(2 * coils, (signal / sigma) ** 2)
     assert squared.mean() == pytest.approx(theory.mean(), rel=0.01)
     assert squared.var() == pytest.approx(theory.var(), rel=0.03)
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_noise_of_a_smaller_matrix_is_as_strong_and_of_its_band_alone(coils):
+    sigma, signal, shape = 0.02, 0.4, (401, 300)
+    plane = np.full((*shape, 1), signal, np.float32)
+    noisy = noise(sigma, coils, band=0.6).apply(plane, SCENE)[..., 0]
+    theory = scipy.stats.ncx2(2 * coils, (signal / sigma) ** 2)
+    squared = (noisy / sigma) ** 2
+    assert squared.mean() == pytest.approx(theory.mean(), rel=0.01)
+    assert squared.std() == pytest.approx(theory.std(), rel=0.02)
+    power = np.abs(np.fft.fftshift(np.fft.fft2(noisy - noisy.mean()))) ** 2
+    rows, columns = (
+        np.abs(np.arange(side) - side // 2) < 0.3 * side + 1 for side in shape
+    )
+    inside = power[np.ix_(rows, columns)].sum() / power.sum()
+    assert inside > 0.99  # what the magnitude spreads is next to nothing here
+
+
+def test_records_from_before_the_band_still_replay(brain):
+    params = {"sigma": 0.05, "coils": 1, "boost": 1.0, "right": 0.0, "down": 0.0}
+    step = StepRecord(op="mri-noise", params=params | {"noise_seed": 5})
+    replayed = read_step(step, OPERATORS).apply(brain, SCENE)
+    np.testing.assert_array_equal(replayed, noise(0.05).apply(brain, SCENE))
 
 
 def test_noise_grows_where_coils_see_least_and_frames_differ():
