@@ -8,7 +8,7 @@ from medenh.classical.colour_transfer import colours_of, ref_color
 from medenh.classical.common import BoolArray
 from medenh.classical.denoise import tv
 from medenh.classical.flat_field import flat_field
-from medenh.classical.photograph import photograph_field
+from medenh.classical.photograph import illuminated_field
 from medenh.classical.point import stretch
 from medenh.types import FloatArray
 
@@ -59,6 +59,6 @@ def flat_field_ref_color(
     ``light`` is the sigma of the light's Gaussian as a share of the diagonal, the
     other options are those of `ref_color`.
     """
-    field = photograph_field(pixels) if mask is None else mask
+    field = illuminated_field(pixels) if mask is None else mask
     even = np.clip(flat_field(pixels, field, sigma=light, floor=floor), 0.0, 1.0)
     return ref_color(even, mask, **colours)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medenh.classical.common import BoolArray
-from medenh.classical.photograph import photograph_field
+from medenh.classical.photograph import illuminated_field
 from medenh.colour import lab_to_rgb, rgb_to_lab
 from medenh.errors import UsageError
 from medenh.types import FloatArray
@@ -58,7 +58,7 @@ def ref_color(
     Contrast goes with the light: of a tenth of it, which is brought up tenfold, a
     limit as of other pictures would leave one flat colour.
     """
-    field = photograph_field(pixels) if mask is None else mask
+    field = illuminated_field(pixels) if mask is None else mask
     planes = _planes(pixels)
     mean, deviation = _statistics(planes, field)
     if deviation[0] < _FLAT:
@@ -91,7 +91,7 @@ def colours_of(reference: FloatArray) -> dict[str, float]:
     UsageError
         It has no contrast: all that follows it would be of one grey.
     """
-    mean, deviation = _statistics(_planes(reference), photograph_field(reference))
+    mean, deviation = _statistics(_planes(reference), illuminated_field(reference))
     if deviation[0] < _FLAT:
         raise UsageError(
             "the reference is of one brightness", hint="give a picture of high quality"

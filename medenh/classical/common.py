@@ -21,7 +21,6 @@ __all__ = [
     "fov_mask",
     "guarded",
     "guided_filter",
-    "illuminated_field",
     "masked_gaussian",
     "noise_sigma",
     "on_lightness",
@@ -44,8 +43,6 @@ _ROUNDING = 1e-3  # outside [0, 1] by so little is arithmetic, not another unit
 _FOV_SIDE = 1024  # a field of view needs no more detail than this
 _NOISE_SIDE = 2048  # nor a noise estimate more than this much of the picture
 _BLUR_SIGMA = 8.0  # blurs wider than this are made on a reduced picture
-_FIELD_PEAK = 0.75  # the field is looked for in a picture at least as bright
-_DARKEST_PEAK = 0.02  # and brightened by no more than this allows
 
 
 def guarded(
@@ -358,16 +355,6 @@ def fov_mask(pixels: NDArray[Any]) -> BoolArray:
         return np.ones((height, width), bool)
     whole = cv2.resize(field, (width, height), interpolation=cv2.INTER_NEAREST)
     return whole.astype(bool).reshape(height, width)
-
-
-def illuminated_field(pixels: FloatArray) -> BoolArray:
-    """Return the field of view of a picture that may be very dark.
-
-    `fov_mask` has a fixed limit for surrounds, under which most of a dark field falls.
-    """
-    peak = float(np.percentile(pixels.max(axis=2), 99))
-    gain = np.float32(max(1.0, _FIELD_PEAK / max(peak, _DARKEST_PEAK)))
-    return fov_mask(np.minimum(pixels * gain, np.float32(1.0)))
 
 
 def _largest_filled(bright: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.classical.common import BoolArray, guided_filter, illuminated_field
+from medenh.classical.common import BoolArray, guided_filter
+from medenh.classical.photograph import illuminated_field
 from medenh.colour import luma
 from medenh.types import FloatArray
 

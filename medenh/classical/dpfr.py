@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from medenh.classical.clahe import equalise
-from medenh.classical.common import BoolArray, illuminated_field, on_lightness
+from medenh.classical.common import BoolArray, on_lightness
 from medenh.classical.dark_channel import scaled, transmission
+from medenh.classical.photograph import illuminated_field
 from medenh.types import FloatArray
 
 __all__ = ["dpfr", "reflectance"]

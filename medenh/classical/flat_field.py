@@ -6,7 +6,8 @@ from math import hypot
 
 import numpy as np
 
-from medenh.classical.common import BoolArray, illuminated_field, masked_gaussian
+from medenh.classical.common import BoolArray, masked_gaussian
+from medenh.classical.photograph import illuminated_field
 from medenh.colour import luma
 from medenh.types import FloatArray
 

@@ -9,9 +9,9 @@ import numpy as np
 from medenh.classical.common import (
     BoolArray,
     field_radius,
-    illuminated_field,
     masked_gaussian,
 )
+from medenh.classical.photograph import illuminated_field
 from medenh.types import FloatArray
 
 __all__ = ["lcn"]

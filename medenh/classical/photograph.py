@@ -11,11 +11,13 @@ from medenh.classical.common import (
     BoolArray,
     field_radius,
     fov_mask,
-    illuminated_field,
 )
 from medenh.types import FloatArray
 
-__all__ = ["lit_field", "photograph_field"]
+__all__ = ["illuminated_field", "lit_field"]
+
+_PEAK = 0.75  # the field of a dark picture is looked for in one at least as bright
+_DARKEST_PEAK = 0.02  # and brightened by no more than this allows
 
 _SIDE = 512  # px; a field needs no more detail than this
 _CORNER = 0.04  # of the shorter side
@@ -39,25 +41,26 @@ def lit_field(pixels: FloatArray) -> BoolArray:
     Returns
     -------
     bool array, shape (H, W)
-        That of `fov_mask`; where that is all of the picture, a convex field in a
-        surround that is dark, but not black. All True where there is neither.
+        That of `fov_mask`; where that is nearly all of the picture, a convex field in
+        a surround that is lifted: by noise, by light in the camera, by what lifted the
+        picture. All True where there is neither.
 
     Notes
     -----
     [measured] Of 394 frames of CVC-ClinicDB, 132 have a surround of 19 to 24 of 255
     levels, which `fov_mask` takes for field; in 128 the field is found so, at worst
-    without a dark sixth of it. Of 5,671 other images of eight kinds 13 change: 8 MRI,
-    4 photographs of STARE, 1 X-ray; dermoscopy does not.
+    without a dark sixth of it. Of STARE's ten photographs, whose surround is green and
+    has levels of .04 to .17, seven are found so.
     """
     field = fov_mask(pixels)
-    if not field.all():
+    if field.mean() <= _WHOLE:
         return field
     found = _in_lifted_surround(pixels.max(axis=2).astype(np.float32))
     return field if found is None else found
 
 
-def photograph_field(pixels: FloatArray) -> BoolArray:
-    """Return the field of view of a photograph of the fundus.
+def illuminated_field(pixels: FloatArray) -> BoolArray:
+    """Return the field of view of a picture that may be very dark.
 
     Parameters
     ----------
@@ -66,22 +69,21 @@ def photograph_field(pixels: FloatArray) -> BoolArray:
     Returns
     -------
     bool array, shape (H, W)
-        That of `illuminated_field`; where that is nearly the whole picture, a convex
-        field in a surround that is lifted: by noise, by light in the camera, by what
-        lifted the picture.
+        That of `lit_field` in the picture made brighter: its limits are fixed, and
+        most of a dark field falls under them.
 
     Notes
     -----
-    [measured] Of STARE's ten photographs in the pack, whose surround is green and has
-    levels of .04 to .17, `illuminated_field` takes five for nothing but field and parts
-    of the surround of the others for it; seven are found so. Of 2,147 other photographs
-    none changes.
+    [measured] By the step to a convex field, 24 of 47 frames under `endo-mixed` and 25
+    of 60 photographs under `dpe`, which lifts surrounds, get one or a better one, and a
+    radiograph whose black bands hold noise. None of 31, 40, 17 and 60 changes under
+    `derm-mixed`, `micro-mixed`, `xray-mixed` and `cofe-111`, and of good pictures none
+    of 107 of dermoscopy, 106 of microscopy, 56 of X-ray, 78 of CT and 26 of ultrasound,
+    3 of 67 of MRI, and 1 of 111 of the fundus.
     """
-    field = illuminated_field(pixels)
-    if field.mean() <= _WHOLE:
-        return field
-    found = _in_lifted_surround(pixels.max(axis=2).astype(np.float32))
-    return field if found is None else found
+    peak = float(np.percentile(pixels.max(axis=2), 99))
+    gain = np.float32(max(1.0, _PEAK / max(peak, _DARKEST_PEAK)))
+    return lit_field(np.minimum(pixels * gain, np.float32(1.0)))
 
 
 def _in_lifted_surround(brightest: FloatArray) -> BoolArray | None:

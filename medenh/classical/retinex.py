@@ -6,7 +6,8 @@ from math import log
 
 import numpy as np
 
-from medenh.classical.common import BoolArray, illuminated_field, masked_gaussian
+from medenh.classical.common import BoolArray, masked_gaussian
+from medenh.classical.photograph import illuminated_field
 from medenh.types import FloatArray
 
 __all__ = ["msr", "msrcp", "msrcr", "multi_scale_retinex"]

@@ -5,9 +5,9 @@ import pytest
 from scipy import ndimage
 
 from medenh.classical import METHODS
-from medenh.classical.common import illuminated_field
 from medenh.classical.dark_channel import dark_channel, scaled
 from medenh.classical.dpfr import reflectance
+from medenh.classical.photograph import illuminated_field
 
 cv2 = pytest.importorskip("cv2")
 
