@@ -149,6 +149,15 @@ def test_the_array_is_shared_not_copied():
     assert np.shares_memory(from_array(array).pixels, array)
 
 
+def test_values_whose_difference_is_no_number_are_refused(tmp_path):
+    ends = np.where(np.arange(30).reshape(6, 5) % 2, 1.0, -1.0)
+    np.save(tmp_path / "a.npy", ends * 8e307)
+    assert formats.read(tmp_path / "a.npy").to_unit().max() == 1
+    np.save(tmp_path / "a.npy", ends * 1.7e308)
+    with pytest.raises(UnsupportedError, match="further apart than any number"):
+        formats.read(tmp_path / "a.npy")
+
+
 def test_nan_is_frozen():
     array = numbers((4, 5), "f4")
     array[1, 2] = np.inf

@@ -122,7 +122,9 @@ def test_an_exact_window_has_no_half_pixel(tmp_path):
     assert (unit_range.low, unit_range.high) == (0.0, 4000.0)
 
 
-@pytest.mark.parametrize(("centre", "width"), [(30000, 100), (500, 0), (500, 1)])
+@pytest.mark.parametrize(
+    ("centre", "width"), [(30000, 100), (500, 0), (500, 1), (500, 1e308)]
+)
 def test_a_stale_or_empty_window_is_not_used(tmp_path, centre, width):
     window = {"WindowCenter": centre, "WindowWidth": width}
     image = dicom.read([save(tmp_path / "a", ramp(), **window)])

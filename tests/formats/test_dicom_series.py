@@ -39,8 +39,8 @@ def slices(folder, places, pixels=None, each=None, **more):
                 frame,
                 InstanceNumber=index + 1,
                 SOPInstanceUID=f"1.2.3.4.{index}",
-                ImageOrientationPatient=TILTED,
                 **{
+                    "ImageOrientationPatient": TILTED,
                     "PixelSpacing": SPACING,
                     "ImagePositionPatient": [f"{one:.6f}" for one in where],
                     **more,
@@ -496,6 +496,40 @@ def test_frames_in_one_shared_place_have_it(tmp_path):
     image = formats.read(save(tmp_path / "a", numbered(3), **groups))
     assert image.geometry.depth == 1
     np.testing.assert_array_equal(image.geometry.affine[:3, 3], [0, 0, 5])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]},
+        {"ImageOrientationPatient": [1, 0, 0, 0, 0, 0]},
+        {"PixelSpacing": [1e-300, 1]},
+    ],
+)
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_place_that_cannot_be_true_is_told_and_none_is_written(
+    tmp_path, told, frames
+):
+    paths = slices(tmp_path, range(frames), **told)
+    image = formats.read(paths)
+    assert image.geometry.affine is None
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "cannot be true" in word
+    with pytest.warns(UserWarning, match="cannot be true"):
+        formats.write(image, tmp_path / "a.nii")
+    written = nibabel.load(tmp_path / "a.nii").header
+    assert written["sform_code"] == written["qform_code"] == 0
+    assert dicom.lost_meaning(image, "dicom") == []
+
+
+@pytest.mark.parametrize("where", ["ImagePositionPatient", "ImageOrientationPatient"])
+def test_numbers_beyond_all_lengths_are_no_place(tmp_path, where):
+    told = {where: [1e308] * (3 if where == "ImagePositionPatient" else 6)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = formats.read(slices(tmp_path, [0], **told))
+        formats.write(image, tmp_path / "a.nii")
+    assert image.geometry.affine is None
 
 
 @pytest.mark.parametrize("spoil", ["item", "value", "frame"])

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from medenh.formats.dicom import nuclear
 from medenh.formats.dicom.header import (
+    FAR,
     functional_groups,
     integer,
     numbers,
@@ -50,6 +51,7 @@ _GAPS_TOLD = 3
 _FRAME_TIMES = {0x00181063: "FrameTime", 0x00181065: "FrameTimeVector"}
 _PLANAR, _OTHER_SCALES = 1, {2, 3}  # of regions: places; M-mode, spectra
 _CENTIMETRES = 3
+_FLAT = 1e-3  # volume of a unit cube whose sides are no directions in space [chosen]
 _EVEN = 0.05  # of a step in time, from which none may differ by more [chosen]
 
 _Plane = tuple[tuple[float, ...] | None, tuple[float, ...] | None]
@@ -208,7 +210,20 @@ def geometry_of(
     affine[:3, 1] = turns[0, 3:] * row
     affine[:3, 2] = step
     affine[:3, 3] = places[0]
+    if not _spans_space(affine):
+        problem = "the places and directions that it tells cannot be true"
+        return Geometry((np.nan, row, column), depth=depth), problem
     return Geometry((between, row, column), affine, depth), problem
+
+
+def _spans_space(affine: NDArray[np.float64]) -> bool:
+    """Tell whether three directions lead out of one plane, over possible lengths."""
+    if not np.abs(affine).max() < FAR:
+        return False
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    if sizes.min() < 1.0 / FAR:
+        return False
+    return bool(abs(np.linalg.det(affine[:3, :3] / sizes)) > _FLAT)
 
 
 def is_cine(dataset: Dataset, frames: int) -> bool:

@@ -49,7 +49,7 @@ _PICTURES_BY_OTHER_NAMES = (
     "1.2.840.10008.5.1.4.1.1.82.1",  # topography of the cornea
 )
 
-
+FAR = 1e9  # mm, levels or a cosine: no true one is beyond
 _MR_FRAME_TYPE = "MRImageFrameTypeSequence"
 # By ImageType and FrameType from the third value on (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1,
 # and words of makers) and ComplexImageComponent (C.8.13.3.1.2)
@@ -265,15 +265,15 @@ def integer(dataset: Dataset, keyword: str, default: Any) -> Any:
 
 
 def numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """Return a fixed count of finite numbers, or None."""
+    """Return a fixed count of numbers below `FAR`, or None."""
     value = dataset.get(keyword)
     if value is None or isinstance(value, str | bytes):
         return None
     try:
         found = tuple(float(one) for one in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    good = len(found) == count and bool(np.all(np.isfinite(found)))
+    good = len(found) == count and all(abs(one) < FAR for one in found)
     return found if good else None
 
 

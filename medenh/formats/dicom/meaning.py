@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from medenh import intensity
 from medenh.formats.dicom.header import (
+    FAR,
     Layout,
     functional_groups,
     integer,
@@ -398,7 +399,7 @@ def _first(value: Any) -> float | None:
         found = float(one)
     except (TypeError, ValueError):
         return None
-    return found if np.isfinite(found) else None
+    return found if abs(found) < FAR else None
 
 
 def _voi_table(dataset: Dataset) -> tuple[float, float, str] | None:
