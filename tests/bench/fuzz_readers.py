@@ -4,8 +4,9 @@
     PYTHONPATH=.fuzz python tests/bench/fuzz_readers.py FORMAT [--seconds 3600]
 
 Seeds are the files of `mutated_folder.py` in the format; whatever the bytes become, the
-header and the pixels are read or refused by an `InputError`. Anything else is kept in
-``fuzz-FORMAT/`` as a file and ends the run.
+header and the pixels are read or refused by an `InputError`, and what was read is
+written, in its format and as NIfTI, or refused by an error of medenh. Anything else is
+kept in ``fuzz-FORMAT/`` as a file and ends the run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 # nothing of medenh is imported before Atheris is there to watch it
@@ -34,9 +37,12 @@ def corpus(folder: Path, kind: str) -> list[Path]:
 
 
 def reads_or_refuses(path: Path) -> bool:
-    """Return whether a file is read; one that is refused raises InputError inside."""
+    """Return whether a file is read; one that is refused raises InputError inside.
+
+    What was read is written beside it, or that is refused.
+    """
     from medenh import formats
-    from medenh.errors import InputError
+    from medenh.errors import InputError, MedenhError
     from medenh.formats import dicom
 
     limits = formats.Limits(max_voxels=1 << 20, max_bytes=1 << 26)
@@ -49,6 +55,9 @@ def reads_or_refuses(path: Path) -> bool:
     assert image.pixels.ndim == 4
     assert image.unit_range.low < image.unit_range.high
     image.to_unit()
+    for name in {f"back.{image.format}", "back.nii"}:
+        with suppress(MedenhError), warnings.catch_warnings(action="ignore"):
+            formats.write(image, path.with_name(name))
     return True
 
 

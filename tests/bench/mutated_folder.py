@@ -2,9 +2,10 @@
 
     python tests/bench/mutated_folder.py [--mutants 300] [--data ../shared/data/formats]
 
-Seeds are files this script makes (PNG, TIFF, JPEG, BMP, NIfTI, npy) and pydicom's own
-test files; with --data also the real files of a folder. Mutations: truncation, bit
-flips, runs of zeros, zero bytes, wrong extension, 1x1, no frames, NaN.
+Seeds are files this script makes (PNG, TIFF, JPEG, BMP, NIfTI, npy), those of
+`rich_seeds` and pydicom's own test files; with --data also the real files of a folder.
+Mutations: truncation, bit flips, runs of zeros, zero bytes, wrong extension, what files
+say of themselves (`edits`), one slice of a series, 1x1, no frames, NaN.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import io
 import json
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,9 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import rich_seeds
 import tifffile
+from edits import edit
 from PIL import Image
 from pydicom.data import get_testdata_file
 
@@ -35,7 +39,7 @@ DICOM = (
     "SC_rgb_small_odd_jpeg.dcm",
     "image_dfl.dcm",
 )
-KINDS = ("truncate", "flip", "zeros", "empty", "rename", "garbage")
+KINDS = ("truncate", "flip", "zeros", "empty", "rename", "garbage", "edit", "series")
 
 
 def seeds(folder: Path, data: Path | None) -> list[Path]:
@@ -53,6 +57,7 @@ def seeds(folder: Path, data: Path | None) -> list[Path]:
     volume = nibabel.Nifti1Image(rng.integers(0, 900, (20, 24, 6), np.int16), np.eye(4))
     nibabel.save(volume, folder / "volume.nii.gz")
     nibabel.save(volume, folder / "volume.nii")
+    rich_seeds.write_all(folder)
     for name in DICOM:
         source = get_testdata_file(name, download=False)
         if source is not None:
@@ -80,6 +85,8 @@ def mutate(content: bytes, kind: str, rng: random.Random) -> bytes:
         return b""
     if kind == "garbage":
         return rng.randbytes(rng.randint(1, 5000))
+    if kind in ("edit", "series"):
+        return edit(content, rng)
     return content
 
 
@@ -103,20 +110,32 @@ def special() -> dict[str, bytes]:
 def fill(good: Path, poisoned: Path, mutants: int, seed: int, data: Path | None) -> int:
     """Make a folder of good files, and one with mutants among them; count the good."""
     rng = random.Random(seed)
-    good.mkdir(), poisoned.mkdir()
+    good.mkdir()
     files = seeds(good, data)
-    for path in files:
-        (poisoned / path.name).write_bytes(path.read_bytes())
+    series = good / "series"
+    series.mkdir()
+    rich_seeds.pet_series(series)
+    shutil.copytree(good, poisoned)
     for index in range(mutants):
-        source, kind = rng.choice(files), KINDS[index % len(KINDS)]
+        kind = KINDS[index % len(KINDS)]
+        name = f"bad{index:04d}-{kind}"
+        if kind == "series":
+            shutil.copytree(series, poisoned / name)
+            path = rng.choice(sorted((poisoned / name).iterdir()))
+            path.write_bytes(mutate(path.read_bytes(), kind, rng))
+            continue
+        source = rng.choice(files)
         suffix = "".join(source.suffixes[-2:])
         if kind == "rename":
             suffix = rng.choice([".png", ".dcm", ".nii.gz", ".tif", ".jpg", ".npy"])
+        # alone: DICOM whose place is another would make a volume of the good ones
+        folder = poisoned / name if kind == "edit" else poisoned
+        folder.mkdir(exist_ok=True)
         content = mutate(source.read_bytes(), kind, rng)
-        (poisoned / f"bad{index:04d}-{kind}{suffix}").write_bytes(content)
+        (folder / f"{name}{suffix}").write_bytes(content)
     for odd, content in special().items():
         (poisoned / f"odd-{odd}").write_bytes(content)
-    return len(files)
+    return len(files) + 1
 
 
 def measure(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from edits import edit
 from fuzz_readers import FORMATS, corpus, reads_or_refuses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,4 +52,15 @@ def test_edited_files_are_read_or_refused(kind, tmp_path):
         outcomes.add(reads_or_refuses(path))
 
     check()
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("kind", ["dicom", "tiff", "nifti"])
+def test_whatever_a_file_says_is_read_or_refused_and_written(kind, tmp_path):
+    sources = [path.read_bytes() for path in corpus(tmp_path / "corpus", kind)]
+    path, rng = tmp_path / "edited", random.Random(8)
+    outcomes = set()
+    for _ in range(300):
+        path.write_bytes(edit(rng.choice(sources), rng))
+        outcomes.add(reads_or_refuses(path))
     assert outcomes == {True, False}
