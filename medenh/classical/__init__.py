@@ -6,11 +6,12 @@ imported at its first use, so that listing methods stays quick.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from medenh.classical.info import MethodInfo, Option
+from medenh.classical.info import MethodInfo, Option, Value
 from medenh.classical.table import INFO
 
 if TYPE_CHECKING:
@@ -30,15 +31,11 @@ class Method:
     ----------
     name : str
         Its id on the command line.
-    module, function : str
-        Where it is written.
     info : MethodInfo
         What is known of it.
     """
 
     name: str
-    module: str
-    function: str
     info: MethodInfo
 
     def __call__(
@@ -72,9 +69,22 @@ class Method:
         """
         from medenh.classical.common import guarded
 
-        settings = self.info.checked(options)
-        kernel = getattr(import_module(self.module), self.function)
+        settings = self.checked(options)
+        kernel = self._found(self.info.function)
         return guarded(kernel, pixels, mask, settings)
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Value]:
+        """Return all options: the given ones, checked, and defaults for the rest.
+
+        Raises
+        ------
+        UsageError
+            An option is unknown, or its value is not allowed.
+        """
+        return self.info.checked(self.name, given)
+
+    def _found(self, name: str) -> Any:
+        return getattr(import_module(f"medenh.classical.{self.info.module}"), name)
 
     def following(self, reference: FloatArray) -> dict[str, float]:
         """Return the options that make the method follow a reference picture.
@@ -100,47 +110,9 @@ class Method:
                 f"{self.name} follows no reference picture",
                 hint="ref-color and models of HQG-Net do",
             )
-        measure = getattr(import_module(self.module), self.info.follows)
+        measure = self._found(self.info.follows)
         options: dict[str, float] = measure(reference)
         return options
 
 
-METHODS: dict[str, Method] = {
-    name: Method(name, f"medenh.classical.{module}", function, INFO[name])
-    for name, module, function in (
-        ("identity", "point", "identity"),
-        ("stretch", "point", "stretch"),
-        ("gamma", "point", "gamma"),
-        ("clahe", "clahe", "clahe"),
-        ("clahe-green", "clahe", "clahe_green"),
-        ("clahe-hsv", "clahe", "clahe_hsv"),
-        ("clahe-ycc", "clahe", "clahe_ycc"),
-        ("clahe-rgb", "clahe", "clahe_rgb"),
-        ("ben-graham", "ben_graham", "ben_graham"),
-        ("lcn", "lcn", "lcn"),
-        ("lime", "lime", "lime"),
-        ("dual", "dual", "dual"),
-        ("dcp", "dark_channel", "dcp"),
-        ("dcp-illum", "dark_channel", "dcp_illum"),
-        ("dpfr", "dpfr", "dpfr"),
-        ("msr", "retinex", "msr"),
-        ("msrcp", "retinex", "msrcp"),
-        ("msrcr", "retinex", "msrcr"),
-        ("shades-of-gray", "colour_constancy", "shades_of_gray"),
-        ("gray-world", "colour_constancy", "gray_world"),
-        ("ref-color", "colour_transfer", "ref_color"),
-        ("flat-field", "flat_field", "flat_field"),
-        ("nlm", "denoise", "nlm"),
-        ("nlm-rician", "rician", "nlm_rician"),
-        ("wavelet", "denoise", "wavelet"),
-        ("median", "denoise", "median"),
-        ("bilateral", "denoise", "bilateral"),
-        ("tv", "denoise", "tv"),
-        ("bm3d", "bm3d", "bm3d"),
-        ("unsharp", "unsharp", "unsharp"),
-        ("unsharp-guided", "unsharp", "unsharp_guided"),
-        ("tv-stretch", "chains", "tv_stretch"),
-        ("tv-flat-field", "chains", "tv_flat_field"),
-        ("flat-field-ref-color", "chains", "flat_field_ref_color"),
-    )
-}
+METHODS: dict[str, Method] = {name: Method(name, info) for name, info in INFO.items()}

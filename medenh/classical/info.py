@@ -69,18 +69,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodInfo:
-    """What is known of a method.
+    """What is known of a method, beside its card in ``weights_manifest.json``.
 
     Attributes
     ----------
-    title : str
-        Its name in full.
-    reference : str
-        Publication, or "" for common practice.
-    summary : str
-        What it does to an image, in one sentence.
-    modalities : tuple of str
-        Where it is usual (values of `medenh.types.Modality`).
+    kernel : str
+        "module.function" of `medenh.classical`: where it is written.
     natural : bool
         False where the output is a map of detail rather than a natural image.
     slow : bool
@@ -93,28 +87,32 @@ class MethodInfo:
         is black on the screen.
     options : tuple of Option
         Its settings.
-    limits : str
-        What to beware of.
     """
 
-    title: str
-    reference: str
-    summary: str
-    modalities: tuple[str, ...]
+    kernel: str
     natural: bool = True
     slow: bool = False
     follows: str = ""
     from_zero: bool = False
     options: tuple[Option, ...] = ()
-    limits: str = ""
+
+    @property
+    def module(self) -> str:
+        """The module of `medenh.classical` that it is written in."""
+        return self.kernel.partition(".")[0]
+
+    @property
+    def function(self) -> str:
+        """Its function there."""
+        return self.kernel.partition(".")[2]
 
     @property
     def defaults(self) -> dict[str, Value]:
         """Default of every option, by name."""
         return {option.name: option.default for option in self.options}
 
-    def checked(self, given: Mapping[str, Any]) -> dict[str, Value]:
-        """Return all options: the given ones, checked, and defaults for the rest.
+    def checked(self, name: str, given: Mapping[str, Any]) -> dict[str, Value]:
+        """Return all options of the method of this name, see `Method.checked`.
 
         Raises
         ------
@@ -126,7 +124,7 @@ class MethodInfo:
         if unknown:
             names = ", ".join(known) or "it has none"
             raise UsageError(
-                f"{self.title} has no option {unknown[0]!r}", hint=f"options: {names}"
+                f"{name} has no option {unknown[0]!r}", hint=f"options: {names}"
             )
         return self.defaults | {
             name: known[name].checked(value) for name, value in given.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,9 @@ def enter(
     manifest = load_manifest()
     zoo = [(card.id, card.full_id, *card.aliases) for card in manifest.cards]
     mine = own_models(own, taken={*_RESERVED, *chain.from_iterable(zoo)})
-    wanted = [one for name in names for one in _expanded(name, modality)]
+    usual = [card.id for card in _usual_methods(manifest.current(), modality)]
+    expanded = (usual if name == CLASSICAL else [name] for name in names)
+    wanted = list(chain.from_iterable(expanded))
     kind = modality.value if modality is not Modality.UNKNOWN else None
     cards = [manifest.resolve_enhancer(name, kind).card for name in wanted]
     rows = _by_row([card for card in cards if card.id != IDENTITY])
@@ -130,13 +132,12 @@ def _by_row(cards: Sequence[ModelCard]) -> dict[str, ModelCard]:
     }
 
 
-def _expanded(name: str, modality: Modality) -> list[str]:
-    if name != CLASSICAL:
-        return [name]
+def _usual_methods(cards: Iterable[ModelCard], modality: Modality) -> list[ModelCard]:
+    """Return the weight-free methods that a table of such pictures has by itself."""
+    usual = [n for n, one in METHODS.items() if one.info.natural and not one.info.slow]
+    known = modality is not Modality.UNKNOWN
     return [
-        method.name
-        for method in METHODS.values()
-        if method.info.natural
-        and not method.info.slow
-        and (modality is Modality.UNKNOWN or modality in method.info.modalities)
+        card
+        for card in cards
+        if card.method in usual and (not known or card.suits(modality))
     ]

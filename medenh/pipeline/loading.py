@@ -243,9 +243,9 @@ def _check_settings(card: ModelCard, options: EnhanceOptions) -> None:
             f"{card.id} has no settings",
             hint="weight-free methods do; `medenh models show clahe` lists them",
         )
-    from medenh.classical import INFO
+    from medenh.classical import METHODS
 
-    INFO[card.method].checked(options.settings)
+    METHODS[card.method].checked(options.settings)
 
 
 def _computation(card: ModelCard, options: EnhanceOptions, device: Device) -> str:

@@ -8,7 +8,6 @@ import pytest
 
 from medenh.classical import INFO, METHODS
 from medenh.errors import NonFiniteError, UsageError
-from medenh.types import Modality
 
 SIZES = [(1, 1), (1, 7), (2, 2), (3, 5), (9, 1), (16, 16), (37, 53), (64, 41)]
 NAMES = list(METHODS)
@@ -60,12 +59,8 @@ def test_background_is_copied_and_never_counted(name, channels):
 
     np.testing.assert_array_equal(out[~mask], bright[~mask])
     inner = np.hypot(*(np.mgrid[:48, :57] - np.array([24, 28])[:, None, None])) < 6
-    unseen = ("dual", "dcp", "dcp-illum", "dpfr", "clahe-green", "lcn", "msrcp")
-    unseen += ("shades-of-gray", "gray-world", "flat-field", "msrcr")
-    unseen += ("median", "bilateral", "tv", "bm3d", "tv-stretch", "tv-flat-field")
-    unseen += ("gamma", "clahe-hsv", "clahe-ycc", "clahe-rgb", "msr", "ref-color")
-    unseen += ("flat-field-ref-color", "unsharp-guided")
-    if name in ("stretch", "clahe", "ben-graham", *unseen):  # others see neighbours
+    # these see neighbours, or measure the noise of the whole picture
+    if name not in ("lime", "nlm", "nlm-rician", "wavelet", "unsharp"):
         other = METHODS[name](dark, mask)
         np.testing.assert_allclose(out[inner], other[inner], atol=2e-3)
 
@@ -156,9 +151,6 @@ def test_identity_gives_the_very_same_array():
 @pytest.mark.parametrize("name", NAMES)
 def test_info_is_complete(name):
     info = INFO[name]
-    assert info.title
-    assert info.summary.endswith(".")
-    assert set(info.modalities) <= {str(modality) for modality in Modality}
     assert all(option.help for option in info.options)
     assert set(info.defaults) == {option.name for option in info.options}
     assert info.natural == (name not in ("ben-graham", "lcn"))
