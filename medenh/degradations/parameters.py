@@ -237,9 +237,7 @@ class Ranged:
         operator = operator_of(self.base)
         share = draw_share(rng, severity) if self.together else None
         names = [one.name for one in fields(operator)]  # type: ignore[arg-type]
-        lacking = [
-            one for one in names if one not in self.parameters and not is_seed(one)
-        ]
+        lacking = _lacking(operator, self.parameters)
         begun = self.base.sample(rng, pixels, scene, severity) if lacking else None
         values: dict[str, Any] = {}
         for name in names:
@@ -278,6 +276,12 @@ class RangedOperator(Operator, Protocol):
         severity: float | None,
     ) -> Self:
         """Draw parameters for a picture, see `Operator.sample`."""
+        lacking = _lacking(cls, cls.parameters)
+        if lacking:  # or it would ask itself, again and again
+            raise TypeError(
+                f"{cls.__name__}.parameters does not say how to draw "
+                f"{', '.join(lacking)}; only names that end in _seed may be left out"
+            )
         ranges = Ranged(cls, cls.parameters, cls.together)
         return cast(Self, ranges.sample(rng, pixels, scene, severity))
 
@@ -299,6 +303,13 @@ def operator_of(sampler: Sampler) -> type[Operator]:
 def is_seed(name: str) -> bool:
     """Tell whether a parameter is the seed of a noise field."""
     return name.endswith("_seed")
+
+
+def _lacking(
+    operator: type[Operator], parameters: Mapping[str, Parameter]
+) -> list[str]:
+    names = [one.name for one in fields(operator)]  # type: ignore[arg-type]
+    return [one for one in names if one not in parameters and not is_seed(one)]
 
 
 def _drawn(

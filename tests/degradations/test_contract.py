@@ -1,6 +1,8 @@
 """What every recipe keeps: shape, range, replay, the seed, the field, monotony."""
 
 import json
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from skimage import data
 from medenh import degradations
 from medenh.degradations import RECIPES, Record, Scene, framing
 from medenh.degradations.engine import can_degrade_again, degrade_again
+from medenh.degradations.operator import Seed, Share
+from medenh.degradations.parameters import RangedOperator, Uniform
 from medenh.degradations.recipe import follows_severity
 from medenh.degradations.record import read_step, write_step
 from medenh.degradations.registry import OPERATORS
@@ -79,6 +83,24 @@ def test_an_operator_draws_all_of_its_parameters_within_their_bounds(name, sever
         rng = np.random.default_rng(seed)
         operator = OPERATORS[name].sample(rng, pixels, Scene(), severity)
         assert read_step(write_step(operator), OPERATORS) == operator
+
+
+@dataclass(frozen=True, slots=True)
+class _Forgetful(RangedOperator):
+    strength: Share
+    seed: Seed
+    name: ClassVar[str] = "forgetful"
+    parameters: ClassVar = {"strength": Uniform(0.0, 1.0)}
+
+    def apply(self, pixels, scene):
+        return pixels
+
+
+def test_an_operator_that_tells_no_range_of_a_parameter_is_told_its_name():
+    """It asked itself for the parameter until the stack was full."""
+    pixels = np.zeros((8, 8, 3), np.float32)
+    with pytest.raises(TypeError, match=r"_Forgetful.* draw seed; .*_seed"):
+        _Forgetful.sample(np.random.default_rng(0), pixels, Scene(), None)
 
 
 @pytest.mark.parametrize("name", NAMES)
