@@ -340,7 +340,8 @@ def cite(name: _Name) -> None:
     known = "".join(papers)
     words = [text for text in (card.paper, card.citation) if text not in known]
     parts = [console.one_line(text) for text in words]
-    parts += papers or ([] if words else ["nothing to cite: common practice"])
+    none = "common practice" if card.method else "no paper of its network is known"
+    parts += papers or ([] if words else [f"nothing to cite: {none}"])
     if card.data:
         lines = ["Images behind the weights, and their terms:"]
         for source in card.data:

@@ -28,13 +28,7 @@ def _id(metric):
     return metric.name
 
 
-def test_names_are_those_of_the_command_line():
-    assert set(METRICS) == {
-        *("psnr", "ssim", "ms-ssim", "de2000", "mae", "flat-bias"),
-        *("niqe", "sharpness", "cnr", "contrast", "noise", "fundus-quality"),
-        *("structure", "invented-edges", "lost-edges", "clipped", "mean-shift"),
-        "consistency",
-    }
+def test_every_entry_is_complete():
     for name, metric in METRICS.items():
         assert metric.name == name
         assert metric.title

@@ -102,11 +102,13 @@ def test_all_protocols_of_the_cards_have_a_table():
 @pytest.mark.parametrize("name", CARDS)
 def test_a_section_tells_of_the_present_version(name):
     card = CARDS[name]
-    (section,) = [
+    found = [
         text
         for text in PAGE.split("\n## ")
         if f"`{name}`" in text.split("\n")[0] and text.startswith("`")
     ]
+    assert len(found) == 1, f"docs/models.md needs one section titled ## `{name}`"
+    (section,) = found
     title = section.split("\n")[0]
     place = re.findall(r"`([^`]+)`", title).index(name)
     versions = re.search(r"Versions? ([\d and]+);", " ".join(section.split()))[1]
