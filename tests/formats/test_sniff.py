@@ -22,6 +22,7 @@ from medenh.errors import (
     UsageError,
 )
 from medenh.formats.array import from_array
+from medenh.formats.maps import MAP_FORMATS
 
 DATA = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
 
@@ -151,6 +152,10 @@ def test_names_with_nul_are_no_paths_and_too_long_ones_unreadable(tmp_path):
 def test_every_extension_belongs_to_one_format():
     endings = [one for several in formats.EXTENSIONS.values() for one in several]
     assert len(endings) == len(set(endings))
+
+
+def test_every_format_has_one_for_the_map_of_its_uncertainty():
+    assert set(MAP_FORMATS) == set(formats.EXTENSIONS), "medenh/formats/maps.py"
 
 
 def test_write_takes_the_format_from_the_name(tmp_path):
