@@ -176,6 +176,22 @@ _ALL = (
         metrics=_GREY,
     ),
     Protocol(
+        name="mri-multi-coil",
+        title="MRI with noise of several coils, uneven over the picture",
+        recipe="mri-multi-coil",
+        source="Constantinides et al., MRM 1997; whole range [C]",
+        modalities=("mri",),
+        metrics=_GREY,
+    ),
+    Protocol(
+        name="mri-interpolated",
+        title="MRI with Rician noise of a smaller matrix, enlarged with zeros",
+        recipe="mri-interpolated",
+        source="zero-filled interpolation; whole range [C]",
+        modalities=("mri",),
+        metrics=_GREY,
+    ),
+    Protocol(
         name="xray-low-dose",
         title="Radiographs at low dose",
         recipe="xray-low-dose",
