@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.errors import UsageError
+from medenh.errors import UnsupportedError, UsageError
 from medenh.paths import kind_of
 
 __all__ = [
@@ -224,6 +225,12 @@ class Image:
             raise UsageError(
                 f"an Image has pixels (frames, height, width, channels), not {shape}",
                 hint="1 or 3 channels; opacity is its alpha",
+            )
+        if not isfinite(self.unit_range.high - self.unit_range.low):
+            raise UnsupportedError(
+                "its values lie further apart than any number says",
+                path=self.source,
+                hint="divide them",
             )
 
     def __repr__(self) -> str:

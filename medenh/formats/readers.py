@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from medenh.errors import (
     MedenhError,
     OutOfMemoryError,
     UnreadableError,
-    UnsupportedError,
     UsageError,
     not_loaded,
 )
@@ -45,14 +43,7 @@ def read(paths: Sequence[Path], *, axis: int | None, limits: Limits) -> Image:
     if len(paths) > 1:
         _only_dicom(paths, kind)
     with _damage_told(kind, paths[0]):
-        image = _read_as(kind, paths, axis, limits)
-        if not math.isfinite(image.unit_range.high - image.unit_range.low):
-            raise UnsupportedError(
-                "its values lie further apart than any number says",
-                path=paths[0],
-                hint="divide them",
-            )
-        return image
+        return _read_as(kind, paths, axis, limits)
 
 
 @contextmanager

@@ -290,12 +290,13 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
 
 def _lost_in_nifti(image: Image, header: DicomFiles) -> list[str]:
     """Return what NIfTI gets wrong of the places and times of frames."""
-    lost = [
-        f"{problem}: NIfTI has one spacing for all, so that not all slices lie in "
-        "their place there"
-        for problem in (header.misplaced, header.uneven)
-        if problem
-    ]
+    shifted = (
+        "NIfTI has one spacing for all, so that not all slices lie in their place there"
+    )
+    nowhere = image.geometry.affine is None
+    misplaced = "in NIfTI it has no place" if nowhere else shifted
+    told = ((header.misplaced, misplaced), (header.uneven, shifted))
+    lost = [f"{problem}: {what}" for problem, what in told if problem]
     if header.untimed:
         lost.append(f"{header.untimed}: NIfTI has one step for all, and gets none")
     if unplaced := _unplaced(image, header):
