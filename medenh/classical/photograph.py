@@ -50,7 +50,8 @@ def lit_field(pixels: FloatArray) -> BoolArray:
     [measured] Of 394 frames of CVC-ClinicDB, 132 have a surround of 19 to 24 of 255
     levels, which `fov_mask` takes for field; in 128 the field is found so, at worst
     without a dark sixth of it. Of STARE's ten photographs, whose surround is green and
-    has levels of .04 to .17, seven are found so.
+    has levels of .04 to .17, seven are found so. Of 5,571 other images of seven kinds
+    12 change: 9 MRI, 3 X-ray.
     """
     field = fov_mask(pixels)
     if field.mean() <= _WHOLE:

@@ -49,6 +49,7 @@ _multi_coil = ranged(
     boost=Graded(1.0, 3.0),
     right=Uniform(-0.3, 0.3),
     down=Uniform(-0.3, 0.3),
+    band=1.0,  # else the operator draws, too, and all draws are other ones
 )
 _interpolated = ranged(MriNoise, sigma=Graded(0.01, 0.06), band=Uniform(0.5, 0.9))
 _scan = in_order(Step(MriBias, 0.5), Step(MriAnisotropy, 0.2))
