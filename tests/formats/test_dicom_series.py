@@ -503,16 +503,17 @@ def test_frames_in_one_shared_place_have_it(tmp_path):
     [
         {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]},
         {"ImageOrientationPatient": [1, 0, 0, 0, 0, 0]},
-        {"PixelSpacing": [1e-300, 1]},
+        {"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]},
     ],
 )
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_place_that_cannot_be_true_is_told_and_none_is_written(
     tmp_path, told, frames
 ):
-    paths = slices(tmp_path, range(frames), **told)
+    paths = slices(tmp_path, range(frames), SliceThickness=3, **told)
     image = formats.read(paths)
     assert image.geometry.affine is None
+    assert np.isnan(image.geometry.spacing_mm[0]) == (frames > 1)  # a slice is as thick
     (word,) = dicom.lost_meaning(image, "nifti")
     assert word.endswith("cannot be true: in NIfTI it has no place")
     with pytest.warns(UserWarning, match="cannot be true"):
@@ -520,6 +521,16 @@ def test_a_place_that_cannot_be_true_is_told_and_none_is_written(
     written = nibabel.load(tmp_path / "a.nii").header
     assert written["sform_code"] == written["qform_code"] == 0
     assert dicom.lost_meaning(image, "dicom") == []
+
+
+@pytest.mark.parametrize("told", [[1e-300, 1], [1e-300, 1e-300], [1, 1e308]])
+def test_sizes_that_cannot_be_true_are_unknown(tmp_path, told):
+    """The one of NIfTI was infinite, or nothing at all."""
+    sizes = {"PixelSpacing": told, "SliceThickness": 1e300}
+    image = formats.read(slices(tmp_path, [0], **sizes))
+    assert np.isnan(image.geometry.spacing_mm).all()
+    with pytest.warns(UserWarning, match="nothing tells the size of its pixels"):
+        formats.write(image, tmp_path / "a.nii")
 
 
 @pytest.mark.parametrize("where", ["ImagePositionPatient", "ImageOrientationPatient"])

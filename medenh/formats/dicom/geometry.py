@@ -185,8 +185,8 @@ def geometry_of(
     if order is not None:
         planes = [planes[index] for index in order]
     located = _located(planes)
+    thickness = _thickness(datasets[0]) if frames == 1 else np.nan
     if len(located) != frames:
-        thickness = _thickness(datasets[0]) if frames == 1 else np.nan
         problem = "some of its slices tell no place" if located else ""
         if len(datasets) == 1 and not located and is_cine(datasets[0], frames):
             depth = 1
@@ -212,7 +212,7 @@ def geometry_of(
     affine[:3, 3] = places[0]
     if not _spans_space(affine):
         problem = "the places and directions that it tells cannot be true"
-        return Geometry((np.nan, row, column), depth=depth), problem
+        return Geometry((thickness, row, column), depth=depth), problem
     return Geometry((between, row, column), affine, depth), problem
 
 
@@ -320,7 +320,7 @@ def _pixel_spacing(sources: Iterable[Dataset]) -> tuple[float, float]:
             "NominalScannedPixelSpacing",
         ):
             found = numbers(source, keyword, 2)
-            if found and min(found) > 0:
+            if found and min(found) > 1.0 / FAR:
                 return found[0], found[1]
     return np.nan, np.nan
 
@@ -375,7 +375,7 @@ def _thickness(dataset: Dataset) -> float:
                 found = float(source.get(keyword) or np.nan)
             except (TypeError, ValueError):
                 continue
-            if found > 0:
+            if 1.0 / FAR < found < FAR:
                 return found
     return np.nan
 
