@@ -187,6 +187,21 @@ def test_frames_of_two_detectors_are_no_times(tmp_path):
     assert "where its frames lie" in word
 
 
+def pet_slice(folder, index, place, when, value=100):
+    """Save one slice of a PET series: its number, its place, its reference time."""
+    return save(
+        folder / f"{index}.dcm",
+        np.full((7, 6), value, np.uint16),
+        sop_class="1.2.840.10008.5.1.4.1.1.128",
+        modality="PT",
+        InstanceNumber=index,
+        PixelSpacing=[4, 4],
+        ImagePositionPatient=[0, 0, 5 * place],
+        ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+        **({} if when is None else {"FrameReferenceTime": when}),
+    )
+
+
 @pytest.mark.parametrize(
     ("times", "seconds", "lost"),
     [
@@ -200,21 +215,8 @@ def test_frames_of_two_detectors_are_no_times(tmp_path):
 def test_volumes_of_pet_have_their_step_in_time(times, seconds, lost, tmp_path):
     paths = []
     for time, place in itertools.product(times, range(2)):
-        index = len(paths)
-        more = {"FrameReferenceTime": time + 7 * place} if time else {}
-        paths.append(
-            save(
-                tmp_path / f"{index}.dcm",
-                noise((7, 6)),
-                sop_class="1.2.840.10008.5.1.4.1.1.128",
-                modality="PT",
-                InstanceNumber=index,
-                PixelSpacing=[4, 4],
-                ImagePositionPatient=[0, 0, 5 * place],
-                ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
-                **more,
-            )
-        )
+        when = time + 7 * place if time else None
+        paths.append(pet_slice(tmp_path, len(paths), place, when))
     image = formats.read(paths)
     assert image.geometry.time_s == pytest.approx(seconds, nan_ok=True)
     words = dicom.lost_meaning(image, "nifti")
@@ -223,20 +225,10 @@ def test_volumes_of_pet_have_their_step_in_time(times, seconds, lost, tmp_path):
 
 
 def test_volumes_of_pet_come_in_the_order_of_their_times(tmp_path):
-    paths = []
-    for index, (time, place) in enumerate(itertools.product((2, 0, 1), range(2))):
-        path = save(
-            tmp_path / f"{index}.dcm",
-            np.full((7, 6), 10 * time + place, np.uint16),
-            sop_class="1.2.840.10008.5.1.4.1.1.128",
-            modality="PT",
-            InstanceNumber=index,
-            PixelSpacing=[4, 4],
-            ImagePositionPatient=[0, 0, 5 * place],
-            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
-            FrameReferenceTime=500 + 60000 * time,
-        )
-        paths.append(path)
+    paths = [
+        pet_slice(tmp_path, index, place, 500 + 60000 * time, 10 * time + place)
+        for index, (time, place) in enumerate(itertools.product((2, 0, 1), range(2)))
+    ]
     image = formats.read(paths)
     assert image.pixels[:, 0, 0, 0].tolist() == [0, 1, 10, 11, 20, 21]
     assert image.geometry.time_s == 60
