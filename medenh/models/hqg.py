@@ -132,6 +132,9 @@ class HQGNet(nn.Module):
 
     Attributes
     ----------
+    statistics_side : int
+        As given. A picture no longer than that is its own copy: `forward` takes one
+        pass, where `condition` and `local` together take two.
     default_code : float32 tensor, shape (1, 64)
         The guidance where none is given: the mean code of the high-quality training
         images; zeros until training sets it. Pairs that guide themselves leave it as
@@ -164,7 +167,7 @@ class HQGNet(nn.Module):
         self._factor = 2 if unshuffle else 1
         self.multiple_of = 16 * self._factor
         self.receptive_field = 128 * self._factor
-        self._side = statistics_side
+        self.statistics_side = statistics_side
         planes = 3 * self._factor**2
         self.guidance = _Encoder(3, guidance_widths)
         self.code_mean = nn.Linear(guidance_widths[-1], CODE)
@@ -256,7 +259,7 @@ class HQGNet(nn.Module):
             In [0, 1]; of a residual network unclamped in training mode, where a clamp
             would stop gradients.
         """
-        if not self.training and max(image.shape[-2:]) > self._side:
+        if not self.training and max(image.shape[-2:]) > self.statistics_side:
             return self.local(image, self.condition(image, code))
         return self.enhance(image, self.default_code if code is None else code)
 
@@ -287,7 +290,7 @@ class HQGNet(nn.Module):
         """
         check_weights(self)
         with torch.autocast(image.device.type, enabled=False):
-            x = _shrink_and_pad(image.float(), self._side, self.multiple_of)
+            x = _shrink_and_pad(image.float(), self.statistics_side, self.multiple_of)
             maps, deepest = self._encode_image(x)
             guide = self.default_code if code is None else code
             both = self._join(guide.float(), deepest)

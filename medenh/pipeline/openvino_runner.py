@@ -22,6 +22,7 @@ from medenh.errors import UsageError, spelled
 from medenh.pipeline.openvino_cache import (
     cache_folder,
     cache_key,
+    goes_whole,
     import_openvino,
     joined,
     load_parts,
@@ -57,7 +58,7 @@ class OpenVinoRunner:
     Parameters
     ----------
     parts : dict of str to openvino.Model
-        "whole", or "condition" and "local".
+        "whole", or "condition" and "local", or all three, see `goes_whole`.
     precision : "fp32" or "bf16"
     multiple_of : int
         Frames are padded to it, as the network itself would.
@@ -208,7 +209,12 @@ class OpenVinoRunner:
         height, width = x.shape[2:]
         inputs = [pad_to_multiple(x, self._multiple)]
         name = "whole"
-        if self.has_condition:
+        if not self.has_condition:
+            pass
+        elif condition is None and goes_whole(self._parts, height, width):
+            alone = False  # threads would change the order of its sums
+        else:
+            name = "joined"
             of_whole = x if self._tiled else inputs[0]
             # a condition is always one of float32, and of a single thread
             if condition is None and self.precision == "fp32" and not alone:
@@ -298,8 +304,8 @@ class OpenVinoRunner:
                     "NUM_STREAMS": 1 if alone else self.workers,
                     "INFERENCE_NUM_THREADS": self.workers,
                 }
-                whole = name == "whole" and self.has_condition
-                part = joined(self._parts) if whole else self._parts[name]
+                is_joined = name == "joined"
+                part = joined(self._parts) if is_joined else self._parts[name]
                 made = core.compile_model(part, "CPU", config), []
                 self._compiled[key] = made
             return made

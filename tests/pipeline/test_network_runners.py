@@ -90,14 +90,32 @@ def steady():
     return network.eval()
 
 
+def normalised():
+    """A network that takes one pass for pictures of up to 128 pixels, two above."""
+    torch.manual_seed(4)
+    network = models.create("hqg", preset="tiny", residual=True, statistics_side=128)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    return network.eval()
+
+
 NETWORKS = {
     "local": Local,
     "normed": Normed,
     "conditioned": conditioned,
     "fields": fields,
     "steady": steady,
+    "normalised": normalised,
 }
-MULTIPLE = {"local": 2, "normed": 1, "conditioned": 16, "fields": 8, "steady": 4}
+MULTIPLE = {
+    "local": 2,
+    "normed": 1,
+    "conditioned": 16,
+    "fields": 8,
+    "steady": 4,
+    "normalised": 16,
+}
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +265,7 @@ def test_threads_that_end_leave_their_requests_to_others(kept):
     runner = openvino_runner(kept, "conditioned")
     batch = random_batch(64, 64)
     given = [runner.run(batch)]
-    _, idle = runner._compiled["whole", "fp32", False]
+    _, idle = runner._compiled["joined", "fp32", False]
     (first,) = idle
     for _ in range(3):
         with ThreadPoolExecutor(1) as pool:
@@ -263,10 +281,27 @@ def test_whole_pictures_in_company_are_one_inference(kept, monkeypatch, name):
     runner = openvino_runner(kept, name)
     batch = random_batch(64, 80)
     given = runner.run(batch)
-    assert [part for part, _, _ in runner._compiled] == ["whole"]
+    assert [part for part, _, _ in runner._compiled] == ["joined"]
     # the parts themselves stay as they were, for tiles and single pictures
     np.testing.assert_array_equal(runner.run(batch, runner.condition(batch)), given)
     np.testing.assert_array_equal(runner.run(batch), given)
+
+
+def test_a_picture_that_is_its_own_copy_takes_one_pass(kept, monkeypatch):
+    monkeypatch.setattr(openvino_runner_module, "num_threads", lambda: 2)
+    runner = openvino_runner(kept, "normalised")
+    small, large = random_batch(128, 90), random_batch(90, 129)
+    given = runner.run(small)
+    assert [part for part, _, _ in runner._compiled] == ["whole"]
+    np.testing.assert_array_equal(runner.run(small, alone=True), given)
+    assert [part for part, _, _ in runner._compiled] == ["whole"]
+    runner.run(large)
+    assert [part for part, _, _ in runner._compiled] == ["whole", "joined"]
+    # a slice of a volume is told what it shares with others
+    shared = runner.run(small, runner.condition(small))
+    np.testing.assert_allclose(shared, given, atol=1e-5)
+    other = runner.run(small, runner.condition(large))
+    assert np.abs(other - given).max() > 1e-3
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bf16")
