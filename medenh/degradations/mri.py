@@ -49,9 +49,21 @@ _multi_coil = ranged(
     boost=Graded(1.0, 3.0),
     right=Uniform(-0.3, 0.3),
     down=Uniform(-0.3, 0.3),
-    band=1.0,  # else the operator draws, too, and all draws are other ones
+    # all, else the operator draws, too, and all draws are other ones
+    band=1.0,
+    air=1.0,
+    part="magnitude",
 )
 _interpolated = ranged(MriNoise, sigma=Graded(0.01, 0.06), band=Uniform(0.5, 0.9))
+_masked = one_of(
+    in_order(ranged(MriNoise, air=0.0)),
+    in_order(ranged(MriNoise, part="real", air=0.0)),
+    in_order(
+        ranged(
+            MriNoise, sigma=Graded(0.01, 0.03), coils=Choices((4, 8, 16, 32)), air=0.0
+        )
+    ),
+)
 _scan = in_order(Step(MriBias, 0.5), Step(MriAnisotropy, 0.2))
 _fault = one_of(
     *(
@@ -81,6 +93,12 @@ RECIPES = (
         "Rician noise of a smaller matrix that was enlarged with zeros in k-space",
         "Zero-filled interpolation, usual on scanners [known]; ranges [C]",
         in_order(_interpolated),
+    ),
+    _recipe(
+        "mri-masked",
+        "Noise of one coil, of several or of a real part, with black air around it",
+        "Scanners that blacken air, heads that were cut out [known]; ranges [C]",
+        _masked,
     ),
     _recipe(
         "mri-undersampled",

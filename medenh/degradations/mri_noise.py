@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,8 @@ from medenh.types import FloatArray
 __all__ = ["OPERATORS", "MriNoise"]
 
 _WIDTH = 0.5  # of the region of poor coil geometry, in half sides
+_AIR, _BRIGHTEST = 0.08, 0.995  # of that quantile: darker than the darkest tissue
+_AIR_SCALE = 128.0  # standard deviations of the smoothing in a longer side
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,20 @@ class MriNoise(RangedOperator):
         Share of k-space along each axis that was measured: below 1 the noise is that of
         a smaller matrix which the scanner enlarged with zeros, so that neighbours share
         it. The picture keeps its detail.
+    air : float
+        Share of the noise that stays in the air around; 0 is a scanner that blackens
+        it, or a head that was cut out. Air is what a smoothed frame shows darker than 8
+        % of its brightest tissue, without what tissue encloses [C].
+    part : "magnitude" or "real"
+        Which part of the complex picture is kept. "real" is a picture whose phase was
+        corrected: its noise is Gaussian, and what falls below zero is cut off.
 
     Notes
     -----
     Gudbjartsson & Patz 1995: ``sqrt((x + n1)^2 + n2^2)``; with L coils the magnitude of
     2 L Gaussian parts, the signal in one of them (Constantinides 1997) [known]. Levels
     are BrainWeb's 1 to 9 % of the brightest tissue [known]. In air it is Rayleigh: air
-    becomes brighter, as it does in a scanner.
+    becomes brighter, as it does in a scanner. Real parts: Eichner et al. 2015 [known].
     """
 
     sigma: Factor
@@ -61,7 +70,10 @@ class MriNoise(RangedOperator):
     right: float
     down: float
     noise_seed: Seed
-    band: Annotated[float, Field(gt=0, le=1)] = 1.0  # records of before have none
+    # records of before have none of these three
+    band: Annotated[float, Field(gt=0, le=1)] = 1.0
+    air: Annotated[float, Field(ge=0, le=1)] = 1.0
+    part: Literal["magnitude", "real"] = "magnitude"
 
     name: ClassVar[str] = "mri-noise"
     parameters: ClassVar = {
@@ -71,6 +83,8 @@ class MriNoise(RangedOperator):
         "right": 0.0,
         "down": 0.0,
         "band": 1.0,
+        "air": 1.0,
+        "part": "magnitude",
     }
 
     def apply(self, pixels: FloatArray, scene: Scene) -> FloatArray:
@@ -83,8 +97,12 @@ class MriNoise(RangedOperator):
             sigma = np.float32(self.sigma) * self._growth(plane.shape)
             noise, power = self._parts(rng, plane.shape)
             real = plane + sigma * noise
-            magnitude: FloatArray = np.sqrt(real**2 + sigma**2 * power)
-            return magnitude - plane
+            if self.part == "real":
+                kept: FloatArray = np.maximum(real, 0.0)
+            else:
+                kept = np.sqrt(real**2 + sigma**2 * power)
+            change = kept - plane
+            return change if self.air == 1.0 else change * self._share(plane)
 
         return change_grey(pixels, change)
 
@@ -104,6 +122,14 @@ class MriNoise(RangedOperator):
             others = rng.chisquare(2 * self.coils - 2, shape)
             power += others.astype(np.float32)
         return noise, power
+
+    def _share(self, plane: FloatArray) -> FloatArray:
+        """Return how much of the noise stays: 1 in tissue, `air` outside."""
+        from scipy.ndimage import binary_fill_holes, gaussian_filter
+
+        smooth = gaussian_filter(plane, max(plane.shape) / _AIR_SCALE)
+        tissue = binary_fill_holes(smooth > _AIR * np.quantile(plane, _BRIGHTEST))
+        return np.where(tissue, np.float32(1.0), np.float32(self.air))
 
     def _growth(self, shape: tuple[int, ...]) -> FloatArray:
         y = np.linspace(-1.0, 1.0, shape[0])[:, None] - self.down

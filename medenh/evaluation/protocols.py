@@ -192,6 +192,14 @@ _ALL = (
         metrics=_GREY,
     ),
     Protocol(
+        name="mri-masked",
+        title="Noise of one coil, of several or of a real part, air black",
+        recipe="mri-masked",
+        source="Gudbjartsson & Patz 1995; Constantinides 1997; whole range [C]",
+        modalities=("mri",),
+        metrics=_GREY,
+    ),
+    Protocol(
         name="xray-low-dose",
         title="Radiographs at low dose",
         recipe="xray-low-dose",

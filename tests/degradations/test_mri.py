@@ -80,6 +80,32 @@ def test_noise_of_a_smaller_matrix_is_as_strong_and_of_its_band_alone(coils):
     assert inside > 0.99  # what the magnitude spreads is next to nothing here
 
 
+def test_air_can_stay_black_while_what_tissue_encloses_gets_noise():
+    y, x = np.mgrid[:200, :160]
+    radius = np.hypot(y - 100, x - 80)
+    plane = np.where((radius < 60) & (radius > 20), 0.5, 0.0).astype(np.float32)
+    plane = plane[..., None]
+    everywhere = noise(0.05, 4).apply(plane, SCENE)
+    inside = replace(noise(0.05, 4), air=0.0).apply(plane, SCENE)
+    tissue, air = (radius < 59)[..., None], (radius > 64)[..., None]
+    np.testing.assert_array_equal(inside[tissue], everywhere[tissue])
+    assert (inside[air] == 0.0).all()
+    half = replace(noise(0.05, 4), air=0.5).apply(plane, SCENE)
+    np.testing.assert_allclose(half[air], everywhere[air] / 2, rtol=1e-6)
+
+
+def test_the_real_part_has_gaussian_noise_cut_off_at_zero():
+    real = replace(noise(0.05), part="real")
+    plane = np.full((400, 400, 1), 0.1, np.float32)
+    noisy = real.apply(plane, SCENE)
+    # two standard deviations above zero: a fortieth of the pixels is cut off
+    assert (noisy == 0.0).mean() == pytest.approx(scipy.stats.norm.cdf(-2), rel=0.05)
+    assert noisy.min() == 0.0
+    bright = real.apply(plane + 0.5, SCENE)
+    assert bright.mean() == pytest.approx(0.6, abs=1e-3)
+    assert bright.std() == pytest.approx(0.05, rel=0.01)
+
+
 def test_records_from_before_the_band_still_replay(brain):
     params = {"sigma": 0.05, "coils": 1, "boost": 1.0, "right": 0.0, "down": 0.0}
     step = StepRecord(op="mri-noise", params=params | {"noise_seed": 5})
