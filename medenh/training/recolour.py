@@ -1,4 +1,4 @@
-"""Pictures in colours of no data set, for networks that guess an exposure."""
+"""Pictures in colours or tones of no data set."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import numpy as np
 from medenh.colour import luma
 from medenh.types import FloatArray
 
-__all__ = ["recoloured"]
+__all__ = ["recoloured", "retoned"]
 
 _FLAT = 0.02  # a square with less between its extremes shows nothing
 _INVERTED = 0.15  # share of pictures turned into their negatives
 _LEAST_TURN = np.pi / 4  # of the hues; less would look like the picture itself
+_KNOTS = np.array((0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0))  # of the brightest tone
+_STEEPEST = 1.6  # a steeper curve would show the picture's own noise and rounding
 
 
 def recoloured(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -47,6 +49,40 @@ def recoloured(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
     chroma = (pixels - grey[..., None]) @ turn.T
     gain = rng.uniform(0.3, 1.7) * min((white - black) / (high - low), 3.0)
     out: FloatArray = (tones[..., None] + gain * chroma).clip(0, 1).astype(np.float32)
+    return out
+
+
+def retoned(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return a grey picture whose tones went through a random curve; black stays.
+
+    Such are other contrasts of the same head: tissue that was bright becomes dark, or
+    as bright as its neighbour. A denoiser that never saw large dark tissue takes it for
+    air and blackens it [measured, `denoise-mri`].
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, 1 or 3), in [0, 1]
+    rng : Generator
+
+    Returns
+    -------
+    float32 array, same shape, in [0, 1]
+        Colour pictures come back as they are, and so do nearly black ones.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    top = float(pixels.max())
+    if pixels.shape[2] != 1 or top < _FLAT:
+        return pixels
+    tones = rng.uniform(0.0, 1.0, _KNOTS.size)
+    tones[:2] = 0.0, rng.uniform(0.03, 0.2)  # air stays air
+    reach = _STEEPEST * np.diff(_KNOTS)
+    for index in range(2, _KNOTS.size):
+        before = tones[index - 1]
+        step = np.clip(tones[index] - before, -reach[index - 1], reach[index - 1])
+        tones[index] = before + step
+    curve = PchipInterpolator(_KNOTS, tones)
+    out: FloatArray = (top * curve(pixels / top)).clip(0, 1).astype(np.float32)
     return out
 
 

@@ -23,7 +23,7 @@ from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
 from medenh.opencv import cv2
 from medenh.training.data import CleanImage
-from medenh.training.recolour import recoloured
+from medenh.training.recolour import recoloured, retoned
 from medenh.training.sections import DataConfig
 from medenh.types import FloatArray
 
@@ -228,12 +228,14 @@ class PairSampler(_Drawing):
     def _pair(
         self, clean: FloatArray, image: CleanImage, cut: Cut, rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the clean square, perhaps in other colours, and the degraded one."""
+        """Return the clean square, perhaps in other tones, and the degraded one."""
         config, field = self._config, _field(clean, image)
         if field is not None and config.field_share < 1:
             field = field if rng.random() < config.field_share else None
         if config.recolour_share and rng.random() < config.recolour_share:
             clean, field = recoloured(clean, rng), None
+        if config.retone_share and rng.random() < config.retone_share:
+            clean = retoned(clean, rng)
         if rng.random() < config.identity_share:
             return clean, clean
         recipe = pick_recipe(config.recipes, config, image.modality, rng)

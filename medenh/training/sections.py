@@ -182,6 +182,9 @@ class DataConfig(Section):
     recolour_share : float
         Share of pairs of colour pictures in hues and tones of no data set, from black
         to white: what to do with a picture unlike all that are learnt from.
+    retone_share : float
+        Share of pairs of grey pictures whose tones go through a random curve that keeps
+        black: other contrasts of the same head.
     squared_share : float
         Share of fundus photographs, paired or not, that are shown as the square around
         the field, black outside it, as the protocols and cleaned archives show them.
@@ -224,6 +227,7 @@ class DataConfig(Section):
     identity_share: float = Field(default=0.1, ge=0, le=1)
     quantise_share: float = Field(default=0.8, ge=0, le=1)
     recolour_share: float = Field(default=0.0, ge=0, le=1)
+    retone_share: float = Field(default=0.0, ge=0, le=1)
     squared_share: float = Field(default=0.0, ge=0, le=1)
     field_share: float = Field(default=1.0, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"

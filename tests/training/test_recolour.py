@@ -6,7 +6,7 @@ from skimage.color import rgb2lab
 from skimage.data import retina
 from skimage.transform import resize
 
-from medenh.training.recolour import recoloured
+from medenh.training.recolour import recoloured, retoned
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,25 @@ def test_keeps_the_order_of_tones_or_turns_it(eye):
 def test_leaves_what_has_no_colours_or_tones(pixels):
     out = recoloured(pixels, np.random.default_rng(0))
     np.testing.assert_array_equal(out, pixels)
+
+
+def test_a_grey_picture_gets_other_tones_and_black_stays_black():
+    ramp = np.linspace(0, 0.8, 400, dtype=np.float32).reshape(20, 20, 1)
+    darker = brighter = 0
+    for seed in range(20):
+        out = retoned(ramp, np.random.default_rng(seed))
+        assert out.dtype == np.float32
+        assert out.min() == out[0, 0, 0] == 0.0
+        assert 0 < out.max() <= 0.8 + 1e-6
+        steps = np.diff(out.ravel()) / np.diff(ramp.ravel())
+        assert np.abs(steps).max() < 4, "noise would show"
+        assert out.ravel()[:40].max() < 2 * ramp.ravel()[:40].max(), "air stays air"
+        darker += bool((steps < -0.1).any())
+        brighter += bool(np.abs(out - ramp).max() > 0.1)
+    assert darker > 10
+    assert brighter > 15
+
+
+def test_colours_and_black_pictures_keep_their_tones(eye):
+    for pixels in (eye, np.zeros((8, 8, 1), np.float32)):
+        np.testing.assert_array_equal(retoned(pixels, np.random.default_rng(0)), pixels)
