@@ -122,8 +122,19 @@ def test_an_exact_window_has_no_half_pixel(tmp_path):
     assert (unit_range.low, unit_range.high) == (0.0, 4000.0)
 
 
+@pytest.mark.parametrize("width", [4e9, 4e30])
+def test_a_window_of_large_quantities_is_taken(tmp_path, width):
+    more = {"RescaleSlope": width / 4096, "RescaleIntercept": 0, "modality": "PT"}
+    window = {"WindowCenter": width / 2, "WindowWidth": width}
+    image = dicom.read([save(tmp_path / "a", ramp(), **more, **window)])
+    assert image.unit_range.reason == "window"
+    assert image.unit_range.high == pytest.approx(width)
+    np.testing.assert_allclose(image.to_unit()[0, 0], ramp() / 4096, atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    ("centre", "width"), [(30000, 100), (500, 0), (500, 1), (500, 1e308)]
+    ("centre", "width"),
+    [(30000, 100), (500, 0), (500, 1), (500, 1e308), (1e20, 100)],
 )
 def test_a_stale_or_empty_window_is_not_used(tmp_path, centre, width):
     window = {"WindowCenter": centre, "WindowWidth": width}

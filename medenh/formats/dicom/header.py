@@ -49,7 +49,7 @@ _PICTURES_BY_OTHER_NAMES = (
     "1.2.840.10008.5.1.4.1.1.82.1",  # topography of the cornea
 )
 
-FAR = 1e9  # mm, levels or a cosine: no true one is beyond
+FAR = 1e9  # mm, a cosine or a place in a table: no true one is beyond
 _MR_FRAME_TYPE = "MRImageFrameTypeSequence"
 # By ImageType and FrameType from the third value on (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1,
 # and words of makers) and ComplexImageComponent (C.8.13.3.1.2)

@@ -11,7 +11,6 @@ from pydicom.dataset import Dataset
 
 from medenh import intensity
 from medenh.formats.dicom.header import (
-    FAR,
     Layout,
     functional_groups,
     integer,
@@ -72,6 +71,9 @@ _BY_MODALITY = {
 # are narrower than a body, but show some of it, if they are not of stored numbers.
 _CLIPPED, _CLIPPED_HU = 0.5, 0.99  # [chosen]
 _DIM = 0.02  # [chosen] share of a window, below which values are those of another scale
+# Activity in Bq/ml passes 1e9; what lies above this would be infinite as float32, the
+# width of a window and its limits too
+_LARGEST = float(np.finfo(np.float32).max) / 2
 _PROJECTIONS = (
     "1.2.840.10008.5.1.4.1.1.12.1",  # angiography
     "1.2.840.10008.5.1.4.1.1.12.2",  # radiofluoroscopy
@@ -380,11 +382,9 @@ def _window(item: Dataset) -> tuple[float, float, str] | None:
     if centre is None or width is None:
         return None
     if text(item, "VOILUTFunction") in ("", "LINEAR"):
-        if width <= 1.0:
-            return None
-        low = centre - 0.5 - (width - 1.0) / 2
-        return low, low + width - 1.0, "window"
-    return (centre - width / 2, centre + width / 2, "window") if width > 0 else None
+        centre, width = centre - 0.5, width - 1.0
+    low, high = centre - width / 2, centre + width / 2
+    return (low, high, "window") if low < high else None
 
 
 def _first(value: Any) -> float | None:
@@ -399,7 +399,7 @@ def _first(value: Any) -> float | None:
         found = float(one)
     except (TypeError, ValueError):
         return None
-    return found if abs(found) < FAR else None
+    return found if abs(found) < _LARGEST else None
 
 
 def _voi_table(dataset: Dataset) -> tuple[float, float, str] | None:
