@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from medenh.errors import UsageError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARCHITECTURES",
+    "NO_ENHANCERS",
+    "RECOGNISERS",
     "check_options",
     "create",
     "find_architecture",
@@ -159,6 +162,14 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     ),
 }
 
+# What answers with logits, by the kind of its task
+RECOGNISERS = {
+    "segmentation": ("unet", "agnet"),
+    "classification": ("classifier", "resnet"),
+}
+# The feature network gives pictures back, but only to be trained by them
+NO_ENHANCERS = frozenset(chain(("autoencoder",), *RECOGNISERS.values()))
+
 
 def find_architecture(name: str) -> dict[str, dict[str, Any]]:
     """Return the presets of an architecture: name to options.
@@ -236,9 +247,9 @@ def create(architecture: str, preset: str = "default", **options: Any) -> nn.Mod
     Returns
     -------
     torch.nn.Module
-        Takes float32 (B, 3, H, W) in [0, 1] and gives the same, or, from the networks
-        of the downstream tasks, logits: (B, K, H, W) of a "unet" or an "agnet",
-        (B, K) of a "classifier" or a "resnet".
+        Takes float32 (B, 3, H, W) in [0, 1] and gives the same, or, if it is one of
+        `RECOGNISERS`, logits: (B, K, H, W) for segmentation, (B, K) for
+        classification.
 
     Raises
     ------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from medenh.errors import UsageError
+from medenh.models import RECOGNISERS
 from medenh.tasks import TASKS, Task, find_task
 from medenh.training.sections import (
     AdversarialConfig,
@@ -41,13 +43,8 @@ LOSSES = {
     "still_gan": ("adversarial", *StillGanConfig.model_fields),
 }
 
-_RECOGNITION = ("segmentation", "classification")
 _CONDITIONED = ("dpe-plus", "fieldnet")
 _UNPAIRED = ("hq-guided", "still-gan")
-_RECOGNISERS = {
-    "segmentation": ("unet", "agnet"),
-    "classification": ("classifier", "resnet"),
-}
 
 
 class TrainConfig(Section):
@@ -129,7 +126,7 @@ class TrainConfig(Section):
                 f"batch {self.batch} does not part into accumulate {self.accumulate}: "
                 "give accumulate=1, or a multiple of it as batch"
             )
-        if self.strategy in _RECOGNITION:
+        if self.strategy in RECOGNISERS:
             self._check_recogniser()
         else:
             self._check_enhancer()
@@ -140,7 +137,7 @@ class TrainConfig(Section):
         if task is None or task.kind != self.strategy:
             known = ", ".join(t.name for t in TASKS.values() if t.kind == self.strategy)
             raise ValueError(f"{self.strategy} wants a task, one of {known}")
-        allowed = _RECOGNISERS[self.strategy]
+        allowed = RECOGNISERS[self.strategy]
         if self.network.architecture not in allowed:
             raise ValueError(
                 f"{self.strategy} trains {' or '.join(allowed)}, "
@@ -156,8 +153,7 @@ class TrainConfig(Section):
     def _check_enhancer(self) -> None:
         if self.task:
             raise ValueError(f"{self.strategy} has no task; promote.task, perhaps?")
-        known = {name for names in _RECOGNISERS.values() for name in names}
-        if self.network.architecture in known:
+        if self.network.architecture in chain(*RECOGNISERS.values()):
             raise ValueError(
                 f"{self.network.architecture} recognises and cannot enhance: "
                 "strategy segmentation or classification"

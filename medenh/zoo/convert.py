@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from medenh.errors import OutputError, UsageError, WeightsError, check_word
 from medenh.hashing import sha256_file
+from medenh.models import NO_ENHANCERS
 from medenh.scratch import scratch_folder
 from medenh.zoo.cache import publishing
 from medenh.zoo.card import (
@@ -130,15 +131,13 @@ FOREIGN: dict[str, Foreign] = {
 }
 
 
-# Networks that answer with logits or codes: a picture put through them is none.
-_NO_ENHANCERS = ("agnet", "autoencoder", "classifier", "resnet", "unet")
 # where loops keep the network beside the optimiser
 _OWN_PLACES = ("state_dict", "model_state_dict", "model", "network")
 
 
 def _own(architecture: str, preset: str, options: Mapping[str, Any]) -> Foreign:
     """Return how weights of a network of ours are read, of whoever's training."""
-    if architecture in _NO_ENHANCERS:
+    if architecture in NO_ENHANCERS:
         raise UsageError(
             f"no checkpoints of {architecture!r} are converted: it enhances nothing",
             hint="recognisers come into the zoo by `medenh train` and `models publish`",

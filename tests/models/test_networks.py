@@ -7,8 +7,9 @@ from medenh import models
 from medenh.errors import UsageError
 
 PRESETS = {"dpe": "default", "hqg-legacy": "code-only"}  # the others have a "tiny"
-ANSWERS = {"agnet", "autoencoder", "classifier", "resnet", "unet"}  # no pictures
-ENHANCERS = sorted({*models.ARCHITECTURES} - ANSWERS - {"hqg-legacy"})  # too large
+ENHANCERS = sorted(  # hqg-legacy is too large
+    {*models.ARCHITECTURES} - models.NO_ENHANCERS - {"hqg-legacy"}
+)
 
 
 def _parameters(network):
@@ -53,6 +54,19 @@ def test_any_size_keeps_shape_and_range(architecture, preset, size):
     assert torch.isfinite(out).all()
     assert out.min() >= 0
     assert out.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (33, 100)])
+@pytest.mark.parametrize(
+    ("kind", "architecture"),
+    [(kind, name) for kind, names in models.RECOGNISERS.items() for name in names],
+)
+def test_recognisers_answer_with_logits_at_any_size(kind, architecture, size):
+    network = _seeded(architecture, "tiny", classes=4)
+    with torch.no_grad():
+        out = network(torch.rand(2, 3, *size))
+    assert out.shape == ((2, 4, *size) if kind == "segmentation" else (2, 4))
+    assert torch.isfinite(out).all()
 
 
 def test_filters_are_added_by_their_shares_in_the_place_of_their_values():

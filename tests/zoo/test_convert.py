@@ -225,7 +225,7 @@ class TestDPE:
             convert(tmp_path / "a.pth", tmp_path / f"{name}.zip", "dpe")
 
 
-ENHANCERS = sorted(set(models.ARCHITECTURES) - set(convert_module._NO_ENHANCERS))
+ENHANCERS = sorted(set(models.ARCHITECTURES) - models.NO_ENHANCERS)
 
 
 def made(architecture, preset=None, **options):
