@@ -340,7 +340,8 @@ def test_frames_that_the_header_does_not_tell_of_are_told(
         *[(JPEGLSLossless, 4, 1, 0), (JPEGLSLossless, None, 1, 3)],
         *[(JPEG2000Lossless, 3, 1, 1), (JPEG2000Lossless, None, 2, 3)],
         *[(JPEGLosslessSV1, 3, 2, 1), (JPEGLosslessSV1, 4, 3, 0)],
-        (RLELossless, 4, 1, 0),
+        *[(RLELossless, 4, 1, 0), (RLELossless, None, 1, 3), (RLELossless, 3, 1, 1)],
+        *[(RLELossless, 4, 2, 0), (RLELossless, None, 2, 3)],
     ],
 )
 def test_compressed_frames_are_counted_without_a_table_of_offsets(

@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
+from pydicom.encaps import (
+    encapsulate,
+    generate_fragments,
+    generate_frames,
+    parse_basic_offsets,
+)
 from pydicom.pixels.utils import as_pixel_options
 
 from medenh.errors import UnreadableError, UnsupportedError
@@ -144,6 +149,29 @@ def _begins(fragment: bytes, layout: Layout, syntax: uid.UID) -> bool:
     return fragment.startswith(struct.pack("<2I", segments, 64))  # PS3.5 G.5
 
 
+def _in_frames(dataset: Dataset, layout: Layout, syntax: uid.UID) -> bytes:
+    """Return encapsulated pixel data, with a table of offsets where RLE needs one.
+
+    Without it pydicom takes all fragments for parts of a lone frame, and where a header
+    tells of more cannot part them. Decoders of the others stop where a frame ends.
+    """
+    stored: bytes = dataset.PixelData
+    data = BytesIO(stored)
+    told = parse_basic_offsets(data) or "ExtendedOffsetTable" in dataset
+    if syntax != uid.RLELossless or told:
+        return stored
+    fragments = list(generate_fragments(data))
+    if len(fragments) == layout.frames:
+        return stored
+    frames: list[bytes] = []
+    for fragment in fragments:
+        if frames and not _begins(fragment, layout, syntax):
+            frames[-1] += fragment
+        else:
+            frames.append(fragment)
+    return encapsulate(frames)
+
+
 def _native_bytes(layout: Layout) -> int:
     """Return how long pixel data are that are not compressed."""
     # 4:2:2 colour, which decoding makes whole, has two samples a pixel
@@ -201,7 +229,8 @@ def _collect(
         options |= _described(dataset)
         options["plugin"] = _plugin(dataset, layout, syntax)
         words = {"syntax": syntax, "shape": shape, "dtype": layout.dtype.str, **options}
-        isolation.fill(pixels, _DECODE, words, dataset.PixelData, path)
+        data = _in_frames(dataset, layout, syntax)
+        isolation.fill(pixels, _DECODE, words, data, path)
         if not as_stored:
             pixels = _signed(pixels, layout)
     else:
