@@ -249,7 +249,7 @@ PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
 
 
 def find_protocol(name: str) -> Protocol:
-    """Return a protocol.
+    """Return a frozen protocol.
 
     Raises
     ------
@@ -257,10 +257,8 @@ def find_protocol(name: str) -> Protocol:
         No protocol of that name.
     """
     if name not in PROTOCOLS:
-        known = ", ".join(PROTOCOLS)
         raise UsageError(
-            f"no protocol named {name!r}",
-            hint=f"one of {known}, or a recipe of your own, a file that ends in .toml",
+            f"no protocol named {name!r}", hint=f"one of {', '.join(PROTOCOLS)}"
         )
     return PROTOCOLS[name]
 
@@ -277,10 +275,12 @@ def protocol_of(name: str) -> Protocol:
     UsageError
         No protocol of that name, or a file (``.toml``) that is no recipe.
     """
-    if not name.lower().endswith(".toml"):
-        return find_protocol(name)
     from medenh.degradations import find_recipe
 
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if not name.lower().endswith(".toml"):
+        raise _no_protocol(name)
     recipe = find_recipe(name)
     grey = bool(recipe.modalities) and set(recipe.modalities) <= _GREY_KINDS
     return Protocol(
@@ -291,4 +291,28 @@ def protocol_of(name: str) -> Protocol:
         modalities=recipe.modalities,
         metrics=_GREY if grey else _FULL,
         region="fov" if recipe.framing == "fundus" else "whole",
+    )
+
+
+def _no_protocol(name: str) -> UsageError:
+    """Return the error of a name that is none; of a recipe it says what to do."""
+    from medenh.degradations import RECIPES
+
+    if name not in RECIPES:
+        known = ", ".join(PROTOCOLS)
+        return UsageError(
+            f"no protocol named {name!r}",
+            hint=f"one of {known}, or a recipe of your own, a file that ends in .toml",
+        )
+    kinds = set(RECIPES[name].modalities)
+    like = ", ".join(
+        one.name
+        for one in _ALL
+        if not kinds or not one.modalities or kinds & set(one.modalities)
+    )
+    return UsageError(
+        f"{name!r} is a recipe; a protocol is one frozen with seed, size and metrics",
+        hint=f"for such pictures: {like}; or `medenh degrade --print-recipe {name} > "
+        f"{name}.toml`, in Python medenh.degradations.recipe_text: a recipe's file is "
+        "a protocol, too",
     )

@@ -21,7 +21,7 @@ from scipy import ndimage
 import medenh
 from medenh import formats, models
 from medenh.classical import INFO, METHODS
-from medenh.degradations import RECIPES
+from medenh.degradations import RECIPES, recipe_text
 from medenh.errors import OutputError, UsageError, WeightsError
 from medenh.evaluation.benchmark import BenchmarkOptions, run_protocol
 from medenh.evaluation.cases import Clean, choose
@@ -57,7 +57,21 @@ def test_every_protocol_names_what_there_is():
         if recipe.modalities and protocol.modalities:
             assert set(protocol.modalities) <= set(recipe.modalities)
     with pytest.raises(UsageError, match=r"'nothing' \(.* ends in .toml"):
-        find_protocol("nothing")
+        protocol_of("nothing")
+    with pytest.raises(UsageError, match=r"'own.toml' \(one of .*-mixed\)$"):
+        find_protocol("own.toml")  # as cards do
+
+
+def test_a_recipe_that_is_no_protocol_is_told_how_it_becomes_one(tmp_path):
+    with pytest.raises(UsageError, match="is a recipe; a protocol is") as caught:
+        protocol_of("mri-mixed")
+    names, words = caught.value.hint.split("; ")
+    assert names.endswith(": dpe, mri-rician, mri-multi-coil, mri-interpolated")
+    assert "--print-recipe mri-mixed > mri-mixed.toml" in words
+    for name in RECIPES:
+        own = tmp_path / f"{name}.toml"
+        own.write_text(recipe_text(name))
+        assert protocol_of(str(own)).recipe.modalities == RECIPES[name].modalities
 
 
 def test_outputs_of_earlier_runs_are_no_clean_pictures(data, caplog):
