@@ -87,7 +87,7 @@ def _inputs(
     low = [
         row
         for row in read_rows(folder)
-        if row["split"] != "train" and row["quality"] not in _GOOD
+        if row["split"] in ("val", "test") and row["quality"] not in _GOOD
     ]
     for at in _spread(len(low), limit):
         image = PackCase(folder, low[at], native).read(()).image
