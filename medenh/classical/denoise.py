@@ -36,7 +36,9 @@ def nlm(
     Notes
     -----
     scikit-image's fast mode on floats: OpenCV's takes 8 bits only (16 with another
-    distance) and would quantise.
+    distance) and would quantise. Where noise grows with brightness, as of photon
+    counts, the mean falls: a patch that fluctuates up has more noise than one that
+    fluctuates down, is less like its neighbours and weighs less in their means.
     """
     from skimage.restoration import denoise_nl_means
 

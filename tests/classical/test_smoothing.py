@@ -56,6 +56,17 @@ def test_widest_settings_work_at_any_size(size, channels):
         assert pixels.min() - 1e-6 <= out.min() <= out.max() <= pixels.max() + 1e-6
 
 
+def test_photon_counts_keep_their_sum_under_tv_and_lose_some_under_nlm():
+    expected = 0.5 + 3.0 * (scene(96, 80)[..., 0] > 0.5)
+    counts = np.random.default_rng(0).poisson(expected).astype(np.float32)
+    pixels = (counts / counts.max())[..., None]
+    mean = {
+        name: METHODS[name](pixels).mean() / pixels.mean() for name in ("tv", "nlm")
+    }
+    assert mean["tv"] == pytest.approx(1, abs=1e-4)
+    assert 0.95 < mean["nlm"] < 0.995  # as its notes say
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_depth_survives(name):
     deep = np.linspace(0.2, 0.4, 300 * 300, dtype=np.float32).reshape(300, 300, 1)
