@@ -487,6 +487,37 @@ def test_volumes_stay_as_they_lie_in_the_file(tmp_path):
         assert pixels[:, 0, 0, 0].tolist() == list(range(len(places)))
 
 
+def test_frames_of_an_ultrasound_volume_have_spacing_and_order_and_no_place(tmp_path):
+    groups = plane_groups((4, 0, 2, 4, 0, 2))
+    groups["sop_class"] = "1.2.840.10008.5.1.4.1.1.6.2"
+    for index, group in enumerate(groups["PerFrameFunctionalGroupsSequence"]):
+        plane, time = Dataset(), Dataset()
+        (patient,) = group.PlanePositionSequence
+        del group.PlanePositionSequence
+        plane.ImagePositionVolume = patient.ImagePositionPatient
+        time.TemporalPositionTimeOffset = index < 3  # the later volume first
+        group.PlanePositionVolumeSequence = Sequence([plane])
+        group.TemporalPositionSequence = Sequence([time])
+    (shared,), turn = groups["SharedFunctionalGroupsSequence"], Dataset()
+    turn.ImageOrientationVolume = [1, 0, 0, 0, 1, 0]
+    shared.PlaneOrientationVolumeSequence = Sequence([turn])
+    path = save(tmp_path / "a", numbered(6), modality="US", **groups)
+    image = formats.read(path)
+    assert image.pixels[:, 0, 0, 0].tolist() == [4, 5, 3, 1, 2, 0]
+    assert image.geometry.spacing_mm == (2, 0.5, 0.5)
+    (word,) = dicom.lost_meaning(image, "nifti")
+    assert "not in the patient" in word
+    with pytest.warns(UserWarning, match="spacing and no place"):
+        formats.write(image, tmp_path / "a.nii")
+    loaded = nibabel.load(tmp_path / "a.nii")
+    assert loaded.shape == (4, 4, 3, 2)
+    assert loaded.header.get_zooms()[:3] == (0.5, 0.5, 2)
+    assert loaded.header["sform_code"] == loaded.header["qform_code"] == 0
+    formats.write(image, tmp_path / "b.dcm")
+    made = pydicom.dcmread(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(made.pixel_array, numbered(6))
+
+
 def test_frames_in_one_shared_place_have_it(tmp_path):
     groups = plane_groups((5,) * 3)
     shared = groups["SharedFunctionalGroupsSequence"][0]

@@ -309,6 +309,11 @@ def _unplaced(image: Image, header: DicomFiles) -> str:
     geometry = image.geometry
     if image.frames == 1 or geometry.affine is not None or geometry.depth == 1:
         return ""
+    if all(step > 0 for step in geometry.spacing_mm):
+        return (
+            "its frames' places are told in the transducer's system, not in the "
+            "patient: in NIfTI they have their spacing and no place"
+        )
     if geometry.spacing_mm[0] > 0:
         return (
             "nothing tells the size of its pixels (PixelSpacing): in NIfTI it has "

@@ -39,6 +39,7 @@ _TOLD_APART_BY = (
     "DiffusionBValue",
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
+    "TemporalPositionTimeOffset",
     "AcquisitionNumber",
     "FrameReferenceTime",
 )
@@ -87,7 +88,7 @@ def frame_order(dataset: Dataset, frames: int) -> tuple[list[int], int | None] |
     By position, then as they lie in the file. None where a frame tells no place, or
     they are not parallel: nothing sorts them then.
     """
-    located = _located(_planes([dataset], frames))
+    located = _located(_planes([dataset], frames)[0])
     if len(located) != frames:
         return None
     turns = np.array([turn for _, turn in located], float)
@@ -175,13 +176,14 @@ def geometry_of(
     -------
     Geometry
         The affine takes (column, row, frame) to the patient's LPS system (PS3.3
-        C.7.6.2.1.1). None where positions or the pixels' spacing are missing. Of slices
-        that are not evenly spaced it has the first's place and their usual spacing.
+        C.7.6.2.1.1). None where positions or the pixels' spacing are missing, or places
+        are told in another system. Of slices that are not evenly spaced it has the
+        first's place and their usual spacing.
     str
         Why the affine is not true of all frames; empty where it is.
     """
     row, column = _pixel_spacings(datasets[0])[0]
-    planes = _planes(datasets, frames)
+    planes, in_patient = _planes(datasets, frames)
     if order is not None:
         planes = [planes[index] for index in order]
     located = _located(planes)
@@ -202,7 +204,7 @@ def geometry_of(
     between = float(np.linalg.norm(step))
     if problem or (len(places[:depth]) == 1 and np.isnan(_thickness(datasets[0]))):
         between = np.nan
-    if np.isnan(row):
+    if np.isnan(row) or not in_patient:
         return Geometry((between, row, column), depth=depth), problem
     affine = np.eye(4)
     # the first value of PixelSpacing is the distance between rows
@@ -380,8 +382,11 @@ def _thickness(dataset: Dataset) -> float:
     return np.nan
 
 
-def _planes(datasets: Sequence[Dataset], frames: int) -> list[_Plane]:
-    """Return position and orientation of each frame."""
+def _planes(datasets: Sequence[Dataset], frames: int) -> tuple[list[_Plane], bool]:
+    """Return position and orientation of each frame, and whether in the patient.
+
+    Enhanced ultrasound volumes tell both in the transducer's system (PS3.3 C.8.24.2).
+    """
     if (len(datasets) == frames and frames > 1) or frames == 1:
         flat: list[_Plane] = [
             (
@@ -391,15 +396,27 @@ def _planes(datasets: Sequence[Dataset], frames: int) -> list[_Plane]:
             for dataset in datasets
         ]
         if frames > 1 or flat[0][0] is not None:
-            return flat
+            return flat, True
     if slices := nuclear.planes_of(datasets[0], frames):
-        return list(slices)
-    places = _of_each(datasets[0], "PlanePositionSequence", frames)
-    turns = _of_each(datasets[0], "PlaneOrientationSequence", frames)
+        return list(slices), True
+    planes = _framed_planes(datasets[0], frames, "", "Patient")
+    if not _located(planes):
+        volume = _framed_planes(datasets[0], frames, "Volume", "Volume")
+        if _located(volume):
+            return volume, False
+    return planes, True
+
+
+def _framed_planes(
+    dataset: Dataset, frames: int, group: str, system: str
+) -> list[_Plane]:
+    """Return position and orientation of each frame by its functional groups."""
+    places = _of_each(dataset, f"PlanePosition{group}Sequence", frames)
+    turns = _of_each(dataset, f"PlaneOrientation{group}Sequence", frames)
     return [
         (
-            numbers(place, "ImagePositionPatient", 3),
-            numbers(turn, "ImageOrientationPatient", 6),
+            numbers(place, f"ImagePosition{system}", 3),
+            numbers(turn, f"ImageOrientation{system}", 6),
         )
         for place, turn in zip(places, turns, strict=True)
     ]
