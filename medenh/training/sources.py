@@ -10,7 +10,7 @@ import numpy as np
 
 from medenh.degradations.recipe import idle_severity
 from medenh.errors import UsageError, counted
-from medenh.tasks import find_task
+from medenh.tasks import Task, find_task
 from medenh.training.checkpoint import OF_RECIPE
 from medenh.training.config import TrainConfig
 from medenh.training.data import (
@@ -22,6 +22,7 @@ from medenh.training.data import (
     tell_parts,
 )
 from medenh.training.folders import load_folder
+from medenh.training.once import once
 from medenh.training.pseudo_masks import with_pseudo_masks
 from medenh.training.sections import DataConfig, PromoteConfig
 
@@ -72,17 +73,18 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
         A part is empty, a file of a pack is damaged, low-quality images are the clean
         ones, or the task is about another kind of picture.
     """
-    data = config.data
-    if data.size > data.max_side:
-        _log.warning(
-            "data.size %d is above data.max_side %d, to which pictures are reduced: "
-            "all squares are enlarged",
-            data.size,
-            data.max_side,
-        )
-    _tell_idle_severity(data)
-    images = _clean(config)
-    _check_task(images, config.promote)
+    promote = config.promote
+    # a supervised loss has answers read, also where it only measures
+    asked = promote.task if promote.loss == "supervised" else ""
+    sources = once(_read, config.data, asked, device)
+    _check_task([*sources.learnt, *sources.held], promote)
+    return sources
+
+
+def _read(data: DataConfig, asked: str, device: str) -> Sources:
+    task = find_task(asked) if asked else None
+    _tell_of_settings(data)
+    images = _clean(data, task)
     learnt, held = hold_back(images, data.holdout_share)
     real: list[CleanImage] = []
     if data.real:
@@ -101,7 +103,9 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
             + ("check data.high" if data.high else data.told()),
         )
     tell_parts(learnt, held, data.holdout_share)
-    _check_answers(learnt, config.promote)
+    masks = [image.mask for image in learnt if image.mask is not None]
+    if masks and task is not None:
+        check_masks(masks, task)
     if (data.real or data.real_qualities or data.real_recipes) and not real:
         raise UsageError(
             "no real low-quality images", hint="check data.real and data.real_qualities"
@@ -114,11 +118,7 @@ def load_sources(config: TrainConfig, device: str = "cpu") -> Sources:
     return Sources(learnt, held, real, own)
 
 
-def _clean(config: TrainConfig) -> list[CleanImage]:
-    data, promote = config.data, config.promote
-    task = None
-    if promote.task and promote.loss == "supervised":  # also where it only measures
-        task = find_task(promote.task)
+def _clean(data: DataConfig, task: Task | None) -> list[CleanImage]:
     if data.high:
         images = load_folder(
             data.high,
@@ -145,12 +145,6 @@ def _clean(config: TrainConfig) -> list[CleanImage]:
     return images
 
 
-def _check_answers(images: list[CleanImage], promote: PromoteConfig) -> None:
-    masks = [image.mask for image in images if image.mask is not None]
-    if masks:
-        check_masks(masks, find_task(promote.task))
-
-
 def _check_task(images: list[CleanImage], promote: PromoteConfig) -> None:
     """Refuse a task about another kind of picture than the images are."""
     if not promote.task or (promote.rule == "off" and promote.loss != "supervised"):
@@ -166,7 +160,15 @@ def _check_task(images: list[CleanImage], promote: PromoteConfig) -> None:
         )
 
 
-def _tell_idle_severity(data: DataConfig) -> None:
+def _tell_of_settings(data: DataConfig) -> None:
+    """Warn of a size and a severity that are not what they seem."""
+    if data.size > data.max_side:
+        _log.warning(
+            "data.size %d is above data.max_side %d, to which pictures are reduced: "
+            "all squares are enlarged",
+            data.size,
+            data.max_side,
+        )
     if data.severity is None:
         return
     for name in {**data.recipes, **data.real_recipes}:

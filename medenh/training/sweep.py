@@ -35,6 +35,7 @@ from medenh.paths import portable_name
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
 from medenh.training.loop import changed_settings, train
+from medenh.training.once import reading_once
 from medenh.training.plots import save_frontier, save_sweep
 from medenh.training.sections import Section
 from medenh.training.strategies import STRATEGIES
@@ -155,6 +156,7 @@ def load_sweep(source: str) -> Sweep:
     return sweep
 
 
+@reading_once()
 def run_sweep(
     sweep: Sweep,
     folder: Path,
@@ -205,7 +207,8 @@ def run_sweep(
     Notes
     -----
     Seeds go round before variants, so that what is there when time runs out is a
-    comparison of all variants with fewer seeds.
+    comparison of all variants with fewer seeds. Images are read once for runs in a row
+    that have the same settings of `data`.
     """
     if (folder / "last.pt").exists():
         raise UsageError(

@@ -1,5 +1,6 @@
 import csv
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from matplotlib.figure import Figure
 from scipy.stats import t
 
 from medenh.errors import UsageError
+from medenh.training import sources
 from medenh.training.config_file import load_config
+from medenh.training.data import load_pack
 from medenh.training.plots import save_frontier, save_sweep
 from medenh.training.sweep import _best_row, load_sweep, named_sweeps, run_sweep
 
@@ -56,6 +59,23 @@ def test_a_sweep_leaves_tables_and_plots_and_goes_on(sweep, tmp_path):
     before = (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns
     assert run_sweep(sweep, folder)
     assert (folder / "plain" / "seed-0" / "last.pt").stat().st_mtime_ns == before
+
+
+def test_a_sweep_reads_its_images_once_and_each_call_anew(sweep, tmp_path, monkeypatch):
+    read, changes = [], {}
+
+    def load(*asked):
+        read.append(asked)
+        return [replace(one, **changes) for one in load_pack(*asked)]
+
+    monkeypatch.setattr(sources, "load_pack", load)
+    assert run_sweep(sweep, tmp_path / "out")
+    assert len(read) == 1
+    assert run_sweep(sweep, tmp_path / "out")
+    assert len(read) == 2
+    changes["digest"] = "of another image"
+    with pytest.raises(UsageError, match="images are not those"):
+        run_sweep(sweep, tmp_path / "out")
 
 
 def test_pictures_of_a_sweep_have_all_figures_and_the_spread_of_the_table(

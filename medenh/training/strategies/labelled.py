@@ -8,6 +8,7 @@ from medenh.tasks.recogniser import Recogniser
 from medenh.tasks.table import get_task
 from medenh.training.config import TrainConfig
 from medenh.training.labelled import LabelledSampler, load_parts
+from medenh.training.once import once
 from medenh.training.strategies.base import OneNetwork
 from medenh.types import FloatArray
 
@@ -20,7 +21,7 @@ class Labelled(OneNetwork):
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         self.config = config
         self.task = get_task(config.task)
-        learnt, self.held = load_parts(config.data, self.task)
+        learnt, self.held = once(load_parts, config.data, self.task)
         self._digests = {one.name: one.digest for one in (*learnt, *self.held)}
         self.sampler = LabelledSampler(learnt, config.data, config.augment, config.seed)
 
