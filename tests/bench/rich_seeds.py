@@ -1,8 +1,8 @@
 """Good files of the kinds that say most of themselves, small ones.
 
-Enhanced DICOM, nuclear medicine in slices and in dynamic frames, cines with regions,
-dynamic PET as a series, compressed frames, OME and ImageJ TIFF, pyramids, NIfTI of four
-dimensions.
+Enhanced DICOM, ultrasound volumes, nuclear medicine in slices and in dynamic frames,
+cines with regions, dynamic PET as a series, compressed frames, OME and ImageJ TIFF,
+pyramids, NIfTI of four dimensions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 SOP = "1.2.840.10008.5.1.4.1.1."
 ENHANCED_CT, ENHANCED_MR, NM, US, PET = "2.1", "4.1", "20", "3.1", "128"
+US_VOLUME = "6.2"
 AXIAL = [1, 0, 0, 0, 1, 0]
 SHAPE = (14, 12)
 
@@ -98,6 +99,26 @@ def _enhanced() -> dict[str, Any]:
     }
 
 
+def _ultrasound() -> dict[str, Any]:
+    """Return the fields of two volumes of three frames, in the transducer's system."""
+    frames = [
+        _item(
+            PlanePositionVolumeSequence=[_item(ImagePositionVolume=[0, 0, place])],
+            TemporalPositionSequence=[_item(TemporalPositionTimeOffset=time)],
+        )
+        for place, time in itertools.product((0.0, 5.0, 10.0), (0.0, 0.5))
+    ]
+    turned = _item(ImageOrientationVolume=AXIAL)
+    shared = _item(
+        PixelMeasuresSequence=[_item(PixelSpacing=[0.5, 0.5])],
+        PlaneOrientationVolumeSequence=[turned],
+    )
+    return {
+        "PerFrameFunctionalGroupsSequence": frames,
+        "SharedFunctionalGroupsSequence": [shared],
+    }
+
+
 def _nuclear(pointer: list[int], count: int, **fields: Any) -> dict[str, Any]:
     """Return the fields of frames that vectors put into order."""
     detector = _item(ImagePositionPatient=[0, 0, 9], ImageOrientationPatient=AXIAL)
@@ -123,6 +144,7 @@ def dicom_files(folder: Path) -> None:
         folder / "ect-rle.dcm", frames, ENHANCED_CT, rle=True, Modality="CT",
         **_enhanced(),
     )  # fmt: skip
+    _save(folder / "us.dcm", frames, US_VOLUME, Modality="US", **_ultrasound())
     order = {"TimeSlotVector": [1, 1, 1, 2, 2, 2], "SliceVector": [1, 2, 3, 1, 2, 3]}
     gated = {"RRIntervalVector": [1] * 6, **order}
     pointer = [0x00540060, 0x00540070, 0x00540080]
