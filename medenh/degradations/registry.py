@@ -29,12 +29,8 @@ from medenh.degradations import (
 )
 from medenh.degradations.operator import Operator, Sampler
 from medenh.degradations.recipe import Recipe
-from medenh.degradations.recipe_file import (
-    SUFFIX,
-    is_recipe_file,
-    read_recipe,
-    write_recipe,
-)
+from medenh.degradations.recipe_file import SUFFIX, is_recipe_file, read_recipe
+from medenh.degradations.recipe_writing import write_recipe
 from medenh.errors import UsageError
 from medenh.paths import as_path, as_place
 
