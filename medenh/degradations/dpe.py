@@ -118,8 +118,9 @@ def apply(
     Returns
     -------
     float32 array, same shape, in [0, 1]
-        Deviation: clipped to [0, 1]; the paper's code leaves the noise unclipped in
-        memory and clips when it saves.
+        Deviations: clipped to [0, 1], where the paper's code leaves the noise unclipped
+        in memory and clips when it saves; and up to one level of 255 from Pillow, which
+        rounds the luma of each pixel before it takes the mean.
     """
     x = pixels * np.float32(255.0)
     if quantise:

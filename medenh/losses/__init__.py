@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         gradient_difference,
         regularised_features,
     )
+    from medenh.losses.imagenet import VGG19Features
     from medenh.losses.laplacian import edge
     from medenh.losses.lighting import illumination
     from medenh.losses.reconstruction import charbonnier, gradient_l1, log_mse
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnalyticFeatures",
     "FeatureExtractor",
+    "VGG19Features",
     "bce_dice",
     "bce_discriminator",
     "bce_generator",
@@ -68,6 +70,7 @@ __all__ = [
 _HOMES = {
     "AnalyticFeatures": "features",
     "FeatureExtractor": "features",
+    "VGG19Features": "imagenet",
     "bce_dice": "segmentation",
     "bce_discriminator": "adversarial",
     "bce_generator": "adversarial",

@@ -90,19 +90,23 @@ def _filter(x: Tensor, kernels: Tensor, step: int) -> tuple[Tensor, ...]:
     return out.reshape(shape).unbind(2)
 
 
-def feature_distance(enhanced: Maps, reference: Maps) -> Tensor:
-    """Return the mean L1 distance of maps, each place's vector scaled to length one.
+def feature_distance(enhanced: Maps, reference: Maps, *, unit: bool = True) -> Tensor:
+    """Return the mean L1 distance of maps.
 
-    Notes
-    -----
-    The scaling is LPIPS's (Zhang et al., CVPR 2018); it makes the distance comparable
-    between feature networks.
+    Parameters
+    ----------
+    enhanced, reference : sequence of float tensors, shape (B, C_k, H_k, W_k)
+    unit : bool
+        Scale each place's vector to length one first, which makes the distance
+        comparable between feature networks (Zhang et al., LPIPS, CVPR 2018); DPE's
+        code compares maps as they are [code].
     """
     terms = []
     for x, y in zip(enhanced, reference, strict=True):
-        unit_x = F.normalize(x.float(), dim=1, eps=1e-6)
-        unit_y = F.normalize(y.float(), dim=1, eps=1e-6)
-        terms.append(F.l1_loss(unit_x, unit_y))
+        x, y = x.float(), y.float()
+        if unit:
+            x, y = (F.normalize(one, dim=1, eps=1e-6) for one in (x, y))
+        terms.append(F.l1_loss(x, y))
     return torch.stack(terms).mean()
 
 
@@ -169,6 +173,7 @@ def regularised_features(
     *,
     rf_mode: Literal["product", "sum"] = "product",
     feature_weight: float = 1.0,
+    unit: bool = True,
 ) -> Tensor:
     """Return DPE's regularised feature loss.
 
@@ -181,15 +186,18 @@ def regularised_features(
         The published product of `gradient_difference` and weighted `feature_distance`,
         which fades as gradients match, or their weighted sum (ours).
     feature_weight : float
+    unit : bool
+        See `feature_distance`.
 
     Notes
     -----
-    DPE's code compares unscaled VGG-19 maps; see `feature_distance` for ours.
+    DPE's own is the product of unscaled maps of `VGG19Features` [code].
     """
     check_pair(enhanced, reference)
     with torch.no_grad():
         wanted = extractor(reference)
-    features = feature_weight * feature_distance(extractor(enhanced), wanted)
+    distance = feature_distance(extractor(enhanced), wanted, unit=unit)
+    features = feature_weight * distance
     gradients = gradient_difference(enhanced, reference)
     if rf_mode == "product":
         return gradients * features

@@ -116,6 +116,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         "resnet.ResNet",
         {
             "default": {},
+            "resnet-50": {"blocks": (3, 4, 6, 3), "bottleneck": True},
             "small": {"widths": (16, 32, 64, 128)},
             "tiny": {"widths": (4, 8), "blocks": (1, 1)},
         },

@@ -2,9 +2,9 @@
 
 What the paper's figures fix is followed: an enhancer whose four decoder levels are
 normalised under a code of a high-quality guidance image and of the input itself. What
-they leave open (variational head, padding, widths) is our choice. The paper's text was
-not at hand, and its released code is another network: `hqg_legacy`. Weights are this
-project's.
+they leave open (variational head, padding, widths) is our choice, and so is a fourth
+skip connection, at full size: the figure draws three. The paper's text was not at hand,
+and its released code is another network: `hqg_legacy`. Weights are this project's.
 """
 
 from __future__ import annotations

@@ -105,8 +105,9 @@ class Stage1(nn.Module):
         Channels at the full size, 1/2 and 1/4.
     patches : int
         2: the encoder sees upper and lower half of the picture apart, the decoder
-        joins them (paper: two sub-images; along which axis: MPRNet). 1: it sees the
-        whole picture.
+        joins them (paper: two sub-images, by its wording those of Stage-2, which works
+        at full size; the stage and the axis are MPRNet's). 1: it sees the whole
+        picture.
     attention : bool
         See `ChannelAttentionBlock`.
     inputs : int

@@ -1,6 +1,7 @@
-"""ResNet: a classifier of basic blocks (He et al., CVPR 2016, table 1), written anew.
+"""ResNet: a classifier (He et al., CVPR 2016, table 1), written anew.
 
-The recogniser of GradProm's diagnosis task; ESTR's released runs use ResNet-18 [code].
+The recogniser of GradProm's diagnosis task: ResNet-50 in its figures [paper], ResNet-18
+in the released runs of its baseline ESTR [code].
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 __all__ = ["ResNet"]
+
+_WIDER = 4  # a bottleneck's last convolution against its others
 
 
 class _Block(nn.Module):
@@ -30,21 +33,50 @@ class _Block(nn.Module):
         return torch.relu(self.shortcut(x) + self.second_norm(self.second(branch)))
 
 
+class _Bottleneck(nn.Module):
+    """The same of Conv1x1, Conv3x3 (may stride) and Conv1x1 to four times more."""
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = _WIDER * width
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Sequential()
+        if stride > 1 or inputs != outputs:
+            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.shortcut(x) + self.body(x))
+
+
 class _Encoder(nn.Module):
     """Stem and stages; [0, 1] in, the features of every stage out."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], blocks: tuple[int, ...], bottleneck: bool
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 7, 2, padding=3, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         self.pool = nn.MaxPool2d(3, 2, padding=1)
         self.stages = nn.ModuleList()
+        block = _Bottleneck if bottleneck else _Block
         inputs = widths[0]
         for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-            stage = nn.Sequential(_Block(inputs, width, 2 if level else 1))
-            stage.extend(_Block(width, width, 1) for _ in range(count - 1))
+            stage = nn.Sequential()
+            for index in range(count):
+                stage.append(block(inputs, width, 2 if level and not index else 1))
+                inputs = width * (_WIDER if bottleneck else 1)
             self.stages.append(stage)
-            inputs = width
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = (image - 0.5) * 4
@@ -77,7 +109,10 @@ class ResNet(nn.Module):
         Channels of each stage; the preset "small" has a quarter of ResNet-18's, for
         training on a CPU.
     blocks : sequence of int
-        Basic blocks of each stage.
+        Blocks of each stage.
+    bottleneck : bool
+        Blocks of three convolutions, the last to four times the width. The preset
+        "resnet-50" has 25,557,032 parameters with 1000 classes.
     """
 
     multiple_of = 1
@@ -90,10 +125,12 @@ class ResNet(nn.Module):
         classes: int = 2,
         widths: tuple[int, ...] = (64, 128, 256, 512),
         blocks: tuple[int, ...] = (2, 2, 2, 2),
+        bottleneck: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = _Encoder(tuple(widths), tuple(blocks))
-        self.head = nn.Linear(widths[-1], classes)
+        self.encoder = _Encoder(tuple(widths), tuple(blocks), bottleneck)
+        last = widths[-1] * (_WIDER if bottleneck else 1)
+        self.head = nn.Linear(last, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")

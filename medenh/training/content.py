@@ -10,10 +10,14 @@ from torch import Tensor, nn
 from medenh import models
 from medenh.errors import UsageError
 from medenh.losses.features import AnalyticFeatures
+from medenh.losses.imagenet import VGG19Features
 from medenh.zoo.load import load_network, read_weights
 from medenh.zoo.manifest import load_manifest
 
 __all__ = ["ContentEncoder", "load_content"]
+
+
+_VGG = {"features.0.weight", "features.34.weight"}  # of VGG-19, torchvision's names
 
 
 class ContentEncoder(nn.Module):
@@ -29,14 +33,17 @@ class ContentEncoder(nn.Module):
         return maps
 
 
-def load_content(name: str) -> nn.Module:
+def load_content(name: str, *, vgg: bool = False) -> nn.Module:
     """Return what a configuration names as its feature network, frozen.
 
     Parameters
     ----------
     name : str
         "analytic" for fixed filters; a safetensors file of an "autoencoder" (preset
-        default); or the id of a model of the zoo that has `features`.
+        default) or of VGG-19 in torchvision's names; or the id of a model of the zoo
+        that has `features`.
+    vgg : bool
+        Whether VGG-19 will do, whose features are a single map.
 
     Raises
     ------
@@ -50,13 +57,26 @@ def load_content(name: str) -> nn.Module:
     if not name.endswith(".safetensors"):
         network = load_network(load_manifest().get(name))
     else:
+        state = read_weights(Path(name))
+        if vgg and state.keys() >= _VGG:
+            return _filled_vgg(state, name)
         network = models.create("autoencoder")
         try:
-            network.load_state_dict(read_weights(Path(name)))
+            network.load_state_dict(state)
         except RuntimeError as error:
-            raise UsageError(
-                "is not an autoencoder of preset default", path=name
-            ) from error
+            known = "an autoencoder of preset default" + (" or VGG-19" if vgg else "")
+            raise UsageError(f"is not {known}", path=name) from error
     if not hasattr(network, "features"):
         raise UsageError(f"{name} has no features to compare", hint="use analytic")
     return ContentEncoder(network)
+
+
+def _filled_vgg(state: dict[str, Tensor], name: str) -> VGG19Features:
+    """Return VGG-19 with a file's tensors; its classifier's are left out."""
+    network = VGG19Features()
+    used = {key: value for key, value in state.items() if key.startswith("features.")}
+    try:
+        network.load_state_dict(used)
+    except RuntimeError as error:
+        raise UsageError("is not VGG-19 in torchvision's names", path=name) from error
+    return network

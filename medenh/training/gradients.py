@@ -41,6 +41,9 @@ class Promoter:
     reference : "batch" or "ema"
         What h is compared with: this step's g, or its running mean m <- beta m +
         (1 - beta) g of beta 0.95, updated before it is used (ours).
+    momentum : float
+        Adds so many times m to the step, whatever the rule: the control of "project"
+        with "ema", whose projection adds a multiple of m too (ours).
 
     Attributes
     ----------
@@ -74,10 +77,11 @@ class Promoter:
         *,
         cap: float | None = None,
         reference: Reference = "batch",
+        momentum: float = 0.0,
     ) -> None:
         _check(rule, lam, cap, reference)
         self.rule, self.lam, self.cap = rule, lam, cap
-        self.reference = reference
+        self.reference, self.momentum = reference, momentum
         self.skipped = 0
         self._mean: list[Tensor] | None = None
         self._auxiliary: list[Tensor | None] | None = None
@@ -88,7 +92,7 @@ class Promoter:
     @property
     def gates(self) -> bool:
         """Whether h has to be known apart from g."""
-        joint = self.rule == "sum" and self.cap is None
+        joint = self.rule == "sum" and self.cap is None and not self.momentum
         return self.lam > 0 and self.rule != "off" and not joint
 
     def accumulate(
@@ -118,6 +122,7 @@ class Promoter:
             For fp16: scales both losses; afterwards, as ever, ``unscale_``, clip,
             ``step``, ``update``.
         """
+        self._loss_scale = 1.0 if scaler is None else scaler.get_scale()
         helps = auxiliary is not None and auxiliary.requires_grad
         if auxiliary is None or not helps or self.lam == 0 or self.rule == "off":
             torch.autograd.backward(_scaled(primary, scaler))
@@ -128,7 +133,6 @@ class Promoter:
             joint = primary + self.lam * auxiliary if finite else primary
             torch.autograd.backward(_scaled(joint, scaler))
             return
-        self._loss_scale = 1.0 if scaler is None else scaler.get_scale()
         primary, auxiliary = _scaled(primary, scaler), _scaled(auxiliary, scaler)
         chosen = [p for p in params if p.requires_grad]
         g, h = _both(primary, auxiliary, chosen, output)
@@ -155,11 +159,16 @@ class Promoter:
         g = [p.grad for p in chosen]
         if dist.is_available() and dist.is_initialized():
             g, h = self._shared(chosen, g, h)
-        stats = Stats()
-        if h is not None:
+        stats, m = Stats(), None
+        if self.momentum or (h is not None and self.reference == "ema"):
             m = self._moved(chosen, g)
-            g, stats = combine(g, h, self.rule, self.lam, self.cap, m)
+        if h is not None:
+            reference = m if self.reference == "ema" else None
+            g, stats = combine(g, h, self.rule, self.lam, self.cap, reference)
             self._count(stats)
+        if m is not None and self.momentum:
+            scale = self.momentum * self._loss_scale
+            g = [_sum(a, scale * b) for a, b in zip(g, m, strict=True)]
         for p, value in zip(chosen, g, strict=True):
             p.grad = value
         return stats
@@ -177,12 +186,8 @@ class Promoter:
         g, theirs = both[: len(params)], both[len(params) :]
         return g, None if all(t is None for t in theirs) else theirs
 
-    def _moved(
-        self, params: list[Tensor], g: list[Tensor | None]
-    ) -> list[Tensor] | None:
+    def _moved(self, params: list[Tensor], g: list[Tensor | None]) -> list[Tensor]:
         """Move the running mean towards g, without the loss scale, and return it."""
-        if self.reference == "batch":
-            return None
         if self._mean is None:
             self._mean = [torch.zeros_like(p, dtype=torch.float32) for p in params]
         mean = [m.to(p.device) for m, p in zip(self._mean, params, strict=True)]

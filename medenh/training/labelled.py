@@ -1,7 +1,9 @@
 """Labelled images of packs, and the samples that recognisers learn from.
 
-Clean images only; they are varied (turned, scaled, brighter, another colour), never
-made worse: a recogniser's score must fall when a picture loses what it needs.
+Clean images; they are varied (turned, scaled, brighter, another colour), and not made
+worse: a recogniser's score must fall when a picture loses what it needs. Where recipes
+are given all the same (`data.recipes`), the recogniser learns to make do without
+enhancement, which is what task-driven enhancement has to be compared with.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from medenh.training.data import (
     tell_parts,
 )
 from medenh.training.folders import load_folder
-from medenh.training.sampler import to_unit
+from medenh.training.sampler import degraded, field_in, pick_recipe, to_unit
 from medenh.training.sections import AugmentConfig, DataConfig
 from medenh.types import FloatArray
 
@@ -213,7 +215,18 @@ def _read(
 
 
 class LabelledSampler:
-    """Draws varied squares with their answers; each from (seed, step, position)."""
+    """Draws varied squares with their answers; each from (seed, step, position).
+
+    Parameters
+    ----------
+    images : list of LabelledImage
+    data : DataConfig
+        Where it has recipes, all but `identity_share` of the squares are degraded.
+    augment : AugmentConfig
+    seed : int
+    modality : str
+        What the images show.
+    """
 
     def __init__(
         self,
@@ -221,11 +234,14 @@ class LabelledSampler:
         data: DataConfig,
         augment: AugmentConfig,
         seed: int,
+        modality: str = "unknown",
     ) -> None:
         self._images = images
+        self._data = data
         self._size = data.size
         self._augment = augment
         self._seed = seed
+        self._modality = modality
         weights = _weights(images, data.datasets)
         self._cumulative = np.cumsum(weights / weights.sum())
 
@@ -240,6 +256,8 @@ class LabelledSampler:
         image, rng = self._draw(step, position)
         place = self._place(image.pixels.shape, rng)
         picture = _vary(self._warp(image.pixels, place), self._augment, rng)
+        if self._data.recipes and rng.random() >= self._data.identity_share:
+            picture = self._degraded(picture, image.pixels.shape, place, rng)
         planes = np.broadcast_to(picture, (*picture.shape[:2], 3))
         if image.mask is None:
             return _to_planes(planes), int(image.label or 0)
@@ -274,6 +292,22 @@ class LabelledSampler:
         centre = extent / 2 + room * rng.uniform(-1, 1, 2)
         offset = centre - linear @ np.full(2, size / 2)
         return np.column_stack([linear, offset - 0.5 + linear.sum(1) / 2])
+
+    def _degraded(
+        self,
+        picture: FloatArray,
+        shape: tuple[int, ...],
+        place: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> FloatArray:
+        """Return a square of a picture of that shape, made worse by one recipe."""
+        data, kind = self._data, self._modality
+        enlarged = abs(np.linalg.det(place[:, :2])) ** -0.5
+        recipe = pick_recipe(data.recipes, data, kind, rng)
+        whole = round(max(shape[:2]) * enlarged)
+        return degraded(
+            picture, recipe, rng, kind, field_in(picture, kind), whole, data
+        )
 
     def _warp(self, pixels: FloatArray, place: NDArray[np.float64]) -> FloatArray:
         warped = cv2.warpAffine(

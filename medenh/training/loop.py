@@ -541,12 +541,18 @@ def _take_step(
 
 
 def _rate_at(step: int, config: OptimiserConfig, steps: int) -> float:
-    """Return a step's learning rate against the highest: warm-up, then cosine."""
+    """Return a step's learning rate against the highest: warm-up, then a schedule."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return 1.0
-    span = max(1, steps - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * (step - config.warmup_steps) / span))
+    done = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    match config.schedule:
+        case "constant":
+            return 1.0
+        case "drops":
+            return 0.1 ** (int(done >= 2 / 3) + int(done >= 5 / 6))
+        case "linear":
+            left = min(1.0, 2 - 2 * done)
+        case _:
+            left = 0.5 * (1 + math.cos(math.pi * done))
     last = config.final_lr / config.lr
-    return last + (1 - last) * cosine
+    return last + (1 - last) * left

@@ -34,6 +34,7 @@ __all__ = [
     "degraded",
     "draw_cut",
     "eight_bits",
+    "field_in",
     "pick_recipe",
     "to_unit",
 ]
@@ -106,7 +107,13 @@ def draw_cut(
             h,
             w,
         )
-    return Cut(box, size, int(rng.integers(4)), bool(rng.integers(2)))
+    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+    return Cut(
+        box,
+        size,
+        turns if config.turned == "any" else 0,
+        mirrored and config.turned != "none",
+    )
 
 
 def to_unit(pixels: NDArray[Any]) -> FloatArray:
@@ -183,7 +190,10 @@ class SingleSampler(_Drawing):
         cut = draw_cut(image.pixels.shape, self._config, rng, self._config.size)
         square = to_unit(cut.apply(image.pixels))
         if self._recipes:
-            field, side = _field(square, image), cut.whole_side(image.pixels.shape)
+            field, side = (
+                field_in(square, image.modality),
+                cut.whole_side(image.pixels.shape),
+            )
             recipe = pick_recipe(self._recipes, self._config, image.modality, rng)
             square = degraded(
                 square, recipe, rng, image.modality, field, side, self._config
@@ -229,7 +239,7 @@ class PairSampler(_Drawing):
         self, clean: FloatArray, image: CleanImage, cut: Cut, rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray]:
         """Return the clean square, perhaps in other tones, and the degraded one."""
-        config, field = self._config, _field(clean, image)
+        config, field = self._config, field_in(clean, image.modality)
         if field is not None and config.field_share < 1:
             field = field if rng.random() < config.field_share else None
         if config.recolour_share and rng.random() < config.recolour_share:
@@ -330,9 +340,9 @@ def _suits(recipe: Recipe, modality: str) -> bool:
     return not recipe.modalities or modality in (*recipe.modalities, "unknown")
 
 
-def _field(square: FloatArray, image: CleanImage) -> FloatArray | None:
+def field_in(square: FloatArray, modality: str) -> FloatArray | None:
     """Return where a fundus photograph is not black; nothing changes elsewhere."""
-    if image.modality != "fundus" or min(square.shape[:2]) < 16:
+    if modality != "fundus" or min(square.shape[:2]) < 16:
         return None
     return find_shown_field(square)
 

@@ -171,6 +171,9 @@ class DataConfig(Section):
         are crops of a random area, brought to the square.
     smallest_crop : float
         Area of the smallest of these crops, in parts of the image's.
+    turned : str
+        "any" (quarter turns, and mirrored half of the time), "mirrored" (left and right
+        alone), "none".
     holdout_share : float
         Share of the groups (patients) of split "train" kept for validation.
     validation_images : int
@@ -198,7 +201,8 @@ class DataConfig(Section):
     Notes
     -----
     Recognisers use root, packs, qualities, size, holdout_share, datasets and workers;
-    their images are loaded at the working size of the task.
+    their images are loaded at the working size of the task. They learn from clean
+    images, unless recipes (with severity, identity_share and quantise_share) are given.
     """
 
     root: str = ""
@@ -222,6 +226,7 @@ class DataConfig(Section):
     whole_share: float = Field(default=0.5, ge=0, le=1)
     native_share: float = Field(default=0.0, ge=0, le=1)
     smallest_crop: float = Field(default=0.2, gt=0, le=1)
+    turned: Literal["any", "mirrored", "none"] = "any"
     holdout_share: float = Field(default=0.06, gt=0, lt=0.5)
     validation_images: int = Field(default=96, ge=1)
     identity_share: float = Field(default=0.1, ge=0, le=1)
@@ -328,26 +333,42 @@ class AdversarialConfig(Section):
     Attributes
     ----------
     discriminator : str
-        "dpe" (one score an image, as published), "patch" (70 x 70 PatchGAN).
+        "dpe" (one score an image, as published), "dpe-compat" (the same with the ring
+        of bias around its last map, as in the released code), "patch" (70 x 70
+        PatchGAN).
     width : int
         Channels of a PatchGAN's first layer, here and in the unpaired strategies.
     weight : float
         Of the adversarial term (published: 1e-3).
     features : str
-        What the feature term compares: "analytic" (fixed filters), "none", or a
-        safetensors file or zoo id of an "autoencoder" network trained by us. The
-        published VGG-19 of ImageNet is not shipped.
+        What the feature term compares: "analytic" (fixed filters), "none",
+        "discriminator" (its own maps), a safetensors file or zoo id of an "autoencoder"
+        network, or a safetensors file of VGG-19 in torchvision's names (published, and
+        not shipped).
+    unit_features : bool
+        Features of each place are scaled to length one [our choice]; false compares
+        them as they are (published).
     feature_mode : str
         "product" (published: gradient distance times feature distance) or "sum".
     feature_weight : float
     """
 
-    discriminator: Literal["dpe", "patch"] = "dpe"
+    discriminator: Literal["dpe", "dpe-compat", "patch"] = "dpe"
     width: int = Field(default=64, ge=1)
     weight: float = Field(default=1e-3, ge=0)
     features: str = "analytic"
+    unit_features: bool = True
     feature_mode: Literal["product", "sum"] = "product"
     feature_weight: float = Field(default=1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _features_are_there(self) -> AdversarialConfig:
+        if self.features == "discriminator" and not self.weight:
+            raise ValueError(
+                "features of the discriminator, and weight 0 leaves it out: give it a "
+                "weight, or other features"
+            )
+        return self
 
 
 class GuidedConfig(Section):
@@ -410,7 +431,8 @@ class TeacherConfig(Section):
     ramp : float
         Share of the run over which it rises.
     noise : float
-        Standard deviation of the teacher's noise, clipped at the same value.
+        Standard deviation of the teacher's noise (paper: Gaussian), clipped at the same
+        value [our choice: 0.1].
     """
 
     batch: int = Field(default=8, ge=1)
@@ -432,6 +454,9 @@ class PromoteConfig(Section):
         Largest length of the task's gradient against the enhancement's; 0 is none.
     reference : str
         "batch", or "ema": a running mean of the enhancement's gradient.
+    momentum : float
+        Adds so many times that mean to the step, whatever the rule: the control of
+        "project" with "ema" [our choice].
     task : str
         A downstream task of the zoo whose recogniser looks at the enhanced images, or
         the id (or ``id@version``) of a recogniser of one's own. With rule "off" its
@@ -452,6 +477,7 @@ class PromoteConfig(Section):
     weight: float = Field(default=1e-3, ge=0)
     cap: float = Field(default=0.0, ge=0)
     reference: Literal["batch", "ema"] = "batch"
+    momentum: float = Field(default=0.0, ge=0)
     task: str = ""
     loss: Literal["supervised", "unsupervised"] = "supervised"
     train: bool = False
@@ -460,7 +486,7 @@ class PromoteConfig(Section):
 
 
 class OptimiserConfig(Section):
-    """AdamW or Muon, linear warm-up, cosine.
+    """AdamW or Muon, linear warm-up, then a schedule.
 
     Attributes
     ----------
@@ -472,7 +498,9 @@ class OptimiserConfig(Section):
     companion_lr : float
         Of discriminators and the like; 0 is the same.
     schedule : str
-        "cosine" or "constant".
+        "cosine"; "constant"; "linear", from the middle of the run down to `final_lr`
+        (StillGAN's code); "drops", to a tenth after two thirds and to a hundredth after
+        five sixths (ESTR's code, without `final_lr`).
     clip : float
         Largest norm of the gradient; 0 lets any pass.
     ema : float
@@ -485,7 +513,7 @@ class OptimiserConfig(Section):
     companion_lr: float = Field(default=0.0, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     weight_decay: float = Field(default=1e-4, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "linear", "drops"] = "cosine"
     warmup_steps: int = Field(default=200, ge=0)
     clip: float = Field(default=1.0, ge=0)
     ema: float = Field(default=0.999, ge=0, lt=1)

@@ -1,9 +1,10 @@
 """What a recogniser thinks of enhanced pictures, as a loss of the enhancer.
 
 GradProm's auxiliary loss (Zhang and Cheng, IEEE TPAMI 2025, supervised and
-unsupervised [paper]); the unsupervised form is ESTR's (Liu et al., IEEE TPAMI 2023
-[code]). With ``train=True`` the recogniser learns as well, by turns: first-order
-bi-level training. HQG-Net has two levels; how it solves them is not known.
+unsupervised [paper]); cross-entropy and the unsupervised form are ESTR's (Liu et al.,
+IEEE TPAMI 2023 [code]), those of segmentations are ours. With ``train=True`` the
+recogniser learns as well, by turns: first-order bi-level training. HQG-Net has two
+levels; how it solves them is not known.
 """
 
 from __future__ import annotations

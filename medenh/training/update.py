@@ -177,6 +177,7 @@ class Update:
             promote.weight,
             cap=promote.cap or None,
             reference=promote.reference,
+            momentum=promote.momentum,
         )
         bases = {n: o.param_groups[0]["lr"] for n, o in optimisers.items()}
         return cls(networks, optimisers, promoters, config.clip, scaler, bases)

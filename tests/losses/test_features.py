@@ -10,6 +10,7 @@ from medenh.losses.features import (
     gradient_difference,
     regularised_features,
 )
+from medenh.losses.imagenet import VGG19Features
 
 
 def test_analytic_features_of_flat_and_edged_pictures():
@@ -91,3 +92,41 @@ def test_feature_distance_is_blind_to_the_scale_of_features():
     assert feature_distance(*scaled).item() == pytest.approx(
         feature_distance(x, y).item(), rel=1e-4
     )
+
+
+def test_features_are_compared_as_they_are_where_that_is_asked_for():
+    x, y = texture(0, side=8), texture(1, side=8)
+    found = feature_distance([100 * x], [y], unit=False).item()
+    assert found == pytest.approx((100 * x - y).abs().mean().item(), rel=1e-5)
+
+    def see(image):
+        return [3 * image[:, :1]]
+
+    raw = regularised_features(x, y, see, unit=False).item()
+    distance = 3 * (x - y)[:, :1].abs().mean().item()
+    assert raw == pytest.approx(distance * gradient_difference(x, y).item(), rel=1e-5)
+
+
+def test_vgg_is_the_published_one_up_to_its_last_convolution():
+    """Convolutions of torchvision's names, max pooling between blocks, [-1, 1] in."""
+    torch.manual_seed(0)
+    network = VGG19Features()
+    state = network.state_dict()
+    assert sum(t.numel() for t in state.values()) == 20_024_384
+    at = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+    assert list(state) == [
+        f"features.{i}.{kind}" for i in at for kind in ("weight", "bias")
+    ]
+    assert not any(p.requires_grad for p in network.parameters())
+    picture = texture(0, side=32)
+    x = 2 * picture - 1
+    for before, i in zip((None, *at), at, strict=False):
+        if before is not None:
+            x = torch.relu(x)
+            x = torch.nn.functional.max_pool2d(x, 2) if i - before == 3 else x
+        weight, bias = state[f"features.{i}.weight"], state[f"features.{i}.bias"]
+        x = torch.nn.functional.conv2d(x, weight, bias, padding=1)
+    (found,) = network(picture)
+    torch.testing.assert_close(found, x)
+    assert found.shape == (len(picture), 512, 2, 2)
+    assert (found < 0).any()  # before its ReLU

@@ -1,8 +1,10 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from medenh import models
 from medenh.errors import UsageError
+from medenh.losses import VGG19Features
 from medenh.training.checkpoint import save_weights
 from medenh.training.content import load_content
 
@@ -41,3 +43,21 @@ def test_a_trained_one_compares_content_and_is_frozen(tmp_path):
         load_content(str(path))
     with pytest.raises(UsageError, match="no features"):
         load_content("vessels-fundus")
+
+
+def test_vgg_is_taken_from_a_file_in_torchvisions_names(tmp_path):
+    torch.manual_seed(0)
+    network, path = VGG19Features(), tmp_path / "vgg19.safetensors"
+    state = network.half().state_dict()
+    save_file({**state, "classifier.0.bias": torch.ones(3)}, path)
+    image = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            load_content(str(path), vgg=True)(image), network.float()(image)
+        )
+    with pytest.raises(UsageError, match="not an autoencoder"):
+        load_content(str(path))  # a term that wants maps of several levels
+    del state["features.2.bias"]
+    save_file(state, path)
+    with pytest.raises(UsageError, match="is not VGG-19"):
+        load_content(str(path), vgg=True)

@@ -12,6 +12,19 @@ def test_parameters_of_resnet_18():
     assert _count(models.create("resnet", classes=1000)) == 11_689_512
 
 
+def test_resnet_50_is_the_published_one():
+    network = models.create("resnet", "resnet-50", classes=1000).eval()
+    assert _count(network) == 25_557_032
+    with torch.no_grad():
+        features = network.encoder(torch.rand(1, 3, 64, 96))
+    assert [f.shape[1:] for f in features] == [
+        (256, 16, 24),
+        (512, 8, 12),
+        (1024, 4, 6),
+        (2048, 2, 3),
+    ]
+
+
 def test_the_small_preset_fits_a_cpu():
     assert 0.65e6 < _count(models.create("resnet", "small")) < 0.75e6
 

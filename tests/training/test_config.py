@@ -180,6 +180,8 @@ def test_unknown_names_are_told_with_their_setting_and_what_is_near(
          "keeps the gate"),
         (["promote.train=true"], "wants a rule"),
         (["batch=6", "accumulate=4"], "does not part"),
+        (["adversarial.features=discriminator", "adversarial.weight=0"],
+         "features of the discriminator, and weight 0"),
     ],
 )  # fmt: skip
 def test_combinations_that_make_no_sense_are_refused_with_a_sentence(settings, message):

@@ -264,6 +264,25 @@ def test_running_mean_as_reference():
         torch.testing.assert_close(p.grad, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["off", "sum", "hard"])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_momentum_adds_the_running_mean_of_the_primary_gradient(rule, scaled):
+    generator = torch.Generator().manual_seed(0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0) if scaled else None
+    p = torch.zeros(6, requires_grad=True)
+    promoter = Promoter(rule, 0.5, momentum=1.05)
+    m = torch.zeros(6)
+    for _ in range(5):
+        g, h = torch.randn(2, 6, generator=generator)
+        p.grad = None
+        _promote(promoter, (g * p).sum(), (h * p).sum(), [p], scaler=scaler)
+        m = 0.95 * m + 0.05 * g
+        open_ = {"off": 0.0, "sum": 1.0, "hard": float(g @ h > 0)}[rule]
+        expected = g + 0.5 * open_ * h + 1.05 * m
+        found = p.grad / (64 if scaled else 1)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_resumed_promoter_takes_the_same_step():
     first = Promoter("project", 0.05, reference="ema")
     network, recogniser = _network(), _recogniser()

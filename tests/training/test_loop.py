@@ -22,8 +22,9 @@ from medenh.training.checkpoint import save_state, save_weights, start_from
 from medenh.training.config_file import load_config
 from medenh.training.data import CleanImage, load_pack, split_holdout
 from medenh.training.gradients import Promoter
-from medenh.training.loop import train
+from medenh.training.loop import _rate_at, train
 from medenh.training.sampler import PairSampler, SingleSampler, draw_cut
+from medenh.training.sections import OptimiserConfig
 from medenh.training.sources import load_sources
 from medenh.training.validation import PairValidation
 
@@ -604,6 +605,22 @@ def test_a_native_cut_is_the_picture_pixel_by_pixel(tiny_settings):
     assert small.box[2:] == (20, 32)
 
 
+def test_squares_are_turned_as_asked_for_and_cut_alike(tiny_settings):
+    drawn = {}
+    for turned in ("any", "mirrored", "none"):
+        settings = [*tiny_settings, f"data.turned={turned}"]
+        data = load_config("dpe-general", settings).data
+        cuts = [
+            draw_cut((48, 64, 3), data, np.random.default_rng(i), 32) for i in range(40)
+        ]
+        drawn[turned] = [cut.box for cut in cuts]
+        assert len({cut.quarter_turns for cut in cuts}) == (4 if turned == "any" else 1)
+        assert len({cut.mirrored for cut in cuts}) == (1 if turned == "none" else 2)
+        if turned == "none":
+            assert not any(cut.quarter_turns or cut.mirrored for cut in cuts)
+    assert drawn["any"] == drawn["mirrored"] == drawn["none"]
+
+
 def test_a_native_share_of_none_draws_what_was_drawn_before(tiny_settings):
     """Shares add up from the whole pictures on, so only some crops change."""
     some = load_config("dpe-general", [*tiny_settings, "data.native_share=0.3"]).data
@@ -689,6 +706,24 @@ def test_a_start_from_part_of_a_model_is_told(tiny_settings, tmp_path, caplog):
     told = re.search(r"(\d+) of the network's (\d+) tensors start from", caplog.text)
     assert told
     assert 0 < int(told[1]) < int(told[2])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("cosine", [1, 0.93971, 0.55, 0.325, 0.16029]),
+        ("linear", [1, 1, 1, 0.7, 0.4]),  # StillGAN: half of the run, then down
+        ("drops", [1, 1, 1, 0.1, 0.01]),  # ESTR: after 20 and 25 of 30 epochs
+    ],
+)
+def test_rates_follow_their_schedule(schedule, shares):
+    optimiser = OptimiserConfig(
+        lr=1e-2, final_lr=1e-3, schedule=schedule, warmup_steps=10
+    )
+    assert _rate_at(4, optimiser, 70) == pytest.approx(0.5)
+    found = [_rate_at(step, optimiser, 70) for step in (10, 20, 40, 50, 60)]
+    np.testing.assert_allclose(found, shares, rtol=1e-4)
 
 
 def test_best_affine_undoes_an_affine_degradation():

@@ -131,6 +131,45 @@ def test_picture_and_mask_move_together(settings):
             assert inside.mean() > outside.mean() + 0.1
 
 
+@pytest.mark.parametrize("name", ["lesion-derm", "class-derm"])
+def test_a_recogniser_may_learn_from_degraded_pictures(settings, name):
+    """Half clean, half degraded; the same squares, answers as they were."""
+    more = ["data.recipes={'gauss-0.3'=1.0}", "data.identity_share=0.5"]
+    plain, config = (load_config(name, [*settings, *m]) for m in ([], more))
+    samples = []
+    for one in (plain, config):
+        learnt, _ = load_parts(one.data, tasks.TASKS[name])
+        sampler = LabelledSampler(learnt, one.data, one.augment, 0, "dermoscopy")
+        samples.append([sampler.sample(0, i) for i in range(40)])
+    changes = [np.abs(b[0] - a[0]).mean() for a, b in zip(*samples, strict=True)]
+    assert 10 < sum(change > 0.05 for change in changes) < 30
+    assert 10 < sum(change == 0 for change in changes) < 30
+    for clean, low in zip(*samples, strict=True):
+        np.testing.assert_array_equal(clean[1], low[1])
+
+
+def test_blur_of_degraded_squares_goes_by_the_whole_picture(settings, monkeypatch):
+    """Lengths of recipes are in proportion to the picture, not to its square."""
+    more = ["data.recipes={'gaussian-blur'=1.0}", "data.identity_share=0",
+            "augment.scale=2", "data.size=32"]  # fmt: skip
+    config = load_config("lesion-derm", [*settings, *more])
+    learnt, _ = load_parts(config.data, tasks.TASKS["lesion-derm"])
+    sides = []
+
+    def seen(picture, recipe, rng, modality, field, whole_side, data):
+        assert modality == "dermoscopy"
+        sides.append(whole_side)
+        return picture
+
+    monkeypatch.setattr(labelled, "degraded", seen)
+    sampler = LabelledSampler(learnt, config.data, config.augment, 0, "dermoscopy")
+    for i in range(40):
+        sampler.sample(0, i)
+    longest = max(learnt[0].pixels.shape)
+    assert longest / 2 <= min(sides) < 0.8 * longest
+    assert 1.25 * longest < max(sides) <= 2 * longest
+
+
 def test_samples_depend_on_seed_step_and_position_only(settings):
     config = load_config("class-derm", settings)
     learnt, _ = load_parts(config.data, tasks.TASKS["class-derm"])

@@ -13,6 +13,7 @@ from torch import nn
 
 from medenh import models
 from medenh.errors import UsageError
+from medenh.losses.features import regularised_features
 from medenh.losses.lighting import illumination
 from medenh.metrics import METRICS
 from medenh.training.bilevel import look_ahead_gradient
@@ -164,6 +165,35 @@ def test_a_loss_that_is_no_number_names_its_images(settings, tmp_path):
 
 
 # --- mean teacher ---------------------------------------------------------------------
+
+
+def test_the_feature_term_may_see_by_the_discriminator_and_teaches_it_nothing(
+    settings, tmp_path
+):
+    config = _config(settings, "adversarial", "adversarial.features=discriminator")
+    strategy = KINDS["adversarial"](config)
+    network = models.create("srresnet", "tiny")
+    judge = strategy.companions(network)["discriminator"]
+    batch = {n: torch.from_numpy(a) for n, a in strategy.draw(0, range(2)).items()}
+    with frozen(judge):
+        found = strategy._judged(judge)(network, batch)
+        torch.stack(list(found.terms.values())).sum().backward()
+    pair = found.enhanced.detach(), batch["high"]
+    expected = regularised_features(*pair, judge.features)
+    torch.testing.assert_close(found.terms["features"].detach(), expected)
+    assert expected > 0
+    assert all(p.grad is None for p in judge.parameters())
+    assert train(config, tmp_path / "run").finished
+
+
+def test_the_discriminator_may_have_the_released_codes_ring(settings):
+    more = ["network.architecture=dpe", "network.preset=default"]
+    kinds = {}
+    for name in ("dpe", "dpe-compat"):
+        own = [*more, f"adversarial.discriminator={name}"]
+        strategy = KINDS["adversarial"](_config(settings, "adversarial", *own))
+        kinds[name] = strategy.companions(nn.Identity())["discriminator"].last.padding
+    assert kinds == {"dpe": (0, 0), "dpe-compat": (1, 1)}
 
 
 def test_consistency_rises_as_a_gaussian():

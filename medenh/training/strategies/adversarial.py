@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from medenh.losses.adversarial import bce_discriminator, bce_generator
-from medenh.losses.features import regularised_features
+from medenh.losses.features import FeatureExtractor, regularised_features
 from medenh.models.discriminators import DPEDiscriminator, PatchDiscriminator
 from medenh.training.config import TrainConfig
 from medenh.training.content import load_content
@@ -28,14 +29,17 @@ class Adversarial(Paired):
     that on [0, 1]), the regularised feature loss, and 1e-3 of a non-saturating
     adversarial term. The discriminator takes its step first, with soft labels.
 
-    Deviations: the feature network is ours, not VGG-19 of ImageNet; labels above 1,
-    which torch refuses, are drawn from 0.7 to 1.
+    Deviations: labels above 1, which torch refuses, are drawn from 0.7 to 1; the
+    feature network is ours, unless a file of VGG-19 is named and its maps are compared
+    as they are (`adversarial.unit_features`).
     """
 
     def __init__(self, config: TrainConfig, device: str = "cpu") -> None:
         super().__init__(config, device)
         features = config.adversarial.features
-        self._features = None if features == "none" else load_content(features)
+        self._features: nn.Module | None = None
+        if features not in ("none", "discriminator"):
+            self._features = load_content(features, vgg=True)
 
     def companions(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return discriminator and feature network, and the task that helps."""
@@ -50,7 +54,7 @@ class Adversarial(Paired):
         settings = self.config.adversarial
         if settings.discriminator == "patch":
             return PatchDiscriminator(width=settings.width)
-        return DPEDiscriminator()
+        return DPEDiscriminator(compat=settings.discriminator == "dpe-compat")
 
     def take_step(
         self, step: int, batches: Sequence[Tensors], update: Update
@@ -90,14 +94,22 @@ class Adversarial(Paired):
                 if discriminator is not None:
                     verdict = discriminator(found.enhanced)
                     more["adversarial"] = config.weight * bce_generator(verdict)
-                if self._features is not None and config.feature_weight:
+                extractor = self._extractor(discriminator)
+                if extractor is not None and config.feature_weight:
                     more["features"] = regularised_features(
                         found.enhanced,
                         high,
-                        self._features,
+                        extractor,
                         rf_mode=config.feature_mode,
                         feature_weight=config.feature_weight,
+                        unit=config.unit_features,
                     )
             return self.pair_losses(found, batch, more)
 
         return losses
+
+    def _extractor(self, discriminator: nn.Module | None) -> FeatureExtractor | None:
+        """Return what the feature term sees pictures by."""
+        if self.config.adversarial.features == "discriminator":
+            return cast(Any, discriminator).features  # type: ignore[no-any-return]
+        return self._features

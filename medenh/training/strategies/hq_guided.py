@@ -41,7 +41,9 @@ class HQGuided(Unpaired):
 
     The enhancer is guided by the code of a good image that shows something else. Known
     from the paper: adversarial, consistency and structure terms, a content loss of a
-    wavelet and a multi-encoder part. Forms and weights are our choice (`guided`).
+    wavelet and a multi-encoder part (that this is the structure term is a guess). Forms
+    and weights are our choice (`guided`), and so are the terms of identity and of the
+    code's spread; that of illumination is the released code's.
 
     With `guided.pair_steps` the run begins on synthetic pairs, by L1 and the wavelet
     term, which makes the adversarial part short and stable.

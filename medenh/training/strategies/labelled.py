@@ -23,7 +23,9 @@ class Labelled(OneNetwork):
         self.task = get_task(config.task)
         learnt, self.held = once(load_parts, config.data, self.task)
         self._digests = {one.name: one.digest for one in (*learnt, *self.held)}
-        self.sampler = LabelledSampler(learnt, config.data, config.augment, config.seed)
+        self.sampler = LabelledSampler(
+            learnt, config.data, config.augment, config.seed, self.task.modality
+        )
 
     def names(self, step: int, positions: range) -> list[str]:
         """Return the names of the images in a part of a batch."""
