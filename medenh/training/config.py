@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import Literal, Self
 
@@ -246,7 +247,8 @@ class TrainConfig(Section):
 
     def _check_promotion(self) -> None:
         promote = self.promote
-        _promoted(promote.task)  # known, or an error
+        task = _promoted(promote.task)  # known, or an error
+        self._check_held_out(task)
         if promote.rule == "off":
             if promote.train:
                 raise ValueError("promote.train wants a rule, sum for example")
@@ -269,6 +271,18 @@ class TrainConfig(Section):
             )
         if self.strategy in _UNPAIRED:
             self._check_unpaired_promotion()
+
+    def _check_held_out(self, task: Task | None) -> None:
+        other = _promoted(self.promote.held_out, "held_out")
+        if other is None:
+            return
+        # an own recogniser's task is the same but for what it is named after
+        alike = task and replace(other, name=task.name, model=task.model) == task
+        if not alike or self.promote.loss != "supervised":
+            raise ValueError(
+                "promote.held_out gives the answers of promote.task too: a recogniser "
+                "of the same task, and promote.loss supervised"
+            )
 
     def _check_unpaired_promotion(self) -> None:
         if self.promote.loss != "supervised":
@@ -327,11 +341,11 @@ class TrainConfig(Section):
             )
 
 
-def _promoted(name: str) -> Task | None:
-    """Return the task of ``promote.task``, which may be a recogniser's id."""
+def _promoted(name: str, setting: str = "task") -> Task | None:
+    """Return the task of a setting of ``promote``, which may be a recogniser's id."""
     if not name:
         return None
     try:
         return find_task(name)
     except UsageError as error:
-        raise ValueError(f"promote.task: {error}") from error
+        raise ValueError(f"promote.{setting}: {error}") from error

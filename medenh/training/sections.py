@@ -461,6 +461,9 @@ class PromoteConfig(Section):
         A downstream task of the zoo whose recogniser looks at the enhanced images, or
         the id (or ``id@version``) of a recogniser of one's own. With rule "off" its
         score on held-back images is measured all the same.
+    held_out : str
+        The id of another recogniser of that task, whose score is measured too: what the
+        one that looks on gains may be its own alone.
     loss : str
         "supervised" (needs masks or labels), "unsupervised" (agree with the answer on
         the clean image).
@@ -479,6 +482,7 @@ class PromoteConfig(Section):
     reference: Literal["batch", "ema"] = "batch"
     momentum: float = Field(default=0.0, ge=0)
     task: str = ""
+    held_out: str = ""
     loss: Literal["supervised", "unsupervised"] = "supervised"
     train: bool = False
     bilevel: Literal["joint", "alternate", "unrolled"] = "joint"

@@ -25,7 +25,8 @@ class TaskValidation:
     """Scores of recognisers on a network's answers to images with masks or labels.
 
     Two where one learns along (HQG-Net's paper asks for both): the zoo's, which learnt
-    from good pictures and no run changes, and the one that learns (``joint_``).
+    from good pictures and no run changes, and the one that learns (``joint_``). And one
+    that the network was not trained with, where it is named (``held_out_``).
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ class TaskValidation:
         Where the recognisers run.
     joint : torch.nn.Module, optional
         The recogniser of the task that learns along, on ``device``.
+    held_out : str
+        Another recogniser of the task, by its id; empty for none.
     """
 
     def __init__(
@@ -45,11 +48,14 @@ class TaskValidation:
         images: list[CleanImage],
         device: str = "cpu",
         joint: nn.Module | None = None,
+        held_out: str = "",
     ) -> None:
         fixed = load(task, device=device)
         self._recognisers: dict[str, Recogniser] = {"": fixed}
         if joint is not None:
             self._recognisers["joint_"] = replace(fixed, network=joint)
+        if held_out:
+            self._recognisers["held_out_"] = load(held_out, device=device)
         self._images = images
 
     @staticmethod
@@ -57,9 +63,11 @@ class TaskValidation:
         """Return the names of the figures: none where images come without answers."""
         if not config.promote.task or config.promote.loss != "supervised":
             return ()
-        if not config.promote.train:
-            return _FIGURES
-        return (*_FIGURES, *(f"joint_{name}" for name in _FIGURES))
+        promote = config.promote
+        which = {"": True, "joint_": promote.train, "held_out_": promote.held_out}
+        return tuple(
+            first + name for first, asked in which.items() if asked for name in _FIGURES
+        )
 
     def run(self, answers: list[FloatArray]) -> dict[str, float]:
         """Return the area under the curve and the cross-entropy, means over classes.

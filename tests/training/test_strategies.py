@@ -16,6 +16,7 @@ from medenh.errors import UsageError
 from medenh.losses.features import regularised_features
 from medenh.losses.lighting import illumination
 from medenh.metrics import METRICS
+from medenh.training import task_validation
 from medenh.training.bilevel import look_ahead_gradient
 from medenh.training.config_file import load_config
 from medenh.training.loop import train
@@ -401,6 +402,30 @@ def test_a_recogniser_learns_along_in_all_ways(settings, tmp_path, bilevel, stra
     # the zoo's own, and the one that learnt, on the same answers
     assert 0 <= float(rows[-1]["task_auc"]) <= 1
     assert float(rows[-1]["task_loss"]) != float(rows[-1]["joint_task_loss"])
+
+
+def test_a_recogniser_that_did_not_look_on_is_measured_too(
+    settings, labelled_root, tmp_path, monkeypatch
+):
+    real = task_validation.load
+
+    def load(name, **options):
+        found = real("lesion-derm", **options)
+        if name == "lesion-derm@1":  # says 1/2 to everything
+            for tensor in (found.network.head.weight, found.network.head.bias):
+                tensor.data.zero_()
+        return found
+
+    monkeypatch.setattr(task_validation, "load", load)
+    more = ["network.architecture=srresnet", "network.preset=tiny", "steps=1",
+            f"data.root='{labelled_root.as_posix()}'", "data.packs=['derm']",
+            "data.qualities=['high']", "promote.task=lesion-derm", "validate_every=1",
+            "promote.held_out=lesion-derm@1"]  # fmt: skip
+    train(load_config("dpe-general", [*settings, *more]), tmp_path)
+    (row,) = csv.DictReader((tmp_path / "log.csv").open())
+    assert float(row["held_out_task_loss"]) == pytest.approx(math.log(2), rel=1e-4)
+    assert float(row["held_out_task_auc"]) == 0.5
+    assert float(row["task_loss"]) != float(row["held_out_task_loss"])
 
 
 def test_the_lower_level_is_what_the_enhancer_learns_from(settings, monkeypatch):

@@ -179,7 +179,8 @@ class Promoted:
             return None
         learns = self.promotion is not None and self.config.promote.train
         joint = self.promotion.task.network if self.promotion and learns else None
-        return TaskValidation(self.config.promote.task, images, device, joint)
+        asked = self.config.promote
+        return TaskValidation(asked.task, images, device, joint, asked.held_out)
 
     def companions(self, network: nn.Module) -> dict[str, nn.Module]:
         """Return the recogniser of the task that helps, if there is one."""
