@@ -12,11 +12,13 @@ from medenh.colour import luma
 from medenh.opencv import cv2
 from medenh.types import FloatArray
 
-__all__ = ["SIDE", "features"]
+__all__ = ["SIDE", "features", "without_border"]
 
 SIDE = 96  # px: the longer side of the thumbnail
 
 _SHORTEST = 16  # px: the shorter side of the thumbnail
+_BLACK = 0.06  # [chosen] of the brightest: darker is a border
+_LIT = 0.02  # [chosen] least share of a row that is not, where a picture begins
 _RINGS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.15, 1.5)
 _SIGMAS = (0.7, 1.4, 2.8, 5.6)  # px of the thumbnail
 _HUES = 8
@@ -52,6 +54,28 @@ def features(picture: FloatArray) -> NDArray[np.float64]:
         *_layout(colour, grey),
     ]
     return np.nan_to_num(np.array(figures, np.float64))
+
+
+def without_border(picture: FloatArray) -> FloatArray:
+    """Return the part of a picture that lies inside a black border; all if it has none.
+
+    Parameters
+    ----------
+    picture : float32 array, shape (H, W, C), in [0, 1]
+
+    Returns
+    -------
+    float32 array, shape (h, w, C)
+        A view. Black is below 6 % of the 99th percentile.
+    """
+    bright = picture.max(axis=2)
+    lit = bright > _BLACK * np.percentile(bright, 99)
+    rows, columns = (
+        np.flatnonzero(lit.mean(axis=axis, dtype=np.float64) > _LIT) for axis in (1, 0)
+    )
+    if not rows.size or not columns.size:
+        return picture
+    return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _thumbnail(picture: FloatArray) -> FloatArray:

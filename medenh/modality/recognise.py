@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medenh.modality.features import features
+from medenh.modality.features import features, without_border
 from medenh.types import Image
 
 __all__ = ["OTHER", "Likeness", "probabilities", "recognise"]
@@ -106,10 +106,24 @@ def recognise(image: Image) -> Likeness | None:
         return None
     count = min(image.frames, _MOST_FRAMES)
     at = {round(image.frames * (i + 1) / (count + 1) - 0.5) for i in range(count)}
-    figures = [features(_frame(image, index)) for index in sorted(at)]
+    shares = np.mean([_shares(_frame(image, index)) for index in sorted(at)], axis=0)
+    return Likeness(dict(zip(_network().kinds, shares.tolist(), strict=True)))
+
+
+def _shares(frame: NDArray[np.float32]) -> _Array:
+    """Return the probability of each kind for a frame, shape (kinds,).
+
+    The training pictures have the borders of their sources; files as cameras and
+    screens write them often have more black around. So both are looked at, with the
+    border and without, and the one that is surer to be some kind of medicine counts.
+    """
     network = _network()
-    shares = probabilities(network, np.stack(figures)).mean(axis=0)
-    return Likeness(dict(zip(network.kinds, shares.tolist(), strict=True)))
+    inner = without_border(frame)
+    views = [frame] if inner.shape == frame.shape else [frame, inner]
+    shares = probabilities(network, np.stack([features(view) for view in views]))
+    medical = [at for at, kind in enumerate(network.kinds) if kind != OTHER]
+    surest: _Array = shares[shares[:, medical].max(axis=1).argmax()]
+    return surest
 
 
 def _frame(image: Image, index: int) -> NDArray[np.float32]:

@@ -220,6 +220,11 @@ def _steps(pixels: NDArray[Any], empty: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def _measures(image: Image) -> bool:
-    """Tell whether values are measurements, as in a map of diffusion or a PET slice."""
-    deep = image.format == "dicom" and image.storage.dtype.itemsize > 1
-    return image.format == "nifti" or deep
+    """Tell whether values may be measurements, as in a map of diffusion, a PET slice.
+
+    Slices of CT and MRI come as 16-bit PNG and TIFF, too, whose headers tell nothing.
+    """
+    deep = image.storage.dtype.itemsize > 1
+    return image.format == "nifti" or (
+        deep and (image.channels == 1 or image.format == "dicom")
+    )

@@ -186,8 +186,8 @@ class Manifest:
         modality : str, optional
             Kind of picture, a value of `medenh.types.Modality`.
         volume : bool
-            Its values are measurements: where its kind is unknown, "auto" picks what
-            keeps them comparable.
+            Its values may be measurements: where its kind is unknown, "auto" picks
+            what keeps them comparable.
         grey : bool
             It shows no colour: "auto" passes over what was made for colours alone.
 
@@ -246,7 +246,7 @@ class Manifest:
         if modality is None and volume:
             for card in listed:
                 if "volume" in card.default_for:
-                    why = "what the volume shows is unknown"
+                    why = "the kind of image is unknown, its values may be measurements"
                     return Resolution(card, f"{why}: {card.id} keeps its values near")
         for card in listed:
             if "unknown" in card.default_for:

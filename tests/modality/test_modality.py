@@ -104,6 +104,19 @@ def test_of_a_volume_the_inner_slices_count():
     np.testing.assert_allclose(shares(from_array(volume)), shares(from_array(grey)))
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("retina.jpg", "fundus"), ("ihc.png", "microscopy")]
+)
+def test_more_black_around_a_picture_hides_nothing(name, kind):
+    """As of cameras whose sensor is wider than the field, and of captured screens."""
+    whole = sample(name)
+    bordered = np.pad(whole.pixels[0], ((20, 60), (500, 400), (0, 0)))
+    for black in (0, 6):
+        likeness = recognise(from_array(np.maximum(bordered, black)))
+        assert likeness.shares[kind] >= recognise(whole).shares[kind] - 0.05
+        assert not likeness.suits(["xray", "endoscopy"])
+
+
 def test_small_pictures_are_not_judged():
     assert recognise(from_array(np.zeros((31, 400), np.uint8))) is None
     assert recognise(from_array(np.zeros((32, 32), np.uint8))) is not None

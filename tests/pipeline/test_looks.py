@@ -85,9 +85,14 @@ def test_values_of_an_unknown_volume_stay_comparable():
     assert model == "nlm"
     assert "keeps its values" in reason
     assert choose(replace(image, format="dicom"))[0] == "nlm"
-    assert choose(replace(image, format="tiff"))[0] == "fast-general"
+    for name in ("png", "tiff", "npy"):  # as slices of CT and MRI are passed on
+        assert choose(replace(image, format=name))[0] == "nlm"
+    colours = from_array(np.repeat(noise[..., None], 3, axis=2))
+    assert choose(replace(colours, format="dicom"))[0] == "nlm"
+    assert choose(replace(colours, format="png"))[0] == "fast-general"
     shallow = from_array((noise >> 4).astype(np.uint8))
-    assert choose(replace(shallow, format="dicom"))[0] == "fast-general"
+    for name in ("dicom", "png"):
+        assert choose(replace(shallow, format=name))[0] == "fast-general"
     told = replace(image, format="nifti", modality=Modality.XRAY)
     assert choose(told)[0] == "fast-general"
 
