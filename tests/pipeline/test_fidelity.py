@@ -9,9 +9,10 @@ import pytest
 
 from medenh import formats, load_model
 from medenh.formats.array import from_array
-from medenh.pipeline.fidelity import measure, told_apart, warnings_of
+from medenh.pipeline.fidelity import check_input, measure, told_apart, warnings_of
 from medenh.types import Modality
 from medenh.zoo.card import Limits
+from medenh.zoo.manifest import load_manifest
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "formats"
 
@@ -88,3 +89,21 @@ def test_frames_that_moved_in_opposite_ways_do_not_cancel_out():
     moved = before.pixels + np.array([0.1, 0.0, -0.3]).reshape(3, 1, 1, 1)
     after = replace(before, pixels=moved.astype(np.float32))
     assert measure(before, after)["mean_shift"] == pytest.approx(-0.3, abs=1e-5)
+
+
+def test_a_nearly_blank_picture_is_told_before_its_noise_is_brought_out():
+    noise = np.random.default_rng(0).normal(0, 2, (96, 96))
+    glass = np.stack([noise + level for level in (198, 210, 202)], axis=2)
+    cell = glass.copy()
+    cell[30:60, 30:60] = (120, 60, 140)
+
+    def said(pixels, model):
+        image = replace(from_array(pixels.astype(np.uint8)), modality=Modality.XRAY)
+        refused, words = check_input(image, load_manifest().get(model))
+        assert not any("nearly blank" in word for word in refused)
+        return sum("nearly blank (its values spread by 2." in word for word in words)
+
+    assert [said(glass, model) for model in ("fast-general", "clahe")] == [1, 1]
+    assert [said(glass, model) for model in ("nlm", "identity")] == [0, 0]
+    assert said(cell, "fast-general") == 0
+    assert said(np.full((96, 96), 200), "fast-general") == 0  # nothing to bring out
