@@ -303,7 +303,9 @@ def noise_sigma(plane: NDArray[Any], mask: BoolArray | None = None) -> float:
     Notes
     -----
     Median of the diagonal db2 details over 0.6745 (Donoho, Johnstone, Biometrika
-    81(3), 1994), after zeros are left out: they are padding, not quiet places.
+    81(3), 1994), after zeros at the darkest, brightest and commonest value are left
+    out: they are padding or clipped, not quiet places. Zeros elsewhere are, as in test
+    patterns, whose edges alone would else pass for noise.
     """
     import pywt
 
@@ -315,13 +317,19 @@ def noise_sigma(plane: NDArray[Any], mask: BoolArray | None = None) -> float:
     )
     crop = plane[centre]
     detail = np.abs(pywt.dwt2(crop, "db2", mode="symmetric")[1][2])
-    keep = detail > 1e-6
-    if mask is not None:
-        rows, columns = (
+    detail[detail <= 1e-6] = 0.0  # rounding
+    places = np.ix_(
+        *(
             np.clip(2 * np.arange(count) - 1, 0, side - 1)
             for count, side in zip(detail.shape, crop.shape, strict=True)
         )
-        keep &= mask[centre][np.ix_(rows, columns)]
+    )
+    values = crop[places]
+    kinds, counts = np.unique(values, return_counts=True)
+    empty = np.isin(values, (kinds[0], kinds[-1], kinds[counts.argmax()]))
+    keep = ~empty | (detail > 0)
+    if mask is not None:
+        keep &= mask[centre][places]
     return float(np.median(detail[keep]) / 0.6745) if keep.any() else 0.0
 
 

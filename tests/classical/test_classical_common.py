@@ -108,6 +108,17 @@ def test_noise_is_that_of_the_foreground_at_any_size():
     assert noise_sigma(np.ones((1, 1))) == 0
 
 
+def test_edges_of_a_drawn_pattern_are_no_noise():
+    """Only their details are not zero: test patterns lost lines of low contrast."""
+    pattern = np.full((256, 256), 0.5)
+    for at, level in enumerate(np.linspace(0, 1, 9)):
+        pattern[20 * at + 20 : 20 * at + 35, 30:120] = level
+    pattern[40:200, 140:220:5] = 0.52
+    assert noise_sigma(pattern) == 0
+    rough = np.clip(pattern + RNG.normal(0, 0.02, pattern.shape), 0.2, 0.8)
+    assert noise_sigma(rough) == pytest.approx(0.02, rel=0.1)  # clipped is not quiet
+
+
 @pytest.mark.parametrize("side", [300, 2500])
 def test_field_of_view_of_a_fundus_disc(side):
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
