@@ -316,7 +316,7 @@ class ModelCard(_Record):
         What it was made for; empty is any.
     default_for : tuple of str
         Modalities for which "auto" picks it; "unknown" stands for all others, "volume"
-        for volumes that nothing tells the kind of.
+        for volumes and deep values that nothing tells the kind of.
     licence : str
         SPDX identifier of the weights' (or method's) licence.
     data : tuple of DataSource
