@@ -57,7 +57,7 @@ def retoned(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
 
     Such are other contrasts of the same head: tissue that was bright becomes dark, or
     as bright as its neighbour. A denoiser that never saw large dark tissue takes it for
-    air and blackens it [measured, `denoise-mri`].
+    air and blackens it; with such pictures less so [measured, docs/experiments.md].
 
     Parameters
     ----------
