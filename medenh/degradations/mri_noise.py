@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from medenh.degradations.grey import change_grey
@@ -20,11 +21,26 @@ from medenh.degradations.operator import (
 from medenh.degradations.parameters import Graded, RangedOperator
 from medenh.types import FloatArray
 
-__all__ = ["OPERATORS", "MriNoise"]
+__all__ = ["OPERATORS", "MriNoise", "find_tissue"]
 
 _WIDTH = 0.5  # of the region of poor coil geometry, in half sides
 _AIR, _BRIGHTEST = 0.08, 0.995  # of that quantile: darker than the darkest tissue
 _AIR_SCALE = 128.0  # standard deviations of the smoothing in a longer side
+
+
+def find_tissue(plane: FloatArray) -> NDArray[np.bool_]:
+    """Return where a frame, (H, W), without noise shows no air, (H, W).
+
+    Air is what the smoothed frame shows darker than 8 % of its brightest tissue,
+    without what tissue encloses [C].
+    """
+    from scipy.ndimage import binary_fill_holes, gaussian_filter
+
+    smooth = gaussian_filter(plane, max(plane.shape) / _AIR_SCALE)
+    tissue: NDArray[np.bool_] = binary_fill_holes(
+        smooth > _AIR * np.quantile(plane, _BRIGHTEST)
+    )
+    return tissue
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +66,7 @@ class MriNoise(RangedOperator):
         it. The picture keeps its detail.
     air : float
         Share of the noise that stays in the air around; 0 is a scanner that blackens
-        it, or a head that was cut out. Air is what a smoothed frame shows darker than 8
-        % of its brightest tissue, without what tissue encloses [C].
+        it, or a head that was cut out. Air is what `find_tissue` leaves.
     part : "magnitude" or "real"
         Which part of the complex picture is kept. "real" is a picture whose phase was
         corrected: its noise is Gaussian, and what falls below zero is cut off.
@@ -125,11 +140,7 @@ class MriNoise(RangedOperator):
 
     def _share(self, plane: FloatArray) -> FloatArray:
         """Return how much of the noise stays: 1 in tissue, `air` outside."""
-        from scipy.ndimage import binary_fill_holes, gaussian_filter
-
-        smooth = gaussian_filter(plane, max(plane.shape) / _AIR_SCALE)
-        tissue = binary_fill_holes(smooth > _AIR * np.quantile(plane, _BRIGHTEST))
-        return np.where(tissue, np.float32(1.0), np.float32(self.air))
+        return np.where(find_tissue(plane), np.float32(1.0), np.float32(self.air))
 
     def _growth(self, shape: tuple[int, ...]) -> FloatArray:
         y = np.linspace(-1.0, 1.0, shape[0])[:, None] - self.down

@@ -19,6 +19,7 @@ from medenh.degradations.field_of_view import (
     find_field,
     find_shown_field,
 )
+from medenh.degradations.mri_noise import find_tissue
 from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
 from medenh.opencv import cv2
@@ -248,7 +249,11 @@ class PairSampler(_Drawing):
             clean = retoned(clean, rng)
         if rng.random() < config.identity_share:
             return clean, clean
-        recipe = pick_recipe(config.recipes, config, image.modality, rng)
+        recipes = config.recipes
+        if config.recipes_with_air and not _shows_air(clean):
+            without = config.recipes_with_air
+            recipes = {n: w for n, w in recipes.items() if n not in without}
+        recipe = pick_recipe(recipes, config, image.modality, rng)
         side = cut.whole_side(image.pixels.shape)
         low = degraded(clean, recipe, rng, image.modality, field, side, config)
         return clean, low
@@ -270,6 +275,11 @@ def _squared(pixels: NDArray[Any], found: FieldOfView) -> NDArray[Any]:
     centre = (found.centre[0] - left + x, found.centre[1] - top + y)
     square[disc_weights((side, side), centre, found.radius) < 0.5] = 0
     return square
+
+
+def _shows_air(square: FloatArray) -> bool:
+    """Return whether a tenth of a square, (S, S, C), is air around tissue [C]."""
+    return bool(np.mean(find_tissue(square.mean(2))) < 0.9)
 
 
 def _answers(image: CleanImage, cut: Cut) -> dict[str, NDArray[Any]]:

@@ -157,6 +157,10 @@ class DataConfig(Section):
     recipes : dict of str to float
         Degradations, by name or file (``.toml``), and how often each is drawn. Files
         are read when the configuration is, and never again.
+    recipes_with_air : list of str
+        Those of `recipes` that degrade only squares with air around an object. Noise of
+        several coils brightens what is dark, and air alone tells by how much: from a
+        square of tissue a network would learn to darken tissue on suspicion.
     severity : float or None
         1 to 5; without it the whole range of each recipe.
     max_side : int
@@ -220,6 +224,7 @@ class DataConfig(Section):
     labels: str = ""
     pseudo_masks: str = ""
     recipes: dict[RecipeName, Frequency] = {}
+    recipes_with_air: list[str] = []
     severity: float | None = Field(default=None, ge=1, le=5)
     max_side: int = Field(default=384, ge=64)
     size: int = Field(default=192, ge=32)
@@ -242,6 +247,12 @@ class DataConfig(Section):
     def _recipes_are_read(self) -> DataConfig:
         for name in (*self.recipes, *self.real_recipes):
             self.recipe(name)
+        if unknown := set(self.recipes_with_air) - set(self.recipes):
+            raise ValueError(
+                f"recipes_with_air names {min(unknown)}, which recipes does not"
+            )
+        if self.recipes_with_air and set(self.recipes) == set(self.recipes_with_air):
+            raise ValueError("recipes_with_air leaves no recipe for squares without air")
         own = [one.name for one in self.own_recipes().values()]
         if twice := {name for name in own if own.count(name) > 1}:
             raise ValueError(

@@ -605,6 +605,32 @@ def test_a_native_cut_is_the_picture_pixel_by_pixel(tiny_settings):
     assert small.box[2:] == (20, 32)
 
 
+def test_recipes_with_air_leave_squares_of_tissue_to_the_others(tiny_settings):
+    """Noise of 32 coils doubles what is dark; Rician noise of so little does not."""
+    recipes = 'data.recipes={"mri-multi-coil"=9.0, "mri-rician"=1.0}'
+    asked = [recipes, 'data.recipes_with_air=["mri-multi-coil"]', "data.severity=1"]
+    more = ["data.identity_share=0", "data.whole_share=1", "data.size=64"]
+    data = load_config("dpe-general", [*tiny_settings, *asked, *more]).data
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    head = np.hypot(x, y) < 0.7
+    tissue = np.where(x > 0, 0.9, 0.15)
+    brighter = {}
+    for kind, picture in (("air", tissue * head), ("tissue", tissue)):
+        pixels = np.uint8(255 * picture)[..., None]
+        image = CleanImage("a", "mri", "train", "a", pixels)
+        sampler = PairSampler([image], data, 0)
+        pairs = [sampler.sample(0, k) for k in range(20)]
+        dark = [(p["high"][0] > 0.1) & (p["high"][0] < 0.2) for p in pairs]
+        brighter[kind] = np.array(
+            [
+                (p["low"] - p["high"])[0][d].mean()
+                for p, d in zip(pairs, dark, strict=True)
+            ]
+        )
+    assert brighter["air"].max() > 4 * brighter["tissue"].max()
+    assert np.mean(brighter["air"] > brighter["tissue"].max()) > 0.5
+
+
 def test_squares_are_turned_as_asked_for_and_cut_alike(tiny_settings):
     drawn = {}
     for turned in ("any", "mirrored", "none"):
