@@ -7,11 +7,12 @@ import numpy as np
 from medenh.colour import luma
 from medenh.types import FloatArray
 
-__all__ = ["recoloured", "retoned"]
+__all__ = ["lifted", "recoloured", "retoned"]
 
 _FLAT = 0.02  # a square with less between its extremes shows nothing
 _INVERTED = 0.15  # share of pictures turned into their negatives
 _LEAST_TURN = np.pi / 4  # of the hues; less would look like the picture itself
+_LIFT = (0.05, 0.5)  # what black becomes
 _KNOTS = np.array((0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0))  # of the brightest tone
 _STEEPEST = 1.6  # a steeper curve would show the picture's own noise and rounding
 
@@ -84,6 +85,29 @@ def retoned(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
     curve = PchipInterpolator(_KNOTS, tones)
     out: FloatArray = (top * curve(pixels / top)).clip(0, 1).astype(np.float32)
     return out
+
+
+def lifted(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return a grey picture whose black is a random grey, and white stays white.
+
+    It shows tissue from edge to edge, as a slice of a spine or a knee may, where
+    pictures of heads have air around. A denoiser that saw air in all of them takes
+    large dark tissue for it [measured, docs/experiments.md].
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (H, W, 1 or 3), in [0, 1]
+    rng : Generator
+
+    Returns
+    -------
+    float32 array, same shape, in [0, 1]
+        Colour pictures come back as they are.
+    """
+    if pixels.shape[2] != 1:
+        return pixels
+    black = np.float32(rng.uniform(*_LIFT))
+    return black + (1 - black) * pixels
 
 
 def _turn_about_grey(angle: float) -> FloatArray:

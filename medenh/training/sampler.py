@@ -24,7 +24,7 @@ from medenh.degradations.training import degrade_crop
 from medenh.errors import UsageError
 from medenh.opencv import cv2
 from medenh.training.data import CleanImage
-from medenh.training.recolour import recoloured, retoned
+from medenh.training.recolour import lifted, recoloured, retoned
 from medenh.training.sections import DataConfig
 from medenh.types import FloatArray
 
@@ -247,6 +247,8 @@ class PairSampler(_Drawing):
             clean, field = recoloured(clean, rng), None
         if config.retone_share and rng.random() < config.retone_share:
             clean = retoned(clean, rng)
+        if config.lift_share and rng.random() < config.lift_share:
+            clean = lifted(clean, rng)
         if rng.random() < config.identity_share:
             return clean, clean
         recipes = config.recipes

@@ -192,6 +192,9 @@ class DataConfig(Section):
     retone_share : float
         Share of pairs of grey pictures whose tones go through a random curve that keeps
         black: other contrasts of the same head.
+    lift_share : float
+        Share of pairs of grey pictures whose black becomes a random grey: tissue from
+        edge to edge, without air.
     squared_share : float
         Share of fundus photographs, paired or not, that are shown as the square around
         the field, black outside it, as the protocols and cleaned archives show them.
@@ -238,6 +241,7 @@ class DataConfig(Section):
     quantise_share: float = Field(default=0.8, ge=0, le=1)
     recolour_share: float = Field(default=0.0, ge=0, le=1)
     retone_share: float = Field(default=0.0, ge=0, le=1)
+    lift_share: float = Field(default=0.0, ge=0, le=1)
     squared_share: float = Field(default=0.0, ge=0, le=1)
     field_share: float = Field(default=1.0, ge=0, le=1)
     workers: int | Literal["auto"] = "auto"
@@ -252,7 +256,9 @@ class DataConfig(Section):
                 f"recipes_with_air names {min(unknown)}, which recipes does not"
             )
         if self.recipes_with_air and set(self.recipes) == set(self.recipes_with_air):
-            raise ValueError("recipes_with_air leaves no recipe for squares without air")
+            raise ValueError(
+                "recipes_with_air leaves no recipe for squares without air"
+            )
         own = [one.name for one in self.own_recipes().values()]
         if twice := {name for name in own if own.count(name) > 1}:
             raise ValueError(

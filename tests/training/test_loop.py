@@ -631,6 +631,17 @@ def test_recipes_with_air_leave_squares_of_tissue_to_the_others(tiny_settings):
     assert np.mean(brighter["air"] > brighter["tissue"].max()) > 0.5
 
 
+def test_a_lift_share_of_all_leaves_no_black(tiny_settings):
+    more = ["data.packs=['mri']", "data.whole_share=1", "data.lift_share=1"]
+    data = load_config("dpe-general", [*tiny_settings, *more]).data
+    head = np.zeros((64, 64, 1), np.uint8)
+    head[16:48, 16:48] = 200
+    sampler = PairSampler([CleanImage("a", "mri", "train", "a", head)], data, 0)
+    darkest = [sampler.sample(0, k)["high"].min() for k in range(10)]
+    assert min(darkest) >= 0.05
+    assert len({round(float(one), 2) for one in darkest}) > 4
+
+
 def test_squares_are_turned_as_asked_for_and_cut_alike(tiny_settings):
     drawn = {}
     for turned in ("any", "mirrored", "none"):

@@ -6,7 +6,7 @@ from skimage.color import rgb2lab
 from skimage.data import retina
 from skimage.transform import resize
 
-from medenh.training.recolour import recoloured, retoned
+from medenh.training.recolour import lifted, recoloured, retoned
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +81,21 @@ def test_a_grey_picture_gets_other_tones_and_black_stays_black():
 def test_colours_and_black_pictures_keep_their_tones(eye):
     for pixels in (eye, np.zeros((8, 8, 1), np.float32)):
         np.testing.assert_array_equal(retoned(pixels, np.random.default_rng(0)), pixels)
+
+
+def test_lifted_pictures_have_no_black_and_the_same_order_of_tones():
+    ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16, 1)
+    blacks = set()
+    for seed in range(20):
+        out = lifted(ramp, np.random.default_rng(seed))
+        assert out.dtype == np.float32
+        assert out.max() == 1
+        assert (np.diff(out.ravel()) > 0).all()
+        blacks.add(round(float(out.min()), 2))
+    assert min(blacks) >= 0.05
+    assert max(blacks) <= 0.5
+    assert len(blacks) > 10
+
+
+def test_colour_pictures_are_not_lifted(eye):
+    np.testing.assert_array_equal(lifted(eye, np.random.default_rng(0)), eye)
