@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from medenh.errors import MedenhError
     from medenh.evaluation.api import evaluate, evaluate_protocol
     from medenh.formats import read, write
-    from medenh.pipeline.enhance import Model, enhance, list_models, load_model
+    from medenh.pipeline.enhance import enhance
+    from medenh.pipeline.model import Model, list_models, load_model
     from medenh.pipeline.options import EnhanceOptions
     from medenh.pipeline.results import Summary
     from medenh.types import Image, Modality
@@ -58,14 +59,14 @@ _HOMES = {
     "Image": "medenh.types",
     "MedenhError": "medenh.errors",
     "Modality": "medenh.types",
-    "Model": "medenh.pipeline.enhance",
+    "Model": "medenh.pipeline.model",
     "Summary": "medenh.pipeline.results",
     "degrade": "medenh.degradations",
     "enhance": "medenh.pipeline.enhance",
     "evaluate": "medenh.evaluation.api",
     "evaluate_protocol": "medenh.evaluation.api",
-    "list_models": "medenh.pipeline.enhance",
-    "load_model": "medenh.pipeline.enhance",
+    "list_models": "medenh.pipeline.model",
+    "load_model": "medenh.pipeline.model",
     "read": "medenh.formats",
     "write": "medenh.formats",
 }

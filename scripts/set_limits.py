@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from medenh.pipeline.enhance import load_model
+from medenh.pipeline.model import load_model
 from medenh.publishing.images import load_images
 from medenh.publishing.limits import FEWEST, limits_on
 from medenh.publishing.run_folder import stored_config

@@ -191,7 +191,7 @@ def _run(
 ) -> Summary:
     from medenh.cli.interrupt import interruptible
     from medenh.cli.progress import ProgressListener
-    from medenh.pipeline.enhance import enhance_files
+    from medenh.pipeline.files import enhance_files
     from medenh.pipeline.results import Summary
 
     with (
@@ -231,7 +231,7 @@ def _show_plan(
     from medenh.cli.interrupt import interruptible
     from medenh.formats.discover import none_found
     from medenh.pipeline.attempt import attempt
-    from medenh.pipeline.enhance import foresee, plan_files
+    from medenh.pipeline.files import foresee, plan_files
     from medenh.pipeline.loading import ZooModels
 
     def decide() -> tuple[Plan, list[tuple[str, str]]]:

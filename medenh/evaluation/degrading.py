@@ -29,7 +29,7 @@ from medenh.tasks import Task
 from medenh.types import FloatArray, Image, Modality
 
 if TYPE_CHECKING:
-    from medenh.pipeline.enhance import Model
+    from medenh.pipeline.model import Model
 
 __all__ = [
     "IDENTITY",
@@ -263,7 +263,7 @@ def _moved_planes(
 
 @cache
 def _method(name: str) -> Model:
-    from medenh.pipeline.enhance import load_model
+    from medenh.pipeline.model import load_model
 
     return load_model(name, device="cpu", precision="fp32")
 

@@ -16,7 +16,7 @@ from medenh.evaluation.regained import CLEAN
 from medenh.types import Modality
 
 if TYPE_CHECKING:
-    from medenh.pipeline.enhance import Model
+    from medenh.pipeline.model import Model
     from medenh.zoo.manifest import ModelCard
 
 __all__ = ["Entrants", "enter", "usual_rows"]
@@ -93,7 +93,7 @@ def enter(
     WeightsError
         Weights cannot be had.
     """
-    from medenh.pipeline.enhance import load_model
+    from medenh.pipeline.model import load_model
     from medenh.zoo.manifest import load_manifest
 
     manifest = load_manifest()

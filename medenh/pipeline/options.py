@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,7 @@ __all__ = [
     "FORMATS",
     "ON_EXISTS",
     "EnhanceOptions",
+    "options_of",
     "parse_number",
     "parse_settings",
     "parse_shard",
@@ -251,6 +252,22 @@ _KINDS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
         "one of medenh.formats.Limits",
     ),
 )
+
+
+def options_of(**named: Any) -> EnhanceOptions:
+    """Return options that were given by name; unknown ones are refused.
+
+    Raises
+    ------
+    UsageError
+        No option has such a name, or its value does not go.
+    """
+    known = {field.name for field in fields(EnhanceOptions)}
+    if unknown := sorted(set(named) - known):
+        raise UsageError(
+            f"unknown option {unknown[0]!r}", hint=f"one of {', '.join(sorted(known))}"
+        )
+    return EnhanceOptions(**named)
 
 
 def parse_number(name: str, text: str) -> int:

@@ -109,7 +109,7 @@ def _fidelity(
     name: str, images: EnhancerImages, on_step: Callable[[str], None]
 ) -> dict[str, Any]:
     """Return limits and certificate of a model, as far as the pictures suffice."""
-    from medenh.pipeline.enhance import load_model
+    from medenh.pipeline.model import load_model
 
     fields: dict[str, Any] = {}
     count = sum(len(group) for group in images.usual)
@@ -251,7 +251,7 @@ def _engines() -> list[str]:
 def _answers(
     name: str, pictures: Sequence[FloatArray], precision: str, engine: str
 ) -> list[FloatArray]:
-    from medenh.pipeline.enhance import load_model
+    from medenh.pipeline.model import load_model
 
     model = load_model(name, "cpu", precision, engine=engine)
     return [np.clip(model.enhance(picture), 0, 1) for picture in pictures]

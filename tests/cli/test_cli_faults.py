@@ -19,7 +19,7 @@ import pytest
 
 from medenh.cli.main import main
 from medenh.formats import files
-from medenh.pipeline import enhance as pipeline
+from medenh.pipeline import files as pipeline
 from medenh.pipeline import plan as planning
 from medenh.pipeline.options import EnhanceOptions
 

@@ -11,7 +11,7 @@ from medenh import formats
 from medenh.cli import doctor as doctor_module
 from medenh.cli.main import main
 from medenh.errors import NothingReadableError, UsageError
-from medenh.pipeline import enhance as pipeline_enhance
+from medenh.pipeline import files
 from medenh.zoo.manifest import resolve
 
 
@@ -120,7 +120,7 @@ def test_a_document_says_what_the_exit_code_says(run, monkeypatch):
     def fail(*_, **__):
         raise ImportError("lib.so: failed to map segment from shared object")
 
-    monkeypatch.setattr(pipeline_enhance, "enhance_files", fail)
+    monkeypatch.setattr(files, "enhance_files", fail)
     code, document = run("enhance", "eye.png", "--json")
     assert (code, document["code"]) == (5, "out-of-memory")
     assert "out of memory" in document["error"]

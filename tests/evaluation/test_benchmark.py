@@ -437,7 +437,7 @@ def test_weights_that_cannot_be_had_end_it_at_once(data, monkeypatch):
     def refuse(*words, **options):
         raise WeightsError("not here")
 
-    monkeypatch.setattr("medenh.pipeline.enhance.load_model", refuse)
+    monkeypatch.setattr("medenh.pipeline.model.load_model", refuse)
     with pytest.raises(WeightsError):
         medenh.evaluate_protocol("dpe", data, models=["dpe-general"])
 

@@ -14,12 +14,12 @@ from medenh import formats
 from medenh.formats.array import from_array
 from medenh.pipeline.degrade import degrade_files
 from medenh.pipeline.degrade_options import DegradeOptions
-from medenh.pipeline.enhance import (
+from medenh.pipeline.fidelity import check_input
+from medenh.pipeline.files import (
     enhance_files,
     foresee,
     plan_files,
 )
-from medenh.pipeline.fidelity import check_input
 from medenh.pipeline.loading import ZooModels
 from medenh.pipeline.looks import choose_model, looks_like_mask
 from medenh.pipeline.options import EnhanceOptions

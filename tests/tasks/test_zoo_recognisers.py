@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from medenh import models, tasks
 from medenh.errors import UsageError, WeightsError
-from medenh.pipeline.enhance import load_model
+from medenh.pipeline.model import load_model
 from medenh.training.config_file import load_config
 from medenh.training.task_loss import TaskLoss
 from medenh.zoo.card import ModelCard
