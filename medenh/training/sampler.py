@@ -203,7 +203,31 @@ class SingleSampler(_Drawing):
 
 
 class PairSampler(_Drawing):
-    """Draws (degraded, clean) squares, and what is known of them."""
+    """Draws (degraded, clean) squares, and what is known of them.
+
+    Raises
+    ------
+    UsageError
+        No images; or ``recipes_with_air`` leaves none for those of a modality.
+    """
+
+    def __init__(self, images: list[CleanImage], config: DataConfig, seed: int) -> None:
+        super().__init__(images, config, seed)
+        self._without_air = {
+            name: share
+            for name, share in config.recipes.items()
+            if name not in config.recipes_with_air
+        }
+        if not config.recipes_with_air:
+            return
+        for kind in sorted({one.modality for one in images if one.low is None}):
+            if not any(_suits(config.recipe(n), kind) for n in self._without_air):
+                raise UsageError(
+                    f"data.recipes_with_air leaves no recipe for {kind} images "
+                    "without air",
+                    hint="add one to data.recipes, or take one from "
+                    "data.recipes_with_air",
+                )
 
     def sample(
         self,
@@ -253,8 +277,7 @@ class PairSampler(_Drawing):
             return clean, clean
         recipes = config.recipes
         if config.recipes_with_air and not _shows_air(clean):
-            without = config.recipes_with_air
-            recipes = {n: w for n, w in recipes.items() if n not in without}
+            recipes = self._without_air
         recipe = pick_recipe(recipes, config, image.modality, rng)
         side = cut.whole_side(image.pixels.shape)
         low = degraded(clean, recipe, rng, image.modality, field, side, config)

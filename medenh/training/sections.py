@@ -255,10 +255,6 @@ class DataConfig(Section):
             raise ValueError(
                 f"recipes_with_air names {min(unknown)}, which recipes does not"
             )
-        if self.recipes_with_air and set(self.recipes) == set(self.recipes_with_air):
-            raise ValueError(
-                "recipes_with_air leaves no recipe for squares without air"
-            )
         own = [one.name for one in self.own_recipes().values()]
         if twice := {name for name in own if own.count(name) > 1}:
             raise ValueError(

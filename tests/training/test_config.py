@@ -144,8 +144,6 @@ def test_unknown_names_are_told_with_their_setting_and_what_is_near(
         (["network.architecture=unet"], "recognises and cannot enhance"),
         (["data.recipes={}"], "learns from pairs"),
         (["data.recipes_with_air=['mri']"], "names mri, which recipes does not"),
-        (["data.recipes={dpe=1}", "data.recipes_with_air=['dpe']"],
-         "leaves no recipe for squares without air"),
         (["data.packs=[]", "data.high=folder", "data.low=folder"],
          r"no data.recipes: --set data.recipes=\{\} leaves them out"),
         ([*_HQG, "data.real=folder"],

@@ -631,6 +631,18 @@ def test_recipes_with_air_leave_squares_of_tissue_to_the_others(tiny_settings):
     assert np.mean(brighter["air"] > brighter["tissue"].max()) > 0.5
 
 
+def test_each_kind_of_image_wants_a_recipe_without_air(tiny_settings):
+    """Else a run would end at the first square of tissue, hours in perhaps."""
+    asked = ['data.recipes={"mri-rician"=1.0, "xray-mixed"=1.0}']
+    asked += ['data.recipes_with_air=["mri-rician"]']
+    data = load_config("dpe-general", [*tiny_settings, *asked]).data
+    pixels = np.zeros((64, 64, 1), np.uint8)
+    with pytest.raises(UsageError, match="no recipe for mri images without air"):
+        PairSampler([CleanImage("a", "mri", "train", "a", pixels)], data, 0)
+    PairSampler([CleanImage("a", "xray", "train", "a", pixels)], data, 0)
+    PairSampler([CleanImage("a", "mri", "train", "a", pixels, low=pixels)], data, 0)
+
+
 def test_a_lift_share_of_all_leaves_no_black(tiny_settings):
     more = ["data.packs=['mri']", "data.whole_share=1", "data.lift_share=1"]
     data = load_config("dpe-general", [*tiny_settings, *more]).data
