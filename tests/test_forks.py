@@ -51,6 +51,42 @@ def test_a_model_in_use_works_on_in_a_forked_process(engine, then, tmp_path):
     assert done.returncode == 7, done.stderr
 
 
+_FORK_AFTERWARDS = """
+import gc, os, signal, sys
+import numpy as np
+import medenh
+
+pixels = np.random.default_rng(0).integers(0, 200, (300, 200, 3), np.uint8)
+
+def use():
+    model = medenh.load_model("fast-general", engine="openvino")
+    return model.enhance(pixels)
+
+expected = use()
+gc.collect()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    assert np.array_equal(use(), expected)
+    gc.collect()
+    sys.exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_forked_after_models_were_given_up_ends_well(tmp_path):
+    """It inherits OpenVINO's idle threads, which are none, and no model of its own."""
+    pytest.importorskip("openvino")
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK_AFTERWARDS],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "2", "MEDENH_CACHE": str(tmp_path)},
+    )
+    assert done.returncode == 7, done.stderr
+
+
 _FORK_WHILE_OTHERS_WORK = """
 import os, signal, sys, threading
 import numpy as np

@@ -116,7 +116,7 @@ class OpenVinoRunner:
         for ever, and the end of the process takes apart what it can reach: one
         reference more than Python knows of keeps it.
         """
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(vars(self).copy()))
+        _keep(vars(self).copy())
         self._begin()
 
     @classmethod
@@ -303,11 +303,15 @@ class OpenVinoRunner:
                     "INFERENCE_PRECISION_HINT": _HINTS[precision],
                     "NUM_STREAMS": 1 if alone else self.workers,
                     "INFERENCE_NUM_THREADS": self.workers,
+                    # pinned threads of several processes would share the first cores,
+                    # and a fork at the moment of pinning makes the child's end hang
+                    "ENABLE_CPU_PINNING": False,
                 }
                 is_joined = name == "joined"
                 part = joined(self._parts) if is_joined else self._parts[name]
                 made = core.compile_model(part, "CPU", config), []
                 self._compiled[key] = made
+                _keep_first_of_child(made)
             return made
 
     def exact(self) -> OpenVinoRunner:
@@ -338,11 +342,30 @@ def _numbers_of(request: Any) -> Any:
 
 
 _living: weakref.WeakSet[OpenVinoRunner] = weakref.WeakSet()
+_nothing_kept_in_child = False
 
 
 def _after_fork() -> None:
+    global _nothing_kept_in_child
+    _nothing_kept_in_child = True
     for runner in list(_living):
         runner.begin_again()
+
+
+def _keep_first_of_child(compiled: object) -> None:
+    """In the child of a fork: keep the first model that it compiles to its end.
+
+    Without any, the end of the process takes TBB apart, whose threads are the parent's.
+    """
+    global _nothing_kept_in_child
+    if _nothing_kept_in_child:
+        _keep(compiled)
+        _nothing_kept_in_child = False
+
+
+def _keep(thing: object) -> None:
+    """Let nothing take it apart, the end of the process included."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 if hasattr(os, "register_at_fork"):

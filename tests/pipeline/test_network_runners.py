@@ -260,6 +260,43 @@ def test_both_parts_of_a_network_compile_side_by_side_and_once(kept, monkeypatch
         np.testing.assert_allclose(given, expected("conditioned", batch), atol=1e-5)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_no_thread_is_bound_to_a_core(kept, threads):
+    """Those of several processes would be bound to the same ones."""
+    code = textwrap.dedent(
+        f"""
+        import os, threading
+        from pathlib import Path
+        import numpy as np
+        from medenh.pipeline.openvino_cache import load_parts
+        from medenh.pipeline.openvino_runner import OpenVinoRunner
+
+        def affinities():
+            for thread in os.listdir("/proc/self/task"):
+                try:
+                    yield tuple(sorted(os.sched_getaffinity(int(thread))))
+                except ProcessLookupError:
+                    continue  # it has ended
+
+        runner = OpenVinoRunner(load_parts(Path({str(kept)!r}), "steady", None), "fp32")
+        batch = np.zeros((1, 3, 256, 256), np.float32)
+        runner.run(batch)  # OpenVINO tries each core once to learn of them
+        work = threading.Thread(target=lambda: [runner.run(batch) for _ in range(20)])
+        allowed, seen = set(affinities()), set()
+        work.start()
+        while work.is_alive():
+            seen.update(affinities())
+        assert seen == allowed, (seen, allowed)
+        """
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": threads}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_threads_that_end_leave_their_requests_to_others(kept):
     """One taken apart in a thread of a process that ends aborts the process."""
     runner = openvino_runner(kept, "conditioned")
