@@ -171,14 +171,15 @@ def _inflated(path: Path, needed: int) -> NDArray[np.uint8] | None:
         if not needed <= size <= min(needed + _MAX_TAIL, packed * _MOST_PACKED):
             return None
         stream.seek(0)
-        content = np.empty(packed, np.uint8)  # numpy's memory has large pages
-        if stream.readinto(content.data) != packed:
+        # numpy's memory has large pages; any buffer is taken, whatever the types say
+        content: Any = np.empty(packed, np.uint8).data
+        if stream.readinto(content) != packed:
             return None
     import imagecodecs
 
     whole = np.empty(size, np.uint8)
     try:
-        filled = imagecodecs.gzip_decode(content.data, out=whole.data)
+        filled = imagecodecs.gzip_decode(content, out=whole.data)
     except imagecodecs.DeflateError:
         return None
     return whole if len(filled) == size else None
