@@ -12,7 +12,7 @@ from medenh.degradations.noise import (
     SpeckleNoise,
 )
 from medenh.degradations.operator import Operator
-from medenh.degradations.parameters import ranged
+from medenh.degradations.parameters import Levels, ranged
 from medenh.degradations.recipe import Recipe, in_order
 from medenh.degradations.resampling import BicubicReduction, Pixelate
 
@@ -50,10 +50,18 @@ RECIPES: tuple[Recipe, ...] = (
         Recipe(
             name=f"gauss-{sigma}",
             title=f"Additive Gaussian noise of sigma {sigma}, clipped (GradProm)",
-            source="GradProm; sigma .3 is the one in its figures [paper]",
+            source="GradProm; sigma .3 is the one in its figures [paper], .03 [C]",
             plan=in_order(ranged(GaussianNoise, sigma=sigma)),
         )
-        for sigma in (0.1, 0.2, 0.3)
+        for sigma in (0.03, 0.1, 0.2, 0.3)
+    ),
+    Recipe(
+        name="gauss-any",
+        title="Additive Gaussian noise of any sigma from .01 to .3, clipped",
+        source="as gauss-0.3, and down to what pictures in use have [C]",
+        plan=in_order(
+            ranged(GaussianNoise, sigma=Levels((0.01, 0.03, 0.08, 0.17, 0.3)))
+        ),
     ),
     *(
         Recipe(

@@ -120,6 +120,14 @@ _ALL = (
         bound=True,
     ),
     Protocol(
+        name="gauss-0.03",
+        title="Gaussian noise of sigma 0.03: as pictures in use have it",
+        recipe="gauss-0.03",
+        source="ESTR, additive noise on [0, 1], clipped [code]; sigma [C]",
+        modalities=("dermoscopy", "xray"),
+        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
+    ),
+    Protocol(
         name="gauss-0.1",
         title="Gaussian noise of sigma 0.1 (GradProm)",
         recipe="gauss-0.1",
