@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from medenh import control_groups
 from medenh.errors import UsageError, spelled
 
 __all__ = [
@@ -337,16 +338,23 @@ def usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return max(1, min(cores, _container_quota() or cores))
+    return max(1, min([cores, *_core_quotas()]))
 
 
-def _container_quota() -> int | None:
-    """Return the whole cores a control group grants, rounded up; None if unlimited."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("utf-8").split()
-        return -(-int(quota) // int(period))
-    except (OSError, ValueError):
-        return None
+def _core_quotas() -> Iterator[int]:
+    """Yield the cores that control groups grant, rounded up to whole ones."""
+    for folder, unified in control_groups.folders_of("cpu"):
+        try:
+            if unified:
+                quota, period = (folder / "cpu.max").read_text("utf-8").split()
+            else:
+                quota = (folder / "cpu.cfs_quota_us").read_text("utf-8")
+                period = (folder / "cpu.cfs_period_us").read_text("utf-8")
+            cores = -(-int(quota) // int(period))
+        except (OSError, ValueError):  # "max"
+            continue
+        if cores > 0:  # -1 is none in version 1
+            yield cores
 
 
 @cache

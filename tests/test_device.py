@@ -10,7 +10,7 @@ from contextlib import ExitStack, nullcontext
 
 import pytest
 
-from medenh import device
+from medenh import control_groups, device
 from medenh.device import (
     Device,
     environment_of_one_thread,
@@ -59,6 +59,47 @@ def test_threads_follow_the_affinity():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert out.stdout.strip() == b"1"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000"}, 2),
+        ("0::/job/step\n", {"job/cpu.max": "300000 100000"}, 3),
+        (
+            "0::/job/step\n",
+            {"job/cpu.max": "300000 100000", "job/step/cpu.max": "max 100000"},
+            3,
+        ),
+        (
+            "4:cpu,cpuacct:/job\n",
+            {
+                "cpu/job/cpu.cfs_quota_us": "200000",
+                "cpu/job/cpu.cfs_period_us": "100000",
+            },
+            2,
+        ),
+        (
+            "4:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
+            64,
+        ),
+        ("", {}, 64),
+    ],
+)
+def test_threads_follow_the_quota_of_the_job(monkeypatch, tmp_path, own, files, cores):
+    """On a machine of many jobs it stands in the job's own control group."""
+    (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    monkeypatch.setattr(control_groups, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(control_groups, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(
+        os, "sched_getaffinity", lambda pid: set(range(64)), raising=False
+    )
+    assert device.usable_cores.__wrapped__() == cores
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", ""])

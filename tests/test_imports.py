@@ -34,6 +34,7 @@ RANK = {
     "types": 2,
     "arrays": 2,
     "hashing": 1,
+    "control_groups": 0,
     "opencv": 0,
     "paths": 1,
     "scratch": 0,

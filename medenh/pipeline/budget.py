@@ -8,8 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from medenh import control_groups
 from medenh.formats.limits import size_text
 
 __all__ = ["ByteBudget", "Memory", "ShortageError", "default_budget", "usable_memory"]
@@ -19,8 +19,6 @@ _SHARE_OF_MEMORY = 0.25
 _SHARE_OF_CALLS = 0.5  # beside the images on their way
 _LEAST_BUDGET = 256 << 20
 _UNKNOWN_MEMORY = 4 << 30
-_GROUPS = Path("/sys/fs/cgroup")
-_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 class ByteBudget:
@@ -145,29 +143,9 @@ def _physical_memory() -> int:
 
 def _group_limits() -> Iterator[int]:
     """Yield the memory limits of the control groups around this process."""
-    for folder, name in _group_folders():
-        # a limit may stand anywhere above; in a container the path may not be ours
-        for place in (folder, *folder.parents):
-            if place.is_relative_to(_GROUPS):
-                try:
-                    yield int((place / name).read_text("utf-8"))
-                except (OSError, ValueError):  # "max"
-                    continue
-
-
-def _group_folders() -> Iterator[tuple[Path, str]]:
-    """Yield the folders of control groups, version 2 and 1, with their limit's name."""
-    try:
-        lines = _OWN_GROUPS.read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        lines = []
-    yield _GROUPS, "memory.max"
-    yield _GROUPS / "memory", "memory.limit_in_bytes"
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        below = path.strip("/")
-        if not controllers:
-            yield _GROUPS / below, "memory.max"
-        elif "memory" in controllers.split(","):
-            yield _GROUPS / "memory" / below, "memory.limit_in_bytes"
+    for folder, unified in control_groups.folders_of("memory"):
+        name = "memory.max" if unified else "memory.limit_in_bytes"
+        try:
+            yield int((folder / name).read_text("utf-8"))
+        except (OSError, ValueError):  # "max"
+            continue

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fakes_pipeline import FakeModels, FakeRunner
 
-from medenh import formats
+from medenh import control_groups, formats
 from medenh.formats import writers
 from medenh.pipeline import budget
 from medenh.pipeline.budget import ByteBudget
@@ -170,8 +170,8 @@ def test_memory_of_a_container_is_not_that_of_the_machine(
         path = tmp_path / "groups" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
-    monkeypatch.setattr(budget, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(budget, "_OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(control_groups, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(control_groups, "_OWN_GROUPS", tmp_path / "own")
     assert budget.usable_memory() == limit
 
 
