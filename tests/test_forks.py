@@ -127,3 +127,44 @@ def test_a_fork_waits_for_nothing_that_another_thread_does():
         [sys.executable, "-c", _FORK_WHILE_OTHERS_WORK], capture_output=True, text=True
     )
     assert done.returncode == 7, done.stderr
+
+
+_FORK_BESIDE_A_MODEL_AT_WORK = """
+import os, signal, sys, threading
+import numpy as np
+import medenh
+from medenh.pipeline.budget import MEMORY_OF_PROCESS
+
+pixels = np.zeros((64, 64), np.uint8)
+medenh.enhance(pixels, model="clahe")
+inside, done = threading.Event(), threading.Event()
+
+def hold():
+    with MEMORY_OF_PROCESS.room(MEMORY_OF_PROCESS._size):
+        inside.set()
+        done.wait()
+
+other = threading.Thread(target=hold)
+other.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    medenh.enhance(pixels, model="clahe")
+    os._exit(7)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+signal.alarm(60)  # where it waits for memory that nobody returns
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+done.set()
+other.join()
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_waits_for_no_memory_of_its_parents_calls():
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK_BESIDE_A_MODEL_AT_WORK],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 7, done.stderr

@@ -12,7 +12,14 @@ from contextlib import contextmanager
 from medenh import control_groups
 from medenh.formats.limits import size_text
 
-__all__ = ["ByteBudget", "Memory", "ShortageError", "default_budget", "usable_memory"]
+__all__ = [
+    "MEMORY_OF_PROCESS",
+    "ByteBudget",
+    "Memory",
+    "ShortageError",
+    "default_budget",
+    "usable_memory",
+]
 
 _TICK_S = 0.05
 _SHARE_OF_MEMORY = 0.25
@@ -94,6 +101,10 @@ class Memory:
 
     def __init__(self, size: int | None = None) -> None:
         self._size = usable_memory() if size is None else size
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Hold nothing: in the child of a fork no thread would ever return it."""
         limit = int(self._size * _SHARE_OF_CALLS)
         self._budget = ByteBudget(limit, threading.Event())
 
@@ -109,11 +120,12 @@ class Memory:
         """
         if need > self._size:
             raise ShortageError(f"about {size_text(need)} of {size_text(self._size)}")
-        self._budget.acquire(need)
+        budget = self._budget
+        budget.acquire(need)
         try:
             yield
         finally:
-            self._budget.release(need)
+            budget.release(need)
 
 
 def default_budget() -> int:
@@ -149,3 +161,10 @@ def _group_limits() -> Iterator[int]:
             yield int((folder / name).read_text("utf-8"))
         except (OSError, ValueError):  # "max"
             continue
+
+
+# one for all models: each would take half of the memory for its own
+MEMORY_OF_PROCESS = Memory()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=MEMORY_OF_PROCESS.begin_again)

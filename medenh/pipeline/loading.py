@@ -16,7 +16,7 @@ import numpy as np
 
 from medenh.device import Device, pick_device, pick_precision
 from medenh.errors import MedenhError, UsageError, spelled
-from medenh.pipeline.budget import Memory
+from medenh.pipeline.budget import MEMORY_OF_PROCESS
 from medenh.pipeline.enhancer import Contract, FrameEnhancer
 from medenh.pipeline.options import EnhanceOptions
 from medenh.pipeline.reference import read_reference
@@ -145,7 +145,7 @@ class ZooModels:
         self._lock = threading.Lock()
         self._ready: dict[str, Prepared | MedenhError] = {}
         # what runs on a device has its own memory, which says itself that it is full
-        self._memory = Memory() if self.device.kind == "cpu" else None
+        self._memory = MEMORY_OF_PROCESS if self.device.kind == "cpu" else None
         self._computations: dict[str, str] = {}
 
     @property

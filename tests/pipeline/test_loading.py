@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -16,9 +19,11 @@ from medenh.classical import METHODS
 from medenh.cli import doctor
 from medenh.cli.main import main
 from medenh.errors import OutOfMemoryError, UsageError, WeightsError
-from medenh.pipeline import openvino_cache
+from medenh.pipeline import loading, openvino_cache
+from medenh.pipeline.budget import Memory
 from medenh.pipeline.loading import ZooModels, certified, contract_of
 from medenh.pipeline.options import EnhanceOptions
+from medenh.pipeline.runners import ClassicalRunner
 from medenh.zoo.card import Certificate
 
 GOOD = {"psnr_db": 58.0, "max_levels": 1.0}
@@ -200,10 +205,32 @@ def test_a_call_takes_the_memory_of_its_engine():
 
 
 def test_a_picture_larger_than_the_memory_is_refused_with_what_it_takes(monkeypatch):
-    monkeypatch.setattr("medenh.pipeline.budget.usable_memory", lambda: 10_000_000)
+    monkeypatch.setattr(loading, "MEMORY_OF_PROCESS", Memory(10_000_000))
     array = np.zeros((600, 500), np.uint8)
     with pytest.raises(OutOfMemoryError, match=r"500x600 .*of 9.5 MiB"):
         medenh.enhance(array, model="clahe")
+
+
+def test_models_of_one_process_share_its_memory(monkeypatch):
+    """Each took half of it for its own: two at work took all."""
+    monkeypatch.setattr(loading, "MEMORY_OF_PROCESS", Memory(2_600_000))
+    array = np.zeros((100, 100), np.uint8)  # .7 and 1.2 MB a call: one at a time
+    lock, inside, seen = threading.Lock(), [0], []
+
+    def slow(self, batch, condition=None, *, alone=False):
+        with lock:
+            inside[0] += 1
+            seen.append(inside[0])
+        time.sleep(0.1)
+        with lock:
+            inside[0] -= 1
+        return batch
+
+    monkeypatch.setattr(ClassicalRunner, "run", slow)
+    names = ("clahe", "nlm", "clahe", "nlm")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: medenh.enhance(array, model=name), names))
+    assert (len(seen), max(seen)) == (4, 1)
 
 
 class TestSettings:
