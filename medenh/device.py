@@ -331,9 +331,8 @@ def one_torch_thread_in_forks() -> None:
         os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-@cache
 def usable_cores() -> int:
-    """Return how many cores the process may use, by affinity and control group."""
+    """Return how many cores the process may use now, by affinity and control group."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -341,8 +340,10 @@ def usable_cores() -> int:
     return max(1, min([cores, *_core_quotas()]))
 
 
-def _core_quotas() -> Iterator[int]:
-    """Yield the cores that control groups grant, rounded up to whole ones."""
+@cache
+def _core_quotas() -> tuple[int, ...]:
+    """Return the cores that control groups grant, rounded up to whole ones."""
+    found = []
     for folder, unified in control_groups.folders_of("cpu"):
         try:
             if unified:
@@ -354,7 +355,8 @@ def _core_quotas() -> Iterator[int]:
         except (OSError, ValueError):  # "max"
             continue
         if cores > 0:  # -1 is none in version 1
-            yield cores
+            found.append(cores)
+    return tuple(found)
 
 
 @cache
