@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from medenh.errors import WeightsError
@@ -95,15 +96,19 @@ def writable_cache() -> Path:
         return preferred
     for folder in spare:
         if _can_write(folder, mode=0o700) and _is_private(folder):
-            _log.warning(
-                "cache folder %s cannot be written; using %s", preferred, folder
-            )
+            _tell_once(preferred, folder)
             return folder
     raise WeightsError(
         "the cache folder cannot be written",
         path=preferred,
         hint="set MEDENH_CACHE to a folder of yours",
     )
+
+
+@cache
+def _tell_once(preferred: Path, folder: Path) -> None:
+    """Say it at the first model of a process, not at each of a service's calls."""
+    _log.warning("cache folder %s cannot be written; using %s", preferred, folder)
 
 
 def _can_write(folder: Path, *, mode: int = 0o777) -> bool:

@@ -315,6 +315,14 @@ def test_planted_temporary_cache_is_not_believed(content, spare_cache, trick):
         cache_module.writable_cache()
 
 
+def test_a_spare_cache_is_told_of_once(spare_cache, caplog):
+    """A service that loads a model at each call had a line of it at each."""
+    for _ in range(3):
+        assert cache_module.writable_cache() == spare_cache
+    told = [*caplog.get_records("setup"), *caplog.get_records("call")]
+    assert ["using" in line.getMessage() for line in told] == [True]
+
+
 def test_without_any_writable_folder_bundled_weights_still_serve(tmp_path, monkeypatch):
     def none():
         raise FileNotFoundError("No usable temporary directory found")
