@@ -20,38 +20,40 @@ def run(
     architecture: Annotated[
         str,
         options.optional(
-            help="hqg-legacy or dpe, of the authors' code; or the network of weights "
-            "of your own."
+            help="hqg-legacy or dpe for the authors' weights; for your own, the name "
+            "of the network."
         ),
     ],
     output: Annotated[
         Path,
         options.optional(
-            "--output", "-o", help="NAME.safetensors, or NAME.zip to import."
+            "--output", "-o", help="NAME.zip to import, or NAME.safetensors."
         ),
     ],
     reference: Annotated[
         Path | None,
-        options.optional(help="High-quality image whose look to keep (hqg-legacy)."),
+        options.optional(
+            help="Good image whose look the model is to follow (hqg-legacy)."
+        ),
     ] = None,
     preset: Annotated[
         str | None,
-        options.optional(help="Size of your own network (default)."),
+        options.optional(help="Preset of your own network; by default `default`."),
     ] = None,
     option: Annotated[
         list[str] | None,
         options.optional(
             metavar="KEY=VALUE",
-            help="What it was made with over the preset; may be given several times.",
+            help="Setting that differs from the preset; may be given several times.",
         ),
     ] = None,
     modality: options.ModelModality = None,
-    task: Annotated[str, typer.Option(help="What it does.")] = "enhance",
+    task: Annotated[str, typer.Option(help="What the model does.")] = "enhance",
     json: options.Json = False,
 ) -> None:
-    """Turn a checkpoint, of the authors' code or of your own, into a model to import.
+    """Turn a checkpoint, from the authors' code or your own, into a model to import.
 
-    Of your own: the state dict (.safetensors, .pt) of `medenh.models.create`.
+    Your own: the state dict (.safetensors, .pt) of a network of `medenh.models.create`.
     """
     from medenh.pipeline.reference import read_reference
     from medenh.zoo.convert import convert as convert_file

@@ -31,7 +31,7 @@ _Output = Annotated[
     options.optional(
         "--output",
         "-o",
-        help="Folder to write.",
+        help="Output folder.",
         parser=options.named_path,
         metavar="PATH",
     ),
@@ -39,7 +39,7 @@ _Output = Annotated[
 _Recipe = Annotated[
     str,
     options.optional(
-        help="Recipe, or a file of your own (.toml), or several joined by commas; "
+        help="Recipes, by name or as a file of your own (.toml), joined by commas; "
         "--list shows them.",
         metavar="NAME[,NAME...]",
     ),
@@ -49,46 +49,46 @@ _Severity = Annotated[
     options.optional(
         min=1.0,
         max=5.0,
-        help="1 (mild) to 5 (strong); without it the recipe's whole range.",
+        help="1 (mild) to 5 (strong); without it, the recipe's whole range.",
     ),
 ]
 _Copies = Annotated[
-    int, typer.Option(min=1, help="Degraded pictures of each input and recipe.")
+    int, typer.Option(min=1, help="Degraded images for each input and recipe.")
 ]
 _Size = Annotated[
     int | None,
     options.optional(
-        min=1, help="Long side of the result; for fundus the side of the cropped disc."
+        min=1, help="Long side of the result; for fundus, side of the cropped disc."
     ),
 ]
 _Pairs = Annotated[
-    bool, typer.Option("--pairs", help="Write low/ and high/, with equal names.")
+    bool, typer.Option("--pairs", help="Write low/ and high/, with the same names.")
 ]
 _Mode = Annotated[
     str | None,
     options.optional(
-        help="Fundus: scaled, or exact as in the published code.",
+        help="Fundus: scaled to the image, or exactly as in the published code.",
         metavar="exact|scaled",
     ),
 ]
 _Mask = Annotated[
     Path | None,
     options.optional(
-        help="Field of view: a picture, or a folder of pictures of equal name.",
+        help="Field of view: an image, or a folder of images of the same names.",
         metavar="FILE|DIR",
     ),
 ]
 _Masks = Annotated[
     Path | None,
     options.optional(
-        help="Label masks to crop and resize along, into masks/: as for --mask.",
+        help="Label masks to crop and resize too, into OUT/masks/; given as --mask.",
         metavar="FILE|DIR",
     ),
 ]
 _Format = Annotated[
     str,
     typer.Option(
-        help="same (JPEG becomes PNG), png, tiff, dicom, nifti or npy.",
+        help="same (but JPEG becomes PNG), png, tiff, dicom, nifti or npy.",
         metavar="FORMAT",
     ),
 ]
@@ -109,27 +109,28 @@ _LegacyIn = Annotated[
 _LegacyOut = Annotated[
     Path | None,
     options.optional(
-        help="Folder for the parameters in Cofe-Net's layout.", metavar="DIR"
+        help="Folder to write the parameters to, in Cofe-Net's layout.", metavar="DIR"
     ),
 ]
 _Workers = Annotated[
     str,
     typer.Option(
-        help="Processes; auto is as many as cores and memory allow.", metavar="auto|N"
+        help="Number of processes; auto: as many as cores and memory allow.",
+        metavar="auto|N",
     ),
 ]
-_List = Annotated[bool, typer.Option("--list", help="Show the recipes and stop.")]
+_List = Annotated[bool, typer.Option("--list", help="List the recipes and stop.")]
 _ListOperators = Annotated[
     bool,
     typer.Option(
         "--list-operators",
-        help="Show what a recipe's file may be made of, with -v every parameter.",
+        help="List the operators for a recipe file and stop; -v adds parameters.",
     ),
 ]
 _Print = Annotated[
     str | None,
     options.optional(
-        help="Write a recipe as a file, to be changed, and stop.", metavar="NAME"
+        help="Print a recipe as a file for you to change, and stop.", metavar="NAME"
     ),
 ]
 
@@ -169,10 +170,10 @@ def degrade(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Degrade clean images as bad acquisition would, with records that replay.
+    """Degrade clean images as a bad acquisition would; records can be replayed.
 
     OUT mirrors the input folder and gets records.jsonl. The same seed gives the same
-    files on any number of cores; the same command again goes on where it stopped.
+    files on any number of cores. Repeat the command to continue after a stop.
     """
     from medenh.device import one_thread_each
 

@@ -27,7 +27,7 @@ def _demo(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the files and the page.",
+            help="Folder for the images and the page.",
             parser=named_folder,
             metavar="PATH",
         ),
@@ -36,9 +36,9 @@ def _demo(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Degrade four real images, enhance them, score the result, draw a page.
+    """Degrade four real images, enhance them, score the results and write a page.
 
-    The images lie inside installed packages: nothing is fetched.
+    The images are parts of installed packages; nothing is downloaded.
     """
     from medenh.reports.demo import run_demo
 

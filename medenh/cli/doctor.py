@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(json: options.Json = False) -> None:
-    """Look at this machine: versions, devices, codecs, cache, weights.
+    """Check this machine: versions, devices, codecs, cache and weights.
 
     Exits with 1 if something that medenh needs is broken.
     """

@@ -19,26 +19,30 @@ __all__ = ["register"]
 
 _Strength = Annotated[
     float,
-    typer.Option(min=0.0, max=1.0, help="0 gives the input back, 1 the full effect."),
+    typer.Option(
+        min=0.0, max=1.0, help="0 returns the input, 1 gives the full effect."
+    ),
 ]
 _Settings = Annotated[
     list[str] | None,
     options.optional(
         "--set",
         metavar="NAME=NUMBER",
-        help="Option of a weight-free method, as clip=3; `models show` lists them.",
+        help="Option of a weight-free method, as clip=3 (see `models show`).",
     ),
 ]
 _Reference = Annotated[
     Path | None,
     options.optional(
         metavar="FILE",
-        help="Picture of high quality to follow (models of HQG-Net, ref-color).",
+        help="Good image to follow (models of HQG-Net, ref-color).",
     ),
 ]
 _Tile = Annotated[
     str,
-    typer.Option(help="auto (only where exact), off, or pixels.", metavar="auto|off|N"),
+    typer.Option(
+        help="auto (tiles where exact), off, or side in pixels.", metavar="auto|off|N"
+    ),
 ]
 _Batch = Annotated[
     str,
@@ -55,30 +59,35 @@ _Strict = Annotated[
 ]
 _Shard = Annotated[
     str | None,
-    options.optional(help="Only part I of N.", metavar="I/N"),
+    options.optional(help="Process only part I of N, 1/N to N/N.", metavar="I/N"),
 ]
 _Uncertainty = Annotated[
     bool,
     typer.Option(
         "--uncertainty",
-        help="Map of the answers' spread over turns and shifts, beside each output.",
+        help="Write a map of how much the result depends on the orientation and "
+        "position of the image.",
     ),
 ]
 _LIMITS = "Limits"
 _MaxVoxels = Annotated[
     int | None,
-    options.optional(min=1, help="Most pixels of one input.", rich_help_panel=_LIMITS),
+    options.optional(
+        min=1, help="Most pixels that an input may have.", rich_help_panel=_LIMITS
+    ),
 ]
 _MaxBytes = Annotated[
     int | None,
     options.optional(
-        min=1, help="Most bytes of one input, decoded.", rich_help_panel=_LIMITS
+        min=1, help="Most bytes that an input may decode to.", rich_help_panel=_LIMITS
     ),
 ]
 _MaxRatio = Annotated[
     float | None,
     options.optional(
-        min=1.0, help="Most bytes decoded for each on disk.", rich_help_panel=_LIMITS
+        min=1.0,
+        help="Most bytes that one byte on disk may decode to.",
+        rich_help_panel=_LIMITS,
     ),
 ]
 
@@ -123,7 +132,7 @@ def enhance(
     """Enhance images; the output has the format, bit depth and units of the input.
 
     One file without -o becomes NAME.enhanced.EXT beside it; a folder needs -o OUT and
-    is mirrored there. The same command again goes on where it was interrupted.
+    is mirrored there. Repeat the command to continue after an interruption.
     """
     from medenh.pipeline import options as pipeline_options
 

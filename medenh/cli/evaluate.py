@@ -55,7 +55,7 @@ def evaluate(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure enhanced pictures against references, or run a frozen protocol.
+    """Measure enhanced images against references, or run a frozen protocol.
 
     Pairs are found by name without extension ("eye.enhanced.png" belongs to
     "eye.tif"), never by position. Every table has n, 95 % intervals and paired tests.

@@ -41,15 +41,15 @@ Reference = Annotated[
     Path | None,
     typer.Argument(
         metavar="REFERENCE",
-        help="What to compare with; without it, metrics that need none.",
+        help="File or folder to compare with; some metrics need none.",
         show_default=False,
     ),
 ]
 Metrics = Annotated[
     str | None,
     optional(
-        help="Names joined by commas; --list shows them. With a protocol, besides its "
-        "own.",
+        help="Names joined by commas; --list shows them. A protocol measures its own "
+        "too.",
         metavar="NAME[,NAME...]",
     ),
 ]
@@ -64,7 +64,7 @@ Region = Annotated[
 Baseline = Annotated[
     list[Path] | None,
     optional(
-        help="Other answers for the same names; may be given several times.",
+        help="Other images of the same names, to compare; may be given several times.",
         metavar="DIR",
         rich_help_panel=_PAIRS,
     ),
@@ -79,20 +79,20 @@ Task = Annotated[
 Masks = Annotated[
     Path | None,
     optional(
-        help="Masks of the same names: a task's answers, or the region.", metavar="DIR"
+        help="Masks of the same names: truth of a task, or region.", metavar="DIR"
     ),
 ]
 Labels = Annotated[
     Path | None,
     optional(
-        help="Columns file and label: a classification task's answers.", metavar="CSV"
+        help="Columns file and label: truth of a classification task.", metavar="CSV"
     ),
 ]
 Protocol = Annotated[
     str | None,
     optional(
-        help="Degrade, enhance, score, compare; --list shows the protocols; a recipe "
-        "of your own (.toml) is one, too.",
+        help="Degrade, enhance, score and compare by a protocol: its name (see --list) "
+        "or a recipe of your own (.toml).",
         metavar="NAME",
         rich_help_panel=_PROTOCOL,
     ),
@@ -100,7 +100,7 @@ Protocol = Annotated[
 Data = Annotated[
     Path | None,
     optional(
-        help="Clean pictures, or a data pack; else the set in MEDENH_DATA.",
+        help="Clean images, or a data pack; without it, a pack of MEDENH_DATA.",
         metavar="DIR",
         rich_help_panel=_PROTOCOL,
     ),
@@ -108,8 +108,8 @@ Data = Annotated[
 Models = Annotated[
     str | None,
     optional(
-        help="Model ids joined by commas; 'classical' is all weight-free ones that "
-        "suit. Doing nothing is always measured too.",
+        help="Model ids joined by commas; 'classical' is all weight-free methods "
+        "that suit. Doing nothing is always measured too.",
         metavar="NAME[,NAME...]",
         rich_help_panel=_PROTOCOL,
     ),
@@ -118,7 +118,7 @@ Limit = Annotated[
     int | None,
     optional(
         min=1,
-        help="At most so many pictures: always the same ones, spread over all.",
+        help="Most images to use: always the same ones, spread over all.",
         rich_help_panel=_PROTOCOL,
     ),
 ]
@@ -137,25 +137,25 @@ Keep = Annotated[
     optional(
         "--output",
         "-o",
-        help="New folder to keep the pictures in.",
+        help="New folder to keep the images in.",
         metavar="DIR",
         rich_help_panel=_PROTOCOL,
     ),
 ]
 Csv = Annotated[
     Path | None,
-    optional(help="Write every file's figures.", metavar="FILE"),
+    optional(help="Write the figures of each file.", metavar="FILE"),
 ]
 Summary = Annotated[
     Path | None,
     optional(
-        help="Write the table of means, a line a method: CSV, or LaTeX (FILE.tex).",
+        help="Write the table of means, one line for each method: CSV or LaTeX (.tex).",
         metavar="FILE",
     ),
 ]
 Workers = Annotated[
     int | None,
-    optional(min=1, help="Processes; as many as pay if not given."),
+    optional(min=1, help="Number of processes; by default, as many as save time."),
 ]
 List = Annotated[
     bool, typer.Option("--list", help="List protocols, metrics and tasks.")

@@ -30,9 +30,9 @@ def register(app: typer.Typer) -> None:
 def inspect(
     files: _Files, axis: options.Axis = None, json: options.Json = False
 ) -> None:
-    """Show files' format, size, type, units, modality, range, and auto's model.
+    """Show format, size, units, modality and range of files, and the model for them.
 
-    Nothing that tells a patient is read out. --json is a list if there are several.
+    Nothing that identifies a patient is shown. For several files, --json is a list.
     """
     from medenh.errors import InputError, MedenhError
     from medenh.pipeline.results import Failure, exit_code_of

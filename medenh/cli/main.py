@@ -134,7 +134,9 @@ def _root(
     ] = False,
     debug: Annotated[
         bool,
-        typer.Option("--debug", help="Show tracebacks; may stand anywhere."),
+        typer.Option(
+            "--debug", help="Show tracebacks; may stand anywhere on the line."
+        ),
     ] = False,
 ) -> None:
     """Make low-quality medical images better. Not a medical device."""

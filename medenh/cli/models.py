@@ -27,7 +27,9 @@ _Name = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command line."""
-    group = typer.Typer(no_args_is_help=True, help="List, fetch and carry models.")
+    group = typer.Typer(
+        no_args_is_help=True, help="List, show, fetch, move and make models."
+    )
     for name, function in (
         ("list", list_models),
         ("show", show),
@@ -47,10 +49,12 @@ def register(app: typer.Typer) -> None:
 
 def list_models(
     modality: options.ModelModality = None,
-    task: Annotated[str | None, options.optional(help="enhance, denoise...")] = None,
+    task: Annotated[
+        str | None, options.optional(help="What the model does: enhance, denoise...")
+    ] = None,
     licence: Annotated[
         str | None,
-        options.optional(help="Part of the licence's name."),
+        options.optional(help="Part of the name of the licence."),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -95,7 +99,7 @@ def _summary(card: ModelCard, where: str) -> dict[str, Any]:
 def show(
     name: _Name, modality: options.ModelModality = None, json: options.Json = False
 ) -> None:
-    """Show a model's card: what it takes, what it was made of, what was measured."""
+    """Show the card of a model: what it takes, how it was made, how good it is."""
     from medenh.zoo.cache import where
     from medenh.zoo.manifest import resolve
 
@@ -197,7 +201,7 @@ def _memory(card: ModelCard) -> str:
 
 def download(
     names: _Names = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Fetch all models.")] = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -244,7 +248,7 @@ def _progress(card: ModelCard, *, quiet: bool) -> Iterator[Progress | None]:
 
 
 def verify(names: _Names = None, json: options.Json = False) -> None:
-    """Hash all weights on this machine; exit 4 if one is not as it should be."""
+    """Check the hashes of all weights on this machine; exit code 4 if one is wrong."""
     from medenh.zoo.manifest import load_manifest
 
     manifest = load_manifest()
@@ -285,7 +289,7 @@ def export(
     path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
     offline: options.Offline = False,
 ) -> None:
-    """Write a model and its card to one zip file (or a folder), to carry it."""
+    """Write a model and its card to a zip file or a folder, for another machine."""
     from medenh.zoo.transfer import export_model
 
     card = export_model(name, path, offline=offline or None)
@@ -295,7 +299,7 @@ def export(
 def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
 ) -> None:
-    """Take in a model that `medenh models publish`, `convert` or `export` wrote."""
+    """Install a model that `medenh models publish`, `convert` or `export` wrote."""
     from medenh.zoo.cache import is_bundled
     from medenh.zoo.transfer import import_model
 
@@ -306,7 +310,7 @@ def import_(
 
 
 def remove(name: _Name) -> None:
-    """Take an imported model, or the fetched weights of a listed one, off the disk."""
+    """Delete an imported model, or the fetched weights of a listed one."""
     from medenh.zoo.transfer import remove_model
 
     card, freed = remove_model(name)
@@ -331,7 +335,7 @@ def _tell_what_the_id_means(card: ModelCard) -> None:
 
 
 def cite(name: _Name) -> None:
-    """Print what to cite for a model: papers, as BibTeX too, and sets of images."""
+    """Print what to cite for a model: papers (also as BibTeX) and data sets."""
     from medenh.zoo.manifest import resolve
     from medenh.zoo.papers import papers_of
 

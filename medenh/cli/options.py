@@ -77,14 +77,14 @@ Output = Annotated[
     optional(
         "--output",
         "-o",
-        help="File (its extension says the format) or folder to write.",
+        help="Output file (its extension sets the format) or output folder.",
         metavar="PATH",
     ),
 ]
 Model = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help="Model id, alias, or auto; see `medenh models list`."
+        "--model", "-m", help="Model id, alias or auto; see `medenh models list`."
     ),
 ]
 Device = Annotated[
@@ -98,12 +98,12 @@ OnExists = Annotated[
     str,
     typer.Option(
         "--on-exists",
-        help="What to do where an output exists: error, skip, overwrite or rename.",
+        help="If an output exists: error, skip, overwrite or rename.",
     ),
 ]
 Report = Annotated[
     Path | None,
-    optional("--report", help="HTML page to write."),
+    optional("--report", help="Write an HTML page.", metavar="FILE.html"),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
 # the words of model cards, whose module takes too long to load; a test compares
@@ -115,8 +115,8 @@ Bits = Annotated[
     optional(
         min=8,
         max=16,
-        help="Bit depth of 16-bit pictures that do not tell it; else guessed from "
-        "each file's largest value.",
+        help="Bit depth of 16-bit images that do not state it; without it, guessed "
+        "from the largest value of each file.",
     ),
 ]
 
@@ -127,7 +127,7 @@ def _modality(text: str) -> Any:
 
 Modality = Annotated[
     str | None,
-    _modality(f"What the pictures show: {_KINDS}; unknown is as if no file told it"),
+    _modality(f"What the images show: {_KINDS}; unknown ignores what the files say"),
 ]
 ModelModality = Annotated[str | None, _modality(f"What the model is for: {_KINDS}")]
 Deidentify = Annotated[
@@ -135,28 +135,32 @@ Deidentify = Annotated[
     optional(
         "--deidentify",
         metavar="basic",
-        help="Leave out what names the patient (DICOM PS3.15 Basic Profile).",
+        help="Remove what identifies the patient (DICOM PS3.15 Basic Profile).",
     ),
 ]
 Recursive = Annotated[
-    bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")
+    bool, typer.Option("--recursive/--no-recursive", help="Search subfolders.")
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
 ]
 Axis = Annotated[
     int | None,
-    optional(min=0, max=2, help="NIfTI axis to go along as slices."),
+    optional(min=0, max=2, help="NIfTI axis along which the slices are stacked."),
 ]
 Offline = Annotated[
     bool,
-    typer.Option("--offline", help="Never use the network; as MEDENH_OFFLINE=1."),
+    typer.Option("--offline", help="Never use the network, as with MEDENH_OFFLINE=1."),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout.")
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", callback=_logging_of, help="Only errors on stderr."),
+    typer.Option(
+        "--quiet", "-q", callback=_logging_of, help="Print only errors on stderr."
+    ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print more detail on stderr.")
+]

@@ -14,42 +14,44 @@ from medenh.device import one_thread_for_sums
 
 __all__ = ["run"]
 
-_Text = Annotated[str | None, options.optional()]
+_Text = Annotated[str | None, options.optional(help="Goes on the card.")]
 
 
 def run(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN_DIR", help="What `medenh train` left.", show_default=False
+            metavar="RUN_DIR", help="Run folder of `medenh train`.", show_default=False
         ),
     ],
     output: Annotated[
         Path | None,
-        options.optional("--output", "-o", help="NAME.zip, to import."),
+        options.optional("--output", "-o", help="NAME.zip to write; import it later."),
     ] = None,
     protocol: Annotated[
         list[str] | None,
         options.optional(
-            help="What to measure an enhancer under; may be given again. Default: "
-            "every protocol whose recipe the run learnt."
+            help="Protocol to measure an enhancer by; may be given several times. "
+            "By default, every protocol whose recipe the run learnt."
         ),
     ] = None,
     data: Annotated[
         Path | None,
         options.optional(
             metavar="DIR",
-            help="The folder of data packs; for protocols also one pack, or a folder "
-            "of clean pictures.",
+            help="Folder of data packs; for protocols also one pack, or a folder of "
+            "clean images.",
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        options.optional(min=1, help="At most so many pictures a set."),
+        options.optional(min=1, help="Most images to use of each set."),
     ] = None,
     model_id: Annotated[
         str | None,
-        options.optional("--id", help="Default: the configuration's name."),
+        options.optional(
+            "--id", help="Id of the model; by default the name of the configuration."
+        ),
     ] = None,
     version: _Text = None,
     title: _Text = None,
@@ -57,24 +59,24 @@ def run(
     notes: _Text = None,
     licence: Annotated[
         str | None,
-        options.optional(help="SPDX identifier for the weights."),
+        options.optional(help="Licence of the weights, as an SPDX identifier."),
     ] = None,
     card: Annotated[
         Path | None,
-        options.optional(metavar="WORDS.json", help="The words of the card."),
+        options.optional(metavar="WORDS.json", help="File with the texts of the card."),
     ] = None,
     draft: Annotated[
         bool,
         typer.Option(
             "--draft",
-            help="Publish what does not beat doing nothing; the card says so.",
+            help="Publish even what is no better than doing nothing; the card says so.",
         ),
     ] = False,
     into: Annotated[
         Path | None,
         options.optional(
             metavar="CHECKOUT",
-            help="For developers: bundle it in a checkout of medenh, in place of -o.",
+            help="For developers: put it into a checkout of medenh, instead of -o.",
         ),
     ] = None,
     quiet: options.Quiet = False,

@@ -20,19 +20,21 @@ def run(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]...", help="All that are bundled if none.", show_default=False
+            metavar="[ID]...",
+            help="Models; by default all that are bundled.",
+            show_default=False,
         ),
     ] = None,
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of data packs.")
+        Path, typer.Option(metavar="DIR", help="Folder of data packs.")
     ] = Path("../shared/data"),
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
-            help="Folder for page, CSV and what was measured; the same command goes "
-            "on there.",
+            help="Folder for the page, CSV and figures; the same command continues "
+            "there.",
             parser=options.named_folder,
             metavar="PATH",
         ),
@@ -41,12 +43,12 @@ def run(
         Path | None,
         options.optional(
             metavar="CHECKOUT",
-            help="For developers: write the new figures into the cards of a checkout.",
+            help="For developers: write the new figures to the cards of a checkout.",
         ),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure bundled models again; exit 1 if a figure of a card does not hold."""
+    """Measure bundled models again; exit code 1 if a card's figure does not hold."""
     one_thread_for_sums()  # before what follows imports numpy
     from medenh.publishing.zoo_report import report_zoo, take_in
     from medenh.zoo.checkout import check_checkout

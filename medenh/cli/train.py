@@ -42,26 +42,32 @@ def _train(
         typer.Option(
             "-o",
             "--output",
-            help="Run folder. Default: runs/NAME.",
+            help="Run folder; runs/NAME by default.",
             parser=named_folder,
             metavar="PATH",
         ),
     ] = None,
     override: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Setting to change; may be given several times.",
+        ),
     ] = None,
     max_minutes: Annotated[
         float | None,
         typer.Option(
             min=0.0,
-            help="Stop cleanly after this long, reading included, and one step at "
-            "least; --resume goes on.",
+            help="Stop after this long, reading included, but not before one step; "
+            "--resume continues.",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in OUT.")
+    ] = False,
     device: Annotated[
-        str, typer.Option("-d", "--device", help="auto, cpu, cuda...")
+        str, typer.Option("-d", "--device", help="auto, cpu, cuda, cuda:1 or mps.")
     ] = ("auto"),
     list_configs: Annotated[
         bool,
@@ -73,7 +79,8 @@ def _train(
     sweep: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Train every variant of a sweep; a .toml or a name."
+            metavar="FILE",
+            help="Train all variants of a sweep: a .toml file or a name.",
         ),
     ] = None,
     print_config: Annotated[
@@ -82,10 +89,10 @@ def _train(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a network on packs of images: restoration, or a recogniser of a task.
+    """Train a network on data packs: to enhance images, or to recognise for a task.
 
-    Leaves last.pt (state), best.safetensors (weights), log.csv, curve.png, samples.png
-    and config.json in the run folder.
+    The run folder gets last.pt (state), best.safetensors (weights), log.csv, curve.png,
+    samples.png and config.json.
     """
     from medenh.errors import UsageError
     from medenh.training.config_file import load_config, named_config, named_configs
