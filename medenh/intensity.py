@@ -336,7 +336,7 @@ def told_bits(image: Image, bits: int) -> Image:
         raise InputError(
             f"its values go up to {highest:g}, and {bits} bits end at {top:g}",
             path=image.source,
-            hint=f"{spelled(bits=16)}, or leave it to be seen from the values",
+            hint=f"{spelled(bits=16)}, or leave it out",
         )
     return replace(
         image, unit_range=UnitRange(0.0, top, known.inverted, f"{bits} bits, told")

@@ -228,7 +228,7 @@ class Image:
             )
         if not isfinite(self.unit_range.high - self.unit_range.low):
             raise UnsupportedError(
-                "its values lie further apart than any number says",
+                "its values lie further apart than a float can hold",
                 path=self.source,
                 hint="divide them",
             )

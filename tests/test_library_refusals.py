@@ -91,7 +91,7 @@ def test_answers_of_another_shape_do_not_come_back_into_an_image(path):
     [
         (lambda: medenh.load_model("identity", foo=1), "unknown option 'foo'"),
         (lambda: medenh.load_model(None), "model is a word"),
-        (lambda: medenh.enhance("."), 'a folder.* need a place.*output="OUT"'),
+        (lambda: medenh.enhance("."), 'a folder.* need an output folder.*output="OUT"'),
         (lambda: medenh.evaluate_protocol("dpe", limit="2"), "limit must be a whole"),
         (lambda: medenh.evaluate_protocol("dpe", models=3), "models: int is no name"),
         (lambda: pick_device(0), "unknown device 0"),

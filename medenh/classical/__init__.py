@@ -107,7 +107,7 @@ class Method:
 
         if not self.info.follows:
             raise UsageError(
-                f"{self.name} follows no reference picture",
+                f"{self.name} does not use a reference image",
                 hint="ref-color and models of HQG-Net do",
             )
         measure = self._found(self.info.follows)

@@ -94,7 +94,7 @@ def colours_of(reference: FloatArray) -> dict[str, float]:
     mean, deviation = _statistics(_planes(reference), illuminated_field(reference))
     if deviation[0] < _FLAT:
         raise UsageError(
-            "the reference is of one brightness", hint="give a picture of high quality"
+            "the reference has a single brightness", hint="give a good image"
         )
     names = ("lightness", "a", "b")
     means = dict(zip(names, mean.tolist(), strict=True))

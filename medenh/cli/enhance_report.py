@@ -68,7 +68,7 @@ def check_place(
         if begins != PAGE_BEGINS:
             what, kind = "a table", ".csv"
         raise UsageError(
-            f"{path} is a picture's name, and this is {what}",
+            f"{path} is the name of an image, and this is {what}",
             hint=f"name it {path.with_suffix(kind).name}",
         )
     check_replaceable(path, begins=begins)
@@ -92,7 +92,7 @@ def check_replaceable(path: Path, *, begins: bytes = PAGE_BEGINS) -> None:
         raise OutputError(f"cannot be read: {error.strerror}", path=path) from error
     if found and found != begins:
         raise UsageError(
-            f"{path} is no older report, and would be replaced by the new one",
+            f"{path} is not an earlier report, and would be replaced",
             hint="choose another name",
         )
 

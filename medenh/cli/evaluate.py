@@ -171,8 +171,8 @@ def _prepare(
         if real_path(place) in resolved:
             raise UsageError(
                 f"{place} would be written twice",
-                hint="each file needs a name of its own: beside a page, whose name "
-                "ends in .html, go its CSV and JSON",
+                hint="give each file its own name; a page (.html) has its CSV and "
+                "JSON beside it",
             )
         resolved.add(real_path(place))
         check_place(place, named, begins=begins[kind])

@@ -123,7 +123,7 @@ def _train(
     if sweep is not None:
         if config is not None or resume:
             raise UsageError(
-                "a sweep names its own configuration, and goes on by itself"
+                "a sweep names its own configuration, and continues without --resume"
             )
         changed = override or []
         _sweep(

@@ -309,8 +309,8 @@ def _checked_field(mask: NDArray[Any] | None, image: Image) -> FloatArray | None
     elif planes.ndim == 3 and (planes != planes[..., :1]).any():
         raise UsageError(
             f"a mask of shape {planes.shape} has colours",
-            hint="give (H, W): booleans, [0, 1], or levels of 8 or 16 bits; of volumes "
-            "it may be (frames, H, W)",
+            hint="give (H, W): booleans, [0, 1], or levels of 8 or 16 bits; for "
+            "volumes also (frames, H, W)",
         )
     return on_all_volumes(as_field(planes), image)
 
@@ -326,10 +326,10 @@ def as_field(mask: NDArray[Any]) -> FloatArray:
     if plane.ndim == 3 and len(plane) == 1:
         plane = plane[0]
     if plane.ndim not in (2, 3):
-        raise UsageError(f"a mask of shape {mask.shape} is not a plane")
+        raise UsageError(f"a mask of shape {mask.shape} is not two-dimensional")
     weights = plane.astype(np.float32)
     if np.isnan(weights).any():
-        raise UsageError("the mask holds NaN, which is neither in nor out")
+        raise UsageError("the mask holds NaN, which is neither inside nor outside")
     if plane.dtype.kind in "iuf" and plane.size and plane.max() > 1:
         weights /= np.float32(255 if plane.max() <= 255 else 65535)
     return np.clip(weights, np.float32(0.0), np.float32(1.0))

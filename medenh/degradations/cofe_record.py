@@ -135,7 +135,7 @@ def to_cofe(record: Record) -> dict[str, Any]:
     """
     operators = [read_step(step, _KNOWN) for step in record.steps]
     if len({operator.name for operator in operators}) < len(operators):
-        raise UsageError("Cofe-Net's layout holds each step once")
+        raise UsageError("Cofe-Net's layout can hold each step only once")
     parts: dict[str, Any] = {}
     for operator in operators:
         parts |= _layout(operator)
@@ -163,7 +163,7 @@ def _layout(operator: Operator) -> dict[str, Any]:
         case CofeHalo():
             if operator.weight != 1.0:
                 raise UsageError(
-                    "Cofe-Net's layout has no weight of the halo",
+                    "Cofe-Net's layout has no place for the weight of the halo",
                     hint="degrade without a severity",
                 )
             halo = {

@@ -102,8 +102,8 @@ class InOrder:
             if found or not self.at_least_one:
                 return found
         raise UsageError(
-            "at least one step of the recipe is wanted, and none ever came up",
-            hint="raise their probability",
+            "the recipe needs at least one step, but none was ever drawn",
+            hint="raise the probability of its steps",
         )
 
     def samplers(self) -> tuple[Sampler, ...]:

@@ -266,7 +266,7 @@ class _StepReader:
             )
         if not isinstance(told, list) or (not told and not place):
             raise _WrongError(
-                "steps: a recipe has some",
+                "steps: a recipe needs at least one",
                 "each begins with a line [[steps]], then operator = ...",
             )
         return tuple(
@@ -282,7 +282,7 @@ class _StepReader:
             raise _WrongError(f"{place}: should be a table, not {_short(table)}")
         if ("operator" in table) == ("one_of" in table):
             raise _WrongError(
-                f"{place}: has either an operator or alternatives (one_of)",
+                f"{place}: should have an operator or alternatives (one_of)",
                 _meant_of(table),
             )
         probability = _probability(table, place)
@@ -300,7 +300,7 @@ class _StepReader:
                 'one_of = [{ operator = "defocus" }, { operator = "zoom-blur" }, []]',
             )
         if depth == _DEEPEST:
-            raise _WrongError(f"{place}: alternatives within alternatives, too deep")
+            raise _WrongError(f"{place}: alternatives are nested too deeply")
         return tuple(
             self.items(
                 [one] if isinstance(one, dict) else one,
@@ -383,8 +383,8 @@ def _check_company(
     for (name, key), other in _GOES_WITH.items():
         if name == operator.name and key in given and other not in given:
             raise _WrongError(
-                f"{place}, {key}: {other} goes with it, and is not given",
-                f"{name} itself draws both",
+                f"{place}, {key}: {other} should be given too",
+                f"without either, {name} draws both itself",
             )
 
 
@@ -452,7 +452,7 @@ def _parameter(value: Any, hint: Any, place: str) -> Any:
 def _draw(table: dict[str, Any], hint: Any, place: str) -> Draw:
     kind = next((found for key, found in _KINDS.items() if key in table), None)
     if kind is None:
-        raise _WrongError(f"{place}: says nothing of how it is drawn", _SHAPES)
+        raise _WrongError(f"{place}: does not say how it is drawn", _SHAPES)
     names = tuple(one.name for one in fields(kind))  # type: ignore[arg-type]
     _check_keys(table, names, f"{place}.")
     side = _side(table, hint, place)
@@ -468,12 +468,12 @@ def _draw(table: dict[str, Any], hint: Any, place: str) -> Draw:
         return Choices(**ends)
     if kind is Scaled:
         if side is None:
-            raise _WrongError(f"{place}: value goes with at_side")
+            raise _WrongError(f"{place}: value needs at_side")
         return Scaled(ends["value"], side)
     if kind is Uniform and ends["low"] > ends["high"]:
         raise _WrongError(
             f"{place}: low is above high",
-            "what falls with the severity is { mild = ..., strong = ... }",
+            "if it falls as severity rises: { mild = ..., strong = ... }",
         )
     if kind is not Graded:
         return kind(**ends, at_side=side)  # type: ignore[call-arg]
@@ -515,9 +515,7 @@ def _side(table: Mapping[str, Any], hint: Any, place: str) -> int | None:
         return None
     side = table["at_side"]
     if not _is_length(hint):
-        raise _WrongError(
-            f"{place}.at_side: is for lengths in pixels, and this is none"
-        )
+        raise _WrongError(f"{place}.at_side: is only for lengths in pixels")
     if (
         not isinstance(side, int)
         or isinstance(side, bool)
@@ -533,9 +531,11 @@ def _side(table: Mapping[str, Any], hint: Any, place: str) -> int | None:
 def _check_graded(graded: Graded, place: str) -> None:
     counts = [len(x) for x in (graded.mild, graded.strong) if isinstance(x, tuple)]
     if len({count for count in counts if count > 1}) > 1:
-        raise _WrongError(f"{place}: mild and strong have unequal numbers of sides")
+        raise _WrongError(f"{place}: mild and strong should list equally many values")
     if graded.log and any(mild * strong <= 0 for mild, strong in graded.sides()):
-        raise _WrongError(f"{place}: with log both ends have one sign, and none is 0")
+        raise _WrongError(
+            f"{place}: with log, both ends need the same sign, and none may be 0"
+        )
 
 
 def _checked(value: Any, hint: Any, place: str, side: int | None = None) -> Any:

@@ -208,7 +208,7 @@ def recall_square(
         raise UsageError(f"the record names an unknown framing {framing.method!r}")
     if framing.method == "mask" and mask is None:
         raise UsageError(
-            "the record was made with a mask of the field, and there is none",
+            "the record was made with a mask of the field, and none is given",
             hint="give the same mask",
             path=image.source,
         )

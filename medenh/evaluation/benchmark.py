@@ -386,8 +386,8 @@ def _notes(run: _Run, measured: Sequence[Figures]) -> tuple[str, ...]:
     )
     if lacking:
         notes.append(
-            f"consistency is undefined for {lacking} of {len(identity)} pictures: "
-            "photons that were counted cannot be counted again on another picture"
+            f"consistency is undefined for {lacking} of {len(identity)} images: their "
+            "degradation counts photons, and the same counts cannot be drawn again"
         )
     if protocol.modalities and run.modality not in protocol.modalities:
         notes.append(_of_another_kind(protocol, run))

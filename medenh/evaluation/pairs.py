@@ -276,15 +276,15 @@ def _notes(measured: Sequence[_Measured]) -> tuple[str, ...]:
     if apart:
         most, path = max(apart)
         notes.append(
-            f"headers place {len(apart)} of the files elsewhere than their references, "
-            f"up to {most:.3g} mm apart ({path}): voxels are compared by their place "
-            "in the file, so resample to one grid before"
+            f"by their headers, {len(apart)} of the files lie elsewhere than their "
+            f"references, up to {most:.3g} mm apart ({path}): voxels are compared as "
+            "they are stored, so resample both to one grid first"
         )
     if turned := [path for one in measured for path in one.turned]:
         notes.append(
-            f"{len(turned)} of the files are to be seen another way up than what they "
-            f"are compared with (Exif's orientation; {turned[0]} for one): pixels are "
-            "compared by their place in the file, which is wrong where one was turned"
+            f"{len(turned)} of the files have another Exif orientation than what they "
+            f"are compared with ({turned[0]} for one): pixels are compared as they are "
+            "stored, which is wrong if one of the two was turned"
         )
     doubts = [pair for one in measured for pair in one.doubts.items()]
     for why, words in _DOUBTS.items():

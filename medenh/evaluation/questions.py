@@ -51,13 +51,13 @@ def _only(fitting: list[Task], kind: str, word: str, protocol: Protocol) -> str:
     of_kind = [task for task in fitting if task.kind == kind]
     if not of_kind:
         raise UsageError(
-            f"protocol {protocol.name} has no task of its own that {word} answer",
+            f"protocol {protocol.name} has no task that could use {word}",
             hint=f"give {spelled(tasks='NAME')}",
         )
     if len({task.modality for task in of_kind}) > 1:
         names = " or ".join(task.name for task in of_kind)
         raise UsageError(
-            f"the {word} may answer {names}",
+            f"the {word} may be for {names}",
             hint=f"give {spelled(tasks='NAME', modality='WORD')}",
         )
     return of_kind[0].name

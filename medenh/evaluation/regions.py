@@ -70,7 +70,9 @@ def read_region(path: Path, image: Image) -> BoolArray:
             f"the mask has {len(plane)} frames, the picture {image.frames}", path=path
         )
     if plane.dtype.kind == "f" and np.isnan(plane).any():
-        raise InputError("the mask holds NaN, which is neither in nor out", path=path)
+        raise InputError(
+            "the mask holds NaN, which is neither inside nor outside", path=path
+        )
     region: BoolArray = plane != 0
     if not region.any():
         raise InputError("the mask is empty: nothing lies inside", path=path)

@@ -80,10 +80,10 @@ def workers(count: int) -> Iterator[Executor]:
                 child.terminate()
         if isinstance(error, BrokenProcessPool):
             raise OutOfMemoryError(
-                "a worker process ended without a word",
-                hint="probably memory: one process takes less, and names a file that "
-                f"crashes a decoder: {spelled(workers=1)}; a script of yours wants "
-                'if __name__ == "__main__": around its calls',
+                "a worker process died, probably for lack of memory",
+                hint=f"use {spelled(workers=1)}, which takes less and names a file "
+                "that crashes its decoder; in a script, put the calls under "
+                'if __name__ == "__main__":',
             ) from error
         raise
     executor.shutdown()

@@ -52,24 +52,26 @@ def placed_like(image: Image, like: Image | Sequence[Path]) -> Image:
 def _check(image: Image, like: Image) -> None:
     if image.pixels.shape != like.pixels.shape:
         raise UsageError(
-            f"pixels of shape {image.pixels.shape} for a file of "
+            f"pixels of shape {image.pixels.shape} do not fit a file of "
             f"{like.pixels.shape} (frames, height, width, channels)",
             path=like.source,
             hint="for NIfTI read along another axis give the Image, not its path",
         )
     if image.units and image.units != like.units:
         raise UsageError(
-            f"pixels in {image.units} for a file that is not", path=like.source
+            f"pixels in {image.units}, but the file is not", path=like.source
         )
     if like.storage.dtype.kind == "f":
         return
     if not np.isfinite(image.pixels).all():
-        raise NonFiniteError("NaN or infinity for a file of integers", path=like.source)
+        raise NonFiniteError(
+            "NaN or infinity do not fit into a file of integers", path=like.source
+        )
     scale = (image.unit_range.low, image.unit_range.high)
     floats = image.pixels.dtype.kind == "f"
     if floats and scale == (0.0, 1.0) and like.unit_range.high > 1.0:
         raise UsageError(
-            "pixels on a scale of 0-1 for a file of larger numbers",
+            "pixels in 0 to 1, but the file has larger numbers",
             path=like.source,
             hint="use Image.from_unit of the file's own image",
         )

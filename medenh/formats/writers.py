@@ -144,8 +144,8 @@ def _check_size(image: Image, kind: str) -> None:
     found = (image.frames, image.height, image.width)
     if kind in _PLACED and held is not None and found != held:
         raise UsageError(
-            f"pixels of {found} for a header of {held} (frames, height, width): its "
-            "spacing and place are not theirs",
+            f"pixels of {found} do not fit the header's {held} (frames, height, "
+            "width): its spacing and place would be wrong",
             path=image.source,
             hint="write PNG, TIFF or npy; or, as NIfTI, dataclasses.replace(image, "
             "header=None, geometry=...)",

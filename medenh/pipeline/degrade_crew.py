@@ -186,7 +186,7 @@ class Crew:
         hand.process.join(_GRACE_S)
         if not hand.ready:
             raise MedenhError(
-                "processes cannot be started", hint="--workers 1 does without"
+                "processes cannot be started", hint="--workers 1 needs none"
             )
         if hand.task is not None:
             error = UnreadableError(

@@ -144,7 +144,7 @@ class Draft:
     def _check(self, task: Task, name: str) -> None:
         if not name.isascii() and any("\ud800" <= one <= "\udfff" for one in name):
             raise UnsupportedError(
-                "its name is no UTF-8, and records are",
+                "its name is not UTF-8, as records must be",
                 path=task.path,
                 hint="rename it",
             )

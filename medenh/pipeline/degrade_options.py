@@ -131,7 +131,7 @@ class DegradeOptions:
         for mark in marks:
             if marks.count(mark) > 1:
                 raise UsageError(
-                    f"two recipes are named {mark}, and so would their pictures be",
+                    f"two recipes are named {mark}: their outputs would have one name",
                     hint="give one of the files another name",
                 )
         for name, value in self.recipe_options.items():

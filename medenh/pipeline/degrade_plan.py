@@ -186,7 +186,7 @@ def _recipes(options: DegradeOptions) -> tuple[Recipe | None, ...]:
     if wrong:
         raise UsageError(
             f"--legacy-json and this --{wrong[0]} do not go together",
-            hint="the record says what is done, in mode exact",
+            hint="the records decide it, in mode exact",
         )
     return (None,)
 
@@ -200,7 +200,7 @@ def _check_legacy_layout(chosen: Sequence[Recipe], options: DegradeOptions) -> N
     if other:
         raise UsageError(
             f"Cofe-Net's layout has no place for what {other[0]} does",
-            hint="--write-legacy-json goes with steps cofe-... alone",
+            hint="--write-legacy-json is only for recipes whose steps are all cofe-...",
         )
 
 

@@ -413,9 +413,9 @@ def _read_labels(source: Path, image: Image) -> NDArray[np.uint8 | np.uint16]:
     labels = read_mask(source)
     if image.frames > 1:
         raise UsageError(
-            "is a volume: label masks go along with pictures of one frame",
-            hint="volumes are neither cropped nor resized in their own format: the "
-            "masks of the originals fit",
+            "is a volume: label masks are for images of one frame",
+            hint="volumes are neither cropped nor resized in their own format: use "
+            "the masks of the originals",
         )
     if labels.shape != (image.height, image.width):
         raise UsageError(
@@ -496,7 +496,9 @@ def _read_mask(path: Path, image: Image) -> FloatArray:
     refuse_photograph(np.moveaxis(levels, 0, -1), path)
     marked = mask.pixels
     if np.isnan(marked).any():
-        raise UsageError("the mask holds NaN, which is neither in nor out", path=path)
+        raise UsageError(
+            "the mask holds NaN, which is neither inside nor outside", path=path
+        )
     if mask.format == "nifti" and (marked == np.rint(marked)).all():
         marked = marked != 0  # labels, no levels; many programs write them as floats
     field = as_field(marked)

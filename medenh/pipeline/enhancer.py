@@ -214,8 +214,8 @@ class FrameEnhancer:
         channels = len(set(image.channel_of or ())) or 1
         if self._contract.each_by_itself and image.frames > channels:
             told.append(
-                "each frame gets light and contrast of its own: values do not compare "
-                "from one to the next"
+                "each frame gets its own light and contrast: values of different "
+                "frames cannot be compared"
             )
         return told
 

@@ -199,8 +199,8 @@ def check_input(
         said += _not_for_new_levels(image, card.id)
     if card.wants_colour and is_grey(image):
         said.append(
-            f"is grey, and {card.id} is for colours: light may change where nothing is "
-            "wrong; the model auto picks another"
+            f"is grey, but {card.id} is for colour: it may change light where nothing "
+            "is wrong; the model auto picks another"
         )
     if card.weights is not None and (problem := _too_dim(image, card.id)):
         said.append(problem)
@@ -208,7 +208,7 @@ def check_input(
     if min(image.height, image.width) < smallest:
         refused.append(
             f"{image.width}x{image.height} pixels are less than the {smallest} that "
-            f"{card.id} wants"
+            f"{card.id} needs"
         )
     factor = card.input.enlarged
     if factor > 1 and is_sharp(image, factor):
@@ -230,8 +230,8 @@ def _not_for_new_levels(image: Image, name: str) -> list[str]:
         )
     if _is_raw(image):
         said.append(
-            "is raw (FOR PROCESSING), not made to be looked at: what its values mean "
-            f"is lost by {name}; the model auto picks one that keeps it"
+            "is raw (FOR PROCESSING), not made for viewing: its values lose their "
+            f"meaning by {name}; the model auto picks one that keeps it"
         )
     return said
 

@@ -106,7 +106,7 @@ def refuse_file_options(options: EnhanceOptions, output: StrPath | None = None) 
     """Refuse options that only a run over files can follow, and lost outputs."""
     allowed = ("error",) if output is None else ("error", "overwrite")
     if options.on_exists not in allowed:
-        raise UsageError(f"in memory on_exists is {' or '.join(allowed)}")
+        raise UsageError(f"in memory, on_exists can only be {' or '.join(allowed)}")
     if options.deidentify is not None and output is None:
         raise UsageError("deidentify is for files that are written")
     plain = EnhanceOptions()
@@ -216,7 +216,7 @@ def as_image(source: Source, options: EnhanceOptions) -> Image:
     if isinstance(source, str | os.PathLike):
         if Path(source).is_dir():
             raise UsageError(
-                f"{source} is a folder, and its pictures need a place to go",
+                f"{source} is a folder, and its images need an output folder",
                 hint='output="OUT"; of a DICOM series: '
                 'enhance(medenh.read(sorted(folder.glob("*"))))',
             )

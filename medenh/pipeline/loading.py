@@ -235,7 +235,7 @@ def _check_settings(card: ModelCard, options: EnhanceOptions) -> None:
         return
     if options.model == "auto":
         raise UsageError(
-            "settings are a weight-free method's: name it",
+            "settings belong to a weight-free method: name one",
             hint=f"as {spelled(model='clahe')}",
         )
     if card.method is None:

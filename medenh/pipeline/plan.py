@@ -192,7 +192,7 @@ def _is_single(paths: list[Path], output: str | Path | None) -> bool:
     if output is None:
         if not one_file:
             raise UsageError(
-                "a folder, and several images, need a place to go",
+                "a folder or several images need an output folder",
                 hint=f"give a folder: {spelled(output='OUT')}",
             )
         return True
@@ -243,7 +243,7 @@ def _place_of(
 
 def _root_of(paths: list[Path], output: str | Path | None) -> Path:
     if output is None:
-        raise UsageError("several images need a place to go")
+        raise UsageError("several images need an output folder")
     root = Path(output)
     if root.exists() and not root.is_dir():
         hint = "several images need a folder as output"

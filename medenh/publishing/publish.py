@@ -76,7 +76,7 @@ def publish(
     if lost and not options.draft:
         raise UsageError(
             f"{words.id} does not beat doing nothing: {'; '.join(lost)}",
-            hint="train it further, or --draft to publish it all the same",
+            hint="train it further, or publish it all the same with --draft",
         )
     if options.draft:
         fields["notes"] = f"{_draft_note(lost)} {fields['notes']}".strip()
@@ -148,7 +148,8 @@ def _enhancer(
     strange = set(words.literature) - {protocol.name for protocol, _ in plan}
     if strange:
         raise UsageError(
-            f"literature of what is not measured: {', '.join(sorted(strange))}",
+            "literature is given for protocols that are not measured: "
+            f"{', '.join(sorted(strange))}",
             hint="name it by protocol, or add --protocol",
         )
     on_step("reading the run's images")

@@ -75,8 +75,8 @@ def load_images(config: TrainConfig) -> LabelledImages:
     """
     if config.data.high:
         raise UsageError(
-            "this recogniser learnt from a folder, and is measured on images of split "
-            "test or val, which data packs alone have",
+            "this recogniser learnt from a folder, but it is measured on images of "
+            "split test or val, which only data packs have",
             path=config.data.high,
             hint="make a data pack of the folder, and train on that",
         )

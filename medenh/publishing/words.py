@@ -83,7 +83,7 @@ def read_words(path: Path | None, over: dict[str, str], name: str) -> Words:
                 f"cannot read the words of the card: {reason}", path=path
             ) from error
         if not isinstance(document, dict):
-            raise UsageError("the words of a card are an object", path=path)
+            raise UsageError("the words of the card must be a JSON object", path=path)
         entry = document.get(key)
         found = entry if isinstance(entry, dict) else document
     try:

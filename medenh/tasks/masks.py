@@ -160,7 +160,7 @@ def _two_levels(numbers: NDArray[np.int32], path: Path | None) -> NDArray[np.int
     rarer = max(min(marked, numbers.size - marked), _BLOCK)
     if 0 < top < _FAINTEST or between > _BETWEEN * rarer:
         raise InputError(
-            "a JPEG of more than black and white: labels do not survive it",
+            "a JPEG with more levels than black and white: it changes labels",
             path=path,
             hint="save masks as PNG",
         )
@@ -200,9 +200,9 @@ def refuse_photograph(colours: NDArray[np.uint8], path: Path | None) -> None:
     """
     if _is_photograph(colours):
         raise InputError(
-            "a photograph and no mask: it has too many colours",
+            "a photograph, not a mask: it has too many colours",
             path=path,
-            hint="give a picture of one value a class, 0 outside, as PNG",
+            hint="give a PNG with one value for each class, and 0 outside",
         )
 
 

@@ -74,7 +74,7 @@ def weights_path(
     for path in find_weights(card):
         if is_intact(path, weights):
             return path
-        _log.warning("%s is not as hashed and will not be used", path)
+        _log.warning("%s does not match its hash and will not be used", path)
     offline = is_offline() if offline is None else offline
     urls = _addresses(weights, offline=offline)
     if not urls:
@@ -203,6 +203,6 @@ def _transfer(url: str, weights: Weights, target: Path, downloader: Downloader) 
             if resumed:
                 continue
             raise TransferError(
-                "what arrived is not as hashed", lasting=True
+                "what arrived does not match its hash", lasting=True
             ) from error
         return

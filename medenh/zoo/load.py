@@ -101,14 +101,16 @@ def follow_reference(network: torch.nn.Module, reference: FloatArray) -> None:
     guided: Any = network.eval()
     if not (hasattr(guided, "default_code") and hasattr(guided, "code")):
         raise UsageError(
-            "this model follows no reference picture",
+            "this model does not use a reference image",
             hint="ref-color and models of HQG-Net do",
         )
     try:
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             guided.default_code = guided.code(torch.from_numpy(reference))
     except ValueError as error:
-        raise UsageError(f"this model follows no reference picture: {error}") from error
+        raise UsageError(
+            f"this model does not use a reference image: {error}"
+        ) from error
 
 
 def recogniser_card(name: str) -> ModelCard:

@@ -92,7 +92,7 @@ def _check_name(target: Path) -> None:
         f"no {ending} is written: an export is the card and the weights "
         "(safetensors), for `medenh models import`",
         path=target,
-        hint="end the name in .zip, or in nothing for a folder",
+        hint="end the name in .zip, or without an extension for a folder",
     )
 
 
@@ -209,7 +209,9 @@ def _import(source: Path, member: _Member) -> ModelCard:
     own = listed or _own(card, card.weights, source)
     with member(source, card.weights.file) as (file, size):
         if size != card.weights.size_bytes:
-            raise WeightsError("its weights have another size than hashed", path=source)
+            raise WeightsError(
+                "its weights do not have the size on its card", path=source
+            )
         if not is_bundled(own):
             _store_weights(file, card.weights, source)
     if listed is None:
@@ -272,7 +274,7 @@ def _store_weights(file: IO[bytes], weights: Weights, source: Path) -> None:
                 sink.write(chunk)
                 left -= len(chunk)
         if left != 1 or sha256_file(part) != weights.sha256:
-            raise WeightsError("its weights are not as hashed", path=source)
+            raise WeightsError("its weights do not match their hash", path=source)
         try:
             check_header(part)
         except WeightsError as error:  # of a part that is gone when it is told

@@ -57,7 +57,7 @@ def test_nearly_white_can_be_followed():
 @pytest.mark.parametrize("name", ["ref-color", "flat-field-ref-color"])
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_what_has_no_contrast_is_not_followed(name, value):
-    with pytest.raises(UsageError, match="of one brightness"):
+    with pytest.raises(UsageError, match="a single brightness"):
         METHODS[name].following(np.full((20, 20, 3), value, np.float32))
 
 
@@ -108,7 +108,7 @@ def test_depth_survives():
 
 
 def test_other_methods_follow_nothing():
-    with pytest.raises(UsageError, match="clahe follows no reference"):
+    with pytest.raises(UsageError, match="clahe does not use a reference"):
         METHODS["clahe"].following(tissue())
 
 

@@ -596,7 +596,7 @@ def test_a_report_does_not_replace_an_output_without_extension(
     words = ("enhance", folder, "-o", out, "-m", "identity")
     code, _, err = run(capsys, *words, "--report", out / "b")
     assert code == 2
-    assert "is no older report" in err
+    assert "is not an earlier report" in err
     assert cv2.imread(str(out / "b")) is not None
 
 

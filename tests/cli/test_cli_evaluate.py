@@ -130,7 +130,7 @@ def test_summary_has_the_means_of_the_document(run, folders):
         assert run("enhanced", "low", "--summary", name)[0] == 0
     (folders / "a.tex").write_bytes((folders / "means.csv").read_bytes())
     for name in ("a.csv", "a.tex"):
-        assert "no older report" in run("enhanced", "low", "--summary", name)[2]
+        assert "not an earlier report" in run("enhanced", "low", "--summary", name)[2]
 
 
 @pytest.mark.parametrize("places", [["--report", "a.html"], ["--csv", "a.csv"]])
@@ -147,7 +147,7 @@ def test_a_second_run_replaces_its_own_files_and_no_others(run, folders, places)
         (folders / name).write_text(words)
         code, _, err = run("enhanced", "clean", *places)
         assert (code, (folders / name).read_text()) == (2, words)
-        assert f"{name} is no older report" in err
+        assert f"{name} is not an earlier report" in err
         (folders / name).write_text(kept)
 
 

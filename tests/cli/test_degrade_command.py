@@ -244,7 +244,7 @@ def test_a_name_that_is_no_utf_8_costs_its_file(tmp_path):
     shutil.copy(source / "good.png", os.fsencode(source) + b"/bad\xff.png")
     done = medenh(source, "-o", tmp_path / "out", "--recipe", "dpe", "--json")
     (failure,) = json.loads(done.stdout)["failed"]
-    assert "no UTF-8" in failure["error"]
+    assert "not UTF-8" in failure["error"]
     assert (done.returncode, (tmp_path / "out" / "good.png").exists()) == (1, True)
 
 

@@ -178,7 +178,7 @@ def test_at_least_one_step_comes_up(own):
     path = own("at_least_one = true\n" + text.format(0.05))
     assert all(one == {"level": 0.1} for one in drawn(path, seeds=range(20)))
     never = own("at_least_one = true\n" + text.format(0.0))
-    with pytest.raises(UsageError, match="none ever came up"):
+    with pytest.raises(UsageError, match="none was ever drawn"):
         drawn(never)
 
 
@@ -195,8 +195,8 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "steps: a recipe has some"),
-        ("steps = 3", "steps: a recipe has some"),
+        ("", "steps: a recipe needs at least one"),
+        ("steps = 3", "steps: a recipe needs at least one"),
         ("a = ", "not valid TOML"),
         ("x = " + "[" * 9000, "not valid TOML"),
         ("titel = 'x'\n" + STEP, "titel: there is no such key .did you mean title"),
@@ -212,7 +212,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         ("[[steps]]\noperater = 'jpeg'", "step 1: has either .*operator for operater"),
         ("[[steps]]\noperator = 'gausian-blur'", "step 1, operator: .*gaussian-blur"),
         ("[[steps]]\noperator = 3", "operator: 3 is unknown .*--list-operators"),
-        ("[[steps]]\noperator = 'jpeg'\none_of = []", "has either"),
+        ("[[steps]]\noperator = 'jpeg'\none_of = []", "should have an operator or"),
         (STEP + "sima = 1.0", r"step 1 \(gaussian-blur\), sima: .* mean sigma"),
         (STEP + "sigma = nan", "sigma: should be a finite number, not nan"),
         (STEP + "sigma = -inf", "sigma: should be a finite number"),
@@ -232,22 +232,22 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         (STEP + "sigma = true", "sigma: should be a valid number, not True"),
         (STEP + "sigma = 1979-05-27", "sigma: should be a number"),
         (STEP + "sigma = [1, 3]", "sigma: should be a value or a range.*mild = "),
-        (STEP + "sigma = {}", "sigma: says nothing of how it is drawn"),
+        (STEP + "sigma = {}", "sigma: does not say how it is drawn"),
         (STEP + "sigma = { mild = 1 }", "sigma: lacks strong"),
         (STEP + "sigma = { mild = 1, srong = 2 }", "sigma.srong: .* mean strong"),
         (STEP + "sigma = { mild = 1, strong = inf }", "sigma.strong: .*finite"),
         (STEP + "sigma = { mild = 1, strong = [] }", "sigma.strong: should be 1 to 64"),
         (
             STEP + "sigma = { mild = [1, 2, 3], strong = [1, 2] }",
-            "unequal numbers of sides",
+            "list equally many values",
         ),
-        (STEP + "sigma = { mild = 0, strong = 1, log = true }", "none is 0"),
+        (STEP + "sigma = { mild = 0, strong = 1, log = true }", "none may be 0"),
         (STEP + "sigma = { mild = 1, strong = 2, log = 1 }", "sigma.log: should be tr"),
         (STEP + "sigma = { low = 1, high = [1, 2] }", "sigma.high: should be one num"),
         (STEP + "sigma = { low = 3, high = 1 }", "sigma: low is above high"),
         (STEP + "sigma = { levels = [1] }", "sigma.levels: should be a list of two"),
         (STEP + "sigma = { choices = 1 }", "sigma.choices: should be a list of two"),
-        (STEP + "sigma = { value = 1 }", "sigma: value goes with at_side"),
+        (STEP + "sigma = { value = 1 }", "sigma: value needs at_side"),
         (STEP + "sigma = { value = 65, at_side = 64 }", "value: .* 16, a quarter"),
         (STEP + "sigma = { value = 1, at_side = 0.5 }", "at_side: should be a whole"),
         (STEP + "probability = 1.5", "probability: should be in 0 to 1, not 1.5"),
@@ -260,7 +260,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         (
             "[[steps]]\noperator = 'jpeg'\nquality = { mild = 9, strong = 2, "
             "at_side = 512 }",
-            "at_side: is for lengths in pixels",
+            "at_side: is only for lengths",
         ),
         ("[[steps]]\noperator = 'xray-grid'\naxis = 'rows'", "axis: .*'row'"),
         ("[[steps]]\noperator = 'vignette'\ncentre = [0.5]", "centre: .*2 numbers"),
@@ -274,7 +274,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         ("domain = 'hu'\n[[steps]]\noperator = 'jpeg'", "does not work on Hounsfield"),
         (
             "[[steps]]\noperator = 'mri-undersampling'\nacceleration = 4",
-            "acceleration: centre goes with it",
+            "acceleration: centre should be given too",
         ),
         ("[[steps]]\none_of = [3]", "step 1, alternative 1: should be a step, or a l"),
         ("[[steps]]\none_of = []", "one_of: should be a list of alternatives"),
@@ -282,7 +282,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
             "[[steps]]\none_of = [[{ operator = 'jpeg' }, { operator = 'jpg' }]]",
             "step 1, alternative 1, step 2, operator: 'jpg' .*jpeg",
         ),
-        ("[[steps]]\none_of = " + "[[{one_of = " * 5 + "[]" + "}]]" * 5, "too deep"),
+        ("[[steps]]\none_of = " + "[[{one_of = " * 5 + "[]" + "}]]" * 5, "too deeply"),
         (STEP * 201, "more than 200 steps"),
         ("# " + "x" * (1 << 18), "at most 256 KiB"),
     ],

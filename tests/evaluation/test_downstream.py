@@ -213,9 +213,9 @@ def test_masks_answer_one_task_of_a_protocol(scene):
         "dpe", scene["clean"], masks=masks, modality="xray", limit=1
     )
     assert lungs.tasks == ("lung-xray",)
-    with pytest.raises(UsageError, match="may answer lesion-derm or nuclei-micro"):
+    with pytest.raises(UsageError, match="may be for lesion-derm or nuclei-micro"):
         medenh.evaluate_protocol("dpe", scene["clean"], masks=masks)
-    with pytest.raises(UsageError, match="no task of its own that masks answer"):
+    with pytest.raises(UsageError, match="no task that could use masks"):
         medenh.evaluate_protocol("mri-rician", scene["clean"], masks=masks)
     with pytest.raises(UsageError, match="unknown task 'no'"):
         medenh.evaluate_protocol("dpe", scene["clean"], tasks=["no"])

@@ -183,7 +183,7 @@ def test_headers_that_place_a_pair_apart_are_noted(tmp_path):
 
     assert notes("same") == notes("nearly") == ()
     (told,) = notes("turned")
-    assert "headers place 1 of the files elsewhere" in told
+    assert "by their headers, 1 of the files lie elsewhere" in told
     assert f"38 mm apart ({tmp_path / 'turned' / 'a.nii'})" in told
     assert "180 mm" in notes("moved")[0]
 
@@ -211,7 +211,7 @@ def test_pictures_that_exif_turns_otherwise_are_noted(tmp_path):
         save(name, way)
     for name, way in {"mask": 1, "mask-down": 3}.items():
         save(name, way, mask=True)
-    told = "1 of the files are to be seen another way up than what they are compared"
+    told = "1 of the files have another Exif orientation than what they are compared"
     assert notes("up", "same") == ()
     assert notes("down", "up")[0].startswith(told)
     assert str(tmp_path / "down" / "a.png") in notes("down", "up")[0]
@@ -406,7 +406,7 @@ def test_photographs_are_no_region(folders):
     found = medenh.evaluate(enhanced, clean, region="mask", masks=poor)
     assert not found.files
     assert {f["code"] for f in found.failed} == {"input"}
-    assert all("a photograph and no mask" in f["error"] for f in found.failed)
+    assert all("a photograph, not a mask" in f["error"] for f in found.failed)
     assert {f["path"] for f in found.failed} == {str(p) for p in poor.iterdir()}
 
 

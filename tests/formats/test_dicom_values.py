@@ -346,7 +346,7 @@ def test_tiles_of_a_whole_slide_are_told(tmp_path, frames, matrix, tiled):
     for kind in ("dicom", "tiff"):
         told = dicom.lost_meaning(image, kind)
         assert len(told) == tiled
-        assert all("tiles of one picture" in one for one in told)
+        assert all("tiles of one image" in one for one in told)
 
 
 def test_the_profile_of_a_slide_is_that_of_its_optical_path(tmp_path):

@@ -71,7 +71,7 @@ def test_pixels_of_another_size_do_not_go_with_the_old_geometry(
     image = request.getfixturevalue(source)
     other = replace(image, pixels=image.pixels[part])
     for name in ["b.nii"] + ["b.dcm"] * (image.format == "dicom"):
-        with pytest.raises(UsageError, match=r"for a header of .*spacing and place"):
+        with pytest.raises(UsageError, match=r"the header's .*spacing and place"):
             medenh.write(other, tmp_path / name)
         assert not (tmp_path / name).exists()
     medenh.write(other, tmp_path / "b.npy")
@@ -86,7 +86,7 @@ def test_pixels_of_equal_number_and_other_shape_are_told(tmp_path):
     )
     image = medenh.read(tmp_path / "a.nii")
     turned = replace(image, pixels=image.pixels.swapaxes(1, 2))
-    with pytest.raises(UsageError, match="for a header of"):
+    with pytest.raises(UsageError, match="do not fit the header"):
         medenh.write(turned, tmp_path / "b.nii")
 
 

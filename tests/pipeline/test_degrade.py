@@ -722,7 +722,7 @@ def test_a_photograph_is_no_mask(folder, tmp_path):
     cv2.imwrite(str(mask), noise.clip(0, 255).astype(np.uint8))
     summary = degrade_files([picture], tmp_path / "out", asked(mask=mask))
     assert [one.error.code for one in summary.failed] == ["input"]
-    assert summary.failed[0].reason.startswith(f"{mask}: a photograph and no mask")
+    assert summary.failed[0].reason.startswith(f"{mask}: a photograph, not a mask")
 
 
 @pytest.mark.parametrize("on", [(255, 255, 255), (20, 230, 250), (255, 0, 0)])

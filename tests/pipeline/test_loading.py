@@ -266,7 +266,7 @@ class TestSettings:
             ("clahe", ["clip=2", "clip=3"], "set twice"),
             ("clahe", ["tiles=2.5"], "whole number"),
             ("dpe-general", ["clip=3"], "no settings"),
-            ("auto", ["clip=3"], "name it"),
+            ("auto", ["clip=3"], "name one"),
         ],
     )
     def test_wrong_ones_are_one_error_before_anything_is_done(

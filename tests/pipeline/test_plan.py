@@ -77,7 +77,7 @@ def test_one_file_goes_to_a_file_or_a_folder(folder, tmp_path, output, target, r
 
 @pytest.mark.parametrize("inputs", [["a.npy", "b.npy"], ["."]])
 def test_several_files_need_an_output(folder, inputs):
-    with pytest.raises(UsageError, match="place to go"):
+    with pytest.raises(UsageError, match="output folder"):
         make_plan([folder / name for name in inputs], None, EnhanceOptions())
 
 

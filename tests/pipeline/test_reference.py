@@ -121,8 +121,8 @@ def test_a_weight_free_method_follows_it_but_for_what_is_set(tmp_path, model):
 @pytest.mark.parametrize(
     ("model", "reference", "message"),
     [
-        ("clahe", "good.png", "follows no reference"),
-        ("dpe-general", "good.png", "follows no reference"),
+        ("clahe", "good.png", "does not use a reference"),
+        ("dpe-general", "good.png", "does not use a reference"),
         ("clahe", "none.png", "cannot read the reference"),
         ("hqg-fundus", "empty.png", "cannot read the reference"),
     ],

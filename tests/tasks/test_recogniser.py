@@ -205,7 +205,7 @@ def test_a_photograph_is_no_mask(tmp_path):
     path = tmp_path / "photo.png"
     noise = np.random.default_rng(0).normal(128, 9, (64, 64, 3))
     Image.fromarray(noise.astype(np.uint8)).save(path)
-    with pytest.raises(InputError, match=r"photo\.png: a photograph and no mask"):
+    with pytest.raises(InputError, match=r"photo\.png: a photograph, not a mask"):
         tasks.read_mask(path)
 
 

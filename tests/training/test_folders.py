@@ -178,7 +178,7 @@ def test_what_does_not_fit_costs_itself_alone(clean, tmp_path, caplog):
     assert f"{low / 'p1/left.png'} is 1 frame of 80 x 104" in said
     for name, why in (
         ("p2", f"its mask {masks / 'p2/left.png'} is of another size"),
-        ("p3", "a photograph and no mask"),
+        ("p3", "a photograph, not a mask"),
         ("p4", "not a readable mask"),
     ):
         assert f"{name}/left.png is left out: {why}" in said

@@ -450,5 +450,5 @@ def test_wrong_requests(tmp_path):
 def test_reference_for_a_network_that_follows_none(tmp_path, monkeypatch):
     monkeypatch.setattr(convert_module, "_load", lambda *args: _dpe_state())
     reference = torch.rand(1, 3, 8, 8).numpy()
-    with pytest.raises(UsageError, match="follows no reference"):
+    with pytest.raises(UsageError, match="does not use a reference"):
         convert("a.pth", tmp_path / "b", "dpe", reference=reference)

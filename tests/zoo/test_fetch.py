@@ -102,7 +102,7 @@ def test_resumed_file_with_a_wrong_hash_is_fetched_anew_once(site, content):
 
 def test_corrupt_bytes_never_reach_the_cache(site, content, cache):
     site.plan = ["corrupt"] * 9
-    with pytest.raises(WeightsError, match="not as hashed"):
+    with pytest.raises(WeightsError, match="not match its hash"):
         fetch(make_card(content, site.url))
     assert stored(cache) == []
     assert len(site.requests) == 1  # asking the same server again would not help

@@ -264,21 +264,20 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
         )
     if header.tiled:
         lost.append(
-            "its frames are tiles of one picture, as those of whole slides are, and "
-            "each is taken for a slice: edges between them may show; export the "
-            "picture as one TIFF"
+            "its frames are tiles of one image, as in whole slides, but each is taken "
+            "for a slice: edges between them may show; export the image as one TIFF"
         )
     if "nifti" in (kind, map_kind):
         lost += _lost_in_nifti(image, header)
     if header.damaged_rescale:
         lost.append(
-            "its RescaleSlope or RescaleIntercept is no number that can be used: its "
-            "values are the stored numbers, not real ones"
+            "its RescaleSlope or RescaleIntercept is not a usable number: its values "
+            "are the stored numbers, not real ones"
         )
     elif not header.rescaled and kind in ("nifti", "npy", "tiff"):
         lost.append(
-            "its values are stored numbers, not real ones: no line undoes its "
-            f"rescale (a modality lookup table), and {kind.upper()} has no word for it"
+            "its values are the stored numbers, not real ones: its rescale is a "
+            f"lookup table (Modality LUT), which {kind.upper()} cannot hold"
         )
     if header.coloured and kind != "dicom":
         lost.append(
