@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medenh.errors import UsageError, first_problem
+from medenh.text_files import read_text
 from medenh.zoo.card import Identifier, Version
 
 __all__ = ["Words", "read_words"]
@@ -75,12 +76,12 @@ def read_words(path: Path | None, over: dict[str, str], name: str) -> Words:
     found: dict[str, Any] = {}
     key = over.get("id", name)
     if path is not None:
+        text = read_text(path, "the words of the card")
         try:
-            document = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            reason = getattr(error, "strerror", None) or error
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise UsageError(
-                f"cannot read the words of the card: {reason}", path=path
+                f"cannot read the words of the card: {error}", path=path
             ) from error
         if not isinstance(document, dict):
             raise UsageError("the words of the card must be a JSON object", path=path)

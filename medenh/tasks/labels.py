@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from medenh.errors import UsageError
 from medenh.formats.pairing import key_of
 from medenh.tasks.table import Task
+from medenh.text_files import read_text
 
 __all__ = ["class_of", "read_labels"]
 
@@ -80,14 +82,19 @@ def read_labels(path: Path, tasks: Sequence[Task]) -> dict[str, str]:
 
 def _rows(path: Path) -> list[tuple[str, str]]:
     """Return file and label of every row that is not empty."""
+    text = read_text(path, "the labels")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read the labels: {reason}", path=path) from error
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows = list(reader)
+    except csv.Error as error:
+        raise UsageError(f"cannot read the labels: {error}", path=path) from error
     if not rows or not {"file", "label"} <= set(rows[0]):
-        raise UsageError("labels need the columns file and label", path=path)
+        has = ", ".join(map(repr, reader.fieldnames or [])) or "nothing"
+        raise UsageError(
+            f"labels need the columns file and label; the first line has {has}",
+            path=path,
+            hint="write them with a comma between",
+        )
     # short rows lack a value
     pairs = [(row["file"] or "", (row["label"] or "").strip()) for row in rows]
     for file, label in pairs:

@@ -171,7 +171,11 @@ class TrainConfig(Section):
     def _check_clean(self, task: Task | None) -> None:
         """Check where clean images, and their answers to a task, come from."""
         data = self.data
-        if bool(data.packs) == bool(data.high):
+        if not data.packs and not data.high:
+            raise ValueError(
+                "data names no images: data.high, a folder of yours, or data.packs"
+            )
+        if data.packs and data.high:
             raise ValueError(
                 "data wants packs, or a folder high, and not both: --set data.packs=[] "
                 "leaves the packs out"
@@ -209,6 +213,11 @@ class TrainConfig(Section):
             raise ValueError(
                 f"{self.strategy} learns from pairs: data.recipes to make them, "
                 "or data.low"
+            )
+        if data.low and not paired:
+            raise ValueError(
+                f"{self.strategy} learns from no pairs here, so no data.low: data.real "
+                "names the images of low quality"
             )
         real = {
             "data.real": "''",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from medenh.errors import UsageError
+from medenh.text_files import read_text
 from medenh.training.config import TrainConfig
 
 __all__ = ["load_config", "named_config", "named_configs", "override"]
@@ -34,8 +35,9 @@ def named_config(name: str) -> str:
     """Return the text of a configuration that comes with the package."""
     if name not in named_configs():
         near = difflib.get_close_matches(name, named_configs(), 1)
-        known = ", ".join(near or named_configs())
-        raise UsageError(f"no configuration named {name!r}", hint=f"one of {known}")
+        known = ", ".join(named_configs())
+        hint = f"did you mean {near[0]}?" if near else f"one of {known}"
+        raise UsageError(f"no configuration named {name!r}", hint=hint)
     place = resources.files("medenh.training") / "configs" / f"{name}.toml"
     return place.read_text("utf-8")
 
@@ -64,12 +66,7 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
     """
     path = Path(source)
     if path.suffix in (".toml", ".json"):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            what = f"cannot read the configuration: {reason}"
-            raise UsageError(what, path=path) from error
+        text = read_text(path, "the configuration")
     else:
         text = named_config(str(source))
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import logging
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ from medenh.errors import UsageError, counted
 from medenh.opencv import cv2
 from medenh.tasks.masks import class_masks, read_mask
 from medenh.tasks.table import Task
+from medenh.text_files import read_text
 
 __all__ = [
     "MODALITY_OF_PACK",
@@ -113,17 +115,17 @@ def read_rows(folder: Path) -> list[dict[str, str]]:
         It cannot be read, or lacks a column that every pack has.
     """
     manifest = folder / "manifest.csv"
+    text = read_text(
+        manifest,
+        "the pack",
+        "data.root, or for a built-in configuration MEDENH_DATA, names the folder of "
+        "the packs",
+    )
     try:
-        with manifest.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle)
-            rows, names = list(reader), reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"cannot read the pack: {getattr(error, 'strerror', None) or error}",
-            path=manifest,
-            hint="data.root, or for a built-in configuration MEDENH_DATA, names the "
-            "folder of the packs",
-        ) from error
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows, names = list(reader), reader.fieldnames or []
+    except csv.Error as error:
+        raise UsageError(f"cannot read the pack: {error}", path=manifest) from error
     lacking = [name for name in _COLUMNS if name not in names]
     if lacking:
         raise UsageError(

@@ -110,7 +110,8 @@ def load_folder(
                 continue
             answered = _answered(frames, key, truths, known, task, max_side)
         except InputError as error:
-            _log.warning("%s is left out: %s", name, error.what)
+            path = error.path or listing.files[key]
+            _log.warning("%s is left out: %s", path, error.what)
             continue
         unanswered += not answered
         images += answered

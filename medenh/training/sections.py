@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -62,7 +63,9 @@ def _known_recipe(name: str) -> str:
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Frequency = Annotated[float, Field(gt=0)]
-RecipeName = Annotated[str, AfterValidator(_known_recipe)]
+# no shell resolves a ~ behind "data.high=", and none reads a file of settings
+UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
+RecipeName = Annotated[UserPath, AfterValidator(_known_recipe)]
 
 
 class Section(BaseModel):
@@ -88,7 +91,7 @@ class NetworkConfig(Section):
     architecture: str
     preset: str = "default"
     options: dict[str, Any] = {}
-    start_from: str = ""
+    start_from: UserPath = ""
     trained: list[str] = []
 
     @field_validator("architecture")
@@ -212,22 +215,22 @@ class DataConfig(Section):
     images, unless recipes (with severity, identity_share and quantise_share) are given.
     """
 
-    root: str = ""
+    root: UserPath = ""
     packs: list[str] = []
     qualities: list[str] = ["good", "high"]
     datasets: dict[str, Frequency] = {}
-    high: str = ""
-    low: str = ""
-    real: str = ""
+    high: UserPath = ""
+    low: UserPath = ""
+    real: UserPath = ""
     real_qualities: list[str] = []
     real_recipes: dict[RecipeName, Frequency] = {}
     real_share: float = Field(default=0.5, gt=0, lt=1)
     modality: Literal["", ModalityWord] = ""
-    masks: str = ""
-    labels: str = ""
+    masks: UserPath = ""
+    labels: UserPath = ""
     pseudo_masks: str = ""
     recipes: dict[RecipeName, Frequency] = {}
-    recipes_with_air: list[str] = []
+    recipes_with_air: list[UserPath] = []
     severity: float | None = Field(default=None, ge=1, le=5)
     max_side: int = Field(default=384, ge=64)
     size: int = Field(default=192, ge=32)
@@ -369,7 +372,7 @@ class AdversarialConfig(Section):
     discriminator: Literal["dpe", "dpe-compat", "patch"] = "dpe"
     width: int = Field(default=64, ge=1)
     weight: float = Field(default=1e-3, ge=0)
-    features: str = "analytic"
+    features: UserPath = "analytic"
     unit_features: bool = True
     feature_mode: Literal["product", "sum"] = "product"
     feature_weight: float = Field(default=1.0, ge=0)
@@ -420,7 +423,7 @@ class GuidedConfig(Section):
     r1: float = Field(default=10.0, ge=0)
     pair_steps: int = Field(default=0, ge=0)
     pair_reference: Literal["other", "own"] = "other"
-    content: str = "analytic"
+    content: UserPath = "analytic"
 
 
 class StillGanConfig(Section):

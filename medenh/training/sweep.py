@@ -32,6 +32,7 @@ from medenh.errors import (
     first_problem,
 )
 from medenh.paths import portable_name
+from medenh.text_files import read_text
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
 from medenh.training.loop import changed_settings, train
@@ -139,12 +140,7 @@ def load_sweep(source: str) -> Sweep:
     if path.suffix != ".toml":
         text = named_sweep(source)
     else:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            what = f"cannot read the sweep: {reason}"
-            raise UsageError(what, path=path) from error
+        text = read_text(path, "the sweep")
     try:
         sweep = Sweep.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -57,5 +57,8 @@ def test_a_file_that_is_no_table_of_labels(labels_of, tmp_path):
         read_labels(tmp_path / "none.csv", [DERM])
     path = tmp_path / "other.csv"
     path.write_text("name,class\na,1\n")
-    with pytest.raises(UsageError, match="columns file and label"):
+    with pytest.raises(UsageError, match=r"file and label; .* 'name', 'class'"):
+        read_labels(path, [DERM])
+    path.write_text("file;label\na;1\n")  # as some spreadsheets write it
+    with pytest.raises(UsageError, match=r"has 'file;label' \(.*a comma between"):
         read_labels(path, [DERM])

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from medenh.degradations import RECIPES, recipe_text
 from medenh.errors import UsageError
 from medenh.training.config import LOSSES
 from medenh.training.config_file import load_config, named_config, named_configs
@@ -64,8 +65,10 @@ def test_an_unknown_option_of_the_network_is_named_with_the_known_ones(tmp_path)
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(UsageError, match="dpe-general"):
+    with pytest.raises(UsageError, match=r"one of .*dpe-general"):
         load_config("nonsense")
+    with pytest.raises(UsageError, match=r"did you mean fast-micro\?"):
+        load_config("fast-mirco")
 
 
 def test_broken_toml_is_a_usage_error(tmp_path):
@@ -75,6 +78,33 @@ def test_broken_toml_is_a_usage_error(tmp_path):
         load_config(path)
     with pytest.raises(UsageError, match="cannot read"):
         load_config(tmp_path / "absent.toml")
+    path.write_text(f"# für\n{named_config('dpe')}", "utf-16")
+    with pytest.raises(UsageError, match=r"not in UTF-8 \(save it in UTF-8\)"):
+        load_config(path)
+
+
+def test_a_configuration_may_begin_as_windows_begins_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(named_config("dpe"), "utf-8-sig")
+    assert load_config(path).name == "dpe"
+
+
+def test_a_tilde_in_a_path_is_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(recipe_text(RECIPES["dpe"]))
+    changes = [
+        "data.packs=[]",
+        "data.high=~/good",
+        'data.recipes={"~/own.toml"=1.0}',
+        "network.start_from=~/a.safetensors",
+    ]
+    config = load_config("dpe-general", changes)
+    assert config.data.high == f"{tmp_path}/good"
+    assert list(config.data.recipes) == [f"{tmp_path}/own.toml"]
+    assert config.network.start_from == f"{tmp_path}/a.safetensors"
+    assert load_config("dpe-general", ["data.root="]).data.root == ""
 
 
 @pytest.mark.parametrize(
@@ -149,6 +179,9 @@ def test_unknown_names_are_told_with_their_setting_and_what_is_near(
         ([*_HQG, "data.real=folder"],
          "not 2: --set data.real='' leaves data.real out; --set data.real_"),
         (["data.low=folder"], "go with a folder"),
+        (["data.packs=[]"], "names no images: data.high"),
+        ([*_HQG, "data.packs=[]", "data.high=folder", "data.low=low",
+          "data.recipes={}"], "learns from no pairs here, so no data.low"),
         (["data.real=folder"], "learns from pairs alone"),
         (["data.packs=[]", "data.high=folder", "data.masks=masks"],
          "data.masks holds answers, and nothing here learns from them"),

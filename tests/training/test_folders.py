@@ -405,13 +405,18 @@ def test_what_is_left_out_is_said(clean, tmp_path, caplog):
     _write(low, "p1/Right.tif", 50)
     (clean / "p1" / "bad.png").write_bytes(b"text")
     (clean / "p1" / "zero.png").write_bytes(b"")
+    whole = (clean / "p0" / "left.png").read_bytes()
+    (clean / "p6").mkdir(exist_ok=True)
+    (clean / "p6" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    _write(low, "p6/cut.png", 56)
     assert len(load_folder(str(clean), 200, low=str(low))) == 6
     said = caplog.text
-    assert "left out, without partner: 6 of 12 files" in said
+    assert "left out, without partner: 6 of 13 files" in said
     assert "bad.png is left out" in said
+    assert f"{clean / 'p6' / 'cut.png'} is left out: " in said
     assert "zero.png is left out" in said
     assert (
-        "1 of 7 partners in data.low belong to no image in data.high and are left "
+        "1 of 8 partners in data.low belong to no image in data.high and are left "
         "out, p1/Right for one"
     ) in said
 

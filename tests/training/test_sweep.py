@@ -232,6 +232,13 @@ def test_a_file_that_is_not_there_is_told_in_the_words_of_the_system(tmp_path, l
     assert caught.value.path == path
 
 
+def test_a_sweep_may_begin_as_windows_begins_a_file(tmp_path):
+    path = tmp_path / "own.toml"
+    text = "name='a'\nconfig='dpe-general'\nfigures=['psnr']\n[variants]\na=[]\n"
+    path.write_text(text, "utf-8-sig")
+    assert load_sweep(str(path)).name == "a"
+
+
 @pytest.mark.parametrize("frontier", ["['psnr']", "['psnr', 'ssim']"])
 def test_a_frontier_has_two_of_the_figures(tmp_path, frontier):
     path = tmp_path / "bad.toml"
