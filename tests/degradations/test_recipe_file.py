@@ -209,7 +209,7 @@ STEP = '[[steps]]\noperator = "gaussian-blur"\n'
         ("options = { mode = [] }\n" + STEP, "options.mode: should be a list"),
         ("options = { mod = ['exact'] }\n" + STEP, "options.mod: .* mean mode"),
         ("at_least_one = 1\n" + STEP, "at_least_one: should be true or false"),
-        ("[[steps]]\noperater = 'jpeg'", "step 1: has either .*operator for operater"),
+        ("[[steps]]\noperater = 'jpeg'", "step 1: should have .*operator for operater"),
         ("[[steps]]\noperator = 'gausian-blur'", "step 1, operator: .*gaussian-blur"),
         ("[[steps]]\noperator = 3", "operator: 3 is unknown .*--list-operators"),
         ("[[steps]]\noperator = 'jpeg'\none_of = []", "should have an operator or"),

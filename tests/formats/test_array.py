@@ -154,7 +154,7 @@ def test_values_whose_difference_is_no_number_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", ends * 8e307)
     assert formats.read(tmp_path / "a.npy").to_unit().max() == 1
     np.save(tmp_path / "a.npy", ends * 1.7e308)
-    with pytest.raises(UnsupportedError, match=r"a\.npy: .*further apart than any"):
+    with pytest.raises(UnsupportedError, match=r"a\.npy: .*further apart than a float"):
         formats.read(tmp_path / "a.npy")
     for told in (None, (-1.7e308, 1.7e308)):
         with pytest.raises(UnsupportedError, match="further apart than a float"):

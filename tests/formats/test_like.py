@@ -88,7 +88,7 @@ def test_pixels_that_do_not_fit_the_file_are_refused(tmp_path):
     like, target = _png(tmp_path / "a.png"), tmp_path / "b.png"
     with pytest.raises(UsageError, match="shape"):
         formats.write(np.zeros((7, 6), np.uint8), target, like=like)
-    with pytest.raises(UsageError, match="0-1"):
+    with pytest.raises(UsageError, match="in 0 to 1"):
         formats.write(np.full((6, 7), 0.5), target, like=like)
     with pytest.raises(NonFiniteError):
         formats.write(np.full((6, 7), np.nan), target, like=like)
