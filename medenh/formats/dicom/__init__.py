@@ -276,8 +276,8 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
         )
     elif not header.rescaled and kind in ("nifti", "npy", "tiff"):
         lost.append(
-            "its values are the stored numbers, not real ones: its rescale is a "
-            f"lookup table (Modality LUT), which {kind.upper()} cannot hold"
+            "its values are the stored numbers, not real ones: a lookup table "
+            f"(Modality LUT) gives those, and {kind.upper()} cannot hold it"
         )
     if header.coloured and kind != "dicom":
         lost.append(
