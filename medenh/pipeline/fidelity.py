@@ -230,8 +230,8 @@ def _not_for_new_levels(image: Image, name: str) -> list[str]:
         )
     if _is_raw(image):
         said.append(
-            "is raw (FOR PROCESSING), not made for viewing: its values lose their "
-            f"meaning by {name}; the model auto picks one that keeps it"
+            "is raw (FOR PROCESSING), not made for viewing: its values mean nothing "
+            f"after {name}; the model auto picks one that keeps their meaning"
         )
     return said
 
