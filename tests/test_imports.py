@@ -38,6 +38,7 @@ RANK = {
     "opencv": 0,
     "paths": 1,
     "scratch": 0,
+    "text_files": 1,
     "errors": 0,
 }
 # reports score with models they load, and training validates with metrics: rank 5 may
