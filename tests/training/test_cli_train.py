@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -82,13 +83,15 @@ def test_ctrl_c_before_the_first_step_ends_a_run_at_once(
     def train(*_, should_stop, **__):
         for _ in range(steps):
             assert not should_stop()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         reached.append(should_stop())  # with a state to be saved
         return SimpleNamespace(
             finished=False, best=0.0, identity=None, step=1, score="psnr"
         )
 
     monkeypatch.setattr(loop, "train", train)
+    # a thread that an earlier test left would have it end this whole process
+    monkeypatch.setattr(threading, "enumerate", list)
     settings = SimpleNamespace(name="mine", steps=2)
     with pytest.raises(typer.Exit) as ended:
         verb._run(
