@@ -87,6 +87,15 @@ def test_a_process_forked_after_models_were_given_up_ends_well(tmp_path):
     assert done.returncode == 7, done.stderr
 
 
+_AWAIT = """
+signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+signal.alarm(60)  # where it waits for what nobody gives back
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+done.set()
+other.join()
+sys.exit(code)
+"""
+
 _FORK_WHILE_OTHERS_WORK = """
 import os, signal, sys, threading
 import numpy as np
@@ -110,12 +119,6 @@ child = os.fork()
 if child == 0:
     device.num_threads()
     os._exit(7)
-signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
-signal.alarm(20)  # where it waits for what nobody unlocks
-code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-done.set()
-other.join()
-sys.exit(code)
 """
 
 
@@ -124,7 +127,9 @@ def test_a_fork_waits_for_nothing_that_another_thread_does():
     """A child that has no use for models may be forked at any time."""
     pytest.importorskip("openvino")
     done = subprocess.run(
-        [sys.executable, "-c", _FORK_WHILE_OTHERS_WORK], capture_output=True, text=True
+        [sys.executable, "-c", _FORK_WHILE_OTHERS_WORK + _AWAIT],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 7, done.stderr
 
@@ -151,19 +156,13 @@ child = os.fork()
 if child == 0:
     medenh.enhance(pixels, model="clahe")
     os._exit(7)
-signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
-signal.alarm(60)  # where it waits for memory that nobody returns
-code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-done.set()
-other.join()
-sys.exit(code)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_process_waits_for_no_memory_of_its_parents_calls():
     done = subprocess.run(
-        [sys.executable, "-c", _FORK_BESIDE_A_MODEL_AT_WORK],
+        [sys.executable, "-c", _FORK_BESIDE_A_MODEL_AT_WORK + _AWAIT],
         capture_output=True,
         text=True,
     )

@@ -87,6 +87,8 @@ class Protocol:
         return told
 
 
+_ESTR_NOISE = "ESTR, additive noise on [0, 1], clipped [code]"
+
 _ALL = (
     Protocol(
         name="cofe-111",
@@ -119,37 +121,25 @@ _ALL = (
         tasks=("lesion-derm", "nuclei-micro", "lung-xray", "pneumonia-xray"),
         bound=True,
     ),
-    Protocol(
-        name="gauss-0.03",
-        title="Gaussian noise of sigma 0.03: as pictures in use have it",
-        recipe="gauss-0.03",
-        source="ESTR, additive noise on [0, 1], clipped [code]; sigma [C]",
-        modalities=("dermoscopy", "xray"),
-        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
-    ),
-    Protocol(
-        name="gauss-0.1",
-        title="Gaussian noise of sigma 0.1 (GradProm)",
-        recipe="gauss-0.1",
-        source="ESTR, additive noise on [0, 1], clipped [code]",
-        modalities=("dermoscopy", "xray"),
-        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
-    ),
-    Protocol(
-        name="gauss-0.2",
-        title="Gaussian noise of sigma 0.2 (GradProm)",
-        recipe="gauss-0.2",
-        source="ESTR, additive noise on [0, 1], clipped [code]; sigma [C]",
-        modalities=("dermoscopy", "xray"),
-        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
-    ),
-    Protocol(
-        name="gauss-0.3",
-        title="Gaussian noise of sigma 0.3 (GradProm)",
-        recipe="gauss-0.3",
-        source="GradProm: sigma [paper]; ESTR: additive, clipped [code]",
-        modalities=("dermoscopy", "xray"),
-        tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
+    *(
+        Protocol(
+            name=f"gauss-{sigma}",
+            title=f"Gaussian noise of sigma {sigma}{why}",
+            recipe=f"gauss-{sigma}",
+            source=source,
+            modalities=("dermoscopy", "xray"),
+            tasks=("lesion-derm", "class-derm", "lung-xray", "pneumonia-xray"),
+        )
+        for sigma, why, source in (
+            (0.03, ": as pictures in use have it", f"{_ESTR_NOISE}; sigma [C]"),
+            (0.1, " (GradProm)", _ESTR_NOISE),
+            (0.2, " (GradProm)", f"{_ESTR_NOISE}; sigma [C]"),
+            (
+                0.3,
+                " (GradProm)",
+                "GradProm: sigma [paper]; ESTR: additive, clipped [code]",
+            ),
+        )
     ),
     Protocol(
         name="bicubic-x2",
