@@ -9,6 +9,7 @@ from medenh.degradations.ct_detector import CtBeamHardening, CtMotion, CtRing
 from medenh.degradations.ct_dose import CtLowDose
 from medenh.degradations.ct_views import CtLimitedAngle, CtSparseView
 from medenh.degradations.operator import Operator
+from medenh.degradations.parameters import Graded, ranged
 from medenh.degradations.recipe import Recipe, Step, in_order
 from medenh.degradations.thick_slice import CtThickSlice
 
@@ -29,6 +30,12 @@ RECIPES = (
         "Quantum and electronic noise at 50 to 5 % of the dose",
         "Zeng et al., IEEE TNS 2015 [known]; only the noise is reconstructed [C]",
         in_order(CtLowDose),
+    ),
+    _recipe(
+        "ct-dose-any",
+        "Quantum and electronic noise from ten times the dose down to 5 %",
+        "as ct-low-dose, and up to noise that hardly shows, for training [C]",
+        in_order(ranged(CtLowDose, dose=Graded(10.0, 0.05, log=True))),
     ),
     _recipe(
         "ct-sparse-view",
