@@ -64,7 +64,11 @@ def _train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in OUT.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the run in OUT, by its own configuration if none is named.",
+        ),
     ] = False,
     device: Annotated[
         str, typer.Option("-d", "--device", help="auto, cpu, cuda, cuda:1 or mps.")
@@ -130,11 +134,7 @@ def _train(
             sweep, output, changed, max_minutes=max_minutes, device=device, quiet=quiet
         )
         return
-    if config is None:
-        raise UsageError(
-            "name a configuration", hint="medenh train --list shows the built-in ones"
-        )
-    settings = load_config(config, override)
+    settings = load_config(_source(config, output if resume else None), override)
     run_dir = output or _usual_folder(settings.name)
     # what takes long before the first step says so
     logging.getLogger("medenh.training").setLevel(logging.INFO)
@@ -145,6 +145,24 @@ def _train(
         max_minutes=max_minutes,
         device=device,
         quiet=quiet,
+    )
+
+
+def _source(config: str | None, resumed: Path | None) -> str:
+    """Return the configuration that was named, or that of the run to resume."""
+    from medenh.errors import UsageError
+
+    if config is not None:
+        return config
+    if resumed is not None and (resumed / "config.json").is_file():
+        return str(resumed / "config.json")
+    if resumed is not None:
+        raise UsageError(
+            "holds no config.json of a run to resume; name a configuration",
+            path=resumed,
+        )
+    raise UsageError(
+        "name a configuration", hint="medenh train --list shows the built-in ones"
     )
 
 

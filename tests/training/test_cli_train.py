@@ -35,9 +35,12 @@ def test_the_verb_trains_stops_and_resumes(tiny_settings, tmp_path):
         "dpe-general", *settings, "-o", run, "--resume", "--max-minutes", "0", "-q"
     )
     assert (more.returncode, more.stdout, more.stderr) == (0, "", "")
-    rest = _train("dpe-general", *settings, "-o", run, "--resume")
+    rest = _train("--resume", "-o", run)  # by the run's own configuration
     assert rest.returncode == 0, rest.stderr
     assert "finished at step 12" in rest.stderr
+    none = _train("--resume", "-o", str(tmp_path))
+    assert none.returncode == 2
+    assert "holds no config.json of a run to resume" in none.stderr
 
 
 def test_configurations_are_listed_and_printed():
