@@ -70,6 +70,14 @@ def _train(
             help="Continue the run in OUT, by its own configuration if none is named.",
         ),
     ] = False,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start from this model of the zoo: its network and weights and, if no "
+            "configuration is named, the one that it was trained by.",
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option("-d", "--device", help="auto, cpu, cuda, cuda:1 or mps.")
     ] = ("auto"),
@@ -125,7 +133,7 @@ def _train(
         write(find(print_config).removesuffix("\n"))
         return
     if sweep is not None:
-        if config is not None or resume:
+        if config is not None or tune is not None or resume:
             raise UsageError(
                 "a sweep names its own configuration, and continues without --resume"
             )
@@ -134,7 +142,8 @@ def _train(
             sweep, output, changed, max_minutes=max_minutes, device=device, quiet=quiet
         )
         return
-    settings = load_config(_source(config, output if resume else None), override)
+    source = config if tune else _source(config, output if resume else None)
+    settings = load_config(source, override, tuned=tune or "")
     run_dir = output or _usual_folder(settings.name)
     # what takes long before the first step says so
     logging.getLogger("medenh.training").setLevel(logging.INFO)

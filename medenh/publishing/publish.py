@@ -205,7 +205,7 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
     told = words.model_dump(exclude={"literature", "modalities", "largest_side"})
     start = config.network.start_from
     if start and not start.endswith(".safetensors"):
-        began = f"Began with the weights of {start}, whose card names its data."
+        began = f"Began with the weights of {start}: see its card for data and licence."
         told["notes"] = f"{told['notes']} {began}".strip()
     named = (*config.data.recipes, *config.data.real_recipes)
     undone = ", ".join(sorted({config.data.recipe(name).name for name in named}))

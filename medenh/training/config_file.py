@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tomllib
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from pydantic_core import ErrorDetails
 from medenh.errors import UsageError
 from medenh.text_files import read_text
 from medenh.training.config import TrainConfig
+from medenh.zoo.card import ModelCard
+from medenh.zoo.manifest import load_manifest
 
 __all__ = ["load_config", "named_config", "named_configs", "override"]
 
 # tables of numbers whose keys may have dots
 _SHARES = (("data", "recipes"), ("data", "real_recipes"), ("data", "datasets"))
+_FILES = (".toml", ".json")
 _RANK = {"extra_forbidden": 0, "missing": 2}  # a misspelt key is why another is missing
 
 
@@ -42,33 +46,63 @@ def named_config(name: str) -> str:
     return place.read_text("utf-8")
 
 
-def load_config(source: str | Path, overrides: list[str] | None = None) -> TrainConfig:
+def load_config(
+    source: str | Path | None,
+    overrides: list[str] | None = None,
+    *,
+    tuned: str = "",
+) -> TrainConfig:
     """Read a configuration.
 
     Parameters
     ----------
-    source : str or path
+    source : str or path, optional
         A TOML file, a run's config.json, or the name of one that comes with the
-        package.
+        package. May be None with ``tuned``: that model's own, of its last run.
     overrides : list of str
-        "section.key=value" with TOML values; bare words count as strings.
+        "section.key=value" with TOML values; bare words count as strings. They come
+        last.
+    tuned : str
+        Id of a model of the zoo: the configuration gets its network, with options,
+        and starts from its weights.
 
     Notes
     -----
-    Built-in ones take their packs from the folder that ``MEDENH_DATA`` names, where it
-    is set.
+    Built-in ones and those of models take their packs from the folder that
+    ``MEDENH_DATA`` names, where it is set.
 
     Raises
     ------
     UsageError
         Missing file, TOML errors, unknown keys, wrong types, impossible values: with
-        the line and, for a key, what may have been meant.
+        the line and, for a key, what may have been meant. Or a model without weights,
+        or without a configuration where there is no ``source``.
     """
-    path = Path(source)
-    if path.suffix in (".toml", ".json"):
-        text = read_text(path, "the configuration")
-    else:
-        text = named_config(str(source))
+    card = _tunable(tuned) if tuned else None
+    path = Path(source or tuned)
+    text = "" if source is None else _text(path)
+    tree = _parsed(text, path) if card is None or text else _own(card)
+    packs = os.environ.get("MEDENH_DATA")
+    if packs and path.suffix not in _FILES:
+        # neither a built-in one nor a model's can know where they are
+        tree.setdefault("data", {})["root"] = packs
+    if card is not None:
+        _start_from(tree, card)
+    for item in overrides or []:
+        override(tree, item)
+    try:
+        return TrainConfig.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error, text, path, overrides or []) from error
+
+
+def _text(path: Path) -> str:
+    if path.suffix in _FILES:
+        return read_text(path, "the configuration")
+    return named_config(str(path))
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
         tree = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
@@ -76,16 +110,44 @@ def load_config(source: str | Path, overrides: list[str] | None = None) -> Train
         raise UsageError(f"not valid {kind}: {error}", path=path) from error
     if not isinstance(tree, dict):
         raise UsageError("holds no settings", path=path)
-    packs = os.environ.get("MEDENH_DATA")
-    if packs and path.suffix not in (".toml", ".json"):
-        # a built-in one cannot know where they are
-        tree.setdefault("data", {})["root"] = packs
-    for item in overrides or []:
-        override(tree, item)
-    try:
-        return TrainConfig.model_validate(tree)
-    except ValidationError as error:
-        raise _explained(error, text, path, overrides or []) from error
+    return tree
+
+
+def _tunable(name: str) -> ModelCard:
+    """Return the card of a model that has weights to start from."""
+    card = load_manifest().get(name)
+    if card.weights is None:
+        raise UsageError(f"{card.id} has no weights: nothing to tune")
+    return card
+
+
+def _own(card: ModelCard) -> dict[str, Any]:
+    """Return the configuration of the run that made a model."""
+    found = card.training.config if card.training is not None else None
+    if isinstance(found, str):
+        return tomllib.loads(named_config(found))
+    if not found:
+        raise UsageError(
+            f"{card.id} does not say how it was trained",
+            hint="name a configuration, too",
+        )
+    own = deepcopy(found)
+    if own.get("precision") == "bf16":  # that of the machine which trained it
+        own["precision"] = "auto"
+    return own
+
+
+def _start_from(tree: dict[str, Any], card: ModelCard) -> None:
+    """Make a model's network and weights those of a configuration."""
+    section = tree.setdefault("network", {})
+    if not isinstance(section, dict):
+        return  # told with the other faults
+    section |= {
+        "architecture": card.architecture,
+        "preset": card.preset,
+        "options": dict(card.options),
+        "start_from": card.full_id,
+    }
 
 
 def override(tree: dict[str, Any], item: str) -> None:

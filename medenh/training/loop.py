@@ -456,7 +456,8 @@ def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
         wanted = len(network.state_dict())
         if taken < wanted:
             _log.info(
-                "%d of the network's %d tensors start from %s, the rest anew",
+                "%d of the network's %d tensors start from %s, the rest anew "
+                "(--tune takes the network of a model, too)",
                 taken,
                 wanted,
                 config.network.start_from,

@@ -10,11 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import typer
+from safetensors.torch import load_file
 
 from medenh.cli import train as verb
 from medenh.errors import UsageError
 from medenh.training import loop, sweep
+from medenh.zoo.fetch import weights_path
+from medenh.zoo.manifest import load_manifest
 
 
 def _train(*arguments):
@@ -41,6 +45,25 @@ def test_the_verb_trains_stops_and_resumes(tiny_settings, tmp_path):
     none = _train("--resume", "-o", str(tmp_path))
     assert none.returncode == 2
     assert "holds no config.json of a run to resume" in none.stderr
+
+
+def test_a_model_of_the_zoo_is_tuned_on_other_images(tiny_settings, tmp_path):
+    others = [item for item in tiny_settings if not item.startswith("network.")]
+    settings = [part for item in [*others, "steps=1"] for part in ("--set", item)]
+    run = tmp_path / "run"
+    told = _train("--tune", "fast-general", *settings, "-o", str(run))
+    assert told.returncode == 0, told.stderr
+    assert "anew" not in told.stderr  # all of its weights fit
+    again = _train("--resume", "-o", str(run))
+    assert again.returncode == 0, again.stderr
+    made = load_file(run / "best.safetensors")
+    before = load_file(weights_path(load_manifest().get("fast-general")))
+    assert made.keys() == before.keys()
+    for name, tensor in before.items():
+        assert torch.allclose(made[name].float(), tensor.float(), atol=0.05), name
+    both = _train("--sweep", "hqg-peer", "--tune", "hqg-endo")
+    assert both.returncode == 2
+    assert "a sweep names its own configuration" in both.stderr
 
 
 def test_configurations_are_listed_and_printed():

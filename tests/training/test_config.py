@@ -5,8 +5,10 @@ import pytest
 
 from medenh.degradations import RECIPES, recipe_text
 from medenh.errors import UsageError
+from medenh.models import create
 from medenh.training.config import LOSSES
 from medenh.training.config_file import load_config, named_config, named_configs
+from medenh.zoo.manifest import load_manifest
 
 _MAGE = ["network.architecture=mage", "teacher_share=0"]
 _HQG = ["strategy=hq-guided", "network.architecture=hqg", "teacher_share=0",
@@ -237,6 +239,47 @@ def test_built_in_configurations_find_the_packs_where_they_are(monkeypatch, tmp_
     own = tmp_path / "own.toml"
     own.write_text(named_config("vessels-fundus"))
     assert load_config(own).data.root == "../shared/data"
+
+
+@pytest.mark.parametrize(
+    "card", [c for c in load_manifest().cards if c.training], ids=lambda c: c.full_id
+)
+def test_every_trained_model_can_be_tuned_as_it_was_trained(card, monkeypatch):
+    monkeypatch.setenv("MEDENH_DATA", "/where/packs/are")
+    config = load_config(None, ["steps=7"], tuned=card.id)
+    assert config.network.start_from == card.full_id
+    network = create(card.architecture, card.preset, **card.options)
+    again = create(
+        config.network.architecture, config.network.preset, **config.network.options
+    )
+    shapes = [{n: t.shape for n, t in x.state_dict().items()} for x in (network, again)]
+    assert shapes[0] == shapes[1]
+    assert config.precision != "bf16"  # which not every machine has
+    assert config.steps == 7
+    assert config.data.root == "/where/packs/are"
+
+
+def test_a_named_configuration_keeps_all_but_the_network_of_a_tuned_model():
+    plain = load_config("mage-fundus", ["network.trained=['rsp']"])
+    tuned = load_config("mage-fundus", ["network.trained=['rsp']"], tuned="mage-fundus")
+    assert tuned.network.preset == "small" != plain.network.preset
+    assert tuned.network.options["thumbnail"] == 128
+    assert tuned.network.trained == ["rsp"]
+    assert tuned.model_copy(update={"network": plain.network}) == plain
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "message"),
+    [
+        ("nobody", None, "unknown model 'nobody'"),
+        ("hqg", None, "names no model by itself"),
+        ("nlm", None, "nlm has no weights: nothing to tune"),
+        ("hqg-endo", "mage-fundus", "hqg wants the strategy hq-guided"),
+    ],
+)
+def test_what_cannot_be_tuned_says_why(model, source, message):
+    with pytest.raises(UsageError, match=message):
+        load_config(source, tuned=model)
 
 
 def test_a_recipe_of_a_file_is_read_with_the_configuration(tmp_path):
