@@ -234,8 +234,10 @@ def _run(
             raise KeyboardInterrupt
     state = "finished" if result.finished else "stopped; --resume goes on"
     best = f"{result.best:.4g}" if math.isfinite(result.best) else "none"
-    if result.identity is not None:
-        best += f" ({result.identity:.4g} for doing nothing)"
+    others = {"for doing nothing": result.identity, "at the start": result.start}
+    known = [f"{value:.4g} {of}" for of, value in others.items() if value is not None]
+    if known:
+        best += f" ({', '.join(known)})"
     console.print(
         f"{state} at step {result.step}; best validation {result.score} "
         f"{best}; {run_dir}"

@@ -14,6 +14,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ class TrainResult:
         False when `max_minutes` stopped it; resume goes on.
     identity : float or None
         The figure of doing nothing, in the last validation.
+    start : float or None
+        The figure of the weights that the run started from; None where they are random.
     """
 
     step: int
@@ -97,6 +100,7 @@ class TrainResult:
     best: float
     finished: bool
     identity: float | None = None
+    start: float | None = None
 
 
 def train(
@@ -191,7 +195,6 @@ def _train(
     seen: dict[str, list[float]] = {}
     if before is not None:
         step, best, seen = _go_on(before, images, digests, update, strategy)
-    del before
     if step > config.steps:
         _log.warning(
             "the run is at step %d already, beyond steps = %d: nothing is done",
@@ -208,7 +211,10 @@ def _train(
             _keep_recipes(config, run_dir)
         journal.forget_later_rows()
 
-    saved, validation_s = time.monotonic(), 0.0
+    saved = time.monotonic()
+    start = _figure_of_start(config, before, strategy, update, world)
+    del before
+    validation_s = time.monotonic() - saved
     identity: float | None = None
     reached, losses = best, dict[str, float]()
     for batches in batches_ahead(
@@ -255,6 +261,7 @@ def _train(
                 "strategy": strategy.state_dict(),
                 "step": step,
                 "best": best,
+                "start": start,
                 "images": images,
                 "digests": digests,
                 "seen": journal.seen,
@@ -266,7 +273,26 @@ def _train(
             break
     _tell_of_task(update, world)
     done = step >= config.steps
-    return TrainResult(step, strategy.figures[0], reached, done, identity)
+    return TrainResult(step, strategy.figures[0], reached, done, identity, start)
+
+
+def _figure_of_start(
+    config: TrainConfig,
+    state: dict[str, Any] | None,
+    strategy: Strategy,
+    update: Update,
+    world: World,
+) -> float | None:
+    """Return the figure of the weights that a run starts from, and tell it at first."""
+    if state is not None:
+        return state.get("start")
+    if not config.network.start_from or not world.leads:
+        return None
+    # a copy: some validations set what the network does without a guide
+    figures = strategy.validate(deepcopy(update.networks), world.device).figures
+    name = strategy.figures[0]
+    _log.info("before the first step: validation %s %.4g", name, figures[name])
+    return figures[name]
 
 
 def _tell_of_task(update: Update, world: World) -> None:

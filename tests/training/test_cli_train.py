@@ -112,7 +112,7 @@ def test_ctrl_c_before_the_first_step_ends_a_run_at_once(
         signal.raise_signal(signal.SIGINT)
         reached.append(should_stop())  # with a state to be saved
         return SimpleNamespace(
-            finished=False, best=0.0, identity=None, step=1, score="psnr"
+            finished=False, best=0.0, identity=None, start=None, step=1, score="psnr"
         )
 
     monkeypatch.setattr(loop, "train", train)
@@ -134,7 +134,7 @@ def test_names_are_told_as_they_are(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     name = "a[old]b:smile:[/x]"
     ended = SimpleNamespace(
-        finished=True, best=1.0, identity=None, step=2, score="psnr"
+        finished=True, best=1.0, identity=None, start=None, step=2, score="psnr"
     )
     monkeypatch.setattr(loop, "train", lambda *_, **__: ended)
     settings = SimpleNamespace(name=name, steps=2)

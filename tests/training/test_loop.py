@@ -742,6 +742,25 @@ def test_mage_starts_from_a_segmenter_that_learnt_alone(tmp_path):
         assert torch.equal(tensor, expected)
 
 
+def test_the_figure_of_the_weights_at_the_start_is_told_and_kept(
+    tiny_settings, tmp_path, caplog
+):
+    first = train(load_config("dpe-general", tiny_settings), tmp_path / "first")
+    assert first.start is None
+    weights = (tmp_path / "first" / "best.safetensors").as_posix()
+    start = [*tiny_settings, f"network.start_from='{weights}'"]
+    with caplog.at_level("INFO", logger="medenh"):
+        part = train(
+            load_config("dpe-general", start), tmp_path / "part", max_minutes=0
+        )
+    assert part.start == pytest.approx(first.best, abs=0.01)  # fp16 in the file
+    assert f"before the first step: validation psnr {part.start:.4g}" in caplog.text
+    caplog.clear()
+    rest = train(load_config("dpe-general", start), tmp_path / "part", resume=True)
+    assert rest.start == part.start
+    assert "before the first step" not in caplog.text
+
+
 def test_a_start_from_part_of_a_model_is_told(tiny_settings, tmp_path, caplog):
     config = load_config("dpe-general", [*tiny_settings, "steps=1"])
     train(config, tmp_path / "first")
