@@ -151,7 +151,7 @@ def run_protocol(
     protocol = protocol_of(name)
     _check(options)
     asked = (*protocol.metrics, *options.metrics)
-    metrics = tuple(metric.name for metric in resolve_metrics(asked))
+    metrics = _metrics(asked)
     data = _data(protocol, options)
     told = _told(protocol, data, options)
     unsaid = told is Modality.UNKNOWN and options.modality is None
@@ -177,6 +177,18 @@ def run_protocol(
             folder.close()
         raise
     return _evaluation(run, data, measured, start)
+
+
+def _metrics(asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of metrics that can be measured on degraded images."""
+    metrics = resolve_metrics(asked)
+    for metric in metrics:
+        if metric.of_structures:
+            raise UsageError(
+                f"{metric.name} measures structures of a mask, and protocols have none",
+                hint="keep the images, and evaluate their folder with region mask",
+            )
+    return tuple(metric.name for metric in metrics)
 
 
 def _check(options: BenchmarkOptions) -> None:

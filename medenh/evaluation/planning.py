@@ -170,6 +170,11 @@ def _metrics(options: PairOptions, *, paired: bool) -> tuple[str, ...]:
                 hint="give REFERENCE, or one of "
                 + ", ".join(n for n, m in METRICS.items() if not m.needs_reference),
             )
+        if metric.of_structures and options.region != "mask":
+            raise UsageError(
+                f"{metric.name} measures structures, and no masks show them",
+                hint=f"give {spelled(masks='DIR')}; and {spelled(region='mask')}",
+            )
     return tuple(metric.name for metric in chosen)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         paired_tests,
         summarise,
     )
+    from medenh.metrics.structures import ring_cnr, snr_ccm, snr_ccm_legacy
 
 __all__ = [
     "METRICS",
@@ -61,7 +62,10 @@ __all__ = [
     "paired_tests",
     "psnr",
     "resolve_metrics",
+    "ring_cnr",
     "sharpness",
+    "snr_ccm",
+    "snr_ccm_legacy",
     "ssim",
     "structure_correlation",
     "summarise",
@@ -88,7 +92,10 @@ _HOMES = {
     "noise": "appearance",
     "paired_tests": "statistics",
     "psnr": "full_reference",
+    "ring_cnr": "structures",
     "sharpness": "appearance",
+    "snr_ccm": "structures",
+    "snr_ccm_legacy": "structures",
     "ssim": "similarity",
     "structure_correlation": "fidelity",
     "summarise": "statistics",

@@ -47,6 +47,8 @@ class Metric:
         all.
     by_modality : bool
         True where it compares with a model of the modality.
+    of_structures : bool
+        True where the mask says what is measured, and not only where: it must be given.
     module, attribute : str
         Where it is written.
     """
@@ -60,6 +62,7 @@ class Metric:
     unit: str = ""
     modalities: tuple[str, ...] = ()
     by_modality: bool = False
+    of_structures: bool = False
 
     @property
     def needs_reference(self) -> bool:
@@ -98,7 +101,8 @@ class Metric:
             type: 255 and 65535 for unsigned integers of 8 and 16 bits, 1 for booleans
             and for floats, which must lie in [0, 1] then.
         mask : bool array, shape (H, W), optional
-            Where to measure; all of the image if not given.
+            Where to measure; all of the image if not given. Of structures
+            (`of_structures`): True on them, and not to be left out.
         modality : str, optional
             What kind of image it is (a value of `medenh.types.Modality`); for metrics
             that compare with a model of the kind, unused by the others.
@@ -250,6 +254,35 @@ METRICS: dict[str, Metric] = {
             modalities=("fundus",),
             module="fundus",
             attribute="fundus_quality",
+        ),
+        Metric(
+            name="snr-ccm",
+            title="Signal-to-noise ratio of structures",
+            kind="no-reference",
+            better="higher",
+            unit="dB",
+            of_structures=True,
+            module="structures",
+            attribute="snr_ccm",
+        ),
+        Metric(
+            name="snr-ccm-legacy",
+            title="Signal-to-noise ratio of structures, as in HQG-Net's code",
+            kind="no-reference",
+            better="higher",
+            unit="dB",
+            of_structures=True,
+            module="structures",
+            attribute="snr_ccm_legacy",
+        ),
+        Metric(
+            name="ring-cnr",
+            title="Contrast-to-noise ratio of structures",
+            kind="no-reference",
+            better="higher",
+            of_structures=True,
+            module="structures",
+            attribute="ring_cnr",
         ),
         Metric(
             name="structure",

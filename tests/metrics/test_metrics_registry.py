@@ -28,6 +28,13 @@ def _id(metric):
     return metric.name
 
 
+def _masked(metric, shape):
+    """What a metric wants beside pictures: those of structures, a mask of them."""
+    if not metric.of_structures:
+        return {}
+    return {"mask": np.indices(shape[:2]).sum(0) % 9 < 3}  # slanted lines
+
+
 def test_every_entry_is_complete():
     for name, metric in METRICS.items():
         assert metric.name == name
@@ -65,7 +72,8 @@ print([m for m in ("numpy", "scipy", "skimage", "cv2", "torch") if m in sys.modu
 import numpy as np
 picture = np.random.default_rng(0).random((80, 80, 3))
 for metric in METRICS.values():
-    metric(picture, picture)
+    mask = np.eye(80, dtype=bool) if metric.of_structures else None
+    metric(picture, picture, mask=mask)
 print("torch" in sys.modules)
 """
     command = [sys.executable, "-c", code]
@@ -98,19 +106,21 @@ def test_bit_depth_does_not_matter(metric, photograph):
     figures = []
     for white, dtype in ((255, np.uint8), (65535, np.uint16), (1.0, np.float32)):
         pair = ((p * (white / 255)).astype(dtype) for p in (rough, photograph))
-        figures.append(metric(*pair, data_range=white))
+        masked = _masked(metric, photograph.shape)
+        figures.append(metric(*pair, data_range=white, **masked))
     assert figures[1:] == pytest.approx([figures[0]] * 2, rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
 def test_range_is_that_of_the_type_where_none_is_given(metric, photograph):
     rough = np.clip(photograph * 0.8 + 20, 0, 255).astype(np.uint8)
+    masked = _masked(metric, photograph.shape)
     for white, dtype in ((255, np.uint8), (65535, np.uint16), (1.0, np.float32)):
         pair = [(p * (white / 255)).astype(dtype) for p in (rough, photograph)]
-        assert metric(*pair) == metric(*pair, data_range=white)
+        assert metric(*pair, **masked) == metric(*pair, data_range=white, **masked)
     pair = [p > 100 for p in (rough, photograph)]
-    wanted = metric(*(p.astype(float) for p in pair))
-    assert metric(*pair) == pytest.approx(wanted, nan_ok=True)
+    wanted = metric(*(p.astype(float) for p in pair), **masked)
+    assert metric(*pair, **masked) == pytest.approx(wanted, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +141,9 @@ def test_every_size_and_kind_of_content_has_an_answer(metric):
     rng = np.random.default_rng(0)
     for shape in ((1, 1), (1, 70), (7, 5, 3), (65, 130, 1), (97, 64, 3)):
         for picture in (rng.random(shape), np.zeros(shape), np.ones(shape)):
-            other = rng.random(shape)
-            assert isinstance(metric(picture, other), float)
-            assert isinstance(metric(other, picture), float)
+            other, masked = rng.random(shape), _masked(metric, shape)
+            assert isinstance(metric(picture, other, **masked), float)
+            assert isinstance(metric(other, picture, **masked), float)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=_id)
