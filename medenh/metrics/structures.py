@@ -141,8 +141,7 @@ def _through_jpeg(structure: BoolArray) -> BoolArray:
 
     levels = structure.astype(np.uint8) * np.uint8(255)
     _, packed = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    again: BoolArray = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE) > 127
-    return again
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)) > 127
 
 
 def _decibel(signal: float, deviation: float) -> float:
