@@ -70,6 +70,7 @@ HOMES = {
         "cli/doctor",
         "metrics/similarity",  # a Gaussian filter five times as fast as SciPy's
         "metrics/fidelity",  # the same
+        "metrics/structures",  # a JPEG as a released script's OpenCV writes it
         "pipeline/openvino_cache",  # area means: OpenVINO pools slowly
         "pipeline/lettering",  # connected parts and their boxes
         "pipeline/reduced",  # area means and bilinear maps of whole photographs
@@ -85,6 +86,7 @@ HOMES = {
     "pooch": {"zoo"},
     "pywt": {"classical", "wavelets"},
     "openvino": {"pipeline", "cli/doctor"},
+    "onnxruntime": {"zoo/onnx_file"},
 }
 
 

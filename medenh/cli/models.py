@@ -287,13 +287,46 @@ def _check(card: ModelCard, *, named: bool) -> Iterator[dict[str, Any]]:
 def export(
     name: _Name,
     path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|WxH", help="Side, or width and height, of an ONNX file's images."
+        ),
+    ] = None,
     offline: options.Offline = False,
 ) -> None:
-    """Write a model and its card to a zip file or a folder, for another machine."""
+    """Write a model and its card to a zip or folder, or its network as ONNX (.onnx)."""
+    from medenh.errors import UsageError
+
+    onnx = path.suffix.lower() == ".onnx"
+    if onnx != (size is not None):
+        raise UsageError(
+            "an ONNX file is for images of one size"
+            if onnx
+            else "only ONNX has a size",
+            hint="--size 512, or 640x480" if onnx else "end the name in .onnx",
+        )
+    if size is not None:
+        from medenh.zoo.onnx_file import export_onnx
+
+        card, difference = export_onnx(
+            name, path, _height_and_width(size), offline=offline or None
+        )
+        console.write(f"{card.full_id}: {path}, within {difference:.1g} of torch")
+        return
     from medenh.zoo.transfer import export_model
 
     card = export_model(name, path, offline=offline or None)
     console.write(f"{card.full_id}: {path}")
+
+
+def _height_and_width(size: str) -> tuple[int, int]:
+    from medenh.errors import UsageError
+
+    sides = size.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() for side in sides):
+        raise UsageError(f"--size {size!r} is no size", hint="512, or 640x480")
+    return int(sides[-1]), int(sides[0])
 
 
 def import_(

@@ -92,7 +92,8 @@ def _check_name(target: Path) -> None:
         f"no {ending} is written: an export is the card and the weights "
         "(safetensors), for `medenh models import`",
         path=target,
-        hint="end the name in .zip, or without an extension for a folder",
+        hint="end the name in .zip, without an extension for a folder, or in .onnx for "
+        "the network alone",
     )
 
 
