@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from medenh.publishing.run_folder import Run, read_run
 from medenh.publishing.sets import plan_protocols
 from medenh.publishing.words import Words, read_words
 from medenh.tasks import TASKS
+from medenh.training.config import TrainConfig
 from medenh.zoo.card import MODALITIES, ModelCard
 from medenh.zoo.checkout import add_to_checkout, check_checkout
 from medenh.zoo.manifest import load_manifest
@@ -224,7 +226,7 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
             # bf16 kernels are not deterministic there
             "min_size": 2 * multiple,
             "enlarged": _enlarged(network),
-            "largest_side": words.largest_side,
+            "largest_side": _largest_side(words, config),
         },
         "receptive_field": network.receptive_field,
         "global_ops": network.global_ops,
@@ -235,6 +237,20 @@ def _common(run: Run, words: Words, options: PublishOptions) -> Fields:
             "bundled": options.checkout is not None,
         },
     }
+
+
+def _largest_side(words: Words, config: TrainConfig) -> int | None:
+    """Return the longest side that the words name, or the model that was tuned has."""
+    start = config.network.start_from
+    if "largest_side" in words.model_fields_set or not start:
+        return words.largest_side
+    if start.endswith(".safetensors"):
+        return None
+    with suppress(UsageError):  # it may have been removed since
+        card = load_manifest().get(start)
+        if card.architecture == config.network.architecture:
+            return card.input.largest_side
+    return None
 
 
 def _enlarged(network: Any) -> int:

@@ -32,7 +32,8 @@ class Words(BaseModel):
     modalities : list of str or None
         The same; None is those of the images learnt from.
     largest_side : int or None
-        As in `medenh.zoo.card.InputContract`.
+        As in `medenh.zoo.card.InputContract`; where it is not given, that of the model
+        that the run began with.
     literature : dict of str to str
         What others report: by protocol, or for a recogniser by class ("" for the
         picture as a whole).

@@ -23,8 +23,10 @@ from medenh.metrics.fidelity import clipped_share, mean_shift, structure_correla
 from medenh.publishing import PublishOptions, enhancer, publish
 from medenh.publishing.images import EnhancerImages, load_images
 from medenh.publishing.limits import limits_on, usual_pictures
+from medenh.publishing.publish import _largest_side
 from medenh.publishing.record import data_sources, training_record
 from medenh.publishing.run_folder import read_run
+from medenh.publishing.words import Words
 from medenh.training.config import TrainConfig
 from medenh.training.config_file import load_config
 from medenh.training.sampler import eight_bits, to_unit
@@ -215,6 +217,21 @@ def test_few_pictures_give_no_limits_and_no_certificate(usual, held, one_engine)
         assert -1 <= found["limits"]["min_structure_correlation"] <= 1
         assert 0 < found["limits"]["max_clipped"] <= 1
         assert 0 <= found["limits"]["max_mean_shift"] <= 1
+
+
+def test_a_tuned_model_sees_copies_as_large_as_the_one_it_began_with():
+    tuned = load_config(None, tuned="fast-fundus")
+    side = load_manifest().get("fast-fundus").input.largest_side
+    assert _largest_side(Words(), tuned) == side
+    assert side is not None
+    assert _largest_side(Words(largest_side=900), tuned) == 900
+    assert _largest_side(Words(largest_side=None), tuned) is None
+    gone = tuned.network.model_copy(update={"start_from": "gone@1"})
+    assert _largest_side(Words(), tuned.model_copy(update={"network": gone})) is None
+    # another network knows nothing of it
+    other = load_config("mage-fundus", ["network.start_from=fast-fundus"])
+    assert _largest_side(Words(), other) is None
+    assert _largest_side(Words(), load_config("mage-fundus")) is None
 
 
 def test_a_model_of_few_pictures_has_neither(published):
