@@ -12,6 +12,7 @@ from medenh.cli import console, options
 
 if TYPE_CHECKING:
     from medenh.errors import InputError, NothingReadableError
+    from medenh.pipeline.loading import ModelSource
     from medenh.types import Image
 
 __all__ = ["describe", "register"]
@@ -35,13 +36,18 @@ def inspect(
     Nothing that identifies a patient is shown. For several files, --json is a list.
     """
     from medenh.errors import InputError, MedenhError
+    from medenh.pipeline.loading import ZooModels
+    from medenh.pipeline.options import EnhanceOptions
     from medenh.pipeline.results import Failure, exit_code_of
 
+    # once for all files: it reads the manifest; a device is of no interest here, and
+    # looking for one may load torch
+    models = ZooModels(EnhanceOptions(device="cpu"))
     documents: list[dict[str, Any]] = []
     failures: list[Failure] = []
     for file in files:
         try:
-            document = _inspected(file, axis)
+            document = _inspected(file, axis, models)
         except MedenhError as error:
             if len(files) == 1 and isinstance(error, InputError):
                 raise _alone(error) from error
@@ -69,14 +75,14 @@ def _alone(error: InputError) -> NothingReadableError:
     return nothing
 
 
-def _inspected(file: Path, axis: int | None) -> dict[str, Any]:
+def _inspected(file: Path, axis: int | None, models: ModelSource) -> dict[str, Any]:
     from medenh import formats
     from medenh.errors import UnreadableError
 
     if file.is_dir():
         hint = f"name its files: medenh inspect {quote(str(file))}/*"
         raise UnreadableError("is a folder", path=file, hint=hint)
-    return describe(formats.read(file, axis=axis))
+    return describe(formats.read(file, axis=axis), models)
 
 
 def _show(document: dict[str, Any], *, title: str) -> None:
@@ -94,20 +100,17 @@ def _show(document: dict[str, Any], *, title: str) -> None:
         console.write("")
 
 
-def describe(image: Image) -> dict[str, Any]:
+def describe(image: Image, models: ModelSource) -> dict[str, Any]:
     """Return what is known of an image, without anything of its header."""
     import numpy as np
 
     from medenh.formats.readers import contents_of
     from medenh.modality import recognise
-    from medenh.pipeline.loading import ZooModels
     from medenh.pipeline.looks import choose_model
-    from medenh.pipeline.options import EnhanceOptions
     from medenh.types import Modality
 
     likeness = recognise(image) if image.modality is Modality.UNKNOWN else None
-    # a device is of no interest here, and looking for one may load torch
-    auto, _ = choose_model(image, ZooModels(EnhanceOptions(device="cpu")))
+    auto, _ = choose_model(image, models)
     finite = image.pixels[np.isfinite(image.pixels)]
     place = image.geometry
     return {

@@ -312,6 +312,16 @@ def test_inspect_takes_several_files_and_a_bad_one_costs_itself(capsys, folder):
     assert len(json.loads(out)) == 2
 
 
+def test_inspect_reads_the_manifest_once(capsys, folder, monkeypatch):
+    from medenh.zoo import manifest
+
+    read = []
+    load = manifest.load_manifest
+    monkeypatch.setattr(manifest, "load_manifest", lambda: read.append(1) or load())
+    code, _, _ = run(capsys, "inspect", folder / "a.png", folder / "a.png")
+    assert (code, len(read)) == (0, 1)
+
+
 def test_inspect_does_without_torch(folder):
     words = ["inspect", str(folder / "a.png")]
     code = f"import sys; from medenh.cli.main import main\ntry: main({words!r})\n"

@@ -14,6 +14,8 @@ from medenh import formats
 from medenh.cli.inspect import describe
 from medenh.errors import RefusedError
 from medenh.formats.readers import contents_of
+from medenh.pipeline.loading import ZooModels
+from medenh.pipeline.options import EnhanceOptions
 
 NAN = float("nan")
 GREY = {"photometric": "minisblack"}
@@ -64,7 +66,8 @@ def test_nifti_gets_volumes_and_times_and_a_word_on_channels(
     data = numbers(shape)
     image = formats.read(written(tmp_path, data, axes, program))
     assert contents_of(image) == words
-    assert describe(image)["pages"] == (words or None)
+    models = ZooModels(EnhanceOptions(device="cpu"))
+    assert describe(image, models)["pages"] == (words or None)
     formats.write(image, tmp_path / "a.nii.gz")
     said = [str(one.message) for one in recwarn if one.category is UserWarning]
     told = [word for word in said if "tells the size of its pixels" not in word]
