@@ -205,6 +205,7 @@ def test_values_behind_a_lookup_table_are_warned_about(tmp_path):
     for kind in ("nifti", "npy", "tiff"):
         (word,) = dicom.lost_meaning(image, kind)
         assert "stored numbers" in word
+        assert "Modality LUT" in word
     assert dicom.lost_meaning(image, "dicom", map_kind="nifti") == []
 
 

@@ -275,10 +275,13 @@ def lost_meaning(image: Image, kind: str, *, map_kind: str = "") -> list[str]:
             "are the stored numbers, not real ones"
         )
     elif not header.rescaled and kind in ("nifti", "npy", "tiff"):
-        lost.append(
-            "its values are the stored numbers, not real ones: a lookup table "
-            f"(Modality LUT) gives those, and {kind.upper()} cannot hold it"
-        )
+        why = "its header does not tell the rescale of each frame"
+        if any(part.dataset.get("ModalityLUTSequence") for part in header.parts):
+            why = (
+                "a lookup table (Modality LUT) gives those, and "
+                f"{kind.upper()} cannot hold it"
+            )
+        lost.append(f"its values are the stored numbers, not real ones: {why}")
     if header.coloured and kind != "dicom":
         lost.append(
             "some of its values stand for colours (a supplemental palette): in "
