@@ -149,6 +149,9 @@ def _is_image_half(path: Path) -> bool:
     try:
         head = _inflated(files.read_head(partner, _HEAD))
         return _nifti(head, partner) == "nifti"
+    except UnsupportedError as error:  # neither half can be read, for the same reason
+        error.path = path
+        raise
     except InputError:
         return False
 

@@ -107,8 +107,11 @@ def test_analyze_is_refused(tmp_path):
     head = bytearray(348)
     struct.pack_into("<i", head, 0, 348)
     (tmp_path / "a.hdr").write_bytes(head)
-    with pytest.raises(UnsupportedError, match="Analyze"):
-        formats.sniff(tmp_path / "a.hdr")
+    (tmp_path / "a.img").write_bytes(bytes(100))
+    for name in ("a.hdr", "a.img"):
+        with pytest.raises(UnsupportedError, match="Analyze") as raised:
+            formats.sniff(tmp_path / name)
+        assert raised.value.path == tmp_path / name
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pipes and devices")
