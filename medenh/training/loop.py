@@ -149,7 +149,8 @@ def train(
     validates and writes.
     """
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-    if config.network.start_from:  # known before images are read, which takes minutes
+    if config.network.start_from and not resume:
+        # known before images are read, which takes minutes
         weights_file(config.network.start_from)
     world = join(device)
     try:
@@ -189,7 +190,7 @@ def _train(
     config = _with_precision(config, world.device, before)
     _check_same_run(before, config)
     strategy = STRATEGIES[config.strategy](config, world.device)
-    update = _build(config, strategy, world)
+    update = _build(config, strategy, world, anew=before is None)
     step, best = 0, -math.inf
     images, digests = _images_of(strategy), strategy.digests()
     seen: dict[str, list[float]] = {}
@@ -463,8 +464,14 @@ def _flat(tree: dict[str, Any], section: str = "") -> dict[str, Any]:
     return found
 
 
-def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
-    """Return networks and optimisers as they stand at step 0."""
+def _build(
+    config: TrainConfig, strategy: Strategy, world: World, *, anew: bool
+) -> Update:
+    """Return networks and optimisers as they stand at step 0.
+
+    Those of a run that goes on take no weights to start from: its state has them, and
+    the model of the zoo may be gone.
+    """
     torch.manual_seed(config.seed)
     options = config.network.options
     with _blaming(options):
@@ -477,7 +484,7 @@ def _build(config: TrainConfig, strategy: Strategy, world: World) -> Update:
             "it is given",
             hint="network.options.from_enlarged=true",
         )
-    if config.network.start_from:
+    if config.network.start_from and anew:
         taken = start_from(weights_file(config.network.start_from), network)
         wanted = len(network.state_dict())
         if taken < wanted:

@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _stepper(config, strategy, *, channels_last):
-    update = loop._build(config, strategy, World())
+    update = loop._build(config, strategy, World(), anew=True)
     if not channels_last:
         for network in update.networks.values():
             network.to(memory_format=torch.contiguous_format)

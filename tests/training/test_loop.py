@@ -756,6 +756,7 @@ def test_the_figure_of_the_weights_at_the_start_is_told_and_kept(
     assert part.start == pytest.approx(first.best, abs=0.01)  # fp16 in the file
     assert f"before the first step: validation psnr {part.start:.4g}" in caplog.text
     caplog.clear()
+    (tmp_path / "first" / "best.safetensors").unlink()  # the state has what is needed
     rest = train(load_config("dpe-general", start), tmp_path / "part", resume=True)
     assert rest.start == part.start
     assert "before the first step" not in caplog.text
