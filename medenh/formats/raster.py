@@ -158,9 +158,11 @@ def _decode(kind: str, data: bytes, path: Path) -> NDArray[Any]:
     except (MemoryError, ImportError):  # of imagecodecs' parts, loaded by a call
         raise
     except Exception as error:
-        raise UnreadableError(
-            f"damaged {kind.upper()}: {str(error)[:100]}", path=path
-        ) from error
+        what = f"damaged {kind.upper()}"
+        # imagecodecs stumbles over some of libpng's own words, and drops others
+        if str(error) and not isinstance(error, UnicodeDecodeError):
+            what += f": {str(error)[:100]}"
+        raise UnreadableError(what, path=path) from error
     return samples
 
 

@@ -186,6 +186,20 @@ def test_png_interlaced_without_all_its_rows_is_refused(tmp_path, share):
         formats.read(path)
 
 
+@pytest.mark.parametrize("extra", [[(b"ABCD", b"")], []])
+def test_png_that_libpng_finds_no_words_for_is_refused_in_ours(tmp_path, extra):
+    colour = 0 if extra else 3  # an unknown critical chunk, or no palette
+    head = struct.pack(">IIBBBBB", 4, 4, 8, colour, 0, 0, 0)
+    body = zlib.compress(bytes(4 * 5))
+    path = tmp_path / "a.png"
+    path.write_bytes(
+        make_png([(b"IHDR", head), *extra, (b"IDAT", body), (b"IEND", b"")])
+    )
+    with pytest.raises(UnreadableError) as raised:
+        formats.read(path)
+    assert raised.value.what == "damaged PNG"
+
+
 def test_png_keeps_profile_density_gamma_and_text(tmp_path):
     notes = PngImagePlugin.PngInfo()
     notes.add_text("Comment", "left eye")
