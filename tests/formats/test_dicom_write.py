@@ -165,7 +165,14 @@ def test_windows_burned_in_text_and_private_elements_are_kept(tmp_path):
 def test_what_was_true_of_the_source_only_goes(tmp_path):
     icon = Dataset()
     icon.Rows = icon.Columns = 1
-    more = {"IconImageSequence": Sequence([icon]), "InstanceCreationDate": "20010203"}
+    histogram = Dataset()
+    histogram.HistogramNumberOfBins = 1
+    more = {
+        "LengthToEnd": 5,
+        "IconImageSequence": Sequence([icon]),
+        "HistogramSequence": Sequence([histogram]),
+        "InstanceCreationDate": "20010203",
+    }
 
     def encode(made):
         made.add_new("SmallestImagePixelValue", "US", 0)

@@ -49,12 +49,14 @@ _LOSSY = {
 _PERHAPS_LOSSY = (str(JPEG2000), str(HTJ2K))  # reversible data too, if the source says
 # True of the source's instance or pixels only
 _STALE = (
+    "LengthToEnd",  # retired; some programs stop reading there
     "InstanceCreationDate",
     "InstanceCreationTime",
     "InstanceCreatorUID",
     "IconImageSequence",
     "SmallestPixelValueInSeries",
     "LargestPixelValueInSeries",
+    "HistogramSequence",
     "DigitalSignaturesSequence",
     "MACParametersSequence",
     "DataSetTrailingPadding",
