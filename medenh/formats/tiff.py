@@ -255,12 +255,23 @@ def _plane(page: Any, path: Path) -> tuple[int, int]:
             path=path,
             hint="save magnitude and phase in files of their own",
         )
-    if page.dtype is None or page.dtype.kind not in "biuf":
-        raise UnsupportedError(f"pixels of {page.bitspersample} bits", path=path)
+    _check_bits(page, path)
     height, width = int(page.imagelength), int(page.imagewidth)
     if height < 1 or width < 1:
         raise UnreadableError("damaged TIFF: no pixels", path=path)
     return height, width
+
+
+def _check_bits(page: Any, path: Path) -> None:
+    bits = page.bitspersample  # a tuple where samples differ, as in RGB of 5, 6 and 5
+    known = page.dtype is not None and page.dtype.kind in "biuf"
+    if not known or isinstance(bits, tuple) or bits in (3, 5, 6, 7):
+        told = ", ".join(map(str, bits)) if isinstance(bits, tuple) else bits
+        raise UnsupportedError(
+            f"samples of {told} bits",
+            path=path,
+            hint="save it with 8 or 16 bits a sample first",
+        )
 
 
 def _image(tiff: Any, pages: list[Any], path: Path) -> Image:
@@ -328,8 +339,6 @@ def _samples(pages: list[Any], path: Path) -> NDArray[Any]:
 
 
 def _check_photometric(page: Any, path: Path) -> None:
-    if int(page.bitspersample) in (3, 5, 6, 7):
-        raise UnsupportedError(f"pixels of {page.bitspersample} bits", path=path)
     kind, samples = int(page.photometric), int(page.samplesperpixel)
     extra = tuple(int(one) for one in page.extrasamples)
     opaque = samples - len(extra)

@@ -197,6 +197,17 @@ def test_palette_becomes_the_colours_pillow_sees(tmp_path):
     np.testing.assert_array_equal(image.pixels[0], np.asarray(picture.convert("RGB")))
 
 
+@pytest.mark.parametrize("bits", [(5, 6, 5), (8, 8, 16), (6, 6, 6)])
+def test_samples_of_odd_bits_are_refused_with_what_to_do(tmp_path, bits):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, numbers((8, 8, 3)), photometric="rgb")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["BitsPerSample"].overwrite(bits)
+    with pytest.raises(UnsupportedError, match="samples of") as raised:
+        formats.read(path)
+    assert "16 bits a sample" in raised.value.hint
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_a_palette_of_few_bits_has_the_colours_pillow_sees(tmp_path, bits):
     data = numbers((7, 13)) >> (8 - bits)
