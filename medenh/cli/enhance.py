@@ -217,8 +217,15 @@ def _run(
             check_place,
             check_replaceable,
         )
+        from medenh.errors import UsageError
+        from medenh.formats.files import real_path
 
         check_place(report, inputs)
+        if output and real_path(report) == real_path(output):
+            raise UsageError(
+                f"the report {report} has the name of the output",
+                hint=f"name a page, such as {report / 'report.html'}",
+            )
         page = ReportListener(listener)
         enhance_files(inputs, output, asked, listener=page, stop=stop, summary=summary)
         if summary.written or summary.failed or not report.exists():

@@ -550,6 +550,15 @@ def test_a_slash_at_the_end_says_folder(capsys, folder, tmp_path):
     assert (tmp_path / "c.xyz" / "a.png").is_file()
 
 
+def test_a_report_with_the_name_of_the_output_is_refused_before_the_work(
+    capsys, folder, tmp_path
+):
+    words = ("-m", "identity", "-o", tmp_path / "out", "--report", tmp_path / "out")
+    code, _, err = run(capsys, "enhance", folder, *words)
+    assert (code, "the name of the output" in err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_report_shows_what_changed_most_first(capsys, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("medenh.cli.enhance_report._MOST_CASES", 3)
     ramp = np.tile(np.linspace(0, 255, 64), (64, 1))
