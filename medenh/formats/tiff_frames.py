@@ -81,7 +81,9 @@ def _is_smaller(page: Any, other: Any) -> bool:
 
 
 def _kind(page: Any) -> tuple[Any, ...]:
-    return (page.shape, page.dtype, page.photometric, page.extrasamples)
+    # 2 and 4 bits have the type of 8, and other levels
+    few = page.bitspersample if page.bitspersample in (2, 4) else 0
+    return (page.shape, page.dtype, page.photometric, page.extrasamples, few)
 
 
 def _size_words(page: Any) -> str:

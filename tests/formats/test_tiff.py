@@ -364,6 +364,16 @@ def test_pages_of_different_size_are_refused(tmp_path):
         formats.read(tmp_path / "a.tif")
 
 
+def test_pages_of_few_bits_among_others_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(numbers((8, 8)), photometric="minisblack")
+        four = numbers((8, 8)) >> 4
+        tiff.write(four, photometric="minisblack", bitspersample=4)
+    with pytest.raises(UnsupportedError, match="differ"):
+        formats.read(path)
+
+
 def test_a_pyramid_is_read_at_its_full_size(tmp_path):
     data = numbers((64, 64))
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
