@@ -79,9 +79,12 @@ def load_config(
         or without a configuration where there is no ``source``.
     """
     card = _tunable(tuned) if tuned else None
-    path = Path(source or tuned)
-    text = "" if source is None else _text(path)
-    tree = _parsed(text, path) if card is None or text else _own(card)
+    path = Path(tuned if source is None else source)
+    if source is None and card is not None:
+        text, tree = "", _own(card)
+    else:
+        text = _text(path)
+        tree = _parsed(text, path)
     packs = os.environ.get("MEDENH_DATA")
     if packs and path.suffix not in _FILES:
         # neither a built-in one nor a model's can know where they are

@@ -268,6 +268,12 @@ def test_a_named_configuration_keeps_all_but_the_network_of_a_tuned_model():
     assert tuned.model_copy(update={"network": plain.network}) == plain
 
 
+def test_an_empty_file_is_no_configuration_of_a_tuned_model(tmp_path):
+    (tmp_path / "empty.toml").touch()
+    with pytest.raises(UsageError, match="name: Field required"):
+        load_config(tmp_path / "empty.toml", tuned="fast-micro")
+
+
 @pytest.mark.parametrize(
     ("model", "source", "message"),
     [
