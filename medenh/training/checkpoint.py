@@ -71,7 +71,13 @@ def load_state(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError("there is nothing to resume from", path=path) from error
     except Exception as error:  # torch raises a dozen kinds for damaged files
-        raise UsageError(f"not a usable checkpoint: {error}", path=path) from error
+        reason = str(error).partition("\n")[0][:200]  # torch's own may fill a page
+        raise UsageError(
+            f"not a usable checkpoint, perhaps damaged: {reason}",
+            path=path,
+            hint="begin another run; network.start_from can take the weights in "
+            f"{BEST}, if they are there",
+        ) from error
     if not isinstance(state, dict) or not state.keys() >= _PARTS:
         raise UsageError("not a checkpoint of a training run", path=path)
     return state

@@ -318,8 +318,10 @@ def test_a_damaged_checkpoint_is_refused(tiny_settings, tmp_path):
     train(config, tmp_path / "run")
     last = tmp_path / "run" / "last.pt"
     last.write_bytes(last.read_bytes()[:500])
-    with pytest.raises(UsageError, match="not a usable checkpoint"):
+    with pytest.raises(UsageError, match="not a usable checkpoint") as caught:
         train(config, tmp_path / "run", resume=True)
+    assert "network.start_from" in str(caught.value.hint)
+    assert "\n" not in caught.value.what
 
 
 def test_a_network_that_enlarges_is_refused(tiny_settings, tmp_path):
